@@ -1,0 +1,158 @@
+package schemas
+
+import "time"
+
+// Action is what an edge does with a request.
+type Action string
+
+// The actions, the mildest first. Of several decisions that match one request
+// at the same scope the last of these wins.
+const (
+	Allow     Action = "allow"
+	Throttle  Action = "throttle"
+	Challenge Action = "challenge"
+	Block     Action = "block"
+)
+
+// Severity orders the actions: 0 for allow (and anything unknown) to 3 for block.
+func (a Action) Severity() int {
+	switch a {
+	case Throttle:
+		return 1
+	case Challenge:
+		return 2
+	case Block:
+		return 3
+	}
+	return 0
+}
+
+// Scope is what a decision is about.
+type Scope string
+
+// The scopes, in the order of precedence at every edge.
+const (
+	ScopeClient    Scope = "client"    // value: an IPv4 address or an IPv6 /64
+	ScopePrefix    Scope = "prefix"    // value: a CIDR prefix
+	ScopeSignature Scope = "signature" // value: Signature.String
+	ScopeSite      Scope = "site"      // value: the site's name
+)
+
+// Precedence orders the scopes, 0 first.
+func (s Scope) Precedence() int {
+	switch s {
+	case ScopeClient:
+		return 0
+	case ScopePrefix:
+		return 1
+	case ScopeSignature:
+		return 2
+	}
+	return 3
+}
+
+// Kind is what an incident is.
+type Kind string
+
+// The kinds. Only Flood, Scrape and Scan lead to decisions.
+const (
+	Flood    Kind = "flood"
+	Scrape   Kind = "scrape"
+	Scan     Kind = "scan"
+	Silent   Kind = "silent"
+	Crowd    Kind = "crowd"
+	Breakage Kind = "breakage"
+	Release  Kind = "release"
+	Crawler  Kind = "crawler"
+)
+
+// Attack reports whether the kind is one that decisions may follow from.
+func (k Kind) Attack() bool { return k == Flood || k == Scrape || k == Scan }
+
+// EventType names what an Event tells.
+type EventType string
+
+// The types of events.
+const (
+	IncidentOpened  EventType = "incident.opened"
+	IncidentUpdated EventType = "incident.updated"
+	IncidentClosed  EventType = "incident.closed"
+	DecisionAdded   EventType = "decision.added"
+	DecisionRenewed EventType = "decision.renewed"
+	DecisionRemoved EventType = "decision.removed"
+)
+
+// Event is one change of an incident or a decision. The same object is a line of
+// `weir replay --events`, a message on NATS, and what the API answers; an event
+// carries the whole state of what it is about, so that the latest one suffices.
+type Event struct {
+	Type  EventType `json:"type"`
+	Time  time.Time `json:"time"`  // event time, not the clock's
+	Sites []string  `json:"sites"` // a decision's empty list is every site
+
+	// Incident is the incident's id in both groups of types: "i261122-050812",
+	// the UTC second in which it was opened, with "-2" and so on where taken.
+	Incident string    `json:"incident,omitempty"`
+	Kind     Kind      `json:"kind,omitempty"`
+	Opened   time.Time `json:"opened,omitzero"`
+	Closed   time.Time `json:"closed,omitzero"`
+	Signals  []Signal  `json:"signals,omitempty"`
+	Cause    string    `json:"cause,omitempty"` // one sentence for a person
+
+	*Decision
+}
+
+// Signal is one number of a window beside what is normal for it.
+type Signal struct {
+	Name   string  `json:"name"`  // "request_rate", "unique_clients", "path_entropy", ...
+	Group  string  `json:"group"` // "volume", "composition", "harm"
+	Value  float64 `json:"value"`
+	Normal float64 `json:"normal"` // the baseline's level
+	Score  float64 `json:"score"`  // how many spreads above the level, on the signal's own scale
+}
+
+// Decision is one measure in force until it expires.
+type Decision struct {
+	// ID is "<incident>-<n>" for weir's own, "m261122-050812-<n>" for a person's.
+	ID      string    `json:"decision"`
+	Action  Action    `json:"action"`
+	Scope   Scope     `json:"scope"`
+	Value   string    `json:"value"`
+	Expires time.Time `json:"expires"`
+	// Collateral is the upper 95 % bound, on held-out normal clients, of the
+	// share of the site's people that it would touch: 0 to 1.
+	Collateral float64 `json:"collateral"`
+	// CollateralPerHour is the same as people an hour.
+	CollateralPerHour float64 `json:"collateral_per_hour"`
+	// CollateralClients is how many held-out clients the bound rests on.
+	CollateralClients int       `json:"collateral_clients"`
+	Reason            string    `json:"reason,omitempty"` // for a person
+	Origin            string    `json:"origin"`           // "weir", or who added it by hand
+	Evidence          *Evidence `json:"evidence,omitempty"`
+}
+
+// Evidence is why a decision was taken, with enough to see for oneself.
+type Evidence struct {
+	Traits []TraitEvidence `json:"traits,omitempty"`
+	// AttackShare and NormalShare are the shares of the attack's requests and of
+	// the normal clients that the measure matches, 0 to 1.
+	AttackShare float64 `json:"attack_share"`
+	NormalShare float64 `json:"normal_share"`
+	// RiskRatio is the lower 95 % bound of AttackShare to NormalShare.
+	RiskRatio float64 `json:"risk_ratio"`
+	// Samples are requests that it matches, Nearest the normal ones that come
+	// closest to being matched; each as "METHOD path?query | agent", cut and printable.
+	Samples []string `json:"samples,omitempty"`
+	Nearest []string `json:"nearest,omitempty"`
+	SQL     string   `json:"sql,omitempty"`
+}
+
+// TraitEvidence is what one trait says of a request, in bits: log2 of how much
+// more often the value stands in the attack than in normal traffic.
+type TraitEvidence struct {
+	Trait  string  `json:"trait"`
+	Value  string  `json:"value"`
+	Attack float64 `json:"attack"`
+	Normal float64 `json:"normal"`
+	Bits   float64 `json:"bits"`
+}

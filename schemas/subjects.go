@@ -1,0 +1,43 @@
+package schemas
+
+import "fmt"
+
+// Partitions is how many partitions the request stream has: fixed, because a
+// client must stay with one processor.
+const Partitions = 8
+
+// The streams of the pipeline.
+const (
+	StreamRequests  = "WEIR_REQUESTS"
+	StreamIngest    = "WEIR_INGEST"
+	StreamPanes     = "WEIR_PANES"
+	StreamIncidents = "WEIR_INCIDENTS"
+	StreamDecisions = "WEIR_DECISIONS"
+	StreamDead      = "WEIR_DEAD"
+)
+
+// The subjects that the streams hold.
+const (
+	SubjectRequestsAll  = "weir.requests.>"
+	SubjectIngestAll    = "weir.ingest.>"
+	SubjectPanesAll     = "weir.panes.>"
+	SubjectIncidentsAll = "weir.incidents.>"
+	SubjectDecisionsAll = "weir.decisions.>"
+	SubjectDeadAll      = "weir.dead.>"
+
+	SubjectIncidents = "weir.incidents.events"
+	SubjectDecisions = "weir.decisions.delta"
+	SubjectSnapshot  = "weir.decisions.snapshot"
+)
+
+// MaxMessage bounds one message on NATS, in bytes.
+const MaxMessage = 512 << 10
+
+// SubjectRequests is where batches of a partition go.
+func SubjectRequests(partition int) string { return fmt.Sprintf("weir.requests.%d", partition) }
+
+// SubjectPanes is where a partition's panes go.
+func SubjectPanes(partition int) string { return fmt.Sprintf("weir.panes.%d", partition) }
+
+// SubjectDead is where a sample of the lines that no parser took goes.
+func SubjectDead(format string) string { return "weir.dead." + format }
