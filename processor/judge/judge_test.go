@@ -1,0 +1,148 @@
+package judge
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+var start = time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
+
+func decision(id string, action schemas.Action, scope schemas.Scope, value string, sites ...string) schemas.Event {
+	return schemas.Event{
+		Type: schemas.DecisionAdded, Time: start, Sites: sites,
+		Decision: &schemas.Decision{ID: id, Action: action, Scope: scope, Value: value, Expires: start.Add(10 * time.Minute)},
+	}
+}
+
+func request(at time.Duration, client, site string) *schemas.Request {
+	return &schemas.Request{
+		Time: start.Add(at).UnixMilli(), Client: netip.MustParseAddr(client), Site: []byte(site),
+		Method: []byte("GET"), Path: []byte("/a/b"), Protocol: []byte("HTTP/1.1"), UserAgent: []byte("curl/8"),
+		Fields: schemas.FieldUserAgent | schemas.FieldReferer,
+	}
+}
+
+func TestJudge(t *testing.T) {
+	all := []schemas.Event{
+		decision("d-client", schemas.Throttle, schemas.ScopeClient, "192.0.2.1"),
+		decision("d-64", schemas.Block, schemas.ScopeClient, "2001:db8:1:2:3::4"),
+		decision("d-prefix", schemas.Block, schemas.ScopePrefix, "192.0.2.0/24", "shop.example.org"),
+		decision("d-wide", schemas.Challenge, schemas.ScopePrefix, "192.0.0.0/16"),
+		decision("d-curl", schemas.Challenge, schemas.ScopeSignature, `user_agent="curl/8" referer="none"`, "www.example.org"),
+		decision("d-post", schemas.Block, schemas.ScopeSignature, `method="GET" path_shape="/a1/a1"`, "www.example.org"),
+		decision("d-site", schemas.Throttle, schemas.ScopeSite, "down.example.org", "down.example.org"),
+	}
+	for _, c := range []struct {
+		name   string
+		r      *schemas.Request
+		action schemas.Action
+		id     string
+	}{
+		{"before it has reached the edge", request(1999*time.Millisecond, "192.0.2.1", "x"), schemas.Allow, ""},
+		{"client before prefix, though milder", request(2*time.Second, "192.0.2.1", "shop.example.org"), schemas.Throttle, "d-client"},
+		{"expired", request(10*time.Minute, "192.0.2.1", "x"), schemas.Allow, ""},
+		{"the client of an IPv6 address is its /64", request(time.Minute, "2001:db8:1:2:ffff::1", "x"), schemas.Block, "d-64"},
+		{"another /64", request(time.Minute, "2001:db8:1:3::1", "x"), schemas.Allow, ""},
+		{"block before challenge among prefixes", request(time.Minute, "192.0.2.2", "shop.example.org"), schemas.Block, "d-prefix"},
+		{"a longer prefix of another site does not hide a shorter one", request(time.Minute, "192.0.2.2", "x"), schemas.Challenge, "d-wide"},
+		{"block before challenge among signatures", request(time.Minute, "198.51.100.1", "www.example.org"), schemas.Block, "d-post"},
+		{"signature of another site", request(time.Minute, "198.51.100.1", "x"), schemas.Allow, ""},
+		{"site", request(time.Minute, "198.51.100.1", "down.example.org"), schemas.Throttle, "d-site"},
+		{"allowlist first", request(time.Minute, "192.0.2.77", "shop.example.org"), schemas.Allow, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := New(Options{Propagation: 2 * time.Second, Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.77/32")}})
+			for _, event := range all {
+				if err := e.Apply(event); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if action, id := e.Judge(c.r); action != c.action || id != c.id {
+				t.Errorf("got %s by %q, want %s by %q", action, id, c.action, c.id)
+			}
+		})
+	}
+}
+
+func TestUnknownTraitNeverMatches(t *testing.T) {
+	e := New(Options{})
+	if err := e.Apply(decision("d", schemas.Block, schemas.ScopeSignature, `accept_language=""`)); err != nil {
+		t.Fatal(err)
+	}
+	r := request(time.Minute, "192.0.2.1", "x") // its format carries no accept_language
+	if action, _ := e.Judge(r); action != schemas.Allow {
+		t.Errorf("a trait that the format does not carry matched as empty: %s", action)
+	}
+	r.Fields |= schemas.FieldAcceptLanguage
+	if action, _ := e.Judge(r); action != schemas.Block {
+		t.Errorf("an empty, known trait did not match: %s", action)
+	}
+}
+
+func TestRenewedRemovedSwept(t *testing.T) {
+	e := New(Options{Propagation: time.Second})
+	added := decision("d", schemas.Block, schemas.ScopeClient, "192.0.2.1")
+	at := func(d time.Duration) schemas.Action {
+		action, _ := e.Judge(request(d, "192.0.2.1", "x"))
+		return action
+	}
+	must := func(event schemas.Event) {
+		t.Helper()
+		if err := e.Apply(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(added)
+	renewed := added
+	renewed.Type, renewed.Time = schemas.DecisionRenewed, start.Add(9*time.Minute)
+	renewed.Decision = &schemas.Decision{ID: "d", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.1", Expires: start.Add(19 * time.Minute)}
+	must(renewed)
+	if at(15*time.Minute) != schemas.Block {
+		t.Error("renewed, but not in force")
+	}
+	removed := renewed
+	removed.Type, removed.Time = schemas.DecisionRemoved, start.Add(16*time.Minute)
+	must(removed)
+	if at(16*time.Minute+999*time.Millisecond) != schemas.Block || at(16*time.Minute+time.Second) != schemas.Allow {
+		t.Error("a removal counts from its time plus the propagation")
+	}
+	late := decision("other", schemas.Block, schemas.ScopeClient, "192.0.2.2")
+	late.Time = start.Add(time.Hour)
+	must(late)
+	if e.Held() != 1 {
+		t.Errorf("holds %d decisions, want the live one only", e.Held())
+	}
+}
+
+func TestApplyRefuses(t *testing.T) {
+	e := New(Options{})
+	for _, event := range []schemas.Event{
+		decision("d", schemas.Block, schemas.ScopeClient, "localhost"),
+		decision("d", schemas.Block, schemas.ScopePrefix, "192.0.2.1"),
+		decision("d", schemas.Block, schemas.ScopeSignature, "agent=x"),
+		decision("d", schemas.Block, "planet", "earth"),
+	} {
+		if err := e.Apply(event); err == nil || e.Held() != 0 {
+			t.Errorf("%s %q was taken", event.Scope, event.Value)
+		}
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
+	e := New(Options{})
+	for i := range 10000 {
+		_ = e.Apply(decision(fmt.Sprintf("c%d", i), schemas.Block, schemas.ScopeClient, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String()))
+	}
+	for i := range 50 {
+		_ = e.Apply(decision(fmt.Sprintf("s%d", i), schemas.Block, schemas.ScopeSignature, fmt.Sprintf(`user_agent="agent %d" referer="none"`, i), "www.example.org"))
+	}
+	r := request(time.Minute, "192.0.2.9", "www.example.org")
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Judge(r)
+	}
+}
