@@ -1,0 +1,92 @@
+# What one does with weir's sources. `make help` lists it.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# Everything that is fetched or built for the work itself lives here, outside
+# the tree, under its version's name, so that nothing is ever half up to date.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
+
+BUF_VERSION           := v1.75.0
+PROTOC_GEN_GO_VERSION := v1.36.12
+STATICCHECK_VERSION   := v0.8.2
+
+BUF           := $(CACHE)/tools/buf-$(BUF_VERSION)/buf
+PROTOC_GEN_GO := $(CACHE)/tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-gen-go
+STATICCHECK   := $(CACHE)/tools/staticcheck-$(STATICCHECK_VERSION)/staticcheck
+
+# What `make generate` writes; `make check-generated` compares exactly this.
+GENERATED := schemas/batch.pb.go docs/configuration.md
+
+# Passed on: make test TESTFLAGS='-run Golden', make demo ARGS=--keep.
+TESTFLAGS ?=
+PACKAGES  ?= ./...
+ARGS      ?=
+
+.PHONY: help build test demo setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+
+build: ## bin/weir, the program
+	go build -trimpath -o bin/weir ./cmd/weir
+
+setup: ## what a fresh Debian machine lacks: nginx, and ClickHouse as a library
+	@deploy/setup/packages.sh
+	@deploy/setup/libchdb.sh
+
+test: setup ## every test, with the race detector
+	go test -race -timeout 12m $(TESTFLAGS) $(PACKAGES)
+
+demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
+	bin/weir demo $(ARGS)
+
+bench: ## every benchmark once; compare on one machine only
+	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) $(PACKAGES)
+
+fmt: ## gofmt what is not
+	gofmt -w $$(gofmt -l .)
+
+fmt-check:
+	@out="$$(gofmt -l .)"; if [ -n "$$out" ]; then echo "not formatted, run make fmt:"; echo "$$out"; exit 1; fi
+
+vet:
+	go vet $(PACKAGES)
+
+lint: fmt-check vet $(STATICCHECK) $(BUF) ## gofmt, go vet, staticcheck, buf lint
+	$(STATICCHECK) $(PACKAGES)
+	$(BUF) lint
+
+generate: $(BUF) $(PROTOC_GEN_GO) ## what is generated and committed
+	PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
+	go run ./internal/config/gendocs docs/configuration.md
+
+# Works on a dirty tree and without git: it compares with what stood there before.
+check-generated: ## fails where `make generate` would change a committed file
+	@before="$$(mktemp -d)"; trap 'rm -rf "$$before"' EXIT; \
+	cp --parents $(GENERATED) "$$before"; \
+	$(MAKE) --no-print-directory generate; \
+	for f in $(GENERATED); do \
+		diff -u "$$before/$$f" "$$f" || { echo "$$f was out of date: commit what make generate wrote"; exit 1; }; \
+	done
+
+tidy-check:
+	go mod tidy -diff
+
+check: lint check-generated tidy-check test ## all that continuous integration asks
+
+clean: ## what was built here; the cache outside the tree stays
+	rm -rf bin
+
+$(BUF):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) go install github.com/bufbuild/buf/cmd/buf@$(BUF_VERSION)
+
+$(PROTOC_GEN_GO):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GEN_GO_VERSION)
+
+$(STATICCHECK):
+	@mkdir -p $(@D)
+	GOBIN=$(@D) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
