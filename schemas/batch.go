@@ -4,9 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -16,8 +19,19 @@ const BatchVersion = 1
 // Bounds on one batch, held when encoding and when decoding.
 const (
 	MaxRows         = 16384
-	MaxBatchDecoded = 8 << 20 // bytes of the uncompressed message
+	MaxBatchDecoded = 2 * MaxMessage // bytes of the uncompressed message
+	MaxSource       = 4096           // bytes of a source's name: a path (Linux, PATH_MAX)
 )
+
+// rowRoom is more than any one row can add to a message: its strings at their
+// bounds with their lengths, and a row of every column. What does not compress
+// (and a flood's random paths do not) is sent as long as it is, so a batch is
+// full before one more such row, its head and s2's own framing pass MaxMessage.
+const rowRoom = 5*MaxText + 4*MaxTrait + 2*MaxSite + 4*MaxMethod + 160
+
+// headRoom is more than what stands once in a message, beside the names of the
+// edge and the source: tags, lengths of columns, numbers.
+const headRoom = 256
 
 // ErrBatch is wrapped by every error about a batch that does not hold together.
 var ErrBatch = errors.New("malformed batch")
@@ -28,7 +42,7 @@ type Builder struct {
 	batch Batch
 	index map[string]uint32
 	last  int64
-	size  int // rough bytes of the message so far
+	size  int // bytes of the uncompressed message so far, at most
 }
 
 // NewBuilder makes a Builder for one source of one edge.
@@ -42,8 +56,8 @@ func NewBuilder(edge, source string) *Builder {
 // Reset empties the batch and keeps edge, source and memory.
 func (b *Builder) Reset() {
 	clear(b.index)
-	b.last, b.size = 0, 0
 	x := &b.batch
+	b.last, b.size = 0, headRoom+len(x.Edge)+len(x.Source)
 	x.Version, x.Number, x.Watermark, x.Fields, x.Weight = BatchVersion, 0, 0, 0, 0
 	x.Strings, x.Client = x.Strings[:0], x.Client[:0]
 	x.StringLengths = append(x.StringLengths[:0], 0) // index 0 is ""
@@ -77,32 +91,44 @@ var textBounds = [13]int{
 }
 
 // Fits reports whether a row can be added that carries the fields of the rows so
-// far: a batch holds requests of one set of fields only, and at most MaxRows rows
-// and about MaxMessage bytes before compression halves them.
+// far: a batch holds requests of one set of fields only, at most MaxRows rows,
+// and at most MaxMessage bytes even where nothing in it can be compressed.
 func (b *Builder) Fits(r *Request) bool {
 	n := len(b.batch.Time)
-	return n == 0 || n < MaxRows && b.batch.Fields == uint32(r.Fields) && b.size < 2*MaxMessage
+	return n == 0 || n < MaxRows && b.batch.Fields == uint32(r.Fields) && b.size < MaxMessage-rowRoom
 }
 
 // Append adds a row, its strings cut to their bounds. The caller has asked Fits.
 func (b *Builder) Append(r *Request) {
 	x := &b.batch
 	x.Fields = uint32(r.Fields)
-	x.Time = append(x.Time, r.Time-b.last)
+	step := r.Time - b.last
+	x.Time = append(x.Time, step)
 	b.last = r.Time
 	client := r.Client.As16()
 	x.Client = append(x.Client, client[:]...)
 	fields := r.textFields()
 	for i, column := range x.textColumns() {
-		*column = append(*column, b.intern(*fields[i], textBounds[i]))
+		index := b.intern(*fields[i], textBounds[i])
+		*column = append(*column, index)
+		if index >= 1<<14 {
+			b.size++ // three bytes where rowBytes counts two
+		}
 	}
 	x.Status = append(x.Status, uint32(r.Status))
 	x.Cookie = append(x.Cookie, uint32(r.Cookie))
 	x.Bytes = append(x.Bytes, uint64(max(r.Bytes, 0)))
 	x.Duration = append(x.Duration, uint64(max(r.Duration, 0)))
 	x.UpstreamDuration = append(x.UpstreamDuration, uint64(max(r.UpstreamDuration, 0)))
-	b.size += 16 + 13*2 + 12
+	b.size += rowBytes + protowire.SizeVarint(protowire.EncodeZigZag(step)) +
+		protowire.SizeVarint(x.Bytes[len(x.Bytes)-1]) +
+		protowire.SizeVarint(x.Duration[len(x.Duration)-1]) +
+		protowire.SizeVarint(x.UpstreamDuration[len(x.UpstreamDuration)-1])
 }
+
+// rowBytes is what a row takes beside its strings and its varying numbers: the
+// client, 13 indices of at most two bytes, the status and the cookie.
+const rowBytes = 16 + 13*2 + 3 + 1
 
 func (b *Builder) intern(text []byte, bound int) uint32 {
 	if len(text) == 0 {
@@ -127,30 +153,33 @@ func (b *Builder) Len() int { return len(b.batch.Time) }
 // Watermark are the caller's to set.
 func (b *Builder) Batch() *Batch { return &b.batch }
 
-// EncodeBatch appends the compressed message to dst.
+// EncodeBatch appends the compressed message to dst. Errors wrap ErrBatch: the
+// batch is larger than a Builder that is asked Fits lets it become.
 func EncodeBatch(dst []byte, b *Batch) ([]byte, error) {
-	raw, err := proto.MarshalOptions{}.Marshal(b)
+	if err := b.checkHead(); err != nil {
+		return dst, fmt.Errorf("encode batch: %w: %v", ErrBatch, err)
+	}
+	raw, err := proto.Marshal(b)
 	if err != nil {
-		return dst, fmt.Errorf("encode batch: %w", err)
+		return dst, fmt.Errorf("encode batch: %w: %v", ErrBatch, err)
 	}
 	if len(raw) > MaxBatchDecoded {
-		return dst, fmt.Errorf("encode batch: %d bytes, at most %d: %w", len(raw), MaxBatchDecoded, ErrBatch)
+		return dst, fmt.Errorf("encode batch: %w: %d bytes, at most %d", ErrBatch, len(raw), MaxBatchDecoded)
 	}
-	return append(dst, s2.Encode(nil, raw)...), nil
+	start := len(dst)
+	dst = slices.Grow(dst, s2.MaxEncodedLen(len(raw)))
+	message := s2.Encode(dst[start:cap(dst)], raw)
+	if len(message) > MaxMessage {
+		return dst[:start], fmt.Errorf("encode batch: %w: %d bytes compressed, at most %d", ErrBatch, len(message), MaxMessage)
+	}
+	return dst[:start+len(message)], nil
 }
 
 // DecodeBatch reads what EncodeBatch wrote and checks that it holds together:
 // whatever it returns without an error can be walked by Rows without a panic.
 // Errors wrap ErrBatch.
 func DecodeBatch(message []byte) (*Batch, error) {
-	size, err := s2.DecodedLen(message)
-	if err != nil {
-		return nil, fmt.Errorf("decode batch: %w: %v", ErrBatch, err)
-	}
-	if size > MaxBatchDecoded {
-		return nil, fmt.Errorf("decode batch: %w: %d bytes decoded, at most %d", ErrBatch, size, MaxBatchDecoded)
-	}
-	raw, err := s2.Decode(nil, message)
+	raw, err := decompress(message, MaxBatchDecoded)
 	if err != nil {
 		return nil, fmt.Errorf("decode batch: %w: %v", ErrBatch, err)
 	}
@@ -165,18 +194,15 @@ func DecodeBatch(message []byte) (*Batch, error) {
 }
 
 func (x *Batch) check() error {
-	if x.Version != BatchVersion {
-		return fmt.Errorf("version %d, this reads %d", x.Version, BatchVersion)
+	if err := x.checkHead(); err != nil {
+		return err
 	}
 	rows := len(x.Time)
-	if rows > MaxRows {
-		return fmt.Errorf("%d rows, at most %d", rows, MaxRows)
-	}
-	if len(x.Edge) > MaxSite {
-		return fmt.Errorf("an edge name of %d bytes", len(x.Edge))
-	}
 	if len(x.Client) != 16*rows {
 		return fmt.Errorf("%d bytes of clients for %d rows", len(x.Client), rows)
+	}
+	if len(x.StringLengths) > 13*rows+1 { // each is worth 24 bytes to whoever reads them
+		return fmt.Errorf("%d strings for %d rows", len(x.StringLengths), rows)
 	}
 	total := 0
 	for _, n := range x.StringLengths {
@@ -204,6 +230,35 @@ func (x *Batch) check() error {
 	} {
 		if n != rows {
 			return fmt.Errorf("column %s has %d of %d rows", name, n, rows)
+		}
+	}
+	return x.checkNumbers()
+}
+
+func (x *Batch) checkHead() error {
+	switch {
+	case x.Version != BatchVersion:
+		return fmt.Errorf("version %d, this reads %d", x.Version, BatchVersion)
+	case len(x.Time) > MaxRows:
+		return fmt.Errorf("%d rows, at most %d", len(x.Time), MaxRows)
+	case len(x.Edge) > MaxSite:
+		return fmt.Errorf("an edge's name of %d bytes, at most %d", len(x.Edge), MaxSite)
+	case len(x.Source) > MaxSource:
+		return fmt.Errorf("a source's name of %d bytes, at most %d", len(x.Source), MaxSource)
+	case !(x.Weight >= 0 && x.Weight <= math.MaxUint32):
+		return fmt.Errorf("a weight of %v", x.Weight)
+	}
+	return nil
+}
+
+// checkNumbers looks that the numbers fit a Request's, which are narrower.
+func (x *Batch) checkNumbers() error {
+	for i := range x.Time {
+		if x.Status[i] > math.MaxUint16 || x.Cookie[i] > uint32(CookieSome) {
+			return fmt.Errorf("row %d has status %d and cookie %d", i, x.Status[i], x.Cookie[i])
+		}
+		if x.Bytes[i]|x.Duration[i]|x.UpstreamDuration[i] > math.MaxInt64 {
+			return fmt.Errorf("row %d has a number over 63 bits", i)
 		}
 	}
 	return nil
