@@ -1,0 +1,64 @@
+package accesslog
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// readLines gives the lines of a gzipped log of the test data.
+func readLines(t *testing.T, name string) [][]byte {
+	dir := os.Getenv("WEIR_TESTDATA")
+	if dir == "" {
+		t.Skip("WEIR_TESTDATA is not set")
+	}
+	file, err := os.Open(filepath.Join(dir, "logs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	plain, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines [][]byte
+	scanner := bufio.NewScanner(plain)
+	for scanner.Buffer(nil, MaxLine); scanner.Scan(); {
+		lines = append(lines, bytes.Clone(scanner.Bytes()))
+	}
+	if scanner.Err() != nil {
+		t.Fatal(scanner.Err())
+	}
+	return lines
+}
+
+func TestRealLogs(t *testing.T) {
+	for name, want := range map[string]struct{ lines, refused int }{
+		"elastic_apache_2015.log.gz": {10000, 0},
+		"zanbil_sample_2019.log.gz":  {1000, 0},
+		"ddos_http2_2023.log.gz":     {858, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lines := readLines(t, name)
+			if format, share := Detect(lines); format != Combined || share < 0.99 {
+				t.Errorf("found %s with a share of %g", format, share)
+			}
+			var reasons [NumReasons]int
+			parser, r := New(Combined), schemas.Request{}
+			for _, line := range lines {
+				reason := parser.Parse(line, &r)
+				if reasons[reason]++; reason != None && reasons[reason] < 4 {
+					t.Logf("%s: %s", reason, line)
+				}
+			}
+			if len(lines) != want.lines || len(lines)-reasons[None] != want.refused {
+				t.Errorf("%d lines, by reason %v; want %+v", len(lines), reasons, want)
+			}
+		})
+	}
+}
