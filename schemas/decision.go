@@ -102,6 +102,14 @@ type Event struct {
 	*Decision
 }
 
+// SignalRow is a signal of one site at one time, as the store keeps it.
+type SignalRow struct {
+	Time   time.Time `json:"time"` // the end of the window
+	Site   string    `json:"site"`
+	Window string    `json:"window"` // "10s", "1m", "10m"
+	Signal
+}
+
 // Signal is one number of a window beside what is normal for it.
 type Signal struct {
 	Name   string  `json:"name"`  // "request_rate", "unique_clients", "path_entropy", ...

@@ -41,3 +41,7 @@ func SubjectPanes(partition int) string { return fmt.Sprintf("weir.panes.%d", pa
 
 // SubjectDead is where a sample of the lines that no parser took goes.
 func SubjectDead(format string) string { return "weir.dead." + format }
+
+// SubjectSignals is where the signals of every site's windows go, as NDJSON of
+// SignalRow, every ten seconds.
+const SubjectSignals = "weir.panes.signals"
