@@ -1,0 +1,114 @@
+package embedded
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Names below Options.Dir.
+const (
+	storeFolder = "clickhouse"      // ClickHouse's own folder
+	logFile     = "clickhouse.log"  // rotated by ClickHouse
+	lockFile    = "clickhouse.lock" // holds the owner's process id
+	socketFile  = "clickhouse.sock" // for other commands of the same user
+)
+
+// Bounds on ClickHouse's log: this many files of this size.
+const (
+	logSize  = "8M"
+	logFiles = 2
+)
+
+// secretHeader is the HTTP header without whose right value a listener that others
+// can reach answers nothing: clickhouse-local itself needs a user without a password.
+const secretHeader = "X-Weir-Store"
+
+// The ports of a child in a network of its own, where they meet nobody else's.
+const (
+	namespaceNativePort = 9000
+	namespaceHTTPPort   = 8123
+)
+
+// settings are what the child is started with.
+type settings struct {
+	dir        string // absolute
+	memory     int64  // bytes
+	nativePort int    // 0: no native listener
+	httpPort   int
+	secret     string // what requests over HTTP must show; "" is nothing
+}
+
+// write puts ClickHouse's configuration into the store's folder: 0600, for it
+// may hold the secret, which as an argument every user of the machine could read.
+func (s *settings) write() (path string, err error) {
+	folder := filepath.Join(s.dir, storeFolder)
+	for name, text := range map[string]string{"config.xml": s.config(), "users.xml": s.users()} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(folder, "config.xml"), nil
+}
+
+func (s *settings) config() string {
+	folder := filepath.Join(s.dir, storeFolder)
+	var b bytes.Buffer
+	b.WriteString("<clickhouse>\n")
+	element := func(name, value string) {
+		b.WriteString("<" + name + ">")
+		_ = xml.EscapeText(&b, []byte(value)) // a bytes.Buffer takes everything
+		b.WriteString("</" + name + ">\n")
+	}
+	element("path", filepath.Join(folder, "data"))
+	element("tmp_path", filepath.Join(folder, "tmp")+"/")
+	element("user_files_path", filepath.Join(folder, "files")+"/")
+	element("users_config", filepath.Join(folder, "users.xml"))
+	element("listen_host", "127.0.0.1")
+	if s.nativePort != 0 {
+		element("tcp_port", strconv.Itoa(s.nativePort))
+	}
+	element("http_port", strconv.Itoa(s.httpPort))
+	element("max_server_memory_usage", strconv.FormatInt(s.memory, 10))
+	element("mark_cache_size", strconv.FormatInt(s.memory/16, 10))
+	element("max_connections", "256")
+	element("keep_alive_timeout", "30")
+	b.WriteString("<logger>\n")
+	element("level", "warning")
+	element("log", filepath.Join(s.dir, logFile))
+	element("size", logSize)
+	element("count", strconv.Itoa(logFiles))
+	b.WriteString("</logger>\n" + s.handlers() + "</clickhouse>\n")
+	return b.String()
+}
+
+// handlers is the rule for requests over HTTP that show the secret; there is no other.
+func (s *settings) handlers() string {
+	if s.secret == "" {
+		return ""
+	}
+	return "<http_handlers><rule><methods>GET,POST</methods><headers><" + secretHeader + ">" + s.secret +
+		"</" + secretHeader + "></headers><handler><type>dynamic_query_handler</type>" +
+		"<query_param_name>query</query_param_name></handler></rule></http_handlers>\n"
+}
+
+// users is one user, default, and what a query may use of the memory.
+func (s *settings) users() string {
+	return fmt.Sprintf(`<clickhouse>
+<profiles><default>
+<max_memory_usage>%d</max_memory_usage>
+<max_bytes_before_external_group_by>%d</max_bytes_before_external_group_by>
+<max_bytes_before_external_sort>%d</max_bytes_before_external_sort>
+</default></profiles>
+<users><default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
+<quotas><default></default></quotas>
+</clickhouse>
+`, s.memory/2, s.memory/4, s.memory/4)
+}
+
+// newSecret is 128 bits from the system's source of randomness: letters and digits.
+func newSecret() string { return rand.Text() }
