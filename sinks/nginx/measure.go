@@ -1,0 +1,126 @@
+package nginx
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// Measure is what nginx needs of one decision.
+type Measure struct {
+	ID      string
+	Action  schemas.Action
+	Scope   schemas.Scope
+	Value   string   // as in schemas.Decision
+	Sites   []string // empty is every site
+	Expires time.Time
+}
+
+// MeasureOf takes a measure out of an event about a decision; ok is false for
+// every other event.
+func MeasureOf(e schemas.Event) (m Measure, ok bool) {
+	if e.Decision == nil {
+		return Measure{}, false
+	}
+	d := e.Decision
+	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires}, true
+}
+
+// Set is what is to be in force.
+type Set struct {
+	Measures []Measure      // in any order
+	Allow    []netip.Prefix // never touched, whatever the measures say
+}
+
+// Refusal is a measure that nginx cannot carry as it was meant. It is not
+// enforced; the others are.
+type Refusal struct {
+	ID     string
+	Reason string
+}
+
+// maxID bounds a decision's id, in bytes.
+const maxID = 80
+
+// checkID refuses what could mean anything to nginx's configuration language or
+// to the regular expressions of the verdict chain: ids stand in map values.
+func checkID(id string) error {
+	if id == "" || len(id) > maxID {
+		return fmt.Errorf("an id of %d bytes, want 1 to %d", len(id), maxID)
+	}
+	for _, c := range []byte(id) {
+		if !plain(c) && c != '.' && c != '_' && c != '-' {
+			return fmt.Errorf("the id %q: want letters, digits, '.', '_' and '-'", id)
+		}
+	}
+	return nil
+}
+
+func plain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+}
+
+// clientOf reads the value of a client measure: an IPv4 address, or an IPv6
+// address or /64.
+func clientOf(value string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(value)
+	if strings.Contains(value, "/") {
+		var prefix netip.Prefix
+		prefix, err = netip.ParsePrefix(value)
+		addr = prefix.Addr()
+		if err == nil && prefix.Bits() != 64 && !(prefix.Bits() == 32 && addr.Is4()) {
+			err = fmt.Errorf("want an IPv4 address or an IPv6 /64")
+		}
+	}
+	if err != nil {
+		return addr, fmt.Errorf("client %q: %w", value, err)
+	}
+	addr = schemas.ClientOf(addr)
+	if !addr.IsValid() || addr.IsUnspecified() || addr == noAddress || addr.Is6() && addr.As16()[0] == 0 {
+		return addr, fmt.Errorf("client %q: not an address that a client can have", value)
+	}
+	return addr, nil
+}
+
+// noAddress is what nginx's geo takes the peers of a unix socket for.
+var noAddress = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// Prefixes shorter than these would cover a registry's whole allocation: they
+// are a mistake.
+const (
+	minBits4 = 8
+	minBits6 = 16
+)
+
+func prefixOf(value string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(value)
+	if err != nil {
+		return prefix, fmt.Errorf("prefix %q: %w", value, err)
+	}
+	if prefix.Addr().Is4In6() {
+		return prefix, fmt.Errorf("prefix %q: write it as IPv4", value)
+	}
+	if prefix.Addr().Is4() && prefix.Bits() < minBits4 || prefix.Addr().Is6() && prefix.Bits() < minBits6 {
+		return prefix, fmt.Errorf("prefix %q: shorter than /%d (IPv4) or /%d (IPv6)", value, minBits4, minBits6)
+	}
+	return prefix.Masked(), nil
+}
+
+// siteOf checks a site's name: what nginx's $host can be.
+func siteOf(name string) (string, error) {
+	if name == "" || len(name) > schemas.MaxSite {
+		return "", fmt.Errorf("a site's name of %d bytes, want 1 to %d", len(name), schemas.MaxSite)
+	}
+	for _, c := range []byte(name) {
+		if c >= 'A' && c <= 'Z' {
+			return "", fmt.Errorf("site %q: nginx's $host is lower case", name)
+		}
+		if c <= ' ' || c == 0x7f {
+			return "", fmt.Errorf("site %q: holds a space or a control character", name)
+		}
+	}
+	return name, nil
+}

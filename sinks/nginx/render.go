@@ -1,0 +1,223 @@
+package nginx
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// File is one generated file.
+type File struct {
+	Name    string // within the directory
+	Content []byte
+}
+
+// Files is one rendering.
+type Files struct {
+	// Current is the content of current.conf.
+	Current []byte
+	// Lists are the files that Current includes, directly or not, named by
+	// their content.
+	Lists []File
+	// InForce counts the measures that the files carry, by scope.
+	InForce map[schemas.Scope]int
+	// Refused are those that they do not, ordered by id.
+	Refused []Refusal
+	// Version names the content, the lease left out.
+	Version string
+}
+
+// Total is the number of measures that the files carry.
+func (f Files) Total() int {
+	n := 0
+	for _, count := range f.InForce {
+		n += count
+	}
+	return n
+}
+
+// CurrentName is the one generated file whose name is stable.
+const CurrentName = "current.conf"
+
+// nothing is current.conf where no measure is in force: the defaults of
+// http.conf hold.
+const nothing = "# weir: nothing is in force.\n"
+
+// Render turns what is to be in force into nginx's files, for the directory dir
+// (absolute, because nginx reads other paths from where its main file is).
+// Expired measures (at lease.From or before) are left out; what cannot be carried
+// exactly is refused. An error is about dir or lease alone.
+func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
+	if err := checkDir(dir); err != nil {
+		return Files{}, err
+	}
+	span, err := lease.pattern()
+	if err != nil {
+		return Files{}, err
+	}
+	l := collect(set.Measures, now)
+	files := Files{InForce: l.inForce, Refused: l.refused}
+	if files.Total() == 0 {
+		files.Current, files.Version = []byte(nothing), "none"
+		return files, nil
+	}
+	include := func(name string, content []byte) string {
+		if len(content) == 0 {
+			return ""
+		}
+		file := File{Name: versioned(name, content), Content: content}
+		files.Lists = append(files.Lists, file)
+		return fmt.Sprintf("    include %s;\n", filepath.Join(dir, file.Name))
+	}
+	var b bytes.Buffer
+	b.WriteString("# Written by weir; a change here is lost.\n")
+	l.write(&b, "weir", set, include)
+	fmt.Fprintf(&b, "map \"$weir_lease$weir_allowed\" $weir_verdict {\n    default \"\";\n    10 $weir_by_client;\n}\n")
+	main := File{Name: versioned("decisions.conf", b.Bytes()), Content: b.Bytes()}
+	files.Lists = append(files.Lists, main)
+	files.Version = strings.TrimSuffix(strings.TrimPrefix(main.Name, "decisions-"), ".conf")
+	files.Current = fmt.Appendf(nil, "# Written by weir; a change here is lost.\n"+
+		"# The lease: from %s until %s nginx enforces what follows, then it lets go by itself.\n"+
+		"map $msec $weir_lease {\n    default 0;\n    \"~%s\" 1;\n}\n"+
+		"map \"\" $weir_version {\n    default %s;\n}\ninclude %s;\n",
+		lease.From.UTC().Format(time.RFC3339), lease.Until.UTC().Format(time.RFC3339),
+		span, files.Version, filepath.Join(dir, main.Name))
+	return files, nil
+}
+
+// versioned puts a hash of the content into a file's name.
+func versioned(name string, content []byte) string {
+	sum := sha256.Sum256(content)
+	extension := filepath.Ext(name)
+	return fmt.Sprintf("%s-%x%s", strings.TrimSuffix(name, extension), sum[:8], extension)
+}
+
+// checkDir refuses a directory that cannot stand in nginx's include as it is.
+func checkDir(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("nginx directory %q: want an absolute path", dir)
+	}
+	for _, c := range []byte(dir) {
+		if !plain(c) && !strings.ContainsRune("/._-+@:,=~", rune(c)) {
+			return fmt.Errorf("nginx directory %q: holds %q, which nginx's include would take for something else", dir, c)
+		}
+	}
+	return nil
+}
+
+// lists are the measures of a set, sorted into what nginx makes of them.
+type lists struct {
+	sets       siteSets
+	clients    clientList
+	prefixes   prefixList
+	signatures *signatureList
+	sites      map[string][]hit
+	inForce    map[schemas.Scope]int
+	refused    []Refusal
+}
+
+func collect(measures []Measure, now time.Time) *lists {
+	l := &lists{
+		sets:       newSiteSets(measures),
+		prefixes:   prefixList{},
+		signatures: newSignatureList(),
+		sites:      map[string][]hit{},
+		inForce:    map[schemas.Scope]int{},
+	}
+	var signatures []*Measure
+	for i := range measures {
+		m := &measures[i]
+		switch {
+		case !m.Expires.After(now):
+			continue
+		case m.Scope == schemas.ScopeSignature:
+			signatures = append(signatures, m) // their order numbers the values
+			continue
+		}
+		l.take(m)
+	}
+	sort.Slice(signatures, func(i, j int) bool { return signatures[i].ID < signatures[j].ID })
+	for _, m := range signatures {
+		l.take(m)
+	}
+	sort.Slice(l.refused, func(i, j int) bool { return l.refused[i].ID < l.refused[j].ID })
+	return l
+}
+
+func (l *lists) take(m *Measure) {
+	if err := l.add(m); err != nil {
+		l.refused = append(l.refused, Refusal{ID: m.ID, Reason: err.Error()})
+		return
+	}
+	l.inForce[m.Scope]++
+}
+
+func (l *lists) add(m *Measure) error {
+	if err := checkID(m.ID); err != nil {
+		return err
+	}
+	if m.Action.Severity() == 0 {
+		return fmt.Errorf("the action %q is none of throttle, challenge, block", m.Action)
+	}
+	number, err := l.sets.number(m.Sites)
+	if err != nil {
+		return err
+	}
+	h := hit{sites: number, action: m.Action, id: m.ID}
+	switch m.Scope {
+	case schemas.ScopeClient:
+		addr, err := clientOf(m.Value)
+		if err != nil {
+			return err
+		}
+		l.clients.add(addr, h)
+	case schemas.ScopePrefix:
+		prefix, err := prefixOf(m.Value)
+		if err != nil {
+			return err
+		}
+		l.prefixes.add(prefix, h)
+	case schemas.ScopeSignature:
+		signature, keys, err := prepare(m.Value)
+		if err != nil {
+			return err
+		}
+		l.signatures.add(signature, keys, h)
+	case schemas.ScopeSite:
+		site, err := siteOf(m.Value)
+		if err != nil {
+			return err
+		}
+		h.sites = 0 // the value is the site
+		l.sites[site] = append(l.sites[site], h)
+	default:
+		return fmt.Errorf("the scope %q is none of client, prefix, signature, site", m.Scope)
+	}
+	return nil
+}
+
+// write defines $<prefix>_by_client: the verdict of all scopes in their order of
+// precedence, and $<prefix>_allowed. include brings a list in, in place or as a
+// file of its own.
+func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name string, content []byte) string) {
+	writeAllowed(b, prefix, set.Allow)
+	l.sets.write(b, prefix)
+	l.clients.write(b, prefix, include("clients4.list", l.clients.list4()), include("clients6.list", l.clients.list6()))
+	l.prefixes.write(b, prefix)
+	l.signatures.write(b, prefix)
+	fmt.Fprintf(b, "map h$host $%s_site {\n    default \"\";\n", prefix)
+	for _, site := range sortedKeys(l.sites) {
+		fmt.Fprintf(b, "    %s %s;\n", hostKey(site), appendHits(nil, l.sites[site]))
+	}
+	b.WriteString("}\n")
+	writeChoice(b, prefix, "by_client", fmt.Sprintf("${%s_client4}${%s_client6}", prefix, prefix), "$"+prefix+"_by_prefix")
+	writeChoice(b, prefix, "by_prefix", fmt.Sprintf("${%s_prefix}", prefix), "$"+prefix+"_by_signature")
+	writeChoice(b, prefix, "by_signature", fmt.Sprintf("${%s_signature}", prefix), "$"+prefix+"_by_site")
+	writeChoice(b, prefix, "by_site", fmt.Sprintf("${%s_site}", prefix), `""`)
+}
