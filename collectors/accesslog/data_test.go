@@ -39,7 +39,7 @@ func readLines(t *testing.T, name string) [][]byte {
 
 func TestRealLogs(t *testing.T) {
 	for name, want := range map[string]struct{ lines, refused int }{
-		"elastic_apache_2015.log.gz": {10000, 0},
+		"elastic_apache_2015.log.gz": {10000, 1}, // one line breaks off in its agent
 		"zanbil_sample_2019.log.gz":  {1000, 0},
 		"ddos_http2_2023.log.gz":     {858, 0},
 	} {
