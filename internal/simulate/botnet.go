@@ -111,14 +111,7 @@ func (n *botnet) next() (*Visit, bool) {
 	p.agent = listedAgent(r)
 	step := Step{}
 	for _, at := range b.times {
-		x, uri := n.site.missing, ""
-		if chance(r, n.c.Attack.Existing) {
-			x = n.site.page(r)
-			uri = x.uri(r)
-		} else {
-			uri = randomPage(r, n.site)
-			x = n.site.Resource("GET", uri) // made up, and there all the same
-		}
+		x, uri := n.page(r)
 		q := n.a.request(&p, n.site, b.client, p.tls.connection(r), x, uri)
 		q.Delay = at
 		q.Patience = time.Duration(logNormal(r, 12e9, .5))
@@ -132,4 +125,14 @@ func (n *botnet) next() (*Visit, bool) {
 		Actor:  Actor{Bot, "b" + strconv.Itoa(int(b.number))},
 		script: &once{step: step},
 	}, true
+}
+
+// page is what a bot asks for: rarely a page that there is.
+func (n *botnet) page(r *rand.Rand) (*Resource, string) {
+	if chance(r, n.c.Attack.Existing) {
+		x := n.site.page(r)
+		return x, x.uri(r)
+	}
+	uri := randomPage(r, n.site)
+	return n.site.Resource("GET", uri), uri // what is made up may be there all the same
 }
