@@ -1,0 +1,177 @@
+package attribute
+
+import (
+	"slices"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// Budget is what measures may cost, and what is known beside the samples.
+type Budget struct {
+	// Collateral is the share of the site's people that all measures together may
+	// touch, 0 to 1; 0 is the default, 0.005.
+	Collateral float64
+	// MinClients is how many normal clients must be known before anything is
+	// decided; 0 is the default, 200.
+	MinClients int
+	// MaxMeasures bounds the list; 0 is the default, 64.
+	MaxMeasures int
+	// NormalRate is the requests a second that the site would have now without the
+	// attack; 0 takes the normal sample's mean.
+	NormalRate float64
+	// InForce are the signatures decided before: what they match needs no further
+	// measure, whom they touch counts against the budget.
+	InForce []schemas.Signature
+	// Refused are signatures that hurt; they are not proposed again.
+	Refused []schemas.Signature
+	// Site is for the SQL of the evidence.
+	Site string
+	// Since is the unix time in ms from which the SQL looks.
+	Since int64
+}
+
+func (b Budget) withDefaults() Budget {
+	if b.Collateral <= 0 {
+		b.Collateral = 0.005
+	}
+	if b.MinClients <= 0 {
+		b.MinClients = 200
+	}
+	if b.MaxMeasures <= 0 {
+		b.MaxMeasures = 64
+	}
+	return b
+}
+
+// Measure is a proposed decision.
+type Measure struct {
+	Action            schemas.Action
+	Scope             schemas.Scope
+	Value             string
+	Signature         schemas.Signature // of ScopeSignature
+	Stops             float64           // share of the attack's requests that no other measure stops
+	Collateral        float64           // upper 95 % bound of the share of people touched
+	CollateralPerHour float64
+	CollateralClients int
+	Evidence          *schemas.Evidence
+}
+
+// Analyse proposes the measures that stop what suspect has beyond normal, the one
+// that stops most first. It is empty where there is no excess, too little is
+// known of normal clients, or nothing sets the excess apart within the budget.
+// Where zero held-out clients are touched but too few are known to certify the
+// budget (3/n is above it), the measure is a challenge instead of a block. The
+// samples must come from the same Extractor; they are not changed.
+func Analyse(normal, suspect *Sample, budget Budget) []Measure {
+	budget = budget.withDefaults()
+	if normal.Len() < budget.MinClients || suspect.Len() < minSupport {
+		return nil
+	}
+	a := newAnalysis(normal, suspect, budget)
+	if a.attackShare < minAttackShare || len(a.suspect.rows) == 0 {
+		return nil
+	}
+	a.cover()
+	a.mine()
+	measures := a.choose()
+	return append(measures, a.heavyClients()...)
+}
+
+const (
+	// minSupport is how many clients must share what is decided on: a signature of
+	// one client is that client.
+	minSupport = 4
+	// minAttackShare is the least share of the observed requests that the attack
+	// must have, for anything said about it to hold.
+	minAttackShare = 0.2
+)
+
+// analysis is one run of Analyse.
+type analysis struct {
+	budget          Budget
+	x               *Extractor
+	normalSample    *Sample
+	suspectSample   *Sample
+	normal, suspect *matrix
+	choose0         touched // sizes of the halves
+	calibrate0      touched
+	normalShare     float64 // (1-a): upper estimate of the normal part of the suspects' requests
+	attackShare     float64 // a
+	normalClients   float64 // clients expected in the suspect sample without the attack
+
+	open          []uint64 // suspect rows that no measure matches yet
+	charged       []uint64 // normal rows that a measure matches already
+	core          map[item]bool
+	candidates    []candidate
+	frequentItems []item
+}
+
+func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
+	a := &analysis{budget: budget, x: suspect.x, normalSample: normal, suspectSample: suspect}
+	known := knownTraits(suspect)
+	a.normal, a.suspect = newMatrix(normal, known), newMatrix(suspect, known)
+	a.choose0, a.calibrate0 = a.normal.halves()
+	rate := budget.NormalRate
+	if rate <= 0 && normal.Span > 0 {
+		rate = normal.Requests / normal.Span.Seconds()
+	}
+	if suspect.Requests > 0 {
+		a.normalShare = min(1, rate*suspect.Span.Seconds()/suspect.Requests)
+	}
+	a.attackShare = 1 - a.normalShare
+	if normal.Span > 0 {
+		a.normalClients = normal.Visits() / normal.Span.Seconds() * suspect.Span.Seconds() / suspect.scale()
+	}
+	a.normalClients = min(a.normalClients, float64(suspect.Len()))
+	a.open = make([]uint64, a.suspect.words)
+	for i := range a.suspect.rows {
+		a.open[i/64] |= 1 << (i % 64)
+	}
+	a.charged = make([]uint64, a.normal.words)
+	return a
+}
+
+// cover takes out what the signatures in force match.
+func (a *analysis) cover() {
+	for _, s := range a.budget.InForce {
+		items := a.items(s)
+		a.take(a.suspect.match(items), a.normal.match(items))
+	}
+}
+
+func (a *analysis) take(suspect, normal []uint64) {
+	for i := range a.open {
+		a.open[i] &^= suspect[i]
+	}
+	for i := range a.charged {
+		a.charged[i] |= normal[i]
+	}
+}
+
+func (a *analysis) items(s schemas.Signature) []item {
+	items := make([]item, len(s))
+	for i, t := range s {
+		items[i] = item{t.Trait, a.x.hash(t.Trait, []byte(t.Value))}
+	}
+	return items
+}
+
+// signature is the text form of items, if all their values are known by name.
+func (a *analysis) signature(items []item) (schemas.Signature, bool) {
+	s := make(schemas.Signature, len(items))
+	for i, it := range items {
+		value, ok := a.x.Name(it.trait, it.hash)
+		if !ok {
+			return nil, false
+		}
+		s[i] = schemas.TraitValue{Trait: it.trait, Value: value}
+	}
+	slices.SortFunc(s, func(a, b schemas.TraitValue) int { return int(a.Trait) - int(b.Trait) })
+	return s, s.Validate() == nil
+}
+
+// attackOf subtracts the normal part: of a share of the observed requests and one
+// of the normal ones, what share of the attack's requests it is.
+func (a *analysis) attackOf(observed, normal float64) float64 {
+	return min(1, max(0, (observed-a.normalShare*normal)/a.attackShare))
+}

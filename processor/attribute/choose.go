@@ -1,0 +1,230 @@
+package attribute
+
+import (
+	"slices"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// chance is how likely normal traffic alone may show a candidate as often as
+	// it was seen, over all that are tried.
+	chance = 1e-6
+	// minRatio is the least lower bound of the risk ratio.
+	minRatio = 5
+	// keepShare: a further trait that keeps so much of what a signature stops makes
+	// it safer for nothing.
+	keepShare = 0.98
+)
+
+// choose takes candidates greedily: each time the one that stops most of what is
+// still open, for the normal clients of the choosing half that it touches; then it
+// is charged on the held-out half. A greedy cover is within 1-1/e of the best
+// (Nemhauser, Wolsey and Fisher 1978).
+func (a *analysis) choose() []Measure {
+	var measures []Measure
+	for len(measures) < a.budget.MaxMeasures {
+		best := a.best()
+		if best < 0 {
+			break
+		}
+		c := a.candidates[best]
+		a.candidates = slices.Delete(a.candidates, best, best+1)
+		m, ok := a.charge(a.specialise(c))
+		if !ok {
+			a.narrow(c)
+			continue
+		}
+		measures = append(measures, m)
+	}
+	return measures
+}
+
+// narrow puts in place of a candidate that the held-out clients refused those with
+// one more item.
+func (a *analysis) narrow(c candidate) {
+	if len(c.items) == schemas.MaxSignatureTraits {
+		return
+	}
+	for _, it := range a.frequentItems {
+		if len(a.candidates) >= maxCandidates || slices.ContainsFunc(c.items, func(x item) bool { return x.trait == it.trait }) {
+			continue
+		}
+		rows := and(c.rows, a.suspect.bitmap(it))
+		if a.openClients(rows) >= minSupport {
+			a.candidates = append(a.candidates, a.weigh(append(slices.Clone(c.items), it), rows))
+		}
+	}
+}
+
+// best is the index of the candidate to take next, or negative. Gains only fall as
+// rows are taken, so candidates are kept by their last gain and few are looked at
+// again (lazy greedy: Minoux 1978).
+func (a *analysis) best() int {
+	slices.SortStableFunc(a.candidates, func(x, y candidate) int {
+		switch {
+		case x.gain > y.gain:
+			return -1
+		case x.gain < y.gain:
+			return 1
+		}
+		return 0
+	})
+	best, score := -1, 0.0
+	for i := range a.candidates {
+		c := &a.candidates[i]
+		if c.gain <= score || c.gain < minSupport {
+			break
+		}
+		open := and(c.rows, a.open)
+		var clients int
+		clients, c.gain = a.suspect.count(open)
+		if clients < minSupport || !a.stands(c, clients) {
+			continue
+		}
+		if s := a.score(c); s > score {
+			best, score = i, s
+		}
+	}
+	return best
+}
+
+// score is the attack's requests that the candidate stops, less for every normal
+// client touched: none are left when the budget is spent on it alone.
+func (a *analysis) score(c *candidate) float64 {
+	stopped := c.gain - a.normalShare*c.share*a.suspect.total
+	spend := a.budget.Collateral * float64(max(a.choose0.all, 1))
+	return stopped * (1 - float64(c.normal.all)/(spend+1))
+}
+
+// stands reports whether the candidate's clients cannot be normal ones, and are
+// so much more frequent than among normal clients that the ratio's lower bound
+// shows it.
+func (a *analysis) stands(c *candidate, clients int) bool {
+	expected := a.normalClients * UpperShare(c.normal.all, a.choose0.all)
+	if poissonAtLeast(clients, expected) > chance {
+		return false
+	}
+	ratio := LowerRiskRatio(float64(clients), float64(len(a.suspect.clients)), float64(c.normal.all), float64(a.choose0.all))
+	return ratio >= minRatio
+}
+
+// specialise adds items that nearly all of the open rows of the candidate have, up
+// to three, those first that spare most normal clients.
+func (a *analysis) specialise(c candidate) candidate {
+	for len(c.items) < schemas.MaxSignatureTraits {
+		open := and(c.rows, a.open)
+		_, gain := a.suspect.count(open)
+		best, found, bestShare := candidate{}, false, 2.0
+		for _, it := range a.sharedItems(open) {
+			if slices.ContainsFunc(c.items, func(x item) bool { return x.trait == it.trait }) {
+				continue
+			}
+			rows := and(c.rows, a.suspect.bitmap(it))
+			if _, kept := a.suspect.count(and(rows, a.open)); kept < keepShare*gain {
+				continue
+			}
+			if _, named := a.x.Name(it.trait, it.hash); !named {
+				continue
+			}
+			// The rarer the item is in normal traffic, the fewer strangers match.
+			_, requests := a.normal.count(a.normal.bitmap(it))
+			if share := requests / max(a.normal.total, 1); share < bestShare {
+				best, found, bestShare = a.weigh(append(slices.Clone(c.items), it), rows), true, share
+			}
+		}
+		if !found {
+			return c
+		}
+		c = best
+	}
+	return c
+}
+
+// sharedItems are the items of the first open row: whatever nearly all rows have,
+// the first has, or almost surely the second.
+func (a *analysis) sharedItems(open []uint64) []item {
+	var items []item
+	seen := 0
+	for i := range a.suspect.rows {
+		if open[i/64]>>(i%64)&1 == 0 {
+			continue
+		}
+		for t, hash := range a.suspect.rows[i] {
+			it := item{schemas.Trait(t), hash}
+			if hash != 0 && !slices.Contains(items, it) {
+				items = append(items, it)
+			}
+		}
+		if seen++; seen == 3 {
+			break
+		}
+	}
+	return items
+}
+
+// charge measures the candidate on the held-out clients, together with all that
+// was taken before, and takes it if the budget holds.
+func (a *analysis) charge(c candidate) (Measure, bool) {
+	signature, ok := a.signature(c.items)
+	if !ok || a.refused(signature) {
+		return Measure{}, false
+	}
+	normal := a.normal.match(c.items)
+	all := a.normal.touched(or(a.charged, normal), true)
+	together := a.bound(all)
+	own := a.normal.touched(normal, true)
+	action := schemas.Block
+	if together > a.budget.Collateral {
+		// Too few held-out clients to certify the budget: what touches none of them
+		// may still ask for a proof of work, and harms nobody for good.
+		if all.all > 0 || a.calibrate0.all < a.budget.MinClients/2 {
+			return Measure{}, false
+		}
+		action = schemas.Challenge
+	}
+	_, requests := a.suspect.count(and(c.rows, a.open))
+	share := a.bound(own)
+	m := Measure{
+		Action: action, Scope: schemas.ScopeSignature, Value: signature.String(), Signature: signature,
+		Stops:      min(1, requests/(a.attackShare*a.suspect.total)),
+		Collateral: share, CollateralClients: a.calibrate0.all,
+		CollateralPerHour: share * a.clientsPerHour(),
+	}
+	m.Evidence = a.evidence(signature, c, normal)
+	a.take(c.rows, normal)
+	return m, true
+}
+
+// bound is the worse of the upper bounds over all held-out clients and over those
+// that were new: whoever comes for the first time has no cookie and no referer
+// from the site, and looks most like a bot.
+func (a *analysis) bound(t touched) float64 {
+	bound := UpperShare(t.all, a.calibrate0.all)
+	if a.calibrate0.fresh >= a.budget.MinClients/2 {
+		bound = max(bound, UpperShare(t.fresh, a.calibrate0.fresh))
+	}
+	return bound
+}
+
+func (a *analysis) clientsPerHour() float64 {
+	if a.normalSample.Span <= 0 {
+		return 0
+	}
+	return a.normalSample.Clients() / a.normalSample.Span.Hours()
+}
+
+func (a *analysis) refused(s schemas.Signature) bool {
+	text := s.String()
+	for _, r := range a.budget.Refused {
+		if r.String() == text {
+			return true
+		}
+	}
+	for _, r := range a.budget.InForce {
+		if r.String() == text {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,50 @@
+package attribute
+
+import "github.com/weir-project/weir/schemas"
+
+// Live is what a signature does now.
+type Live struct {
+	Clients  int     // suspect clients that it matches
+	Requests float64 // their requests that it matches, in the sample
+	// Regulars are the suspect clients that the normal sample knows; Touched those of
+	// them that the signature matches.
+	Regulars, Touched int
+}
+
+// Look tells what the signature matches among the suspects.
+func Look(normal, suspect *Sample, signature schemas.Signature) (live Live) {
+	items := make([]item, len(signature))
+	for i, t := range signature {
+		items[i] = item{t.Trait, suspect.x.hash(t.Trait, []byte(t.Value))}
+	}
+	for i := range suspect.clients {
+		c, matched := &suspect.clients[i], false
+		for at := c.head; at >= 0; at = suspect.rows[at].next {
+			if hasAll(&suspect.rows[at].traits, items) {
+				matched = true
+				live.Requests += float64(suspect.rows[at].count)
+			}
+		}
+		regular := normal.Has(c.hash)
+		if regular {
+			live.Regulars++
+		}
+		if matched {
+			live.Clients++
+			if regular {
+				live.Touched++
+			}
+		}
+	}
+	return live
+}
+
+// LookClient is how many requests of the suspects come from the client.
+func LookClient(suspect *Sample, client string) (requests float64) {
+	for i := range suspect.clients {
+		if c := &suspect.clients[i]; clientText(c.addr) == client {
+			return float64(c.requests)
+		}
+	}
+	return 0
+}

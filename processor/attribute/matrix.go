@@ -1,0 +1,211 @@
+package attribute
+
+import (
+	"math/bits"
+	"slices"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// item is one trait at one value.
+type item struct {
+	trait schemas.Trait
+	hash  uint32
+}
+
+// matrix is a sample laid out for counting: its rows, client by client, and for
+// each item on demand the bitmap of the rows that have it.
+type matrix struct {
+	rows    []Traits
+	weight  []float64 // requests that the row stands for
+	owner   []int32   // its client, ascending
+	clients []member
+	hashes  []uint64 // of the clients
+	total   float64  // sum of weight
+	words   int
+	bitmaps map[item][]uint64
+}
+
+// member is what counting needs to know of a client.
+type member struct {
+	calibrate bool // held out for the collateral bound
+	fresh     bool
+}
+
+// heldOut splits the clients in halves by bits of their hash that nothing else
+// uses: one half to choose by, one to measure the collateral on.
+func heldOut(clientHash uint64) bool { return clientHash>>5&1 == 1 }
+
+// newMatrix lays out the rows of s that know every trait of the known set: where
+// a format does not carry a trait, a request says nothing about it.
+func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
+	m := &matrix{bitmaps: make(map[item][]uint64)}
+	for i := range s.clients {
+		c, added := &s.clients[i], false
+		for at := c.head; at >= 0; at = s.rows[at].next {
+			if !knows(&s.rows[at].traits, known) {
+				continue
+			}
+			if !added {
+				added = true
+				m.clients = append(m.clients, member{heldOut(c.hash), c.fresh})
+				m.hashes = append(m.hashes, c.hash)
+			}
+			m.rows = append(m.rows, s.rows[at].traits)
+			m.weight = append(m.weight, float64(s.rows[at].count))
+			m.owner = append(m.owner, int32(len(m.clients)-1))
+			m.total += float64(s.rows[at].count)
+		}
+	}
+	m.words = (len(m.rows) + 63) / 64
+	return m
+}
+
+func knows(t *Traits, known [schemas.NumTraits]bool) bool {
+	for i, k := range known {
+		if k && t[i] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// knownTraits are those that most rows of the sample know.
+func knownTraits(s *Sample) (known [schemas.NumTraits]bool) {
+	var count [schemas.NumTraits]int
+	n := 0
+	for i := range s.clients {
+		for at := s.clients[i].head; at >= 0; at = s.rows[at].next {
+			n++
+			for t, hash := range s.rows[at].traits {
+				if hash != 0 {
+					count[t]++
+				}
+			}
+		}
+	}
+	for t := range known {
+		known[t] = 2*count[t] > n
+	}
+	return known
+}
+
+func (m *matrix) bitmap(it item) []uint64 {
+	if b, ok := m.bitmaps[it]; ok {
+		return b
+	}
+	b := make([]uint64, m.words)
+	for i := range m.rows {
+		if m.rows[i][it.trait] == it.hash {
+			b[i/64] |= 1 << (i % 64)
+		}
+	}
+	m.bitmaps[it] = b
+	return b
+}
+
+// match is the bitmap of the rows that have all the items.
+func (m *matrix) match(items []item) []uint64 {
+	b := slices.Clone(m.bitmap(items[0]))
+	for _, it := range items[1:] {
+		for i, w := range m.bitmap(it) {
+			b[i] &= w
+		}
+	}
+	return b
+}
+
+// count gives the clients and the requests of the rows in the bitmap.
+func (m *matrix) count(b []uint64) (clients int, requests float64) {
+	last := int32(-1)
+	for w, word := range b {
+		for word != 0 {
+			i := w*64 + bits.TrailingZeros64(word)
+			word &= word - 1
+			requests += m.weight[i]
+			if m.owner[i] != last {
+				last = m.owner[i]
+				clients++
+			}
+		}
+	}
+	return clients, requests
+}
+
+// touched is how many clients of one half have a row in the bitmap, of all and of
+// those that were new.
+type touched struct{ all, fresh int }
+
+func (m *matrix) touched(b []uint64, calibrate bool) (t touched) {
+	last := int32(-1)
+	for w, word := range b {
+		for word != 0 {
+			i := w*64 + bits.TrailingZeros64(word)
+			word &= word - 1
+			if m.owner[i] == last {
+				continue
+			}
+			last = m.owner[i]
+			c := m.clients[last]
+			if c.calibrate != calibrate {
+				continue
+			}
+			t.all++
+			if c.fresh {
+				t.fresh++
+			}
+		}
+	}
+	return t
+}
+
+// halves counts the clients that each half has.
+func (m *matrix) halves() (choose, calibrate touched) {
+	for _, c := range m.clients {
+		t := &choose
+		if c.calibrate {
+			t = &calibrate
+		}
+		t.all++
+		if c.fresh {
+			t.fresh++
+		}
+	}
+	return choose, calibrate
+}
+
+// items are the items of the matrix with their clients, those with at least
+// least clients, in a fixed order.
+func (m *matrix) items(least int) []item {
+	seen := make(map[item]struct{ clients, last int32 })
+	for i := range m.rows {
+		for t, hash := range m.rows[i] {
+			if hash == 0 {
+				continue
+			}
+			it := item{schemas.Trait(t), hash}
+			s, ok := seen[it]
+			if !ok || s.last != m.owner[i] {
+				s.clients++
+				s.last = m.owner[i]
+				seen[it] = s
+			}
+		}
+	}
+	var items []item
+	for it, s := range seen {
+		if int(s.clients) >= least {
+			items = append(items, it)
+		}
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		if a.trait != b.trait {
+			return int(a.trait) - int(b.trait)
+		}
+		if a.hash < b.hash {
+			return -1
+		}
+		return 1
+	})
+	return items
+}

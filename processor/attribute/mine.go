@@ -1,0 +1,180 @@
+package attribute
+
+import (
+	"math/bits"
+	"slices"
+)
+
+const (
+	// maxItems and maxCandidates bound the work of one run.
+	maxItems      = 160
+	maxCandidates = 20_000
+	// An item is core where it is in at least this share of the attack, at least
+	// so much more often than in normal traffic. Every signature has one: what
+	// merely appears during an attack, a new tool or a new page, shares nothing with it.
+	coreShare = 0.25
+	coreRatio = 1.5
+)
+
+// candidate is a conjunction with the suspect rows that it matches.
+type candidate struct {
+	items  []item
+	rows   []uint64
+	normal touched // clients of the choosing half
+	share  float64 // of the normal requests
+	gain   float64 // requests that it would stop, at the last look; only falls
+}
+
+// mine collects the conjunctions of up to three items that enough open suspect
+// clients share and that hold a core item, level by level (apriori: Agrawal and
+// Srikant 1994). A conjunction that no normal client of the choosing half shows is
+// not extended: more traits would match less and spare nobody.
+func (a *analysis) mine() {
+	items := a.frequent()
+	a.frequentItems = items
+	a.markCore(items)
+	type node struct {
+		items []item
+		next  int // items before this index are done with
+		rows  []uint64
+	}
+	var level []node
+	for i, it := range items {
+		if _, named := a.x.Name(it.trait, it.hash); named {
+			level = append(level, node{[]item{it}, i + 1, a.suspect.bitmap(it)})
+		}
+	}
+	for depth := 1; len(level) > 0; depth++ {
+		var deeper []node
+		for _, n := range level {
+			c := a.weigh(n.items, n.rows)
+			if c.normal.all > 0 && depth < 3 && len(deeper) < maxCandidates {
+				for i := n.next; i < len(items); i++ {
+					if items[i].trait == n.items[len(n.items)-1].trait {
+						continue
+					}
+					rows := and(n.rows, a.suspect.bitmap(items[i]))
+					if a.openClients(rows) < minSupport {
+						continue
+					}
+					if _, named := a.x.Name(items[i].trait, items[i].hash); !named {
+						continue
+					}
+					deeper = append(deeper, node{append(slices.Clone(n.items), items[i]), i + 1, rows})
+				}
+			}
+			if a.hasCore(n.items) && len(a.candidates) < maxCandidates {
+				a.candidates = append(a.candidates, c)
+			}
+		}
+		level = deeper
+	}
+}
+
+// frequent are the most frequent items of the suspects, in a fixed order.
+func (a *analysis) frequent() []item {
+	items := a.suspect.items(minSupport)
+	if len(items) > maxItems {
+		support := make(map[item]float64, len(items))
+		for _, it := range items {
+			_, support[it] = a.suspect.count(a.suspect.bitmap(it))
+		}
+		slices.SortStableFunc(items, func(x, y item) int {
+			switch {
+			case support[x] > support[y]:
+				return -1
+			case support[x] < support[y]:
+				return 1
+			}
+			return 0
+		})
+		items = items[:maxItems]
+		slices.SortFunc(items, func(x, y item) int {
+			if x.trait != y.trait {
+				return int(x.trait) - int(y.trait)
+			}
+			if x.hash < y.hash {
+				return -1
+			}
+			return 1
+		})
+	}
+	return items
+}
+
+func (a *analysis) markCore(items []item) {
+	a.core = make(map[item]bool)
+	for _, it := range items {
+		_, observed := a.suspect.count(a.suspect.bitmap(it))
+		_, normal := a.normal.count(a.normal.bitmap(it))
+		normal /= max(a.normal.total, 1)
+		attack := a.attackOf(observed/a.suspect.total, normal)
+		if attack >= coreShare && attack >= coreRatio*normal {
+			a.core[it] = true
+		}
+	}
+}
+
+func (a *analysis) hasCore(items []item) bool {
+	for _, it := range items {
+		if a.core[it] {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *analysis) weigh(items []item, rows []uint64) candidate {
+	normal := a.normal.match(items)
+	_, requests := a.normal.count(normal)
+	_, gain := a.suspect.count(and(rows, a.open))
+	return candidate{
+		items: items, rows: rows, gain: gain,
+		normal: a.normal.touched(normal, false),
+		share:  requests / max(a.normal.total, 1),
+	}
+}
+
+// openClients is how many clients have an open row among these, counted up to a
+// few.
+func (a *analysis) openClients(rows []uint64) (n int) {
+	last := int32(-1)
+	for w, word := range rows {
+		word &= a.open[w]
+		for word != 0 {
+			i := w*64 + bits.TrailingZeros64(word)
+			word &= word - 1
+			if a.suspect.owner[i] != last {
+				last = a.suspect.owner[i]
+				if n++; n >= minSupport {
+					return n
+				}
+			}
+		}
+	}
+	return n
+}
+
+func and(x, y []uint64) []uint64 {
+	z := make([]uint64, len(x))
+	for i := range x {
+		z[i] = x[i] & y[i]
+	}
+	return z
+}
+
+func andNot(x, y []uint64) []uint64 {
+	z := make([]uint64, len(x))
+	for i := range x {
+		z[i] = x[i] &^ y[i]
+	}
+	return z
+}
+
+func or(x, y []uint64) []uint64 {
+	z := make([]uint64, len(x))
+	for i := range x {
+		z[i] = x[i] | y[i]
+	}
+	return z
+}

@@ -1,0 +1,350 @@
+package attribute
+
+import (
+	"slices"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// maxRows is how many different requests of one client a sample keeps: the
+	// first, as what a stranger's first request looks like, and a uniform sample
+	// of the others.
+	maxRows = 8
+	// maxText bounds the printable form of a request that is kept as an example.
+	maxText = 120
+)
+
+// Sample is a uniform sample of the clients of a site over some span, each with
+// a few of its requests as traits. Which clients are in depends on the keyed hash of
+// the client alone (adaptive sampling, Wegman 1984): samples of different spans
+// hold the same clients, merging has no order, and nobody can choose to be in or
+// out. At most the given number of clients, whatever comes. Not for concurrent use.
+type Sample struct {
+	x       *Extractor
+	max     int
+	level   uint // leading zero bits of a client's hash to be in
+	table   []int32
+	clients []client
+	rows    []row
+	texts   []text
+	free    int32 // list of free rows
+
+	// Requests is how many requests the span had, in the sample or not; Span is its
+	// length. Together they are the site's rate.
+	Requests float64
+	Span     time.Duration
+
+	first, last int64   // unix ms of the requests given to Add
+	visits      float64 // clients, counted anew in each of the samples merged
+}
+
+type client struct {
+	hash     uint64
+	addr     [16]byte
+	requests uint32
+	peak     uint32 // most requests in one of the samples that were merged
+	head     int32  // first row
+	text     int32  // -1 is none
+	rows     uint8
+	fresh    bool // not seen before its first request here
+	stopped  bool // an edge stopped a request of it
+}
+
+type row struct {
+	traits Traits
+	count  uint32
+	key    uint32
+	next   int32
+}
+
+type text struct {
+	n int32
+	b [maxText]byte
+}
+
+// NewSample makes an empty sample of at most maxClients clients (8 at least).
+func NewSample(x *Extractor, maxClients int) *Sample {
+	return &Sample{x: x, max: max(8, maxClients), free: -1}
+}
+
+// Add takes a request of a client, given by its keyed hash (Extractor.ClientHash or
+// any other uniform one). Every client counts as fresh.
+func (s *Sample) Add(clientHash uint64, r *schemas.Request) {
+	s.Requests++
+	if s.first == 0 || r.Time < s.first {
+		s.first = r.Time
+	}
+	s.last = max(s.last, r.Time)
+	s.Span = time.Duration(s.last-s.first+1) * time.Millisecond
+	if !s.Wants(clientHash) {
+		return
+	}
+	var t Traits
+	s.x.Profile(&t, r)
+	s.x.Rest(&t, r)
+	s.AddTraits(clientHash, &t, r, Mark{Fresh: true})
+}
+
+// Mark is what the caller knows of a request beyond its traits.
+type Mark struct {
+	Fresh   bool // its client was not seen before
+	Stopped bool // an edge stopped it
+}
+
+// Wants reports whether requests of the client would be kept. The caller of
+// AddTraits asks first, and spares itself the traits.
+func (s *Sample) Wants(clientHash uint64) bool { return clientHash>>(64-s.level) == 0 }
+
+// AddTraits takes a request whose traits are known already; it does not count in
+// Requests. It does not allocate once the sample has grown to its bound.
+func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m Mark) {
+	at := s.find(clientHash)
+	if at < 0 {
+		if at = s.insert(clientHash, m.Fresh); at < 0 {
+			return
+		}
+		s.clients[at].addr = schemas.ClientOf(r.Client).As16()
+		if s.keepsText(clientHash) {
+			s.clients[at].text = int32(len(s.texts))
+			s.texts = append(s.texts, text{})
+			s.texts[len(s.texts)-1].set(r)
+		}
+	}
+	c := &s.clients[at]
+	c.requests++
+	c.peak++
+	c.stopped = c.stopped || m.Stopped
+	s.addRow(at, t, 1)
+}
+
+// keepsText bounds the examples: a sixteenth of a large sample's clients.
+func (s *Sample) keepsText(clientHash uint64) bool {
+	return s.max <= 1024 || clientHash>>8&15 == 0
+}
+
+func (x *text) set(r *schemas.Request) {
+	x.n = 0
+	x.add(r.Method, 16)
+	x.add([]byte{' '}, 1)
+	x.add(r.Path, 60)
+	if len(r.Query) > 0 {
+		x.add([]byte{'?'}, 1)
+		x.add(r.Query, 30)
+	}
+	x.add([]byte(" | "), 3)
+	x.add(r.UserAgent, maxText)
+}
+
+func (x *text) add(b []byte, limit int) {
+	x.n += int32(copy(x.b[x.n:], b[:min(limit, len(b))]))
+}
+
+func (s *Sample) find(hash uint64) int32 {
+	if len(s.table) == 0 {
+		return -1
+	}
+	mask := uint64(len(s.table) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		at := s.table[i] - 1
+		if at < 0 || s.clients[at].hash == hash {
+			return at
+		}
+	}
+}
+
+// insert makes room for a client, and is negative where it is not wanted any more.
+func (s *Sample) insert(hash uint64, fresh bool) int32 {
+	for len(s.clients) >= s.max {
+		s.raise(s.level + 1)
+		if !s.Wants(hash) {
+			return -1
+		}
+	}
+	if 2*(len(s.clients)+1) > len(s.table) {
+		s.index(max(16, 2*len(s.table)))
+	}
+	at := int32(len(s.clients))
+	s.clients = append(s.clients, client{hash: hash, head: -1, text: -1, fresh: fresh})
+	s.link(at)
+	return at
+}
+
+func (s *Sample) index(size int) {
+	s.table = make([]int32, size)
+	for at := range s.clients {
+		s.link(int32(at))
+	}
+}
+
+func (s *Sample) link(at int32) {
+	mask := uint64(len(s.table) - 1)
+	i := s.clients[at].hash & mask
+	for s.table[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.table[i] = at + 1
+}
+
+// raise drops the clients that a higher level does not take, about half of them.
+func (s *Sample) raise(level uint) {
+	s.level = level
+	kept := s.clients[:0]
+	for _, c := range s.clients {
+		if s.Wants(c.hash) {
+			kept = append(kept, c)
+			continue
+		}
+		for at := c.head; at >= 0; {
+			next := s.rows[at].next
+			s.rows[at].next, s.free = s.free, at
+			at = next
+		}
+	}
+	s.clients = kept
+	texts := s.texts[:0]
+	for i := range s.clients { // ascending, so that texts only move down
+		if c := &s.clients[i]; c.text >= 0 {
+			texts = append(texts, s.texts[c.text])
+			c.text = int32(len(texts) - 1)
+		}
+	}
+	s.texts = texts
+	clear(s.table)
+	for at := range s.clients {
+		s.link(int32(at))
+	}
+}
+
+func (t *Traits) key() uint32 {
+	h := uint64(0)
+	for i := 0; i < len(t); i += 2 {
+		h = mix(h ^ uint64(t[i])<<32 ^ uint64(t[i+1]))
+	}
+	return uint32(h)
+}
+
+// addRow counts a request with these traits, which takes the place of another if
+// the client has many.
+func (s *Sample) addRow(at int32, t *Traits, count uint32) {
+	key := t.key()
+	c := &s.clients[at]
+	largest, tail := int32(-1), int32(-1)
+	for i := c.head; i >= 0; i = s.rows[i].next {
+		r := &s.rows[i]
+		if r.key == key && r.traits == *t {
+			r.count += count
+			return
+		}
+		if i != c.head && (largest < 0 || r.key > s.rows[largest].key) {
+			largest = i
+		}
+		tail = i
+	}
+	if c.rows >= maxRows {
+		if key < s.rows[largest].key {
+			r := &s.rows[largest]
+			r.traits, r.key, r.count = *t, key, count
+		}
+		return
+	}
+	i := s.free
+	if i >= 0 {
+		s.free = s.rows[i].next
+	} else {
+		i = int32(len(s.rows))
+		s.rows = append(s.rows, row{})
+	}
+	s.rows[i] = row{traits: *t, count: count, key: key, next: -1}
+	if tail < 0 {
+		c.head = i
+	} else {
+		s.rows[tail].next = i
+	}
+	c.rows++
+}
+
+// Merge adds what other holds, except the clients of which an edge stopped a
+// request where clean is true. Both must come from the same Extractor.
+func (s *Sample) Merge(other *Sample, clean bool) {
+	if other.level > s.level {
+		s.raise(other.level)
+	}
+	s.Requests += other.Requests
+	s.Span += other.Span
+	s.visits += other.Visits()
+	for i := range other.clients {
+		from := &other.clients[i]
+		if clean && from.stopped || !s.Wants(from.hash) {
+			continue
+		}
+		at := s.find(from.hash)
+		if at < 0 {
+			if at = s.insert(from.hash, from.fresh); at < 0 {
+				continue
+			}
+			s.clients[at].addr = from.addr
+			if from.text >= 0 && s.keepsText(from.hash) {
+				s.clients[at].text = int32(len(s.texts))
+				s.texts = append(s.texts, other.texts[from.text])
+			}
+		}
+		c := &s.clients[at]
+		c.requests += from.requests
+		c.peak = max(c.peak, from.peak)
+		c.stopped = c.stopped || from.stopped
+		for j := from.head; j >= 0; j = other.rows[j].next {
+			s.addRow(at, &other.rows[j].traits, other.rows[j].count)
+		}
+	}
+}
+
+// Programs calls yield with the program of each request kept, of clients of which
+// no edge stopped a request.
+func (s *Sample) Programs(yield func(program uint64)) {
+	for i := range s.clients {
+		if s.clients[i].stopped {
+			continue
+		}
+		for at := s.clients[i].head; at >= 0; at = s.rows[at].next {
+			yield(s.rows[at].traits.Program())
+		}
+	}
+}
+
+// Has reports whether the client is in the sample.
+func (s *Sample) Has(clientHash uint64) bool { return s.find(clientHash) >= 0 }
+
+// Len is how many clients the sample holds.
+func (s *Sample) Len() int { return len(s.clients) }
+
+// Clients is how many clients the span had, estimated from the sample.
+func (s *Sample) Clients() float64 { return float64(len(s.clients)) * s.scale() }
+
+// Visits is how many clients there were, each counted once in every sample that
+// was merged into this one: beside Span it gives clients per span of a sample.
+func (s *Sample) Visits() float64 {
+	if s.visits > 0 {
+		return s.visits
+	}
+	return s.Clients()
+}
+
+func (s *Sample) scale() float64 { return float64(uint64(1) << s.level) }
+
+// Reset empties the sample and keeps its memory.
+func (s *Sample) Reset() {
+	s.level, s.free = 0, -1
+	clear(s.table)
+	s.clients, s.rows, s.texts = s.clients[:0], s.rows[:0], s.texts[:0]
+	s.Requests, s.Span, s.first, s.last, s.visits = 0, 0, 0, 0, 0
+}
+
+// Clone is a copy that shares nothing but the Extractor.
+func (s *Sample) Clone() *Sample {
+	c := *s
+	c.table, c.clients = slices.Clone(s.table), slices.Clone(s.clients)
+	c.rows, c.texts = slices.Clone(s.rows), slices.Clone(s.texts)
+	return &c
+}

@@ -1,0 +1,99 @@
+package baseline
+
+import "github.com/weir-project/weir/processor/state"
+
+const (
+	bins = 128
+	// maxWeight is when a histogram forgets half of what it holds: 30 days of
+	// 10-second windows, so that the site of last year is not what is normal.
+	maxWeight = 30 * 24 * 360
+)
+
+// histogram counts values of 0 up to width*bins in equal bins; what lies beyond is
+// in the last. Quantiles are interpolated within a bin.
+type histogram struct {
+	counts [bins]uint32
+	n      uint32
+}
+
+func (h *histogram) add(v, width float64) {
+	h.counts[min(max(int(v/width), 0), bins-1)]++
+	if h.n++; h.n < maxWeight {
+		return
+	}
+	h.n = 0
+	for i := range h.counts {
+		h.counts[i] /= 2
+		h.n += h.counts[i]
+	}
+}
+
+// quantile is 0 for an empty histogram.
+func (h *histogram) quantile(q, width float64) float64 {
+	target, below := q*float64(h.n), 0.0
+	for i, c := range h.counts {
+		if c > 0 && below+float64(c) >= target {
+			return (float64(i) + (target-below)/float64(c)) * width
+		}
+		below += float64(c)
+	}
+	return 0
+}
+
+// deviation is the median distance from the centre: MAD, found by walking outwards
+// from it on both sides.
+func (h *histogram) deviation(centre, width float64) float64 {
+	low, high := 0.0, width*bins
+	for range 30 {
+		d := (low + high) / 2
+		if 2*h.within(centre-d, centre+d, width) < float64(h.n) {
+			low = d
+		} else {
+			high = d
+		}
+	}
+	return high
+}
+
+// within is how many values lie between, spread evenly over their bins.
+func (h *histogram) within(from, to, width float64) (n float64) {
+	for i, c := range h.counts {
+		if c == 0 {
+			continue
+		}
+		left, right := float64(i)*width, float64(i+1)*width
+		if part := min(right, to) - max(left, from); part > 0 {
+			n += float64(c) * part / width
+		}
+	}
+	return n
+}
+
+func (h *histogram) write(w *state.Writer) {
+	used := 0
+	for _, c := range h.counts {
+		if c > 0 {
+			used++
+		}
+	}
+	w.Uint(uint64(used))
+	for i, c := range h.counts {
+		if c > 0 {
+			w.Uint(uint64(i))
+			w.Uint(uint64(c))
+		}
+	}
+}
+
+func (h *histogram) read(r *state.Reader) {
+	*h = histogram{}
+	for range r.Count(bins) {
+		i := r.Uint(bins - 1)
+		c := r.Uint(maxWeight)
+		h.counts[i] = uint32(c)
+		if h.n += uint32(c); h.n > maxWeight {
+			r.Fail("a histogram of more than %d windows", maxWeight)
+			return
+		}
+	}
+}

@@ -1,0 +1,186 @@
+// Package detect tells from a site's signals whether it departs from its baseline,
+// and what that is: an attack or only many visitors or a broken page.
+package detect
+
+import (
+	"math"
+
+	"github.com/weir-project/weir/processor/baseline"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// The signals of a 10-second window, in the order of Reading.
+const (
+	RequestRate = iota // requests a second
+	UniqueClients
+	NewClients
+	NotFoundShare
+	UnfamiliarShare // of client programs that the site does not know
+	PageShare       // pages without their assets
+	NoRefererShare
+	NewClientShare // of the clients
+	DistinctPaths  // distinct paths a request
+	PathEntropy    // bits
+	ErrorShare     // 5xx
+	AbandonedShare // 499
+	SlowShare
+	NumSignals
+)
+
+// The groups of signals.
+const (
+	volume      = "volume"
+	composition = "composition"
+	harm        = "harm"
+)
+
+type signal struct {
+	name, group string
+	kind        int
+}
+
+const (
+	count = iota // scale ln(1+x)
+	share        // scale arcsine of the root: even spread for binomial shares
+	bitsOf
+)
+
+var signals = [NumSignals]signal{
+	RequestRate:     {"request_rate", volume, count},
+	UniqueClients:   {"unique_clients", volume, count},
+	NewClients:      {"new_clients", volume, count},
+	NotFoundShare:   {"not_found_share", composition, share},
+	UnfamiliarShare: {"unfamiliar_share", composition, share},
+	PageShare:       {"page_share", composition, share},
+	NoRefererShare:  {"no_referer_share", composition, share},
+	NewClientShare:  {"new_client_share", composition, share},
+	DistinctPaths:   {"distinct_path_share", composition, share},
+	PathEntropy:     {"path_entropy", composition, bitsOf},
+	ErrorShare:      {"error_share", harm, share},
+	AbandonedShare:  {"abandoned_share", harm, share},
+	SlowShare:       {"slow_share", harm, share},
+}
+
+// Scales are how a baseline learns the signals.
+func Scales() []baseline.Scale {
+	scales := make([]baseline.Scale, NumSignals)
+	for i, s := range signals {
+		switch s.kind {
+		case count:
+			scales[i] = baseline.Scale{Max: 16, Daily: s.group == volume}
+		case share:
+			scales[i] = baseline.Scale{Max: math.Pi/2 + 0.01}
+		case bitsOf:
+			scales[i] = baseline.Scale{Max: 24}
+		}
+	}
+	return scales
+}
+
+// Reading is the signals of one window, in their own units and on the even scale of
+// the baseline.
+type Reading struct {
+	Raw      [NumSignals]float64
+	Even     [NumSignals]float64
+	Requests float64 // in the window
+	Stopped  float64 // of them, those that an edge did not let through
+}
+
+// Read makes the signals of a 10-second window.
+func Read(c *window.Counts, r window.Reading) (out Reading) {
+	n := float64(c[window.Requests])
+	out.Requests, out.Stopped = n, float64(c[window.Stopped])
+	of := func(k window.Count) float64 { return float64(c[k]) / max(n, 1) }
+	out.Raw = [NumSignals]float64{
+		RequestRate: n / window.Short, UniqueClients: r.Clients, NewClients: float64(c[window.NewClients]),
+		NotFoundShare: of(window.NotFound), UnfamiliarShare: of(window.Unfamiliar),
+		PageShare: of(window.Pages), NoRefererShare: of(window.NoReferer),
+		NewClientShare: min(1, float64(c[window.NewClients])/max(r.Clients, 1)),
+		DistinctPaths:  min(1, r.Paths/max(n, 1)), PathEntropy: r.Entropy,
+		ErrorShare: of(window.ServerError), AbandonedShare: of(window.Abandoned), SlowShare: of(window.Slow),
+	}
+	for i, v := range out.Raw {
+		out.Even[i] = even(i, v)
+	}
+	return out
+}
+
+func even(i int, v float64) float64 {
+	switch {
+	case i == RequestRate:
+		return math.Log1p(v * window.Short) // as a count, so that its noise is known
+	case signals[i].kind == count:
+		return math.Log1p(v)
+	case signals[i].kind == share:
+		return math.Asin(math.Sqrt(min(max(v, 0), 1)))
+	}
+	return v
+}
+
+// raw is the inverse of even.
+func raw(i int, v float64) float64 {
+	switch {
+	case i == RequestRate:
+		return math.Expm1(v) / window.Short
+	case signals[i].kind == count:
+		return math.Expm1(v)
+	case signals[i].kind == share:
+		s := math.Sin(v)
+		return s * s
+	}
+	return v
+}
+
+// Scores are how many spreads each signal lies above its level.
+type Scores struct {
+	Score [NumSignals]float64
+	Level [NumSignals]float64 // in the signal's own unit
+}
+
+// Score compares a reading with the baseline at an hour of day. A spread is never
+// taken to be smaller than what counting alone would give (Poisson for counts,
+// binomial for shares), and is widened while the baseline is young.
+func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
+	doubt := 1 + 60/float64(b.Windows()+1)
+	for i := range signals {
+		level, spread := b.Normal(i, hour)
+		switch signals[i].kind {
+		case count:
+			spread = max(spread, 0.15, 1/math.Sqrt(1+math.Expm1(level)))
+		case share:
+			spread = max(spread, 0.03, 0.5/math.Sqrt(max(r.Requests, 1)))
+		default:
+			spread = max(spread, 0.25)
+		}
+		s.Score[i] = (r.Even[i] - level) / (spread * doubt)
+		s.Level[i] = raw(i, level)
+	}
+	return s
+}
+
+// Signals are what an event shows: those out of their range, and always the rate
+// and the clients.
+func Signals(r *Reading, s *Scores) []schemas.Signal {
+	var out []schemas.Signal
+	for i, sig := range signals {
+		if i != RequestRate && i != UniqueClients && s.Score[i] < 3 {
+			continue
+		}
+		out = append(out, schemas.Signal{
+			Name: sig.name, Group: sig.group, Value: round(r.Raw[i]), Normal: round(s.Level[i]), Score: round(s.Score[i]),
+		})
+	}
+	return out
+}
+
+// round to three decimals: an event is for people, and its bytes must not hang on
+// the last bit.
+func round(v float64) float64 { return math.Round(v*1000) / 1000 }
+
+// Alert is how large a count signal must be, in requests or clients of the window,
+// to be worth reading the sketches for: two spreads above its level.
+func Alert(b *baseline.Site, hour, i int) float64 {
+	level, spread := b.Normal(i, hour)
+	return math.Expm1(level + 2*max(spread, 0.15))
+}

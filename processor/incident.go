@@ -1,0 +1,215 @@
+package processor
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/detect"
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// firstLook and nextLook are the seconds between attributions before and after
+	// the first decision.
+	firstLook = 2
+	nextLook  = 10
+	// before is how many seconds before the incident opened the suspects begin: what
+	// opened it had been going on.
+	before = 20
+	// maxDecisions bounds the decisions in force of one site.
+	maxDecisions = 256
+	// hurtShare and hurtClients: a decision that matches so many of the regulars that
+	// are here now is lifted.
+	hurtShare   = 0.02
+	hurtClients = 3
+)
+
+// incident is an open one.
+type incident struct {
+	id      string
+	opened  time.Time
+	second  int64 // in which it opened
+	next    int64 // second of the next attribution
+	number  int   // decisions so far
+	refused []schemas.Signature
+	last    schemas.Event
+}
+
+// decision is one in force.
+type decision struct {
+	schemas.Decision
+	incident  string
+	signature schemas.Signature // nil for a client
+	matched   int64             // second in which it was last seen to stop something
+}
+
+// incidentIDs makes ids from event time.
+type incidentIDs struct {
+	last   string
+	number int
+}
+
+func (n *incidentIDs) next(t time.Time) string {
+	id := t.UTC().Format("i060102-150405")
+	if id != n.last {
+		n.last, n.number = id, 1
+		return id
+	}
+	n.number++
+	return fmt.Sprintf("%s-%d", id, n.number)
+}
+
+// change emits what a step did to the incident.
+func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
+	now := s.p.knownAt(second)
+	switch c {
+	case detect.Opened:
+		s.incident = &incident{id: s.p.ids.next(now), opened: now, second: second, next: second}
+		s.taint()
+		emit(s.event(schemas.IncidentOpened, now))
+		s.p.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
+	case detect.Updated:
+		s.incident.next = second
+		emit(s.event(schemas.IncidentUpdated, now))
+	case detect.Closed:
+		e := s.event(schemas.IncidentClosed, now)
+		e.Kind, e.Closed, e.Cause = s.incident.last.Kind, now, s.incident.last.Cause
+		s.incident = nil
+		s.taint()
+		emit(e)
+	}
+}
+
+func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
+	e := schemas.Event{
+		Type: t, Time: now, Sites: []string{s.name}, Incident: s.incident.id, Kind: s.state.Kind, Opened: s.incident.opened,
+		Signals: detect.Signals(&s.reading, &s.scores),
+		Cause:   detect.Cause(s.state.Kind, &s.reading, &s.scores),
+	}
+	s.incident.last = e
+	return e
+}
+
+// decide keeps the decisions: lets go what has expired, and in an attack renews
+// what still matches, lifts what hurts and adds what stops more.
+func (s *site) decide(second int64, emit func(schemas.Event)) {
+	s.expire(second, emit)
+	i := s.incident
+	if i == nil || !s.state.Kind.Attack() || second < i.next {
+		return
+	}
+	i.next = second + firstLook
+	if i.number > 0 {
+		i.next = second + nextLook
+	}
+	if s.p.o.LearnOnly || s.learned() < s.p.o.MinBaseline {
+		return
+	}
+	normal := s.normalSample()
+	suspect := s.suspects(second, i.second-before)
+	s.review(second, normal, suspect, emit)
+	s.add(second, normal, suspect, emit)
+	if i.number > 0 {
+		i.next = second + nextLook
+	}
+}
+
+func (s *site) expire(second int64, emit func(schemas.Event)) {
+	if len(s.decisions) == 0 {
+		return
+	}
+	now, kept := s.p.knownAt(second), s.decisions[:0]
+	for _, d := range s.decisions {
+		if now.Before(d.Expires) {
+			kept = append(kept, d)
+			continue
+		}
+		s.tell(schemas.DecisionRemoved, d, now, emit)
+	}
+	clear(s.decisions[len(kept):])
+	s.decisions = kept
+}
+
+// review renews and lifts.
+func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
+	now, kept := s.p.knownAt(second), s.decisions[:0]
+	for _, d := range s.decisions {
+		hurts := false
+		if d.signature != nil {
+			live := attribute.Look(normal, suspect, d.signature)
+			if live.Clients > 0 {
+				d.matched = second
+			}
+			hurts = live.Touched >= hurtClients && float64(live.Touched) > hurtShare*float64(live.Regulars)
+		} else if attribute.LookClient(suspect, d.Value) > 0 {
+			d.matched = second
+		}
+		if hurts {
+			s.incident.refused = append(s.incident.refused, d.signature)
+			d.Reason = "lifted: it matched visitors that this site knows"
+			s.tell(schemas.DecisionRemoved, d, now, emit)
+			continue
+		}
+		if d.Expires.Sub(now) < s.p.o.TTL/2 && d.matched == second {
+			d.Expires = now.Add(s.p.o.TTL)
+			s.tell(schemas.DecisionRenewed, d, now, emit)
+		}
+		kept = append(kept, d)
+	}
+	clear(s.decisions[len(kept):])
+	s.decisions = kept
+}
+
+// add decides what stops more than the decisions in force.
+func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
+	i, now := s.incident, s.p.knownAt(second)
+	rate := s.normalRate(second)
+	budget := attribute.Budget{
+		Collateral: s.p.o.Collateral, MinClients: s.p.o.MinClients, NormalRate: rate,
+		MaxMeasures: maxDecisions - len(s.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
+	}
+	held := make(map[string]bool)
+	for _, d := range s.decisions {
+		held[d.Value] = true
+		if d.signature != nil {
+			budget.InForce = append(budget.InForce, d.signature)
+		}
+	}
+	if budget.MaxMeasures <= 0 {
+		return
+	}
+	for _, m := range attribute.Analyse(normal, suspect, budget) {
+		if held[m.Value] {
+			continue
+		}
+		i.number++
+		d := &decision{incident: i.id, signature: m.Signature, matched: second, Decision: schemas.Decision{
+			ID: fmt.Sprintf("%s-%d", i.id, i.number), Action: m.Action, Scope: m.Scope, Value: m.Value,
+			Expires: now.Add(s.p.o.TTL), Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
+			CollateralClients: m.CollateralClients, Origin: "weir", Evidence: m.Evidence, Reason: reason(m),
+		}}
+		s.decisions = append(s.decisions, d)
+		s.tell(schemas.DecisionAdded, d, now, emit)
+	}
+}
+
+// normalRate is the requests a second that the site would have at this hour, a
+// spread above the level, so that the attack is not made out larger than it is.
+func (s *site) normalRate(second int64) float64 {
+	level, spread := s.base.Normal(detect.RequestRate, hourOf(second))
+	return math.Expm1(level+spread) / stepSeconds
+}
+
+func reason(m attribute.Measure) string {
+	return fmt.Sprintf("stops %.0f %% of the attack's requests that nothing else stops; touches at most %.2f %% of this site's people (%d looked at)",
+		100*m.Stops, 100*m.Collateral, m.CollateralClients)
+}
+
+// tell emits a decision's event with a copy of the decision.
+func (s *site) tell(t schemas.EventType, d *decision, now time.Time, emit func(schemas.Event)) {
+	c := d.Decision
+	emit(schemas.Event{Type: t, Time: now, Sites: []string{s.name}, Incident: d.incident, Decision: &c})
+	s.p.count.decisions.WithLabelValues(string(t), string(d.Action)).Inc()
+}

@@ -1,0 +1,100 @@
+// Package processor turns requests into incidents and decisions: it keeps windows
+// and a baseline for every site, notices when a site departs from what is normal
+// for it, works out what sets the attack's requests apart, and decides.
+//
+// Everything happens in event time and in one goroutine: what it emits depends
+// on the options and on the requests so far, in their order, and on nothing else.
+package processor
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options are a Processor's. The zero value of each is its default.
+type Options struct {
+	// Secret keys every hash. Where it is zero, as in replay, results are the same on
+	// every machine, and an attacker who has the source can bend estimates.
+	Secret [32]byte
+	// Lateness is how long a second stays open after a later one has begun; 2 s by
+	// default, at most 20 s.
+	Lateness time.Duration
+	// Allow are the addresses that nothing is decided against.
+	Allow []netip.Prefix
+	// TTL is the life of a decision; 10 min. Fresh evidence renews it.
+	TTL time.Duration
+	// Collateral is the share of a site's people that an incident's decisions together
+	// may touch; 0.005.
+	Collateral float64
+	// MinBaseline is how much normal traffic a site must have shown before anything is
+	// decided on it; 20 min.
+	MinBaseline time.Duration
+	// MinClients is how many normal clients must be known before; 200.
+	MinClients int
+	// MaxSites bounds the sites; whatever host comes beyond is counted as the site
+	// "(other)", on which nothing is decided; 1000.
+	MaxSites int
+	// MaxClients bounds the clients remembered as seen before, over all sites; 1<<20,
+	// at 6 bytes each.
+	MaxClients int
+	// SampleClients bounds the clients kept with their requests as a site's normal
+	// traffic; 4096, at about 300 bytes each.
+	SampleClients int
+	// LearnOnly learns and reports incidents, and decides nothing.
+	LearnOnly bool
+	// Registerer takes the metrics; nil is none.
+	Registerer prometheus.Registerer
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Lateness == 0 {
+		o.Lateness = 2 * time.Second
+	}
+	if o.TTL == 0 {
+		o.TTL = 10 * time.Minute
+	}
+	if o.Collateral == 0 {
+		o.Collateral = 0.005
+	}
+	if o.MinBaseline == 0 {
+		o.MinBaseline = 20 * time.Minute
+	}
+	if o.MinClients == 0 {
+		o.MinClients = 200
+	}
+	if o.MaxSites == 0 {
+		o.MaxSites = 1000
+	}
+	if o.MaxClients == 0 {
+		o.MaxClients = 1 << 20
+	}
+	if o.SampleClients == 0 {
+		o.SampleClients = 4096
+	}
+	return o, o.check()
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Lateness < 0 || o.Lateness > 20*time.Second:
+		return fmt.Errorf("processor: lateness is %s, want 0s to 20s", o.Lateness)
+	case o.TTL < 30*time.Second || o.TTL > 30*24*time.Hour:
+		return fmt.Errorf("processor: the life of a decision is %s, want 30s to 720h", o.TTL)
+	case o.Collateral < 0 || o.Collateral > 0.5:
+		return fmt.Errorf("processor: the collateral budget is %g, want a share from 0 to 0.5", o.Collateral)
+	case o.MinBaseline < 0:
+		return fmt.Errorf("processor: the least baseline is %s, want 0s or more", o.MinBaseline)
+	case o.MinClients < 0:
+		return fmt.Errorf("processor: the least number of normal clients is %d, want 0 or more", o.MinClients)
+	case o.MaxSites < 1 || o.MaxSites > 100_000:
+		return fmt.Errorf("processor: at most %d sites, want 1 to 100000", o.MaxSites)
+	case o.MaxClients < 1024 || o.MaxClients > 1<<27:
+		return fmt.Errorf("processor: at most %d clients, want 1024 to %d", o.MaxClients, 1<<27)
+	case o.SampleClients < 256 || o.SampleClients > 1<<20:
+		return fmt.Errorf("processor: a sample of %d clients, want 256 to %d", o.SampleClients, 1<<20)
+	}
+	return nil
+}

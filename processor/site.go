@@ -1,0 +1,314 @@
+package processor
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/baseline"
+	"github.com/weir-project/weir/processor/detect"
+	"github.com/weir-project/weir/processor/sketch"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// stepSeconds is the step of buckets and of learning.
+	stepSeconds = window.Short
+	// quarantine is how many steps traffic waits before it is learned as normal: two
+	// minutes in which nothing was noticed.
+	quarantine = 12
+	// bucketClients bounds the clients of one step's sample.
+	bucketClients = 512
+	// familiarMax is how many client programs a site knows, each for one to two times
+	// as many.
+	familiarMax = 8192
+	// slow is an answer that a visitor gives up on, in microseconds.
+	slow = 5_000_000
+	// generation is after how many steps the older half of the normal sample goes: a
+	// day.
+	generation = 24 * 3600 / stepSeconds
+)
+
+// site is everything that is kept of one site.
+type site struct {
+	p     *Processor
+	name  string
+	phase int64 // which second of ten its steps end in
+	salt  uint64
+
+	windows  window.Site
+	base     *baseline.Site
+	state    detect.State
+	familiar *sketch.Seen // client programs of normal traffic
+
+	buckets [quarantine + 1]bucket
+	bucket  int                  // the one that is being filled
+	normal  [2]*attribute.Sample // younger and older generation
+	age     int                  // steps that the younger has
+	joined  *attribute.Sample    // both, made when an incident needs it
+
+	incident  *incident
+	decisions []*decision // in force, of this and earlier incidents
+
+	requests uint64
+	last     int64 // unix second of the last request
+	alert    [2]float64
+	reading  detect.Reading
+	scores   detect.Scores
+}
+
+// bucket is what one step saw, in quarantine.
+type bucket struct {
+	sample  *attribute.Sample
+	reading detect.Reading
+	second  int64 // in which it ended
+	tainted bool  // not to be learned
+	filled  bool
+}
+
+func newSite(p *Processor, name string, number int) *site {
+	s := &site{
+		p: p, name: name, phase: int64(number % stepSeconds), salt: p.saltOf(name),
+		base: baseline.New(detect.Scales()), familiar: sketch.NewSeen(familiarMax),
+	}
+	for i := range s.buckets {
+		s.buckets[i].sample = attribute.NewSample(p.extract, bucketClients)
+	}
+	for i := range s.normal {
+		s.normal[i] = attribute.NewSample(p.extract, p.o.SampleClients)
+	}
+	return s
+}
+
+// observe counts one request.
+func (s *site) observe(r *schemas.Request, action schemas.Action) {
+	p := s.p
+	s.requests++
+	second := r.Time / 1000
+	s.last = max(s.last, second)
+	client := schemas.ClientOf(r.Client)
+	hash := p.extract.ClientHash(client.As16())
+	fresh := !p.seen.Add(hash ^ s.salt)
+	stopped := action.Severity() > 0
+
+	var traits attribute.Traits
+	p.extract.Profile(&traits, r)
+	pane, late := s.windows.Pane(second)
+	s.tally(&pane.Counts, r, late, fresh, stopped, !s.familiar.Has(traits.Program()))
+	pane.Clients.Insert(hash)
+	path := p.pathHash(r.Path)
+	pane.Paths.Insert(path)
+	pane.Entropy.Insert(path, 1)
+
+	if len(p.o.Allow) > 0 && p.allowed(client) {
+		return
+	}
+	sample := s.buckets[s.bucket].sample
+	sample.Requests++
+	if sample.Wants(hash) {
+		p.extract.Rest(&traits, r)
+		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: fresh, Stopped: stopped})
+	}
+}
+
+func (s *site) tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, unfamiliar bool) {
+	c[window.Requests]++
+	switch {
+	case r.Status == 404 || r.Status == 410:
+		c[window.NotFound]++
+	case r.Status == 499:
+		c[window.Abandoned]++
+	case r.Status >= 500:
+		c[window.ServerError]++
+	case r.Status >= 400:
+		c[window.ClientError]++
+	}
+	if late {
+		c[window.Late]++
+	}
+	if fresh {
+		c[window.NewClients]++
+	}
+	if stopped {
+		c[window.Stopped]++
+	}
+	if unfamiliar {
+		c[window.Unfamiliar]++
+	}
+	if r.Duration > slow {
+		c[window.Slow]++
+	}
+	if !asset(r.Path) {
+		c[window.Pages]++
+	}
+	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {
+		c[window.NoReferer]++
+	}
+}
+
+// asset reports whether a path is a style, a script, an image or a font: what a
+// browser fetches with a page.
+func asset(path []byte) bool {
+	dot := bytes.LastIndexByte(path, '.')
+	if dot < 0 || len(path)-dot > 6 {
+		return false
+	}
+	switch string(path[dot+1:]) {
+	case "css", "js", "mjs", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2", "ttf", "map":
+		return true
+	}
+	return false
+}
+
+// infer is what an edge did to a request whose log does not say: where a decision
+// in force matches and the answer is one that edges give to stopped requests.
+func (s *site) infer(r *schemas.Request) schemas.Action {
+	if len(s.decisions) == 0 || r.Status != 403 && r.Status != 429 && r.Status != 503 && r.Status != 444 {
+		return schemas.Allow
+	}
+	var scratch []byte
+	for _, d := range s.decisions {
+		match := false
+		if d.signature != nil {
+			match, scratch = d.signature.Match(r, scratch)
+		} else {
+			match = d.Value == schemas.ClientOf(r.Client).String()
+		}
+		if match {
+			return d.Action
+		}
+	}
+	return schemas.Allow
+}
+
+// idle reports whether closing the second after this one changes nothing.
+func (s *site) idle(second int64) bool {
+	return s.incident == nil && len(s.decisions) == 0 && !s.state.Suspicious() &&
+		second-s.last > (quarantine+2)*stepSeconds
+}
+
+// close ends a second: the windows slide, and where there is reason the signals
+// are looked at.
+func (s *site) close(second int64, emit func(schemas.Event)) {
+	s.windows.Close(second)
+	step := second%stepSeconds == s.phase
+	if step {
+		s.windows.Step()
+	}
+	c := s.windows.Short()
+	if step || s.state.Suspicious() || float64(c[window.Requests]) > s.alert[0] || float64(c[window.NewClients]) > s.alert[1] {
+		s.look(second, emit)
+	}
+	if step {
+		s.endStep(second)
+	}
+	s.decide(second, emit)
+}
+
+// look reads the signals and steps the incident.
+func (s *site) look(second int64, emit func(schemas.Event)) {
+	sketches, err := s.windows.Read()
+	if err != nil { // cannot be: all sketches are of one precision
+		return
+	}
+	s.reading = detect.Read(s.windows.Short(), sketches)
+	hour := hourOf(second)
+	s.scores = detect.Score(s.base, hour, &s.reading)
+	for i, signal := range []int{detect.RequestRate, detect.NewClients} {
+		s.alert[i] = detect.Alert(s.base, hour, signal)
+	}
+	if s.base.Windows() < minWindows || s.name == Other {
+		return
+	}
+	change := s.state.Step(second, &s.reading, &s.scores)
+	if change != detect.None {
+		s.change(change, second, emit)
+	}
+}
+
+// minWindows is how much must be learned before anything can be abnormal.
+const minWindows = 30
+
+func hourOf(second int64) int { return time.Unix(second, 0).UTC().Hour() }
+
+// endStep puts the current bucket into quarantine, and learns from the one that
+// leaves it.
+func (s *site) endStep(second int64) {
+	current := &s.buckets[s.bucket]
+	current.sample.Span = stepSeconds * time.Second
+	current.reading, current.second, current.filled = s.reading, second, true
+	current.tainted = current.tainted || s.state.Open
+	s.bucket = (s.bucket + 1) % len(s.buckets)
+	leaving := &s.buckets[s.bucket]
+	if leaving.filled && !leaving.tainted && !s.state.Open {
+		s.learn(leaving)
+	}
+	leaving.sample.Reset()
+	leaving.filled, leaving.tainted = false, false
+}
+
+func (s *site) learn(b *bucket) {
+	s.base.Learn(hourOf(b.second), b.reading.Even[:])
+	b.sample.Programs(func(program uint64) { s.familiar.Add(program) })
+	s.normal[0].Merge(b.sample, true)
+	s.joined = nil
+	if s.age++; s.age >= generation {
+		s.normal[0], s.normal[1] = s.normal[1], s.normal[0]
+		s.normal[0].Reset()
+		s.age = 0
+	}
+}
+
+// taint keeps everything in quarantine from being learned.
+func (s *site) taint() {
+	for i := range s.buckets {
+		s.buckets[i].tainted = true
+	}
+}
+
+// normalSample is both generations of the normal sample together.
+func (s *site) normalSample() *attribute.Sample {
+	if s.normal[1].Len() == 0 {
+		return s.normal[0]
+	}
+	if s.joined == nil {
+		s.joined = attribute.NewSample(s.p.extract, 2*s.p.o.SampleClients)
+		s.joined.Merge(s.normal[0], false)
+		s.joined.Merge(s.normal[1], false)
+	}
+	return s.joined
+}
+
+// suspects is a sample of the last minute, no further back than since.
+func (s *site) suspects(second, since int64) *attribute.Sample {
+	sample := attribute.NewSample(s.p.extract, 4*bucketClients)
+	for back := range 7 {
+		b := &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
+		if back == 0 {
+			open := (second - s.phase) % stepSeconds
+			b.sample.Span = time.Duration(open)*time.Second + s.p.o.Lateness
+		} else if !b.filled || b.second <= since {
+			break
+		}
+		sample.Merge(b.sample, false)
+	}
+	return sample
+}
+
+// learned is how much normal traffic the baseline rests on.
+func (s *site) learned() time.Duration {
+	return time.Duration(s.base.Windows()) * stepSeconds * time.Second
+}
+
+func (s *site) status() SiteStatus {
+	st := SiteStatus{
+		Name: s.name, Requests: s.requests, Learned: s.learned(),
+		Signals: detect.Signals(&s.reading, &s.scores),
+		Clients: s.normal[0].Len() + s.normal[1].Len(),
+	}
+	if s.incident != nil {
+		st.Incident = s.incident.id
+	}
+	return st
+}
