@@ -1,0 +1,535 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/weir-project/weir/schemas"
+)
+
+// open starts a bus of its own for the test, or on a store that is there.
+func open(t testing.TB, o Options) *Bus {
+	t.Helper()
+	if o.Dir == "" && o.URL == "" {
+		o.Dir = t.TempDir()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	o.StartTimeout = time.Minute // the machine may be busy
+	b, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func publish(t testing.TB, b *Bus, subject, id, data string) {
+	t.Helper()
+	if err := b.Publish(t.Context(), subject, id, []byte(data)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// take reads so many messages, acknowledges them, and stops.
+func take(t testing.TB, b *Bus, o ConsumerOptions, n int) []string {
+	t.Helper()
+	var got []string
+	enough := errors.New("enough")
+	err := b.Consume(t.Context(), o, func(_ context.Context, m *Message) error {
+		got = append(got, string(m.Data()))
+		if err := m.Ack(); err != nil {
+			return err
+		}
+		if len(got) == n {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) {
+		t.Fatalf("consume: %v", err)
+	}
+	if err := b.conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func counted(t testing.TB, c prometheus.Counter) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
+}
+
+func wantStrings(t testing.TB, got []string, want ...string) {
+	t.Helper()
+	if strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPublishConsumeReopen(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	dir := t.TempDir()
+	b := open(t, Options{Dir: dir, Registerer: registry})
+	subject := schemas.SubjectRequests(3)
+	for _, id := range []string{"a", "b", "b", "c", "a"} { // the stream takes an id once
+		publish(t, b, subject, id, id)
+	}
+	o := ConsumerOptions{Stream: schemas.StreamRequests, Durable: "store", Subjects: []string{subject}}
+	wantStrings(t, take(t, b, o, 2), "a", "b")
+	if got := counted(t, b.metrics.duplicates); got != 2 {
+		t.Errorf("%v duplicates counted, want 2", got)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	// The streams, the ids and what the consumer has got survive.
+	b = open(t, Options{Dir: dir, Registerer: registry})
+	publish(t, b, subject, "c", "c")
+	publish(t, b, subject, "d", "d")
+	wantStrings(t, take(t, b, o, 2), "c", "d")
+}
+
+func TestIDsAreKeptApart(t *testing.T) {
+	b := open(t, Options{})
+	ids := []string{"a", " a", "a ", "a\n", "a\r\nX: y", "\"a\"", "é\x00\xff"}
+	for _, id := range ids {
+		publish(t, b, schemas.SubjectRequests(0), id, id)
+	}
+	got := take(t, b, ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}, len(ids))
+	wantStrings(t, got, ids...)
+}
+
+func TestUnacknowledgedComesAgain(t *testing.T) {
+	b := open(t, Options{})
+	for i := range 4 {
+		publish(t, b, schemas.SubjectRequests(0), "", fmt.Sprint(i))
+	}
+	o := ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}
+	seen := map[string]int{}
+	finished := errors.New("finished")
+	err := b.Consume(t.Context(), o, func(_ context.Context, m *Message) error {
+		data := string(m.Data())
+		seen[data]++
+		switch {
+		case data == "1" && m.Delivered() == 1:
+			return m.Nak(time.Millisecond)
+		case data == "2":
+			return m.Term("cannot be read")
+		}
+		if err := m.Ack(); err != nil {
+			return err
+		}
+		if len(seen) == 4 && seen["1"] == 2 {
+			return finished
+		}
+		return nil
+	})
+	if !errors.Is(err, finished) {
+		t.Fatal(err)
+	}
+	if seen["0"] != 1 || seen["1"] != 2 || seen["2"] != 1 || seen["3"] != 1 {
+		t.Errorf("delivered %v", seen)
+	}
+}
+
+// A reader that waits for its store holds messages longer than AckWait; they
+// must not be given to it a second time meanwhile.
+func TestHeldMessagesAreNotRedelivered(t *testing.T) {
+	b := open(t, Options{})
+	publish(t, b, schemas.SubjectRequests(0), "", "first")
+	o := ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r", AckWait: time.Second, MaxPending: 10}
+	var first *Message
+	finished := errors.New("finished")
+	err := b.Consume(t.Context(), o, func(_ context.Context, m *Message) error {
+		if m.Delivered() > 1 {
+			return fmt.Errorf("%s was delivered again", m.Data())
+		}
+		if first == nil {
+			first = m
+		} else if err := m.Ack(); err != nil {
+			return err
+		}
+		if m.Time().Sub(first.Time()) > 2500*time.Millisecond {
+			return errors.Join(finished, first.Ack())
+		}
+		return b.Publish(t.Context(), schemas.SubjectRequests(0), "", []byte("next"))
+	})
+	if !errors.Is(err, finished) {
+		t.Fatal(err)
+	}
+}
+
+// A store that is slow to acknowledge is waited for, not given more.
+func TestMaxPending(t *testing.T) {
+	b := open(t, Options{})
+	for i := range 10 {
+		publish(t, b, schemas.SubjectRequests(0), "", fmt.Sprint(i))
+	}
+	waiting := make(chan *Message, 10)
+	finished := errors.New("finished")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var seen []string
+	done := make(chan error)
+	go func() {
+		done <- b.Consume(ctx, ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r", MaxPending: 2},
+			func(_ context.Context, m *Message) error {
+				seen = append(seen, string(m.Data()))
+				waiting <- m
+				return nil
+			})
+	}()
+	for range 10 {
+		m := <-waiting
+		if len(waiting) > 1 {
+			t.Errorf("%d unacknowledged messages besides one", len(waiting))
+		}
+		if err := m.Ack(); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel(finished)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	wantStrings(t, seen, strings.Fields("0 1 2 3 4 5 6 7 8 9")...)
+	if n := counted(t, b.metrics.restarts.WithLabelValues(schemas.StreamRequests, "r")); n != 0 {
+		t.Errorf("%v restarts", n)
+	}
+}
+
+func TestConsumerThatWasRemovedIsSetUpAgain(t *testing.T) {
+	b := open(t, Options{})
+	o := ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}
+	publish(t, b, schemas.SubjectRequests(0), "", "1")
+	finished := errors.New("finished")
+	removed := false
+	err := b.Consume(t.Context(), o, func(ctx context.Context, m *Message) error {
+		if err := m.Ack(); err != nil {
+			return err
+		}
+		if string(m.Data()) == "2" {
+			return finished
+		}
+		if !removed {
+			removed = true
+			if err := b.js.DeleteConsumer(ctx, o.Stream, o.Durable); err != nil {
+				return err
+			}
+			return b.Publish(ctx, schemas.SubjectRequests(0), "", []byte("2"))
+		}
+		return nil
+	})
+	if !errors.Is(err, finished) {
+		t.Fatal(err)
+	}
+	if counted(t, b.metrics.restarts.WithLabelValues(o.Stream, o.Durable)) == 0 {
+		t.Error("no restart was counted")
+	}
+}
+
+func TestFollow(t *testing.T) {
+	b := open(t, Options{})
+	for i := range 200 { // several requests for messages
+		publish(t, b, schemas.SubjectPanes(i%2), "", fmt.Sprint(i))
+	}
+	var got []string
+	caughtUp := false
+	finished := errors.New("finished")
+	err := b.Follow(t.Context(), FollowOptions{
+		Stream: schemas.StreamPanes, Subjects: []string{schemas.SubjectPanes(1)}, From: 91,
+		CaughtUp: func() { caughtUp = true },
+	}, func(_ context.Context, m *Message) error {
+		got = append(got, string(m.Data()))
+		if string(m.Data()) == "199" {
+			return finished
+		}
+		return nil
+	})
+	if !errors.Is(err, finished) {
+		t.Fatal(err)
+	}
+	if len(got) != 55 || got[0] != "91" { // sequence 92 holds "91"
+		t.Errorf("%d messages from %v on", len(got), got[:1])
+	}
+	if caughtUp {
+		t.Error("caught up before the last message was handled")
+	}
+	if last, err := b.LastSequence(t.Context(), schemas.StreamPanes); err != nil || last != 200 {
+		t.Errorf("last sequence %d, %v", last, err)
+	}
+}
+
+func TestFollowCatchesUp(t *testing.T) {
+	b := open(t, Options{})
+	for _, n := range []int{0, 3} {
+		for i := range n {
+			publish(t, b, schemas.SubjectPanes(0), "", fmt.Sprint(i))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		err := b.Follow(ctx, FollowOptions{Stream: schemas.StreamPanes, CaughtUp: cancel},
+			func(_ context.Context, m *Message) error {
+				got = append(got, string(m.Data()))
+				return nil
+			})
+		if err != nil || len(got) != n {
+			t.Errorf("%d messages, %v; want %d and no error", len(got), err, n)
+		}
+	}
+}
+
+func TestFollowCountsWhatWasDiscarded(t *testing.T) {
+	b := open(t, Options{})
+	for i := range 10 {
+		publish(t, b, schemas.SubjectPanes(0), "", fmt.Sprint(i))
+	}
+	s, err := b.js.Stream(t.Context(), schemas.StreamPanes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context(), jetstream.WithPurgeSequence(8)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var got []string
+	o := FollowOptions{Stream: schemas.StreamPanes, From: 3, Reader: "r", CaughtUp: cancel}
+	if err := b.Follow(ctx, o, func(_ context.Context, m *Message) error {
+		got = append(got, string(m.Data()))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	wantStrings(t, got, "7", "8", "9")
+	if lost := counted(t, b.metrics.lost.WithLabelValues(o.Stream, "r")); lost != 5 {
+		t.Errorf("%v counted as lost, want 5", lost)
+	}
+}
+
+func TestSnapshotStart(t *testing.T) {
+	b := open(t, Options{})
+	start := func(want uint64, about string) {
+		t.Helper()
+		if got, err := b.SnapshotStart(t.Context(), schemas.StreamDecisions, schemas.SubjectSnapshot); err != nil || got != want {
+			t.Errorf("%s: start at %d, %v; want %d", about, got, err, want)
+		}
+	}
+	snapshot := func(parts ...string) {
+		t.Helper()
+		var data [][]byte
+		for _, p := range parts {
+			data = append(data, []byte(p))
+		}
+		if err := b.PublishSnapshot(t.Context(), schemas.SubjectSnapshot, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(1, "an empty stream")
+	publish(t, b, schemas.SubjectDecisions, "", "change")
+	start(1, "changes only")
+	snapshot("all")
+	start(2, "a snapshot in one part")
+	publish(t, b, schemas.SubjectDecisions, "", "change")
+	snapshot("one", "two", "three")
+	start(4, "a snapshot in three parts")
+	cut := message(schemas.SubjectSnapshot, "", []byte("one"))
+	cut.Header = map[string][]string{headerPart: {"1"}, headerParts: {"2"}}
+	if _, err := b.publish(t.Context(), cut); err != nil {
+		t.Fatal(err)
+	}
+	start(1, "a snapshot that was cut short")
+
+	sequence, data, err := b.Last(t.Context(), schemas.StreamDecisions, schemas.SubjectDecisions)
+	if err != nil || sequence != 3 || string(data) != "change" {
+		t.Errorf("last: %d %q %v", sequence, data, err)
+	}
+	sequence, data, err = b.Last(t.Context(), schemas.StreamIncidents, schemas.SubjectIncidents)
+	if err != nil || sequence != 0 || data != nil {
+		t.Errorf("last of none: %d %q %v", sequence, data, err)
+	}
+}
+
+func TestPipeline(t *testing.T) {
+	b := open(t, Options{})
+	p := b.Pipeline(16)
+	const n = 500
+	sequences := make(chan uint64, n)
+	for i := range n {
+		err := p.Publish(t.Context(), schemas.SubjectRequests(i%schemas.Partitions), fmt.Sprint(i), []byte("data"),
+			func(sequence uint64, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				sequences <- sequence
+			})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(sequences) != n {
+		t.Fatalf("%d acknowledged when Wait returned, want %d", len(sequences), n)
+	}
+	for want := uint64(1); want <= n; want++ {
+		if got := <-sequences; got == 0 || got > n {
+			t.Fatalf("sequence %d", got)
+		}
+	}
+	tooLarge := make([]byte, maxPayload+1)
+	err := p.Publish(t.Context(), schemas.SubjectRequests(0), "", tooLarge, func(uint64, error) { t.Error("called") })
+	if err == nil {
+		t.Error("a message over the server's bound was taken")
+	}
+	if err := p.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStreamsAreEnsured(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, Options{Dir: dir})
+	s, err := b.js.Stream(t.Context(), schemas.StreamRequests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	if c.Duplicates != duplicates || c.Discard != jetstream.DiscardOld || c.MaxAge != 24*time.Hour || c.MaxBytes <= 0 {
+		t.Errorf("%+v", c)
+	}
+	c.MaxAge = time.Hour
+	if _, err := b.js.UpdateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	b = open(t, Options{Dir: dir, MaxBytes: 100 << 20})
+	s, err = b.js.Stream(t.Context(), schemas.StreamRequests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := s.CachedInfo().Config; c.MaxAge != 24*time.Hour || c.MaxBytes >= 100<<20 {
+		t.Errorf("after opening again: %+v", c)
+	}
+	if _, err := b.State().PutString(t.Context(), "lease", "me"); err != nil {
+		t.Error(err)
+	}
+	if err := b.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, Options{Dir: dir, Reserve: 1 << 62})
+	err := b.Publish(t.Context(), schemas.SubjectRequests(0), "", []byte("data"))
+	if !errors.Is(err, ErrDiskFull) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v, want one of a full disk that names %s", err, dir)
+	}
+	if err := b.Pipeline(1).Publish(t.Context(), schemas.SubjectRequests(0), "", nil, nil); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("pipeline: error %v", err)
+	}
+	if err := b.Check(); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("check: %v", err)
+	}
+}
+
+func TestJetStreamIsRevived(t *testing.T) {
+	b := open(t, Options{})
+	publish(t, b, schemas.SubjectRequests(0), "1", "before")
+	if err := b.server.server.DisableJetStream(); err != nil { // what it does on a full disk
+		t.Fatal(err)
+	}
+	publish(t, b, schemas.SubjectRequests(0), "2", "after")
+	wantStrings(t, take(t, b, ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}, 2), "before", "after")
+}
+
+func TestOpenRefuses(t *testing.T) {
+	held := t.TempDir()
+	open(t, Options{Dir: held})
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		options Options
+		want    string
+	}{
+		"neither":      {Options{}, "want either a directory (embedded) or a URL"},
+		"both":         {Options{Dir: "x", URL: "y"}, "want either a directory (embedded) or a URL"},
+		"in use":       {Options{Dir: held}, fmt.Sprintf("in use by the process %d", os.Getpid())},
+		"a file":       {Options{Dir: file}, "not a directory"},
+		"open to all":  {Options{Dir: t.TempDir(), Listen: "0.0.0.0:0"}, "other machines could publish and read everything"},
+		"no port":      {Options{Dir: t.TempDir(), Listen: "127.0.0.1"}, "want host:port"},
+		"no such port": {Options{Dir: t.TempDir(), Listen: "127.0.0.1:http"}, `"http" is no port`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, err := Open(t.Context(), c.options)
+			if err == nil {
+				b.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %q, want one line with %q", err, c.want)
+			}
+		})
+	}
+	if _, err := Open(t.Context(), Options{Dir: held}); err == nil {
+		t.Error("the lock was lost by a failed attempt")
+	}
+}
+
+const benchMessage = 64 << 10
+
+func BenchmarkPublish(b *testing.B) {
+	bus := open(b, Options{})
+	data := make([]byte, benchMessage)
+	b.SetBytes(benchMessage)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := bus.Publish(b.Context(), schemas.SubjectRequests(0), "", data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPipelineAndConsume(b *testing.B) {
+	bus := open(b, Options{})
+	data := make([]byte, benchMessage)
+	b.SetBytes(benchMessage)
+	b.ReportAllocs()
+	p := bus.Pipeline(64)
+	n := 0
+	for b.Loop() {
+		if err := p.Publish(b.Context(), schemas.SubjectRequests(0), "", data, func(_ uint64, err error) {
+			if err != nil {
+				b.Error(err)
+			}
+		}); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	if err := p.Wait(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	take(b, bus, ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}, n)
+	b.ReportMetric(float64(time.Since(start).Nanoseconds())/float64(n), "consume-ns/op")
+}
