@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -88,45 +89,106 @@ func (d directory) add(file File) error {
 	return d.write(file.Name, file.Content)
 }
 
-// read is a file's content, empty where there is none.
-func (d directory) read(name string) ([]byte, error) {
-	content, err := os.ReadFile(filepath.Join(d.path, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// previousName is a second name for what current.conf was before a switch, from
+// before the switch until nginx has tested it: taking a switch back needs no room
+// on the disk, and one that was interrupted can be told.
+const previousName = "previous.conf"
+
+// switchTo makes content current.
+func (d directory) switchTo(content []byte) error {
+	current, previous := filepath.Join(d.path, CurrentName), filepath.Join(d.path, previousName)
+	if err := d.before("link"); err != nil {
+		return err
 	}
-	return content, err
+	if _, err := os.Stat(current); errors.Is(err, fs.ErrNotExist) {
+		if err := d.write(CurrentName, []byte(nothing)); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(previous); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("nginx directory %s: %w", d.path, err)
+	}
+	if err := os.Link(current, previous); err != nil {
+		return fmt.Errorf("nginx directory %s: %w", d.path, err)
+	}
+	err := d.write(CurrentName, content)
+	if err != nil {
+		return errors.Join(err, d.rollback())
+	}
+	return nil
 }
 
-// sweep removes what an interrupted write left and the versions that keep does
-// not name, with nginx's binary copies of them. Nobody else's file is touched.
-func (d directory) sweep(keep map[string]bool) error {
+// settle ends a switch that nginx accepted.
+func (d directory) settle() error {
+	if err := d.before("settle"); err != nil {
+		return err
+	}
+	return os.Remove(filepath.Join(d.path, previousName))
+}
+
+// rollback takes a switch back.
+func (d directory) rollback() error {
+	previous := filepath.Join(d.path, previousName)
+	if err := os.Rename(previous, filepath.Join(d.path, CurrentName)); err != nil {
+		return fmt.Errorf("nginx directory %s: take back: %w", d.path, err)
+	}
+	// Where both names are of one file, rename leaves both (POSIX).
+	os.Remove(previous)
+	return d.sync()
+}
+
+// sweepTemporary removes what interrupted writes left.
+func (d directory) sweepTemporary() error {
+	left, err := filepath.Glob(filepath.Join(d.path, temporary+"*"))
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// listName is the name of a versioned file.
+var listName = regexp.MustCompile(`(?:clients4|clients6|decisions)-[0-9a-f]{16}\.(?:list|conf)`)
+
+// inUse are the names of the lists that current.conf includes, directly or not.
+func (d directory) inUse() []File {
+	var files []File
+	for next := []string{CurrentName}; len(next) > 0; next = next[1:] {
+		content, err := os.ReadFile(filepath.Join(d.path, next[0]))
+		if err != nil {
+			continue
+		}
+		for _, name := range listName.FindAll(content, -1) {
+			files = append(files, File{Name: string(name)})
+			if filepath.Ext(string(name)) == ".conf" {
+				next = append(next, string(name))
+			}
+		}
+	}
+	return files
+}
+
+// sweep removes the versions that keep does not name, with nginx's binary copies
+// of them. Nobody else's file is touched.
+func (d directory) sweep(keep ...[]File) error {
+	kept := map[string]bool{}
+	for _, files := range keep {
+		for _, file := range files {
+			kept[file.Name] = true
+		}
+	}
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("nginx directory %s: %w", d.path, err)
 	}
 	var failed error
 	for _, entry := range entries {
-		name := entry.Name()
-		if !ours(name) || keep[strings.TrimSuffix(strings.TrimSuffix(name, ".tmp"), ".bin")] {
+		name := listName.FindString(entry.Name())
+		if name == "" || !strings.HasPrefix(entry.Name(), name) || kept[name] {
 			continue
 		}
-		if err := os.Remove(filepath.Join(d.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(d.path, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = fmt.Errorf("nginx directory %s: %w", d.path, err)
 		}
 	}
 	return failed
-}
-
-// ours recognises versioned files, their binary copies, and temporary ones.
-func ours(name string) bool {
-	if strings.HasPrefix(name, temporary) {
-		return true
-	}
-	for _, stem := range []string{"clients4-", "clients6-", "decisions-"} {
-		rest, ok := strings.CutPrefix(name, stem)
-		if ok && len(rest) > 16 && strings.Trim(rest[:16], "0123456789abcdef") == "" && rest[16] == '.' {
-			return true
-		}
-	}
-	return false
 }

@@ -45,6 +45,9 @@ func (f Files) Total() int {
 // CurrentName is the one generated file whose name is stable.
 const CurrentName = "current.conf"
 
+// noVersion is the version where nothing is in force, as in http.conf's default.
+const noVersion = "none"
+
 // nothing is current.conf where no measure is in force: the defaults of
 // http.conf hold.
 const nothing = "# weir: nothing is in force.\n"
@@ -64,7 +67,7 @@ func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
 	l := collect(set.Measures, now)
 	files := Files{InForce: l.inForce, Refused: l.refused}
 	if files.Total() == 0 {
-		files.Current, files.Version = []byte(nothing), "none"
+		files.Current, files.Version = []byte(nothing), noVersion
 		return files, nil
 	}
 	include := func(name string, content []byte) string {

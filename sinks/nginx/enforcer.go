@@ -1,0 +1,305 @@
+package nginx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// Options are what New needs; only Dir has no default.
+type Options struct {
+	// Dir is the directory that nginx includes from; Run makes it.
+	Dir string
+	// Test checks nginx's whole configuration: {"nginx", "-t"}.
+	Test []string
+	// Reload makes the running nginx read it: {"nginx", "-s", "reload"}.
+	Reload []string
+	// MinReloadInterval is the least time between two reloads; the first
+	// measure after a quiet time is loaded at once. 2 s.
+	MinReloadInterval time.Duration
+	// Lease is how long nginx goes on enforcing without weir. 10 min.
+	Lease time.Duration
+	// CommandTimeout bounds Test and Reload. 30 s.
+	CommandTimeout time.Duration
+	// Allow are addresses that nothing here ever touches.
+	Allow []netip.Prefix
+	// MaxDecisions bounds what is kept; more are refused and counted. 1,000,000.
+	MaxDecisions int
+	Logger       *slog.Logger          // nil: none
+	Registerer   prometheus.Registerer // nil: none
+}
+
+// Status is what an edge reports.
+type Status struct {
+	Intended   int       // decisions that are to be in force
+	Loaded     int       // those in the configuration that nginx was last told to read
+	Refused    []Refusal // those that nginx cannot carry, as of the last rendering
+	Version    string    // of what is loaded: $weir_version; empty before the first load
+	LeaseUntil time.Time // when nginx lets go without weir; zero where nothing is loaded
+	Err        error     // why what is intended is not loaded; nil where it is
+}
+
+// Enforcer keeps one nginx at the decisions that it is told. Apply and Replace
+// may be called at any time, from any goroutine; Run does the work.
+type Enforcer struct {
+	options Options
+	dir     directory
+	metrics *metrics
+	log     *slog.Logger
+	wake    chan struct{} // capacity 1
+
+	mutex    sync.Mutex
+	intended map[string]Measure
+	told     bool // Apply or Replace was called: what is intended is known
+	dirty    bool // and is not what was last rendered
+	status   Status
+
+	// What follows is Run's alone.
+	loaded     loaded
+	retry      time.Duration // 0: the last attempt succeeded
+	lastReload time.Time
+	lastTry    time.Time
+	nextExpiry time.Time
+}
+
+// loaded is what nginx was last told to read.
+type loaded struct {
+	version string
+	until   time.Time // the lease
+	lists   []File    // names only
+}
+
+// The pace of Run.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+	// expiryPace bounds how often an expiry alone leads to a reload.
+	expiryPace = 10 * time.Second
+)
+
+// New checks the options. It runs and writes nothing.
+func New(o Options) (*Enforcer, error) {
+	if err := checkDir(o.Dir); err != nil {
+		return nil, err
+	}
+	if len(o.Test) == 0 {
+		o.Test = []string{"nginx", "-t"}
+	}
+	if len(o.Reload) == 0 {
+		o.Reload = []string{"nginx", "-s", "reload"}
+	}
+	o.MinReloadInterval = orDefault(o.MinReloadInterval, 2*time.Second)
+	o.Lease = orDefault(o.Lease, 10*time.Minute)
+	o.CommandTimeout = orDefault(o.CommandTimeout, 30*time.Second)
+	o.MaxDecisions = orDefault(o.MaxDecisions, 1_000_000)
+	if o.Lease < 10*time.Second {
+		return nil, fmt.Errorf("nginx lease of %s: want at least 10s, it is renewed by reloads", o.Lease)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Enforcer{
+		options:  o,
+		dir:      directory{path: o.Dir},
+		metrics:  newMetrics(o.Registerer),
+		log:      o.Logger,
+		wake:     make(chan struct{}, 1),
+		intended: map[string]Measure{},
+	}, nil
+}
+
+func orDefault[T int | time.Duration](value, fallback T) T {
+	if value <= 0 {
+		return fallback
+	}
+	return value
+}
+
+// Apply takes changes in the order in which they happened. Events that are not
+// about decisions are ignored.
+func (e *Enforcer) Apply(events ...schemas.Event) { e.take(false, events) }
+
+// Replace takes a snapshot: what it does not name is no longer in force.
+func (e *Enforcer) Replace(events ...schemas.Event) { e.take(true, events) }
+
+func (e *Enforcer) take(all bool, events []schemas.Event) {
+	e.mutex.Lock()
+	before := e.intended
+	if all {
+		e.intended = make(map[string]Measure, len(events))
+	}
+	for _, event := range events {
+		e.takeOne(event, before)
+	}
+	if all {
+		for id := range before {
+			if _, ok := e.intended[id]; !ok {
+				e.dirty = true
+				break
+			}
+		}
+	}
+	e.dirty = e.dirty || !e.told
+	e.told = true
+	e.status.Intended = len(e.intended)
+	e.metrics.intended.Set(float64(len(e.intended)))
+	e.mutex.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// takeOne changes what is intended. A renewal changes no file: only the lease
+// and the time of leaving depend on it.
+func (e *Enforcer) takeOne(event schemas.Event, before map[string]Measure) {
+	m, ok := MeasureOf(event)
+	if !ok {
+		return
+	}
+	switch event.Type {
+	case schemas.DecisionRemoved:
+		if _, ok := e.intended[m.ID]; ok {
+			delete(e.intended, m.ID)
+			e.dirty = true
+		}
+	case schemas.DecisionAdded, schemas.DecisionRenewed:
+		if _, ok := e.intended[m.ID]; !ok && len(e.intended) >= e.options.MaxDecisions {
+			e.metrics.overflow.Inc()
+			return
+		}
+		old, ok := before[m.ID]
+		e.dirty = e.dirty || !ok || !old.same(m)
+		e.intended[m.ID] = m
+	}
+}
+
+// same reports whether two measures make the same entry.
+func (m Measure) same(o Measure) bool {
+	return m.Action == o.Action && m.Scope == o.Scope && m.Value == o.Value && siteKey(m.Sites) == siteKey(o.Sites)
+}
+
+// Status is how things are now.
+func (e *Enforcer) Status() Status {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	return e.status
+}
+
+// Run enforces until ctx ends and returns nil then. Nothing that fails meanwhile
+// ends it: it is logged once, counted, shown by Status, and tried again; the
+// site keeps answering by what nginx has. When Run ends, so does the renewing of
+// the lease: nginx keeps what it has until then.
+func (e *Enforcer) Run(ctx context.Context) error {
+	e.recover(ctx)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		wait := e.until(time.Now())
+		if wait <= 0 {
+			e.attempt(ctx)
+			continue
+		}
+		timer.Reset(min(wait, time.Hour))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.wake:
+		case <-timer.C:
+		}
+	}
+	return nil
+}
+
+// until is how long Run has nothing to do.
+func (e *Enforcer) until(now time.Time) time.Duration {
+	e.mutex.Lock()
+	told, dirty := e.told, e.dirty
+	e.mutex.Unlock()
+	if !told {
+		return time.Hour
+	}
+	if e.retry > 0 {
+		return e.lastTry.Add(e.retry).Sub(now)
+	}
+	next := now.Add(time.Hour)
+	if dirty {
+		next = e.lastReload.Add(e.options.MinReloadInterval)
+	}
+	if !e.nextExpiry.IsZero() {
+		if leave := later(e.nextExpiry, e.lastReload.Add(expiryPace)); leave.Before(next) {
+			next = leave
+		}
+		if renew := e.loaded.until.Add(-e.options.Lease / 2); renew.Before(next) {
+			next = later(renew, e.lastTry.Add(e.options.Lease/4))
+		}
+	}
+	return next.Sub(now)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// attempt brings nginx to what is intended, and keeps account of how that went.
+func (e *Enforcer) attempt(ctx context.Context) {
+	started := time.Now()
+	e.lastTry = started
+	err := e.bring(ctx, started)
+	if ctx.Err() != nil {
+		return
+	}
+	e.mutex.Lock()
+	known := e.status.Err != nil && err != nil && e.status.Err.Error() == err.Error()
+	e.status.Err = err
+	if err != nil {
+		e.dirty = true
+	}
+	e.mutex.Unlock()
+	if err == nil {
+		e.retry = 0
+		return
+	}
+	e.retry = min(max(2*e.retry, firstRetry), lastRetry)
+	e.metrics.failures.Inc()
+	if !known {
+		e.log.Error("decisions are not in force at nginx; it keeps what it has", "error", err, "retry", e.retry)
+	}
+}
+
+// recover finishes a switch that was interrupted: where a previous.conf is left,
+// current.conf has not been tested.
+func (e *Enforcer) recover(ctx context.Context) {
+	if err := os.MkdirAll(e.options.Dir, 0o755); err != nil {
+		e.log.Error("nginx directory", "error", err)
+		return
+	}
+	if err := e.dir.sweepTemporary(); err != nil {
+		e.log.Warn("what an interrupted write left stays", "error", err)
+	}
+	if _, err := os.Stat(filepath.Join(e.options.Dir, previousName)); errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err := e.command(ctx, "test", e.options.Test); err == nil {
+		e.dir.settle()
+		return
+	}
+	if err := e.dir.rollback(); err != nil {
+		e.log.Error("an interrupted switch cannot be taken back", "error", err)
+		return
+	}
+	e.log.Warn("took back a switch that was interrupted before nginx had tested it")
+}
