@@ -1,0 +1,126 @@
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// DirectOptions name what a Direct stores.
+type DirectOptions struct {
+	// Stream names the input and everything that shapes its batches, such as
+	// "replay:<hash of the files>". Batches of a stream that are in the store already,
+	// by their place in it, are not stored again: a replay that was cut short and is
+	// started again completes itself, and one that is repeated adds nothing.
+	Stream string
+	// Parallel is how many blocks are inserted at a time; 0 is 2.
+	Parallel int
+}
+
+// Direct stores batches that come from no stream, such as a replay's, every one
+// once. The same Stream must bring the same batches in the same order.
+type Direct struct {
+	db      *DB
+	stream  string
+	latest  uint64 // the greatest sequence in the store at the start
+	span    *span
+	next    uint64 // sequence of the next batch
+	rows    uint64
+	already uint64
+
+	slots chan struct{}
+	all   sync.WaitGroup
+	mu    sync.Mutex
+	err   error
+	idle  []*span
+}
+
+// NewDirect finds out what of the stream is stored.
+func (db *DB) NewDirect(ctx context.Context, o DirectOptions) (*Direct, error) {
+	if o.Stream == "" {
+		return nil, errors.New("store batches: their stream has no name")
+	}
+	if o.Parallel == 0 {
+		o.Parallel = 2
+	}
+	latest, err := db.latest(ctx, o.Stream)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", db.where, oneLine(err))
+	}
+	return &Direct{db: db, stream: o.Stream, latest: latest[0], next: 1, slots: make(chan struct{}, o.Parallel)}, nil
+}
+
+// Stored is how many requests of the stream the store had before, at most: all
+// those of blocks that lie before the last one found.
+func (d *Direct) Stored() bool { return d.latest > 0 }
+
+// Write takes a batch and keeps nothing of it. It waits while Parallel blocks are
+// being inserted. Not for concurrent use.
+func (d *Direct) Write(ctx context.Context, b *schemas.Batch) error {
+	if d.span == nil {
+		d.span = d.fresh()
+	}
+	d.span.add(d.next, b)
+	d.next++
+	if d.span.rows < spanRows {
+		return nil
+	}
+	return d.flush(ctx)
+}
+
+// Close stores the rest, waits until all is stored, and returns the first error:
+// there is one only where a ctx ended first.
+func (d *Direct) Close(ctx context.Context) error {
+	err := d.flush(ctx)
+	d.all.Wait()
+	return errors.Join(err, d.failed())
+}
+
+func (d *Direct) flush(ctx context.Context) error {
+	s := d.span
+	if s == nil || s.empty() {
+		return nil
+	}
+	d.span = nil
+	select {
+	case d.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := d.failed(); err != nil {
+		return err
+	}
+	d.all.Go(func() {
+		defer func() { <-d.slots }()
+		err := d.db.store(ctx, s, s.first <= d.latest)
+		s.reset()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.idle = append(d.idle, s)
+		if d.err == nil {
+			d.err = err
+		}
+	})
+	return nil
+}
+
+func (d *Direct) failed() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
+}
+
+// fresh is a span that is not in use.
+func (d *Direct) fresh() *span {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.idle); n > 0 {
+		s := d.idle[n-1]
+		d.idle = d.idle[:n-1]
+		return s
+	}
+	return newSpan(d.stream, 0)
+}

@@ -1,0 +1,199 @@
+// Package clickhouse keeps requests, signals, incidents and decisions in
+// ClickHouse, and answers SQL about them. The server may be anywhere: what is
+// needed of it is a DSN or a way to dial.
+//
+//	batches ─▶ Writer (follows a stream, exactly once) ─┐
+//	batches ─▶ Direct (a replay, exactly once) ─────────┼─▶ blocks ─▶ ClickHouse
+//	events  ─▶ RecordEvents, RecordSignals ─────────────┘
+//	people  ─▶ Query ─▶ any of ClickHouse's formats
+package clickhouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options say where ClickHouse is. Either DSN or Dial is set.
+type Options struct {
+	// DSN is clickhouse://user:password@host:9000/database?secure=true (native
+	// protocol) or http://, https://; what clickhouse-go takes. Query needs HTTP as
+	// well: with a native DSN that is port 8123 (8443 where secure) of the same host,
+	// or the one that the DSN's http_port names.
+	DSN string
+	// Dial connects to a server by the protocol "native" or "http".
+	Dial func(ctx context.Context, protocol string) (net.Conn, error)
+	// HTTPOnly says that Dial knows only "http".
+	HTTPOnly bool
+	// Headers go with every request over HTTP.
+	Headers map[string]string
+
+	Logger  *slog.Logger          // nil is none
+	Metrics prometheus.Registerer // nil is none
+}
+
+// Bounds on talking to the server.
+const (
+	dialTimeout   = 10 * time.Second
+	insertTimeout = 2 * time.Minute // of one attempt to insert one block
+	maxConns      = 16
+	idleLifetime  = 30 * time.Minute
+)
+
+// DB is an open connection pool. Its methods may be called concurrently.
+type DB struct {
+	conn    driver.Conn // native where possible: inserts and small queries
+	http    driver.Conn // for Query; the same as conn where that is HTTP
+	where   string      // for messages, without the password
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// Open connects and asks the server for its version, so that a wrong address or
+// password is known at once: the error is one line. Close the DB before the
+// server that it dials is stopped.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	main, http, err := o.drivers()
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{where: "the embedded ClickHouse", log: o.Logger, metrics: newMetrics(o.Metrics)}
+	if o.DSN != "" {
+		db.where = "ClickHouse at " + strings.Join(main.Addr, ", ")
+	}
+	if db.log == nil {
+		db.log = slog.New(slog.DiscardHandler)
+	}
+	if db.conn, err = driver.Open(main); err != nil {
+		return nil, fmt.Errorf("%s: %w", db.where, err)
+	}
+	db.http = db.conn
+	if http != nil {
+		if db.http, err = driver.Open(http); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", db.where, err), db.conn.Close())
+		}
+	}
+	if err := db.conn.Ping(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("%s does not answer: %s: check its address, user and password", db.where, oneLine(err))
+	}
+	return db, nil
+}
+
+// Close closes all connections.
+func (db *DB) Close() error {
+	err := db.conn.Close()
+	if db.http != db.conn {
+		err = errors.Join(err, db.http.Close())
+	}
+	return err
+}
+
+// drivers are clickhouse-go's options for inserting and, where that is not the
+// same, for Query.
+func (o *Options) drivers() (main, http *driver.Options, err error) {
+	if (o.DSN == "") == (o.Dial == nil) {
+		return nil, nil, errors.New("open ClickHouse: want either a DSN or a dialer")
+	}
+	if o.Dial != nil {
+		main, http = o.dialled(o.HTTPOnly), nil
+		if !o.HTTPOnly {
+			http = o.dialled(true)
+		}
+		return main, http, nil
+	}
+	dsn, httpPort, err := cutHTTPPort(o.DSN)
+	if err != nil {
+		return nil, nil, err
+	}
+	if main, err = driver.ParseDSN(dsn); err != nil {
+		return nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	}
+	o.common(main)
+	if main.Protocol == driver.HTTP {
+		return main, nil, nil
+	}
+	second, err := driver.ParseDSN(dsn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	}
+	o.common(second)
+	second.Protocol, second.Compression = driver.HTTP, nil
+	if httpPort == "" {
+		httpPort = "8123"
+		if second.TLS != nil {
+			httpPort = "8443"
+		}
+	}
+	for i, addr := range second.Addr {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			host = addr
+		}
+		second.Addr[i] = net.JoinHostPort(host, httpPort)
+	}
+	return main, second, nil
+}
+
+func (o *Options) dialled(http bool) *driver.Options {
+	d := &driver.Options{Addr: []string{"store:0"}, Protocol: driver.Native}
+	protocol := "native"
+	if http {
+		d.Protocol, protocol = driver.HTTP, "http"
+	}
+	d.DialContext = func(ctx context.Context, _ string) (net.Conn, error) { return o.Dial(ctx, protocol) }
+	o.common(d)
+	return d
+}
+
+func (o *Options) common(d *driver.Options) {
+	d.MaxOpenConns, d.MaxIdleConns, d.ConnMaxLifetime = maxConns, maxConns, idleLifetime
+	if d.DialTimeout == 0 {
+		d.DialTimeout = dialTimeout
+	}
+	if len(o.Headers) > 0 {
+		d.HttpHeaders = o.Headers
+	}
+	d.ClientInfo.Products = append(d.ClientInfo.Products, struct{ Name, Version string }{"weir", "1"})
+}
+
+// cutHTTPPort takes the parameter out that is weir's and not clickhouse-go's.
+func cutHTTPPort(dsn string) (rest, port string, err error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", "", fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	}
+	if u.Host == "" {
+		return "", "", errors.New("the ClickHouse DSN is not valid: want clickhouse://user:password@host:9000/database")
+	}
+	values := u.Query()
+	if !values.Has("http_port") {
+		return dsn, "", nil
+	}
+	port = values.Get("http_port")
+	values.Del("http_port")
+	u.RawQuery = values.Encode()
+	return u.String(), port, nil
+}
+
+// withoutURL keeps a DSN's password out of messages.
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+// oneLine is an error's text without line breaks, cut.
+func oneLine(err error) string {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	return text[:min(len(text), 600)]
+}

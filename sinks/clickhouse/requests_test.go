@@ -1,0 +1,59 @@
+package clickhouse
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// batchOf is a batch of n rows that start at a time, a row each step.
+func batchOf(number uint64, start time.Time, step time.Duration, n int) *schemas.Batch {
+	b := schemas.NewBuilder("edge-1", "/var/log/nginx/access.log")
+	for i := range n {
+		client := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
+		if i%5 == 0 {
+			client = netip.MustParseAddr(fmt.Sprintf("2001:db8:%x:2::%x", number, i+1))
+		}
+		r := schemas.Request{
+			Time: start.Add(time.Duration(i) * step).UnixMilli(), Client: client, Status: []uint16{200, 200, 404, 301}[i%4],
+			Bytes: int64(i), Duration: 1500, Fields: schemas.FieldSite | schemas.FieldUserAgent,
+			Site: []byte([]string{"shop.example", "www.example"}[i%2]), Method: []byte("GET"),
+			Path: fmt.Appendf(nil, "/%d/%d", number, i), Protocol: []byte("HTTP/1.1"),
+			UserAgent: fmt.Appendf(nil, "agent/%d", i%7), RequestID: fmt.Appendf(nil, "%d-%d", number, i),
+		}
+		b.Append(&r)
+	}
+	b.Batch().Number = number
+	return b.Batch()
+}
+
+func TestDirectStoresEveryRequest(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	for range 2 { // the second adds nothing
+		d, err := db.NewDirect(t.Context(), DirectOptions{Stream: "replay:test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range uint64(30) {
+			start := time.Date(2015, 5, 17, 22, 0, 0, 0, time.UTC).Add(time.Duration(n) * 5000 * time.Second)
+			if err := d.Write(t.Context(), batchOf(n+1, start, time.Second, 5000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, db, "SELECT count(), uniqExact(request_id), uniqExact(toDate(time)), min(time) FROM requests"); got != "150000\t150000\t3\t2015-05-17 22:00:00.000" {
+			t.Errorf("count, ids, days, first are %s", got)
+		}
+	}
+	if got, want := ask(t, db, "SELECT site, status, count(), uniqExact(client) FROM requests GROUP BY site, status ORDER BY ALL"), ""; got != want {
+		t.Log(got)
+	}
+	t.Log(ask(t, db, "SELECT * FROM requests_readable LIMIT 2"))
+	t.Log(ask(t, db, "SELECT * FROM requests LIMIT 2"))
+	t.Log(ask(t, db, "SELECT count(), sum(rows), uniq(partition) FROM system.parts WHERE table = 'requests' AND active"))
+}
