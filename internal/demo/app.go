@@ -146,7 +146,7 @@ func (s *appSite) work(done <-chan struct{}, plan Plan, service time.Duration) b
 		return false
 	}
 	seconds := service.Seconds() * math.Exp(serviceSpread*rand.NormFloat64())
-	if len(s.queue) > cap(s.workers) {
+	if len(s.queue) > cap(s.workers)+1 { // others, beside this one
 		seconds *= crowding
 	}
 	defer func() { <-s.queue }()
@@ -172,7 +172,7 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request, x *simulate.Resourc
 		return
 	}
 	size := x.Size
-	if x.Text && r.Header.Get("Accept-Encoding") == "" {
+	if x.Text && !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		size *= 3 // nobody to compress it for
 	}
 	size = min(max(size, 0), maxBody)

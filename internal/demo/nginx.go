@@ -57,8 +57,8 @@ func (o *NginxOptions) validate() error {
 		return errors.New("demo: no site for nginx to answer for")
 	}
 	for _, text := range append([]string{o.Dir, o.HTTP, o.Server, o.Application}, siteNames(o.Sites)...) {
-		if strings.ContainsAny(text, "$\x00\n\r") {
-			return fmt.Errorf("demo: %q cannot stand in nginx's configuration: choose a name without '$' and line breaks", text)
+		if strings.ContainsAny(text, "$*?[\x00\n\r") {
+			return fmt.Errorf("demo: %q cannot stand in nginx's configuration: choose a name without '$', '*', '?', '[' and line breaks", text)
 		}
 	}
 	return nil

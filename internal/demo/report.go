@@ -78,8 +78,9 @@ type VisitorReport struct {
 	Requests int `json:"requests"`
 	Refused  int `json:"refused"`
 	Failed   int `json:"failed"` // 5xx, no answer, or none in time
-	// Median and P95 are what pages took, in seconds; who hung up has waited as
-	// long as they did. 0 where nobody asked.
+	// Median and P95 are what pages took, in seconds, where there was a page or the
+	// visitor hung up: who hung up has waited as long as they did. An error that
+	// came at once is no short wait, it is Failed. 0 where there was none of these.
 	Median float64 `json:"median_wait"`
 	P95    float64 `json:"p95_wait"`
 
@@ -93,7 +94,7 @@ func (v *VisitorReport) add(r *record) {
 	} else if r.failed() {
 		v.Failed++
 	}
-	if r.Page && r.done && !r.refused() {
+	if r.Page && r.done && (r.HungUp || r.Status > 0 && r.Status < 500) && !r.refused() {
 		v.waits = append(v.waits, r.wait)
 	}
 }

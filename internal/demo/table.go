@@ -11,8 +11,8 @@ import (
 // Table prints a report to fit 80 columns.
 func (r *Report) Table(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("               botnet's requests                visitors' requests\n")
-	b.WriteString(" from  phase     sent stopped reached through  requests refused failed median   p95\n")
+	b.WriteString("             --- the botnet's requests ----- --- visitors' requests ------------\n")
+	b.WriteString(" from phase     sent stopped reached through   sent refused failed median    p95\n")
 	for i := range r.Slots {
 		r.Slots[i].line(&b)
 	}
@@ -28,7 +28,7 @@ func (s *Slot) line(b *strings.Builder) {
 		through = fmt.Sprintf("%.1f%%", 100*float64(s.Attack.Reached)/float64(s.Attack.Sent))
 	}
 	v := &s.Visitors
-	fmt.Fprintf(b, "%5s  %-6s %7d %7d %7d %7s %9d %7d %6d %6s %5s\n",
+	fmt.Fprintf(b, "%5s %-6s %7d %7d %7d %7s %6d %7d %6d %6s %6s\n",
 		clock(s.From), s.Phase, s.Attack.Sent, s.Attack.Stopped, s.Attack.Reached, through,
 		v.Requests, v.Refused, v.Failed, wait(v.Median), wait(v.P95))
 }
@@ -40,8 +40,8 @@ func (r *Report) summary(b *strings.Builder) {
 	line("noticed", "%s", after(r.Noticed, "after the attack's first request"))
 	line("decided", "%s", after(r.Decided, "after it"))
 	line("first block", "%s", after(r.FirstStopped, "after it, at nginx"))
-	line("botnet", "%s requests from %s addresses: %s stopped, %s reached the application%s",
-		thousands(r.Attack.Sent), thousands(r.Addresses), thousands(r.Attack.Stopped), thousands(r.Attack.Reached), r.Attack.rest())
+	line("botnet", "%s requests from %s addresses", thousands(r.Attack.Sent), thousands(r.Addresses))
+	line("", "%s stopped at nginx, %s reached the application%s", thousands(r.Attack.Stopped), thousands(r.Attack.Reached), r.Attack.rest())
 	line("", "after the first minute %s of %s stopped: %.1f %%",
 		thousands(r.Later.Stopped), thousands(r.Later.Sent), floor(100*r.Later.StoppedShare()))
 	line("visitors", "%s people and honest programs, %s of them refused", thousands(r.Visitors), thousands(r.VisitorsRefused))

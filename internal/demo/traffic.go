@@ -181,4 +181,3 @@ func take(ctx context.Context, places chan struct{}) bool {
 		return false
 	}
 }
-
