@@ -1,0 +1,507 @@
+package nginx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+func event(kind schemas.EventType, m Measure) schemas.Event {
+	return schemas.Event{Type: kind, Sites: m.Sites, Decision: &schemas.Decision{
+		ID: m.ID, Action: m.Action, Scope: m.Scope, Value: m.Value, Expires: m.Expires}}
+}
+
+func added(m Measure) schemas.Event { return event(schemas.DecisionAdded, m) }
+
+// blocked is a block of one client for an hour from now.
+func blocked(n int) Measure {
+	return Measure{ID: fmt.Sprintf("i1-%d", n), Action: schemas.Block, Scope: schemas.ScopeClient,
+		Value: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String(), Expires: time.Now().Add(time.Hour)}
+}
+
+func newEnforcer(t testing.TB, o Options) *Enforcer {
+	t.Helper()
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func (s *server) options() Options {
+	return Options{Dir: s.dir(), Test: s.command("-t"), Reload: s.command("-s", "reload"), MinReloadInterval: 10 * time.Millisecond}
+}
+
+// counted are the values of all gauges and counters.
+func counted(t testing.TB, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]float64{}
+	for _, family := range families {
+		m := family.GetMetric()[0]
+		values[family.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+	}
+	return values
+}
+
+// running runs an enforcer until the test ends.
+func running(t testing.TB, e *Enforcer) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func answers(status int) func(int, string) bool {
+	return func(got int, _ string) bool { return got == status }
+}
+
+func TestDecisionsReachNginxAndLeaveIt(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	registry := prometheus.NewPedanticRegistry()
+	o := s.options()
+	o.Registerer = registry
+	e := newEnforcer(t, o)
+	running(t, e)
+	ctx := within(t)
+	request := get("h.example", "/", "10.0.0.1")
+	for _, step := range []struct {
+		do   func()
+		want int
+	}{
+		{func() { e.Replace() }, 200},
+		{func() { e.Apply(added(blocked(1))) }, 403},
+		{func() { e.Apply(event(schemas.DecisionRemoved, blocked(1))) }, 200},
+		{func() { e.Replace(added(blocked(1)), added(blocked(2))) }, 403},
+		{func() { e.Replace(added(blocked(2))) }, 200},
+	} {
+		step.do()
+		if err := s.until(ctx, request, answers(step.want)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.until(ctx, get("h.example", "/", "10.0.0.2"), answers(403)); err != nil {
+		t.Fatal(err)
+	}
+	values := counted(t, registry)
+	if values["weir_nginx_reloads_total"] < 4 || values["weir_nginx_decisions_loaded"] != 1 || values["weir_nginx_lease_until_seconds"] == 0 {
+		t.Errorf("metrics: %v", values)
+	}
+}
+
+func TestNginxLetsGoWhenTheLeaseEnds(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	set := Set{Measures: []Measure{measure("i1-1", schemas.Block, schemas.ScopeClient, "10.0.0.1")}}
+	now := time.Now()
+	ctx := within(t)
+	for _, x := range []struct {
+		from, until time.Duration
+		action      string
+	}{
+		{-time.Minute, time.Minute, "block"},
+		{-2 * time.Hour, -time.Hour, "allow"}, // weir has been dead for an hour
+		{time.Hour, 2 * time.Hour, "allow"},   // the clock was set back by more than the lease
+		{-time.Hour, 24 * time.Hour, "block"},
+	} {
+		files := s.applyAt(set, Lease{From: now.Add(x.from), Until: now.Add(x.until)}, now)
+		command := s.command("-s", "reload")
+		e := newEnforcer(t, s.options())
+		if err := e.command(ctx, "reload", command); err != nil {
+			t.Fatal(err)
+		}
+		want := answers(403)
+		if x.action == "allow" {
+			want = func(status int, body string) bool { return status == 200 && strings.HasSuffix(body, files.Version) }
+		}
+		if err := s.until(ctx, get("h.example", "/", "10.0.0.1"), want); err != nil {
+			t.Errorf("lease from %s until %s: want %s: %v", x.from, x.until, x.action, err)
+		}
+	}
+}
+
+// TestDeadWeirLetsGo has a lease of a few seconds and nobody who renews it: the
+// one test that waits for a clock, nginx's.
+func TestDeadWeirLetsGo(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	now := time.Now()
+	s.applyAt(Set{Measures: []Measure{measure("i1-1", schemas.Block, schemas.ScopeClient, "10.0.0.1")}},
+		Lease{From: now.Add(-time.Minute), Until: now.Add(time.Second)}, now)
+	s.start()
+	if err := s.until(within(t), get("h.example", "/", "10.0.0.1"), answers(200)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNoRequestFailsInReloads(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	e := newEnforcer(t, s.options())
+	running(t, e)
+	ctx, cancel := context.WithCancel(within(t))
+	var asked, failed atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			w := s.dial()
+			if status, _ := w.say(get("h.example", "/", "192.0.2.9")); status != 200 {
+				failed.Add(1)
+			}
+			w.connection.Close()
+			asked.Add(1)
+		}
+	}()
+	for n := 1; n <= 10; n++ {
+		e.Apply(added(blocked(n)))
+		if err := s.until(ctx, get("h.example", "/", blocked(n).Value), answers(403)); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	cancel()
+	<-done
+	if failed.Load() > 0 || asked.Load() < 10 {
+		t.Errorf("%d of %d requests failed during reloads", failed.Load(), asked.Load())
+	}
+}
+
+func TestBrokenConfigurationOfTheSiteIsLeftAlone(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	e := newEnforcer(t, s.options())
+	main := filepath.Join(s.root, "nginx.conf")
+	good, _ := os.ReadFile(main)
+	if err := os.WriteFile(main, append(good, "\nnonsense;\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.Apply(added(blocked(1)))
+	e.attempt(within(t))
+	err := e.Status().Err
+	if err == nil || !strings.Contains(err.Error(), "nonsense") || !strings.Contains(err.Error(), "before weir's change") {
+		t.Errorf("status says %v", err)
+	}
+	if current, _ := os.ReadFile(filepath.Join(s.dir(), CurrentName)); string(current) != nothing {
+		t.Errorf("current.conf was not taken back: %q", current)
+	}
+	if err := os.WriteFile(main, good, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.attempt(within(t))
+	if err := e.Status().Err; err != nil {
+		t.Error(err)
+	}
+	if err := s.until(within(t), get("h.example", "/", "10.0.0.1"), answers(403)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusedSignaturesDoNotKeepAddressesOut: nginx is made to refuse any
+// configuration with a signature in it.
+func TestRefusedSignaturesDoNotKeepAddressesOut(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	o := s.options()
+	o.Test = []string{"sh", "-c", `cd "$0"; f=$(grep -o 'decisions-[0-9a-f]*.conf' current.conf) || exit 0
+		! grep -q is_user_agent $f || { echo "nginx: [emerg] no such luck" >&2; exit 1; }`, s.dir()}
+	e := newEnforcer(t, o)
+	e.Apply(added(blocked(1)), added(measure("i1-9", schemas.Block, schemas.ScopeSignature, `user_agent="Bad"`)))
+	e.attempt(within(t))
+	status := e.Status()
+	if status.Err == nil || !strings.Contains(status.Err.Error(), "no such luck") || status.Loaded != 1 || status.Intended != 2 {
+		t.Errorf("%+v", status)
+	}
+	if err := s.until(within(t), get("h.example", "/", "10.0.0.1"), answers(403)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFailuresAreClearAndChangeNothing(t *testing.T) {
+	ok := []string{"true"}
+	tests := []struct {
+		name, want string
+		options    func(dir string) Options
+	}{
+		{"no nginx", "there is no such program: install nginx", func(dir string) Options {
+			return Options{Dir: dir, Test: []string{"/nonexistent/nginx", "-t"}, Reload: ok}
+		}},
+		{"no reload", `nginx reload: "sh -c echo it is not running >&2; exit 1": it is not running`, func(dir string) Options {
+			return Options{Dir: dir, Test: ok, Reload: []string{"sh", "-c", "echo it is not running >&2; exit 1"}}
+		}},
+		{"no answer", "no answer within 50ms", func(dir string) Options {
+			return Options{Dir: dir, Test: []string{"sleep", "60"}, Reload: ok, CommandTimeout: 50 * time.Millisecond}
+		}},
+		{"no directory", "write", func(dir string) Options {
+			if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return Options{Dir: dir + "/file", Test: ok, Reload: ok}
+		}},
+	}
+	for _, x := range tests {
+		t.Run(x.name, func(t *testing.T) {
+			e := newEnforcer(t, x.options(dirOf(t)))
+			e.recover(t.Context())
+			e.Apply(added(blocked(1)))
+			e.attempt(t.Context())
+			status := e.Status()
+			if status.Err == nil || !strings.Contains(status.Err.Error(), x.want) || strings.Contains(status.Err.Error(), "\n") {
+				t.Errorf("status says %v, want %q", status.Err, x.want)
+			}
+			if status.Loaded != 0 || status.Intended != 1 || e.retry != firstRetry {
+				t.Errorf("%+v, retry %s", status, e.retry)
+			}
+		})
+	}
+}
+
+func TestFullDiskLeavesWhatIsInForce(t *testing.T) {
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	e := newEnforcer(t, s.options())
+	e.Apply(added(blocked(1)))
+	e.attempt(within(t))
+	before, _ := os.ReadFile(filepath.Join(s.dir(), CurrentName))
+	e.dir.step = func(name string) error {
+		if strings.HasPrefix(name, "fill") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	e.Apply(added(blocked(2)))
+	e.attempt(within(t))
+	if err := e.Status().Err; !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("status says %v", err)
+	}
+	after, _ := os.ReadFile(filepath.Join(s.dir(), CurrentName))
+	if string(before) != string(after) {
+		t.Error("current.conf has changed")
+	}
+	if left, _ := filepath.Glob(filepath.Join(s.dir(), temporary+"*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+	if err := s.check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// crash is kill -9 at a step: nothing after it happens.
+type crash struct{}
+
+func TestKilledBetweenAnyTwoSteps(t *testing.T) {
+	steps := killableSteps(t)
+	if len(steps) < 10 {
+		t.Fatalf("only the steps %q", steps)
+	}
+	for n, step := range steps {
+		t.Run(fmt.Sprintf("%d %s", n, step), func(t *testing.T) {
+			s := newServer(t, includeHTTP, site)
+			e := newEnforcer(t, s.options())
+			e.options.Reload = []string{"true"}
+			e.Apply(added(blocked(1)))
+			e.attempt(within(t))
+			count := 0
+			e.dir.step = func(string) error {
+				if count++; count > n {
+					panic(crash{})
+				}
+				return nil
+			}
+			func() {
+				defer func() {
+					if _, ok := recover().(crash); !ok {
+						t.Fatal("no crash")
+					}
+				}()
+				e.Apply(added(blocked(2)))
+				e.attempt(within(t))
+			}()
+			if err := s.check(); err != nil {
+				t.Errorf("nginx would not start: %v", err)
+			}
+			s.start() // a machine that comes up again
+			next := newEnforcer(t, s.options())
+			next.recover(within(t))
+			next.Replace(added(blocked(1)), added(blocked(2)))
+			next.attempt(within(t))
+			if err := next.Status().Err; err != nil {
+				t.Fatal(err)
+			}
+			if err := s.until(within(t), get("h.example", "/", "10.0.0.2"), answers(403)); err != nil {
+				t.Error(err)
+			}
+			next.Replace(added(blocked(3)))
+			next.attempt(within(t))
+			next.Replace(added(blocked(4)))
+			next.attempt(within(t))
+			entries, _ := os.ReadDir(s.dir())
+			if len(entries) > 3+2*2 { // two snippets, current.conf, two versions of two lists
+				t.Errorf("old files stay: %v", entries)
+			}
+		})
+	}
+}
+
+// killableSteps are the steps of one change, in order.
+func killableSteps(t *testing.T) []string {
+	s := newServer(t, includeHTTP, site)
+	e := newEnforcer(t, s.options())
+	e.options.Reload = []string{"true"}
+	e.Apply(added(blocked(1)))
+	e.attempt(within(t))
+	var steps []string
+	e.dir.step = func(name string) error { steps = append(steps, name); return nil }
+	e.Apply(added(blocked(2)))
+	e.attempt(within(t))
+	return steps
+}
+
+func TestInterruptedSwitchIsTakenBack(t *testing.T) {
+	dir := dirOf(t)
+	d := directory{path: dir}
+	for name, content := range map[string]string{CurrentName: "broken", previousName: "good"} {
+		if err := d.write(name, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := newEnforcer(t, Options{Dir: dir, Test: []string{"grep", "-q", "good", dir + "/" + CurrentName}})
+	e.recover(t.Context())
+	if content, _ := os.ReadFile(dir + "/" + CurrentName); string(content) != "good" {
+		t.Errorf("current.conf is %q", content)
+	}
+}
+
+// bubble runs an enforcer in fake time, with commands that are real but do
+// nothing but count the reloads.
+func bubble(t *testing.T, o Options, check func(e *Enforcer, reloads func() int)) {
+	dir := dirOf(t)
+	o.Dir, o.Test, o.Reload = dir, []string{"true"}, []string{"sh", "-c", "echo >> " + dir + "/reloads"}
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(3 * 365 * 24 * time.Hour) // fake time begins in 2000, unix seconds of ten digits in 2001
+		e := newEnforcer(t, o)
+		running(t, e)
+		synctest.Wait()
+		check(e, func() int {
+			content, _ := os.ReadFile(dir + "/reloads")
+			return len(content)
+		})
+	})
+}
+
+func TestReloadsAreCoalesced(t *testing.T) {
+	bubble(t, Options{MinReloadInterval: 2 * time.Second}, func(e *Enforcer, reloads func() int) {
+		e.Apply(added(blocked(0)))
+		time.Sleep(time.Millisecond)
+		if n := reloads(); n != 1 {
+			t.Errorf("%d reloads after the first measure, want 1 at once", n)
+		}
+		for n := range 100 { // ten seconds of ten a second
+			e.Apply(added(blocked(n + 1)))
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		if n := reloads(); n < 5 || n > 7 {
+			t.Errorf("%d reloads, want one in two seconds", n)
+		}
+		if s := e.Status(); s.Loaded != 101 || s.Err != nil {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestLeaseIsRenewedAndExpiredDecisionsLeave(t *testing.T) {
+	bubble(t, Options{Lease: 10 * time.Minute}, func(e *Enforcer, reloads func() int) {
+		e.Apply(added(blocked(1)))
+		short := blocked(2)
+		short.Expires = time.Now().Add(time.Minute)
+		e.Apply(added(short))
+		time.Sleep(3 * time.Second)
+		if s := e.Status(); s.Loaded != 2 {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(2 * time.Minute)
+		if s := e.Status(); s.Loaded != 1 || s.Intended != 1 {
+			t.Errorf("after the expiry of one: %+v", s)
+		}
+		for range 50 {
+			time.Sleep(time.Minute)
+			if s := e.Status(); s.LeaseUntil.Before(time.Now().Add(4*time.Minute)) && time.Until(blocked(1).Expires) > time.Hour {
+				t.Errorf("the lease is nearly over: %s of %s", s.LeaseUntil, time.Now())
+			}
+		}
+		if n := reloads(); n > 20 {
+			t.Errorf("%d reloads within an hour", n)
+		}
+		before := reloads()
+		time.Sleep(48 * time.Hour)
+		if s := e.Status(); s.Loaded != 0 || s.Version != noVersion || !s.LeaseUntil.IsZero() {
+			t.Errorf("at the end: %+v", s)
+		}
+		if n := reloads(); n > before+4 {
+			t.Errorf("%d reloads although nothing is in force", n-before)
+		}
+	})
+}
+
+func TestRenewalAloneReloadsNothing(t *testing.T) {
+	bubble(t, Options{}, func(e *Enforcer, reloads func() int) {
+		e.Apply(added(blocked(1)))
+		time.Sleep(time.Second)
+		for range 60 {
+			e.Apply(event(schemas.DecisionRenewed, blocked(1)))
+			e.Replace(added(blocked(1)))
+			time.Sleep(time.Second)
+		}
+		if n := reloads(); n != 1 {
+			t.Errorf("%d reloads, want 1", n)
+		}
+	})
+}
+
+func TestDecisionsAreBounded(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	e := newEnforcer(t, Options{Dir: "/nonexistent", MaxDecisions: 10, Registerer: registry})
+	for n := range 20 {
+		e.Apply(added(blocked(n)))
+	}
+	if s := e.Status(); s.Intended != 10 || counted(t, registry)["weir_nginx_decisions_overflow_total"] != 10 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, o := range []Options{{}, {Dir: "weir"}, {Dir: "/etc/a b"}, {Dir: "/etc/*"}, {Dir: "/etc/x;"}, {Dir: "/x", Lease: time.Second}} {
+		if _, err := New(o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+}
