@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -93,6 +92,19 @@ func newServer(t testing.TB, http, inServer string) *server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// single makes nginx one process, which starts and stops sooner and cannot reload.
+func (s *server) single() {
+	s.t.Helper()
+	name := filepath.Join(s.root, "nginx.conf")
+	text, err := os.ReadFile(name)
+	if err == nil {
+		err = os.WriteFile(name, append([]byte("master_process off;"), text...), 0o644)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 const includeHTTP = "include ROOT/weir/http.conf;"
@@ -246,19 +258,30 @@ func get(host, uri, from string, lines ...string) string {
 
 // until asks over new connections until the answer is as wanted.
 func (s *server) until(ctx context.Context, raw string, want func(status int, body string) bool) error {
+	last := ""
+	err := eventually(ctx, func() bool {
+		w := s.dial()
+		defer w.connection.Close()
+		status, body := w.say(raw)
+		last = fmt.Sprintf("last answer %d %q", status, body)
+		return want(status, body)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, last)
+	}
+	return nil
+}
+
+// eventually waits for what another process does in its own time.
+func eventually(ctx context.Context, done func() bool) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		w := s.dial()
-		status, body := w.say(raw)
-		w.connection.Close()
-		if want(status, body) {
-			return nil
-		}
+	for !done() {
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), fmt.Errorf("last answer %d %q", status, body))
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
+	return nil
 }
