@@ -1,0 +1,197 @@
+// Package config is what a person may set: one YAML file, strictly read, with
+// defaults that work without one. Every error says where, what, and how to mend
+// it, and nothing starts before all of the file holds.
+package config
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// Mode is how far decisions on a site go.
+type Mode string
+
+// The modes.
+const (
+	Observe Mode = "observe" // decided, shown, counted, not enforced
+	Propose Mode = "propose" // enforced once a person accepts
+	Enforce Mode = "enforce"
+)
+
+// Size is a number of bytes: `512MiB`.
+type Size int64
+
+// Share is a part of a whole, 0 to 1: `0.5%`.
+type Share float64
+
+// Config is the whole file. The tags are the keys and their part of
+// docs/configuration.md.
+type Config struct {
+	Data       string          `yaml:"data" doc:"Where everything that lasts is kept: the embedded NATS and ClickHouse, baselines, checkpoints."`
+	Mode       Mode            `yaml:"mode" doc:"How far decisions go on a site that 'sites' says nothing about: 'observe' (decided, shown, counted, not enforced), 'propose' (a person accepts) or 'enforce'."`
+	Sites      map[string]Site `yaml:"sites" doc:"By a site's name, what is different there."`
+	Sources    []Source        `yaml:"sources" doc:"The access logs to follow."`
+	Edge       Edge            `yaml:"edge" doc:"This machine, as an edge."`
+	Allow      []netip.Prefix  `yaml:"allow" doc:"Addresses and prefixes that are never decided against: your own, monitors, partners."`
+	Processor  Processor       `yaml:"processor" doc:"What is going on, and what sets it apart."`
+	Decisions  Decisions       `yaml:"decisions" doc:"What follows from it."`
+	Nginx      Nginx           `yaml:"nginx" doc:"The nginx that enforces decisions on this machine."`
+	HTTP       HTTP            `yaml:"http" doc:"The API, metrics and health of this process."`
+	NATS       NATS            `yaml:"nats" doc:"The bus; without a 'url' it is embedded."`
+	ClickHouse ClickHouse      `yaml:"clickhouse" doc:"The store; without a 'dsn' it is embedded."`
+	Log        Log             `yaml:"log" doc:"What weir says of itself, on standard error."`
+}
+
+// Site is what is different for one site.
+type Site struct {
+	Mode Mode `yaml:"mode" doc:"As 'mode' above, for this site." default:"as above"`
+}
+
+// Source is one access log, or several alike.
+type Source struct {
+	File   string `yaml:"file" doc:"A path, or a pattern of paths: '/var/log/nginx/*access.log'." default:"required"`
+	Format string `yaml:"format" doc:"The format's name, or 'auto': found by itself."`
+	Site   string `yaml:"site" doc:"The site of all its requests, where the format does not carry it."`
+}
+
+// Edge names this machine.
+type Edge struct {
+	Name string `yaml:"name" doc:"What this machine is called in batches and tables; letters, digits, '.', '_', '-'." default:"the machine's own name"`
+}
+
+// NATS is where the bus is.
+type NATS struct {
+	URL         string `yaml:"url" doc:"One or several servers elsewhere, 'nats://a:4222,nats://b:4222'; empty is the embedded one."`
+	Credentials string `yaml:"credentials" doc:"A credentials file for the 'url', as 'nsc generate creds' writes it."`
+	Listen      string `yaml:"listen" doc:"A host:port on which the embedded server answers other machines; empty is no port. Other than on loopback it needs 'tls'."`
+	Disk        Size   `yaml:"disk" doc:"What the embedded server may take on disk in all."`
+	TLS         TLS    `yaml:"tls" doc:"PEM files with which both sides prove themselves."`
+}
+
+// TLS names PEM files.
+type TLS struct {
+	CA   string `yaml:"ca" doc:"The authority that signed the other side's certificate."`
+	Cert string `yaml:"cert" doc:"This side's certificate."`
+	Key  string `yaml:"key" doc:"This side's key."`
+}
+
+// ClickHouse is where the store is.
+type ClickHouse struct {
+	DSN       string        `yaml:"dsn" doc:"A server elsewhere, 'clickhouse://user:password@host:9000/weir'; empty is the embedded one."`
+	Library   string        `yaml:"library" doc:"The libchdb.so of the embedded one." default:"where 'make setup' puts it"`
+	Memory    Size          `yaml:"memory" doc:"What the embedded one may take of memory."`
+	Retention time.Duration `yaml:"retention" doc:"How long requests are kept, from when they were stored."`
+}
+
+// HTTP is the listener.
+type HTTP struct {
+	Listen string `yaml:"listen" doc:"The host:port of the API, '/metrics', '/healthz' and '/readyz'."`
+}
+
+// Processor bounds and times the processor.
+type Processor struct {
+	Lateness    time.Duration `yaml:"lateness" doc:"How long a second stays open for requests that are logged late."`
+	MaxSites    int           `yaml:"max_sites" doc:"Sites with windows of their own; what comes beyond is watched as one."`
+	MaxClients  int           `yaml:"max_clients" doc:"Clients that are remembered at once."`
+	MinBaseline time.Duration `yaml:"min_baseline" doc:"How much normal traffic of a site must have been seen before there are decisions on it."`
+}
+
+// Decisions bounds and times decisions.
+type Decisions struct {
+	TTL         time.Duration `yaml:"ttl" doc:"How long a decision holds, unless fresh evidence renews it."`
+	Collateral  Share         `yaml:"collateral" doc:"The share of a site's people that all decisions together may touch, at most."`
+	Propagation time.Duration `yaml:"propagation" doc:"After how long a decision is taken to be in force at an edge."`
+	Max         int           `yaml:"max" doc:"Decisions in force at once, at most."`
+}
+
+// Nginx is the enforcing nginx.
+type Nginx struct {
+	Directory         string        `yaml:"directory" doc:"Where weir writes what nginx includes; empty is no nginx on this machine."`
+	Test              []string      `yaml:"test" doc:"The command that checks nginx's configuration."`
+	Reload            []string      `yaml:"reload" doc:"The command that makes nginx read it again."`
+	Lease             time.Duration `yaml:"lease" doc:"How long nginx goes on enforcing without hearing from weir."`
+	MinReloadInterval time.Duration `yaml:"min_reload_interval" doc:"The least time between two reloads."`
+}
+
+// Log is weir's own log.
+type Log struct {
+	Level  string `yaml:"level" doc:"'debug', 'info', 'warn' or 'error'."`
+	Format string `yaml:"format" doc:"'text' or 'json'."`
+}
+
+// Default is what holds without a file.
+func Default() Config {
+	name, err := os.Hostname()
+	if err != nil || checkName(name) != nil {
+		name = "localhost"
+	}
+	return Config{
+		Data:       "/var/lib/weir",
+		Mode:       Observe,
+		Edge:       Edge{Name: name},
+		Processor:  Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, MinBaseline: 20 * time.Minute},
+		Decisions:  Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000},
+		HTTP:       HTTP{Listen: "127.0.0.1:8480"},
+		NATS:       NATS{Disk: 4 << 30},
+		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day},
+		Nginx: Nginx{
+			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
+			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second,
+		},
+		Log: Log{Level: "info", Format: "text"},
+	}
+}
+
+// defaultSource is what an item of Sources starts from.
+func defaultSource() Source { return Source{Format: "auto"} }
+
+// ModeOf is the mode of a site.
+func (c *Config) ModeOf(site string) Mode {
+	if s, ok := c.Sites[site]; ok && s.Mode != "" {
+		return s.Mode
+	}
+	return c.Mode
+}
+
+// maxFile bounds a configuration file, in bytes.
+const maxFile = 1 << 20
+
+// Load reads the file at path; "" is no file, and Default.
+func Load(path string) (Config, error) {
+	if path == "" {
+		return Default(), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	if len(data) > maxFile {
+		return Config{}, fmt.Errorf("configuration: %s is over %d bytes: is it the right file?", path, maxFile)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a configuration over the defaults. name stands in errors, which
+// are one line each, all that there are, in the order of the file:
+//
+//	weir.yml:3:5: processor.latness: no such key; did you mean "lateness"?
+func Parse(name string, data []byte) (Config, error) {
+	c := Default()
+	d := decoder{name: name, places: map[string]place{}}
+	d.document(&c, data)
+	if len(d.problems) == 0 {
+		c.validate(&d)
+	}
+	if err := d.err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}

@@ -1,0 +1,201 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// validate complains about what is well formed and cannot work.
+func (c *Config) validate(d *decoder) {
+	if c.Data == "" {
+		d.wrong("data", "want a directory")
+	}
+	if err := checkName(c.Edge.Name); err != nil {
+		d.wrong("edge.name", "%v", err)
+	}
+	checkMode(d, "mode", c.Mode)
+	c.validateSources(d)
+	c.validateSites(d)
+	for i, prefix := range c.Allow {
+		if prefix.Bits() == 0 {
+			d.wrong(fmt.Sprintf("allow[%d]", i), "would allow everybody; to decide nothing, use mode: observe")
+		}
+	}
+	c.validateNATS(d)
+	c.validateClickHouse(d)
+	if err := checkListen(c.HTTP.Listen); err != nil {
+		d.wrong("http.listen", "%v", err)
+	}
+	between(d, "processor.lateness", c.Processor.Lateness, 0, time.Minute)
+	between(d, "processor.max_sites", c.Processor.MaxSites, 1, 100_000)
+	between(d, "processor.max_clients", c.Processor.MaxClients, 1000, 100_000_000)
+	between(d, "processor.min_baseline", c.Processor.MinBaseline, 0, 30*day)
+	between(d, "decisions.ttl", c.Decisions.TTL, 10*time.Second, 30*day)
+	between(d, "decisions.collateral", c.Decisions.Collateral, 0, 0.1)
+	between(d, "decisions.propagation", c.Decisions.Propagation, 0, 10*time.Minute)
+	between(d, "decisions.max", c.Decisions.Max, 1, 5_000_000)
+	c.validateNginx(d)
+	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(d, "log.format", c.Log.Format, "text", "json")
+}
+
+func (c *Config) validateSources(d *decoder) {
+	for i, s := range c.Sources {
+		path := fmt.Sprintf("sources[%d]", i)
+		if s.File == "" {
+			d.wrong(path, "without a file")
+		} else if _, err := filepath.Match(s.File, ""); err != nil {
+			d.wrong(path+".file", "%q is no pattern: a '[' without its ']'?", s.File)
+		}
+		if s.Format == "" {
+			d.wrong(path+".format", "want a format's name, or auto")
+		}
+		if s.Site != "" {
+			if err := checkSite(s.Site); err != nil {
+				d.wrong(path+".site", "%v", err)
+			}
+		}
+	}
+}
+
+func (c *Config) validateSites(d *decoder) {
+	for _, site := range slices.Sorted(maps.Keys(c.Sites)) {
+		path := "sites." + site
+		if err := checkSite(site); err != nil {
+			d.wrong(path, "%v", err)
+		}
+		if c.Sites[site].Mode != "" {
+			checkMode(d, path+".mode", c.Sites[site].Mode)
+		}
+	}
+}
+
+func (c *Config) validateNATS(d *decoder) {
+	n := c.NATS
+	if n.URL != "" {
+		for _, one := range strings.Split(n.URL, ",") {
+			if u, err := url.Parse(strings.TrimSpace(one)); err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+				d.wrong("nats.url", "want nats://host:port or tls://host:port, several with commas between")
+				break
+			}
+		}
+		if n.Listen != "" {
+			d.wrong("nats.listen", "is for the embedded server, and nats.url names another: leave out one of them")
+		}
+	}
+	if n.Credentials != "" && n.URL == "" {
+		d.wrong("nats.credentials", "are for a server elsewhere: give its nats.url too")
+	}
+	if n.Listen != "" {
+		if err := checkListen(n.Listen); err != nil {
+			d.wrong("nats.listen", "%v", err)
+		}
+	}
+	if (n.TLS.Cert == "") != (n.TLS.Key == "") {
+		d.wrong("nats.tls", "want both cert and key, or neither")
+	}
+	between(d, "nats.disk", n.Disk, 64<<20, 1<<50)
+}
+
+func (c *Config) validateClickHouse(d *decoder) {
+	if dsn := c.ClickHouse.DSN; dsn != "" {
+		u, err := url.Parse(dsn)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"clickhouse", "tcp", "http", "https"}, u.Scheme) {
+			// Not the DSN itself: it holds a password.
+			d.wrong("clickhouse.dsn", "want clickhouse://user:password@host:9000/database")
+		}
+	}
+	between(d, "clickhouse.memory", c.ClickHouse.Memory, 256<<20, 1<<50)
+	between(d, "clickhouse.retention", c.ClickHouse.Retention, time.Hour, 3650*day)
+}
+
+func (c *Config) validateNginx(d *decoder) {
+	n := c.Nginx
+	if n.Directory != "" && !filepath.IsAbs(n.Directory) {
+		d.wrong("nginx.directory", "%q is not absolute: nginx would look for it elsewhere", n.Directory)
+	}
+	if len(n.Test) == 0 {
+		d.wrong("nginx.test", "want a command: [nginx, -t]")
+	}
+	if len(n.Reload) == 0 {
+		d.wrong("nginx.reload", "want a command: [nginx, -s, reload]")
+	}
+	between(d, "nginx.lease", n.Lease, 30*time.Second, 7*day)
+	between(d, "nginx.min_reload_interval", n.MinReloadInterval, 0, 10*time.Minute)
+	if n.Lease < 2*n.MinReloadInterval {
+		d.wrong("nginx.lease", "is not twice nginx.min_reload_interval: it would end between two reloads")
+	}
+}
+
+// between complains where x is outside of its bounds, which are allowed.
+func between[T cmp.Ordered](d *decoder, path string, x, least, most T) {
+	if !(x >= least && x <= most) {
+		d.wrong(path, "is %s, want %s to %s", show(x), show(least), show(most))
+	}
+}
+
+func show(x any) string {
+	if d, ok := x.(time.Duration); ok {
+		return formatDuration(d)
+	}
+	return fmt.Sprint(x)
+}
+
+func oneOf(d *decoder, path, word string, known ...string) {
+	if !slices.Contains(known, word) {
+		d.wrong(path, "there is no %q; %s", word, suggestion(word, known))
+	}
+}
+
+func checkMode(d *decoder, path string, m Mode) {
+	oneOf(d, path, string(m), string(Observe), string(Propose), string(Enforce))
+}
+
+// checkName keeps names out that would break file names, subjects or ids.
+func checkName(name string) error {
+	if name == "" || len(name) > 255 {
+		return errors.New("want a name of 1 to 255 bytes")
+	}
+	for _, c := range []byte(name) {
+		if !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return fmt.Errorf("%q has a %q: want letters, digits, '.', '_' and '-'", name, c)
+		}
+	}
+	return nil
+}
+
+// checkSite wants a host name as requests carry it: lower case, no port.
+func checkSite(site string) error {
+	if strings.HasPrefix(site, "[") && strings.HasSuffix(site, "]") && net.ParseIP(site[1:len(site)-1]) != nil {
+		return nil
+	}
+	if err := checkName(site); err != nil {
+		return fmt.Errorf("no site is called that: %w", err)
+	}
+	if site != strings.ToLower(site) {
+		return fmt.Errorf("sites are written in lower case: %s", strings.ToLower(site))
+	}
+	return nil
+}
+
+func checkListen(listen string) error {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Errorf("%q: want host:port, such as 127.0.0.1:8480", listen)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q: %q is no port of 0 to 65535", listen, port)
+	} else if n == 0 && host == "" {
+		return fmt.Errorf("%q: want a host or a port", listen)
+	}
+	return nil
+}
