@@ -173,7 +173,7 @@ func (a *App) answer(w http.ResponseWriter, r *http.Request, x *simulate.Resourc
 	}
 	size := x.Size
 	if x.Text && !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		size *= 3 // nobody to compress it for
+		size = size * 36 / 10 // nobody to compress it for
 	}
 	size = min(max(size, 0), maxBody)
 	if x.Status == http.StatusNoContent || x.Status == http.StatusNotModified {
