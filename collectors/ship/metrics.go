@@ -1,0 +1,57 @@
+package ship
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+)
+
+type metrics struct {
+	lines   prometheus.Counter
+	refused [accesslog.NumReasons]prometheus.Counter
+	batches prometheus.Counter
+	bytes   prometheus.Counter
+	retries prometheus.Counter
+	lag     prometheus.Gauge
+}
+
+func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics, error) {
+	labels := prometheus.Labels{"edge": edge, "source": source}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+	}
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_collector_lines_refused_total", Help: "Lines that gave no request, by reason.", ConstLabels: labels,
+	}, []string{"reason"})
+	m := &metrics{
+		lines:   counter("weir_collector_lines_total", "Lines read."),
+		batches: counter("weir_collector_batches_total", "Batches published."),
+		bytes:   counter("weir_collector_batch_bytes_total", "Bytes of the published batches, compressed."),
+		retries: counter("weir_collector_publish_retries_total", "Attempts to publish that failed and were repeated."),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "weir_collector_lag_seconds", Help: "How old the newest line was when it was published.", ConstLabels: labels,
+		}),
+	}
+	for reason := accesslog.None + 1; int(reason) < accesslog.NumReasons; reason++ {
+		m.refused[reason] = refused.WithLabelValues(reason.String())
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.lines, refused, m.batches, m.bytes, m.retries, m.lag} {
+		if err := registerer.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// count counts what the last pack made.
+func (s *Ship) count() {
+	s.metrics.lines.Add(float64(s.pack.lines))
+	for reason, n := range s.pack.refused {
+		if n > 0 {
+			s.metrics.refused[reason].Add(float64(n))
+		}
+	}
+}

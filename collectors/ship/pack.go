@@ -1,0 +1,176 @@
+package ship
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/schemas"
+)
+
+// message is one encoded batch.
+type message struct {
+	partition int
+	id        string
+	data      []byte
+}
+
+// packer makes batches of lines. The same state, intent and lines give the same
+// messages, byte for byte.
+type packer struct {
+	o        *Options
+	site     []byte
+	rows     int
+	builders [schemas.Partitions]*schemas.Builder
+	parser   accesslog.Parser
+	format   accesslog.Format
+
+	// What the last pack gave.
+	messages []message
+	memory   []byte // of the messages
+	after    State
+	newest   int64 // time of the latest request, math.MinInt64 without one
+	lines    uint64
+	refused  [accesslog.NumReasons]uint64
+	samples  []refusal
+}
+
+// refusal is a line that was refused; it aliases the data.
+type refusal struct {
+	line   []byte
+	reason accesslog.Reason
+}
+
+// maxSamples bounds how many refused lines of one pack are kept to choose from.
+const maxSamples = 16
+
+func newPacker(o *Options) *packer {
+	k := &packer{o: o}
+	for p := range k.builders {
+		k.builders[p] = schemas.NewBuilder(o.Edge, o.Source)
+	}
+	return k
+}
+
+// pack makes the messages of state.Intent and the state after them.
+func (k *packer) pack(state *State, data []byte) error {
+	if err := k.setFormat(state.Format); err != nil {
+		return err
+	}
+	intent := state.Intent
+	k.site, k.rows = []byte(intent.Site), intent.Rows
+	k.after = *state
+	k.after.Intent, k.after.Position = nil, intent.To
+	k.after.Watermark = max(state.Watermark, intent.Watermark)
+	k.messages, k.memory, k.samples = k.messages[:0], k.memory[:0], k.samples[:0]
+	k.newest, k.lines, k.refused = math.MinInt64, 0, [accesslog.NumReasons]uint64{}
+
+	// What begins inside a line that is too long is its rest, and what ends
+	// inside one has no line but that.
+	if state.Position.Inside {
+		_, data, _ = bytes.Cut(data, []byte{'\n'})
+	}
+	var request schemas.Request
+	for len(data) > 0 {
+		line, rest, _ := bytes.Cut(data, []byte{'\n'})
+		data = rest
+		reason := k.parser.Parse(line, &request)
+		if k.lines++; reason != accesslog.None {
+			k.refuse(line, reason)
+			continue
+		}
+		if err := k.add(&request, intent.Clock); err != nil {
+			return err
+		}
+	}
+	for p, b := range k.builders {
+		beat := intent.Beats&(1<<p) != 0 && !k.has(p)
+		for b.Len() > 0 || beat || k.after.Next[p] < intent.Next[p] {
+			beat = false
+			if err := k.seal(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (k *packer) setFormat(name string) error {
+	format, err := accesslog.ByName(name)
+	if err == nil && (k.parser == nil || format != k.format) {
+		k.format, k.parser = format, accesslog.New(format)
+	}
+	return err
+}
+
+func (k *packer) refuse(line []byte, reason accesslog.Reason) {
+	k.refused[reason]++
+	if len(k.samples) < maxSamples && reason != accesslog.Empty {
+		k.samples = append(k.samples, refusal{line, reason})
+	}
+}
+
+func (k *packer) add(r *schemas.Request, clock int64) error {
+	if len(k.site) > 0 {
+		r.Site = k.site
+		r.Fields |= schemas.FieldSite
+	}
+	p := schemas.PartitionOf(r.Client)
+	b := k.builders[p]
+	if b.Len() >= k.rows || !b.Fits(r) {
+		if err := k.seal(p); err != nil {
+			return err
+		}
+	}
+	b.Append(r)
+	k.newest = max(k.newest, r.Time)
+	k.after.Watermark = max(k.after.Watermark, min(r.Time, clock))
+	return nil
+}
+
+// seal encodes a partition's batch, even an empty one.
+func (k *packer) seal(p int) error {
+	b := k.builders[p]
+	batch := b.Batch()
+	batch.Number, batch.Watermark = k.after.Next[p], k.after.Watermark
+	start := len(k.memory)
+	var err error
+	if k.memory, err = schemas.EncodeBatch(k.memory, batch); err != nil {
+		return fmt.Errorf("ship %s: %w", k.o.Source, err)
+	}
+	k.messages = append(k.messages, message{p, batch.MessageID(p), k.memory[start:len(k.memory):len(k.memory)]})
+	k.after.Next[p]++
+	b.Reset()
+	return nil
+}
+
+// refusals is how many lines were refused.
+func (k *packer) refusals() (n uint64) {
+	for _, count := range k.refused {
+		n += count
+	}
+	return n
+}
+
+func (k *packer) has(p int) bool {
+	for _, m := range k.messages {
+		if m.partition == p {
+			return true
+		}
+	}
+	return false
+}
+
+// findFormat is the name of the format of the first lines, "" where it has none.
+func findFormat(data []byte) string {
+	var lines [][]byte
+	for len(data) > 0 && len(lines) < 1000 {
+		line, rest, _ := bytes.Cut(data, []byte{'\n'})
+		lines, data = append(lines, line), rest
+	}
+	if format, _ := accesslog.Detect(lines); format != accesslog.Auto {
+		return format.String()
+	}
+	return ""
+}

@@ -1,0 +1,304 @@
+// Package ship carries the lines of one followed log to the request stream, each
+// exactly once: it parses them, divides them among the partitions, packs them
+// into batches and publishes these.
+//
+// What it is about to publish it writes to its journal first: the range of the
+// input, and all else that the batches are made from. A restart makes the same
+// batches from the same range, under the same ids and numbers, so that the stream
+// (and, after the stream's window, a reader that goes by numbers) drops those
+// that had arrived.
+package ship
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Publisher takes messages to the stream.
+type Publisher interface {
+	// Publish returns nil when the stream has the message for good, or had one
+	// with this id already. An empty id is no id. It is called by several
+	// goroutines at once, and keeps nothing of data. After an error Ship calls
+	// again with the same, until its context ends.
+	Publish(ctx context.Context, subject, id string, data []byte) error
+}
+
+// Options say what to ship; Path, Edge and a Journal are needed.
+type Options struct {
+	Path   string           // the log
+	Edge   string           // this server's name
+	Source string           // the input's name, the same over restarts; "" is Path
+	Site   string           // the site of all requests; "" leaves what the log says
+	Format accesslog.Format // Auto finds it from the first lines
+	Follow tail.FollowOptions
+
+	Linger time.Duration // between two batches of a trickle; 0 is 150 ms
+	Beat   time.Duration // a partition without rows gets a watermark this often; 0 is 1 s
+	// Delay is how long a line may lie in the server's buffer: an idle log's
+	// watermark is so far behind the clock. 0 is 1 s.
+	Delay time.Duration
+	Rows  int // of one batch at most; 0 is 4096
+
+	Registerer prometheus.Registerer // nil for none
+	Logger     *slog.Logger          // nil is slog.Default
+}
+
+func (o *Options) defaults() {
+	if o.Source == "" {
+		o.Source = o.Path
+	}
+	if o.Linger == 0 {
+		o.Linger = 150 * time.Millisecond
+	}
+	if o.Beat == 0 {
+		o.Beat = time.Second
+	}
+	if o.Delay == 0 {
+		o.Delay = time.Second
+	}
+	if o.Rows <= 0 || o.Rows > schemas.MaxRows {
+		o.Rows = 4096
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Follow.Logger == nil {
+		o.Follow.Logger = o.Logger
+	}
+	o.Logger = o.Logger.With("source", o.Source)
+}
+
+// Ship ships one log. Several logs are several Ships, each with its journal.
+type Ship struct {
+	o         Options
+	journal   Journal
+	publisher Publisher
+	metrics   *metrics
+	state     State
+	pack      *packer
+	dead      deadLetters
+	saved     bool // the journal holds state
+	live      bool // the log's newest line is of now
+	sent      [schemas.Partitions]time.Time
+	trouble   error
+}
+
+// New makes a Ship. It runs nothing.
+func New(o Options, journal Journal, publisher Publisher) (*Ship, error) {
+	o.defaults()
+	if o.Path == "" || o.Edge == "" {
+		return nil, errors.New("ship: needs the path of a log and the name of this edge")
+	}
+	if len(o.Edge) > schemas.MaxSite || len(o.Source) > schemas.MaxSource {
+		return nil, fmt.Errorf("ship %.100s: the edge's name may have %d bytes, the source's %d", o.Source, schemas.MaxSite, schemas.MaxSource)
+	}
+	m, err := newMetrics(o.Registerer, o.Edge, o.Source)
+	if err != nil {
+		return nil, fmt.Errorf("ship %s: %w", o.Source, err)
+	}
+	return &Ship{o: o, journal: journal, publisher: publisher, metrics: m, live: true}, nil
+}
+
+// full is how much of the log, in bytes, makes it worthwhile to go on at once.
+const full = 1 << 20
+
+// Run ships until ctx ends, and then returns nil: what was not published is
+// published by the next Run on the same journal. Other errors are of the journal
+// and of the log.
+func (s *Ship) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err())) {
+		return nil
+	}
+	return err
+}
+
+func (s *Ship) run(ctx context.Context) error {
+	state, err := s.journal.Load()
+	if err != nil {
+		return err
+	}
+	s.begin(state)
+	follower := tail.NewFollower(s.o.Path, s.o.Follow)
+	defer follower.Close()
+	if s.state.Intent != nil {
+		if err := s.recover(ctx, follower); err != nil {
+			return err
+		}
+	}
+	if s.o.Format != accesslog.Auto {
+		s.state.Format = s.o.Format.String()
+	}
+	if !follower.Resume(s.state.Position) {
+		s.o.Logger.Warn("the log was replaced while nobody followed it: lines may be lost", "log", s.o.Path)
+	}
+	for ctx.Err() == nil {
+		began := time.Now()
+		piece, err := follower.Next()
+		s.complain(err)
+		switch n := len(piece.Data); {
+		case n > 0:
+			if err := s.piece(ctx, piece); err != nil {
+				return err
+			}
+			if n < full {
+				err = sleep(ctx, s.o.Linger-time.Since(began))
+			}
+		default:
+			if err := s.idle(ctx, piece.To); err != nil {
+				return err
+			}
+			err = follower.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
+		}
+		if err != nil && ctx.Err() != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// complain logs an error of the log's, once for as long as it lasts.
+func (s *Ship) complain(err error) {
+	if err != nil && (s.trouble == nil || s.trouble.Error() != err.Error()) {
+		s.o.Logger.Error("cannot read the log; trying again", "error", err)
+	}
+	s.trouble = err
+}
+
+// begin takes up the journal's state.
+func (s *Ship) begin(state State) {
+	s.state, s.saved = state, true
+	for p := range s.state.Next {
+		s.state.Next[p] = max(s.state.Next[p], 1)
+	}
+	s.pack = newPacker(&s.o)
+}
+
+// piece ships a run of lines.
+func (s *Ship) piece(ctx context.Context, piece tail.Piece) error {
+	if s.state.Format == "" {
+		s.state.Format = findFormat(piece.Data)
+	}
+	s.state.Position = piece.From
+	now := time.Now()
+	intent := s.intend(piece.To, now)
+	if err := s.ship(ctx, intent, piece.Data); err != nil {
+		return err
+	}
+	if s.pack.lines > s.pack.refusals() {
+		s.live = s.pack.newest >= intent.Clock-liveWithin
+		s.metrics.lag.Set(max(0, float64(intent.Clock-s.pack.newest)/1000))
+	}
+	return nil
+}
+
+// liveWithin is how old, in milliseconds, the newest line may be for a log to be
+// one that is written now: only then does the clock move its watermark.
+const liveWithin = 60_000
+
+// idle notes that all lines so far have arrived, and sends watermarks.
+func (s *Ship) idle(ctx context.Context, at tail.Position) error {
+	if at != s.state.Position && at != (tail.Position{}) { // in a new file, perhaps
+		s.state.Position, s.saved = at, false
+	}
+	intent := s.intend(s.state.Position, time.Now())
+	if intent.Beats != 0 {
+		if s.live {
+			intent.Watermark = intent.Clock - s.o.Delay.Milliseconds()
+		}
+		return s.ship(ctx, intent, nil)
+	}
+	if s.saved {
+		return nil
+	}
+	s.saved = true
+	return s.journal.Save(s.state)
+}
+
+// intend is the intent to go on to a position now.
+func (s *Ship) intend(to tail.Position, now time.Time) *Intent {
+	return &Intent{To: to, Clock: now.UnixMilli(), Beats: s.due(now), Rows: s.o.Rows, Site: s.o.Site}
+}
+
+// ship makes batches of data as intent says, journals it, and publishes them.
+// After an error nothing has changed but, perhaps, the stream.
+func (s *Ship) ship(ctx context.Context, intent *Intent, data []byte) error {
+	next := s.state
+	next.Intent = intent
+	if err := s.pack.pack(&next, data); err != nil {
+		return err
+	}
+	intent.Next = s.pack.after.Next
+	if err := s.journal.Save(next); err != nil {
+		return err
+	}
+	if err := s.publish(ctx, s.pack.messages); err != nil {
+		return err
+	}
+	s.count()
+	s.publishDead(ctx)
+	s.state = s.pack.after
+	s.saved = false
+	return nil
+}
+
+// recover publishes again what the last Run may not have published to its end.
+func (s *Ship) recover(ctx context.Context, follower *tail.Follower) error {
+	intent := s.state.Intent
+	var data []byte
+	if intent.To != s.state.Position {
+		var err error
+		if data, err = follower.Reread(s.state.Position, intent.To); err != nil {
+			// Some of its batches may be in the stream. Empty ones take the place
+			// of those that are not, so that the numbers have no gap and none is
+			// used twice.
+			s.o.Logger.Error("lines that were about to be published are gone", "error", err)
+			data = nil
+		}
+	}
+	s.o.Logger.Info("publishing again what may not have arrived", "from", s.state.Position.Offset, "to", intent.To.Offset)
+	return s.ship(ctx, intent, data)
+}
+
+// due is the set of partitions that have got nothing for a Beat.
+func (s *Ship) due(now time.Time) (beats uint) {
+	for p, at := range s.sent {
+		if now.Sub(at) >= s.o.Beat {
+			beats |= 1 << p
+		}
+	}
+	return beats
+}
+
+func (s *Ship) oldestBeat() time.Time {
+	oldest := s.sent[0]
+	for _, at := range s.sent {
+		if at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
