@@ -177,14 +177,14 @@ func (e *Event) Validate() error {
 		return fmt.Errorf("%d signals, at most %d", len(e.Signals), MaxEventSignals)
 	}
 	for _, s := range e.Signals {
-		if err := errors.Join(bounded("signal", s.Name, MaxID), bounded("group", s.Group, MaxID)); err != nil {
+		if err := first(bounded("signal", s.Name, MaxID), bounded("group", s.Group, MaxID)); err != nil {
 			return err
 		}
 		if !finite(s.Value, s.Normal, s.Score) {
 			return fmt.Errorf("signal %s is not a finite number", cut(s.Name))
 		}
 	}
-	if err := errors.Join(
+	if err := first(
 		bounded("incident", e.Incident, MaxID), bounded("kind", string(e.Kind), MaxID),
 		bounded("cause", e.Cause, MaxSentence)); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (d *Decision) Validate() error {
 		return fmt.Errorf("decision %s: its collateral is no number", cut(d.ID))
 	}
 	// A signature's value is quoted: a byte may take four.
-	if err := errors.Join(bounded("decision", d.ID, MaxID),
+	if err := first(bounded("decision", d.ID, MaxID),
 		bounded("value", d.Value, MaxSignatureTraits*(4*MaxText+MaxID)),
 		bounded("reason", d.Reason, MaxSentence), bounded("origin", d.Origin, MaxID)); err != nil {
 		return err
@@ -240,7 +240,7 @@ func (v *Evidence) validate() error {
 		if !finite(t.Attack, t.Normal, t.Bits) {
 			return fmt.Errorf("evidence: %s is not a finite number", cut(t.Trait))
 		}
-		if err := errors.Join(bounded("trait", t.Trait, MaxID), bounded("trait value", t.Value, 4*MaxText)); err != nil {
+		if err := first(bounded("trait", t.Trait, MaxID), bounded("trait value", t.Value, 4*MaxText)); err != nil {
 			return err
 		}
 	}
@@ -258,6 +258,16 @@ func (v *Evidence) validate() error {
 func bounded(what, text string, most int) error {
 	if len(text) > most {
 		return fmt.Errorf("%s has %d bytes, at most %d", what, len(text), most)
+	}
+	return nil
+}
+
+// first is the first of the errors that is one.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
