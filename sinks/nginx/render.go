@@ -211,7 +211,7 @@ func (l *lists) add(m *Measure) error {
 func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name string, content []byte) string) {
 	writeAllowed(b, prefix, set.Allow)
 	l.sets.write(b, prefix)
-	l.clients.write(b, prefix, include("clients4.list", l.clients.list4()), include("clients6.list", l.clients.list6()))
+	l.clients.write(b, prefix, include)
 	l.prefixes.write(b, prefix)
 	l.signatures.write(b, prefix)
 	fmt.Fprintf(b, "map h$host $%s_site {\n    default \"\";\n", prefix)
@@ -219,7 +219,7 @@ func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name
 		fmt.Fprintf(b, "    %s %s;\n", hostKey(site), appendHits(nil, l.sites[site]))
 	}
 	b.WriteString("}\n")
-	writeChoice(b, prefix, "by_client", fmt.Sprintf("${%s_client4}${%s_client6}", prefix, prefix), "$"+prefix+"_by_prefix")
+	writeChoice(b, prefix, "by_client", fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), "$"+prefix+"_by_prefix")
 	writeChoice(b, prefix, "by_prefix", fmt.Sprintf("${%s_prefix}", prefix), "$"+prefix+"_by_signature")
 	writeChoice(b, prefix, "by_signature", fmt.Sprintf("${%s_signature}", prefix), "$"+prefix+"_by_site")
 	writeChoice(b, prefix, "by_site", fmt.Sprintf("${%s_site}", prefix), `""`)

@@ -145,7 +145,7 @@ func TestManyClients(t *testing.T) {
 	s.apply(set)
 	s.start()
 	copies, err := filepath.Glob(filepath.Join(s.dir(), "*.bin"))
-	if err != nil || len(copies) != 1 {
+	if err != nil || len(copies) != 2 {
 		t.Errorf("nginx keeps the binary copies %v, %v", copies, err)
 	}
 	w := s.dial()
