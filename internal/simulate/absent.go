@@ -13,7 +13,7 @@ func deadLink(r *rand.Rand, s *Site) string {
 	case 0:
 		return "/old/" + slug(r, 2) + ".html"
 	case 1:
-		return strings.TrimRight(path, "/") + one(r, []string{")", ".", "%20", "/amp", "/feed", ","})
+		return "/" + strings.Trim(path, "/") + one(r, []string{")", ".", "%20", "/amp", "/feed", ","})
 	case 2:
 		return "/" + one(r, words) + one(r, []string{"", "", ".php", ".html", ".pdf"})
 	case 3:

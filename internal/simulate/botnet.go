@@ -33,7 +33,7 @@ type bot struct {
 func newBotnet(a *audience, site *Site, c *Config) *botnet {
 	n := &botnet{a: a, site: site, c: c, seed: mix(c.Seed, label("botnet"), uint64(c.Start.Unix()))}
 	r := stream(n.seed)
-	n.library = one(r, libraries)
+	n.library = libraryOf(c.Seed, c.Plain)
 	counts := make([]int, c.Attack.Addresses)
 	for i := range c.Attack.Requests {
 		if i < len(counts) {

@@ -101,10 +101,21 @@ var packageManagers = []profile{
 	library("pip/25.3 {\"python\":\"3.13.9\"}", "gzip, deflate", "HTTP/1.1", tlsOpenSSL),
 }
 
-// libraries are what bots are written with: the profile without an agent of its own.
+// libraries are what bots are written with: the profile without an agent of its
+// own. The last one cannot be told from a browser by its headers without TLS.
 var libraries = []profile{
-	library("", "gzip, deflate", "HTTP/1.1", tlsOpenSSL),                                           // requests, aiohttp
 	library("", "gzip", "HTTP/1.1", tlsGo),                                                         // net/http
+	library("", "gzip, deflate", "HTTP/1.1", tlsOpenSSL),                                           // requests, aiohttp
 	library("", "gzip, compress, deflate, br", "HTTP/1.1", tlsOpenSSL),                             // axios
 	{encoding: "gzip, deflate", language: "en-US,en;q=0.5", protocol: "HTTP/1.1", tls: tlsOpenSSL}, // requests with a header more
+}
+
+// libraryOf is the library of a seed's attack: neighbouring seeds have different
+// ones, so that a few seeds show them all.
+func libraryOf(seed uint64, plain bool) profile {
+	choices := libraries
+	if plain {
+		choices = choices[:len(choices)-1]
+	}
+	return choices[seed%uint64(len(choices))]
 }

@@ -59,7 +59,7 @@ type theme struct {
 // themes is read only.
 var themes = map[string]theme{
 	"website": {workers: 4, cookies: true, build: buildWebsite, client: apiVisit, period: 5 * time.Minute,
-		feeds: .06, monitors: .02, crawlers: .09, scripts: .02, scanners: .04, clients: .03},
+		feeds: .03, monitors: .02, crawlers: .09, scripts: .02, scanners: .04, clients: .03},
 	"shop": {workers: 6, cookies: true, build: buildShop, client: apiVisit, period: 2 * time.Minute,
 		feeds: .01, monitors: .02, crawlers: .10, scripts: .02, scanners: .03, clients: .05},
 	"forum": {workers: 5, cookies: true, build: buildForum, client: apiVisit, period: 10 * time.Minute,

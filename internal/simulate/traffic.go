@@ -137,7 +137,7 @@ func (p *regulars) begin(r *rand.Rand, number uint64, w wanted) (Actor, script) 
 // length is the mean number of requests of a source's visits while all is well,
 // so that a site's traffic has the rate that was asked for.
 func length(seed uint64, begin func(r *rand.Rand, number uint64) (Actor, script)) float64 {
-	const sample = 300
+	const sample = 200
 	requests := 0
 	for i := range uint64(sample) {
 		_, s := begin(stream(seed, label("length"), i), i)
