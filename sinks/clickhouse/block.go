@@ -1,6 +1,8 @@
 package clickhouse
 
 import (
+	"github.com/ClickHouse/ch-go/proto"
+
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -13,69 +15,77 @@ const (
 	dayMs   = 24 * 60 * 60 * 1000
 )
 
-// texts are the columns of strings of the table requests, as they stand in a batch.
-const numTexts = 13
-
-var textNames = [numTexts]string{
-	"site", "method", "path", "query", "protocol", "referer", "user_agent",
-	"accept_language", "accept_encoding", "tls", "action", "decision", "request_id",
-}
-
-func textColumns(b *schemas.Batch) [numTexts][]uint32 {
-	return [numTexts][]uint32{
-		b.Site, b.Method, b.Path, b.Query, b.Protocol, b.Referer, b.UserAgent,
-		b.AcceptLanguage, b.AcceptEncoding, b.Tls, b.Action, b.Decision, b.RequestId,
-	}
-}
-
-// block is rows of one day on their way into the table, column by column. Its
-// strings are parts of their batch's string table, which is copied once a batch.
+// block is rows of one day on their way into the table requests, column by column.
 type block struct {
-	day      int64 // since 1970-01-01
-	time     []int64
-	client   [][16]byte
-	network  [][16]byte
-	texts    [numTexts][]string
-	edge     []string
-	status   []uint16
-	bytes    []uint64
-	duration []uint64
-	upstream []uint64
-	cookie   []int8 // enumerated as schemas.Cookie
-	fields   []uint32
-	weight   []float64
-	sequence []uint64
+	time            number
+	client, network proto.ColIPv6
+
+	site, method, protocol, userAgent           dictionary
+	acceptLanguage, acceptEncoding, tls         dictionary
+	action, decision, edge, stream              dictionary
+	path, query, referer, requestID             text
+	status, partition                           proto.ColUInt16
+	bytes, duration, upstreamDuration, sequence proto.ColUInt64
+	cookie                                      cookies
+	fields                                      proto.ColUInt32
+	weight                                      proto.ColFloat64
+
+	input proto.Input // all of them by name
 }
 
-func (b *block) rows() int { return len(b.time) }
+// cookies is a column of schemas.Cookie.
+type cookies struct{ proto.ColInt8 }
 
-// reset empties the block and keeps its memory, but not the strings'.
-func (b *block) reset() {
-	b.time, b.client, b.network = b.time[:0], b.client[:0], b.network[:0]
-	for i := range b.texts {
-		clear(b.texts[i])
-		b.texts[i] = b.texts[i][:0]
+// Type is the table's.
+func (*cookies) Type() proto.ColumnType { return "Enum8('' = 0, 'none' = 1, 'some' = 2)" }
+
+func newBlock() *block {
+	b := new(block)
+	b.time.kind = "DateTime64(3, 'UTC')"
+	b.input = proto.Input{
+		{Name: "time", Data: &b.time}, {Name: "client", Data: &b.client}, {Name: "network", Data: &b.network},
+		{Name: "site", Data: &b.site}, {Name: "method", Data: &b.method}, {Name: "path", Data: &b.path},
+		{Name: "query", Data: &b.query}, {Name: "protocol", Data: &b.protocol}, {Name: "referer", Data: &b.referer},
+		{Name: "user_agent", Data: &b.userAgent}, {Name: "accept_language", Data: &b.acceptLanguage},
+		{Name: "accept_encoding", Data: &b.acceptEncoding}, {Name: "tls", Data: &b.tls},
+		{Name: "action", Data: &b.action}, {Name: "decision", Data: &b.decision}, {Name: "request_id", Data: &b.requestID},
+		{Name: "edge", Data: &b.edge}, {Name: "status", Data: &b.status}, {Name: "bytes", Data: &b.bytes},
+		{Name: "duration", Data: &b.duration}, {Name: "upstream_duration", Data: &b.upstreamDuration},
+		{Name: "cookie", Data: &b.cookie}, {Name: "fields", Data: &b.fields}, {Name: "weight", Data: &b.weight},
+		{Name: "stream", Data: &b.stream}, {Name: "partition", Data: &b.partition}, {Name: "sequence", Data: &b.sequence},
 	}
-	clear(b.edge)
-	b.edge, b.status, b.bytes = b.edge[:0], b.status[:0], b.bytes[:0]
-	b.duration, b.upstream, b.cookie = b.duration[:0], b.upstream[:0], b.cookie[:0]
-	b.fields, b.weight, b.sequence = b.fields[:0], b.weight[:0], b.sequence[:0]
+	return b
+}
+
+func (b *block) rows() int { return b.time.Rows() }
+
+// reset empties the block and keeps its memory.
+func (b *block) reset() {
+	for _, column := range b.input {
+		switch c := column.Data.(type) {
+		case *text:
+			c.reset()
+		case *dictionary:
+			c.reset()
+		case proto.Resettable:
+			c.Reset()
+		}
+	}
 }
 
 // splitter cuts batches into the runs of rows that are of one day.
 type splitter struct {
-	times   []int64
-	strings []string
+	times   []uint64 // Unix milliseconds, within the bounds
+	strings []string // the batch's string table, copied
 }
 
-// split calls add with each run [from, to) of rows of one day, with the batch's
-// times and its string table, valid during the call but for the strings' bytes.
+// split calls add with each run [from, to) of rows of one day (since 1970-01-01).
 func (s *splitter) split(b *schemas.Batch, add func(day int64, from, to int)) {
 	s.times = s.times[:0]
 	var at int64
 	for _, delta := range b.Time {
 		at += delta
-		s.times = append(s.times, min(max(at, minTime), maxTime))
+		s.times = append(s.times, uint64(min(max(at, minTime), maxTime)))
 	}
 	s.strings = s.strings[:0]
 	table := string(b.Strings)
@@ -90,48 +100,67 @@ func (s *splitter) split(b *schemas.Batch, add func(day int64, from, to int)) {
 		for to < len(s.times) && s.times[to]/dayMs == day {
 			to++
 		}
-		add(day, from, to)
+		add(int64(day), from, to)
 		from = to
 	}
 }
 
+// place is where in a stream a batch stands.
+type place struct {
+	stream    string
+	partition int
+	sequence  uint64
+}
+
 // append adds the rows [from, to) of a batch that s has split.
-func (b *block) append(batch *schemas.Batch, s *splitter, sequence uint64, from, to int) {
-	b.time = append(b.time, s.times[from:to]...)
+func (b *block) append(x *schemas.Batch, s *splitter, at place, from, to int) {
+	b.time.ColUInt64 = append(b.time.ColUInt64, s.times[from:to]...)
 	for i := from; i < to; i++ {
-		client := [16]byte(batch.Client[16*i:])
-		b.client = append(b.client, client)
-		b.network = append(b.network, networkOf(client))
+		client := [16]byte(x.Client[16*i:])
+		b.client = append(b.client, proto.IPv6(client))
+		b.network = append(b.network, proto.IPv6(networkOf(client)))
 	}
-	for c, column := range textColumns(batch) {
-		texts := b.texts[c]
-		for _, index := range column[from:to] {
-			texts = append(texts, s.strings[index])
-		}
-		b.texts[c] = texts
-	}
-	for _, status := range batch.Status[from:to] {
+	b.appendTexts(x, s.strings, from, to)
+	for _, status := range x.Status[from:to] {
 		b.status = append(b.status, uint16(min(status, 1<<16-1)))
 	}
-	b.bytes = append(b.bytes, batch.Bytes[from:to]...)
-	b.duration = append(b.duration, batch.Duration[from:to]...)
-	b.upstream = append(b.upstream, batch.UpstreamDuration[from:to]...)
-	for _, cookie := range batch.Cookie[from:to] {
+	b.bytes = append(b.bytes, x.Bytes[from:to]...)
+	b.duration = append(b.duration, x.Duration[from:to]...)
+	b.upstreamDuration = append(b.upstreamDuration, x.UpstreamDuration[from:to]...)
+	for _, cookie := range x.Cookie[from:to] {
 		if cookie > uint32(schemas.CookieSome) {
 			cookie = uint32(schemas.CookieUnknown)
 		}
-		b.cookie = append(b.cookie, int8(cookie))
+		b.cookie.ColInt8 = append(b.cookie.ColInt8, int8(cookie))
 	}
-	weight := batch.Weight
-	if !(weight > 0) {
+	weight := x.Weight
+	if !(weight > 0) { // also where it is not a number
 		weight = 1
 	}
+	b.edge.repeat(x.Edge, to-from)
+	b.stream.repeat(at.stream, to-from)
 	for range to - from {
-		b.edge = append(b.edge, batch.Edge)
-		b.fields = append(b.fields, batch.Fields)
+		b.fields = append(b.fields, x.Fields)
 		b.weight = append(b.weight, weight)
-		b.sequence = append(b.sequence, sequence)
+		b.partition = append(b.partition, uint16(at.partition))
+		b.sequence = append(b.sequence, at.sequence)
 	}
+}
+
+func (b *block) appendTexts(x *schemas.Batch, strings []string, from, to int) {
+	b.site.append(x.Site[from:to], strings)
+	b.method.append(x.Method[from:to], strings)
+	b.path.append(x.Path[from:to], strings)
+	b.query.append(x.Query[from:to], strings)
+	b.protocol.append(x.Protocol[from:to], strings)
+	b.referer.append(x.Referer[from:to], strings)
+	b.userAgent.append(x.UserAgent[from:to], strings)
+	b.acceptLanguage.append(x.AcceptLanguage[from:to], strings)
+	b.acceptEncoding.append(x.AcceptEncoding[from:to], strings)
+	b.tls.append(x.Tls[from:to], strings)
+	b.action.append(x.Action[from:to], strings)
+	b.decision.append(x.Decision[from:to], strings)
+	b.requestID.append(x.RequestId[from:to], strings)
 }
 
 // networkOf is an address's IPv4 /24 or IPv6 /48, in 16 bytes.

@@ -50,11 +50,12 @@ const (
 
 // DB is an open connection pool. Its methods may be called concurrently.
 type DB struct {
-	conn    driver.Conn // native where possible: inserts and small queries
-	http    driver.Conn // for Query; the same as conn where that is HTTP
-	where   string      // for messages, without the password
-	log     *slog.Logger
-	metrics *metrics
+	conn      driver.Conn // native where possible: small inserts and queries
+	http      driver.Conn // for Query; the same as conn where that is HTTP
+	transport transport   // of blocks
+	where     string      // for messages, without the password
+	log       *slog.Logger
+	metrics   *metrics
 }
 
 // Open connects and asks the server for its version, so that a wrong address or
@@ -81,6 +82,10 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 			return nil, errors.Join(fmt.Errorf("%s: %w", db.where, err), db.conn.Close())
 		}
 	}
+	db.transport = &httpTransport{conn: db.conn}
+	if main.Protocol == driver.Native {
+		db.transport = newNativeTransport(main)
+	}
 	if err := db.conn.Ping(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("%s does not answer: %s: check its address, user and password", db.where, oneLine(err))
@@ -90,7 +95,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // Close closes all connections.
 func (db *DB) Close() error {
-	err := db.conn.Close()
+	err := errors.Join(db.transport.close(), db.conn.Close())
 	if db.http != db.conn {
 		err = errors.Join(err, db.http.Close())
 	}

@@ -61,8 +61,9 @@ func (s *span) extend(sequence uint64) {
 // add takes in the rows of a batch. It keeps nothing of the batch.
 func (s *span) add(sequence uint64, batch *schemas.Batch) {
 	s.extend(sequence)
+	at := place{stream: s.stream, partition: s.partition, sequence: sequence}
 	s.splitter.split(batch, func(day int64, from, to int) {
-		s.block(day).append(batch, &s.splitter, sequence, from, to)
+		s.block(day).append(batch, &s.splitter, at, from, to)
 	})
 	s.rows += len(batch.Time)
 }
@@ -73,9 +74,8 @@ func (s *span) block(day int64) *block {
 		if n := len(s.spare); n > 0 {
 			b, s.spare = s.spare[n-1], s.spare[:n-1]
 		} else {
-			b = new(block)
+			b = newBlock()
 		}
-		b.day = day
 		s.blocks[day] = b
 	}
 	return b
