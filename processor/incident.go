@@ -17,7 +17,7 @@ const (
 	nextLook  = 10
 	// before is how many seconds before the incident opened the suspects begin: what
 	// opened it had been going on.
-	before = 20
+	before = 10
 	// maxDecisions bounds the decisions in force of one site.
 	maxDecisions = 256
 	// hurtShare and hurtClients: a decision that matches so many of the regulars that

@@ -23,6 +23,10 @@ const (
 	// familiarMax is how many client programs a site knows, each for one to two times
 	// as many.
 	familiarMax = 8192
+	// knownMax is how many paths a site knows, likewise.
+	knownMax = 16384
+	// bucketPaths bounds the paths that one step may add to them.
+	bucketPaths = 1024
 	// slow is an answer that a visitor gives up on, in microseconds.
 	slow = 5_000_000
 	// generation is after how many steps the older half of the normal sample goes: a
@@ -40,7 +44,9 @@ type site struct {
 	windows  window.Site
 	base     *baseline.Site
 	state    detect.State
-	familiar *sketch.Seen // client programs of normal traffic
+	familiar *sketch.Seen // client programs of at least two normal clients
+	once     *sketch.Seen // client programs of at least one
+	known    *sketch.Seen // paths served in normal traffic
 
 	buckets [quarantine + 1]bucket
 	bucket  int                  // the one that is being filled
@@ -62,15 +68,16 @@ type site struct {
 type bucket struct {
 	sample  *attribute.Sample
 	reading detect.Reading
-	second  int64 // in which it ended
-	tainted bool  // not to be learned
+	paths   []uint64 // served and not known yet
+	second  int64    // in which it ended
+	tainted bool     // not to be learned
 	filled  bool
 }
 
 func newSite(p *Processor, name string, number int) *site {
 	s := &site{
 		p: p, name: name, phase: int64(number % stepSeconds), salt: p.saltOf(name),
-		base: baseline.New(detect.Scales()), familiar: sketch.NewSeen(familiarMax),
+		base: baseline.New(detect.Scales()), familiar: sketch.NewSeen(familiarMax), once: sketch.NewSeen(familiarMax), known: sketch.NewSeen(knownMax),
 	}
 	for i := range s.buckets {
 		s.buckets[i].sample = attribute.NewSample(p.extract, bucketClients)
@@ -95,16 +102,22 @@ func (s *site) observe(r *schemas.Request, action schemas.Action) {
 	var traits attribute.Traits
 	p.extract.Profile(&traits, r)
 	pane, late := s.windows.Pane(second)
-	s.tally(&pane.Counts, r, late, fresh, stopped, !s.familiar.Has(traits.Program()))
-	pane.Clients.Insert(hash)
+	s.tally(&pane.Counts, r, late, fresh, stopped)
 	path := p.pathHash(r.Path)
+	pane.Clients.Insert(hash)
 	pane.Paths.Insert(path)
 	pane.Entropy.Insert(path, 1)
+	unknown := !s.known.Has(path)
+	s.mark(pane, hash, r.Status, unknown, !s.familiar.Has(traits.Program()))
 
 	if len(p.o.Allow) > 0 && p.allowed(client) {
 		return
 	}
-	sample := s.buckets[s.bucket].sample
+	b := &s.buckets[s.bucket]
+	if unknown && !stopped && r.Status < 400 && len(b.paths) < bucketPaths {
+		b.paths = append(b.paths, path)
+	}
+	sample := b.sample
 	sample.Requests++
 	if sample.Wants(hash) {
 		p.extract.Rest(&traits, r)
@@ -112,7 +125,19 @@ func (s *site) observe(r *schemas.Request, action schemas.Action) {
 	}
 }
 
-func (s *site) tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, unfamiliar bool) {
+func (s *site) mark(pane *window.Pane, client uint64, status uint16, unknown, unfamiliar bool) {
+	if status == 404 || status == 410 {
+		pane.Marked[window.MissingPage].Insert(client)
+	}
+	if unknown {
+		pane.Marked[window.UnknownPath].Insert(client)
+	}
+	if unfamiliar {
+		pane.Marked[window.Unfamiliar].Insert(client)
+	}
+}
+
+func (s *site) tally(c *window.Counts, r *schemas.Request, late, fresh, stopped bool) {
 	c[window.Requests]++
 	switch {
 	case r.Status == 404 || r.Status == 410:
@@ -132,9 +157,6 @@ func (s *site) tally(c *window.Counts, r *schemas.Request, late, fresh, stopped,
 	}
 	if stopped {
 		c[window.Stopped]++
-	}
-	if unfamiliar {
-		c[window.Unfamiliar]++
 	}
 	if r.Duration > slow {
 		c[window.Slow]++
@@ -245,12 +267,20 @@ func (s *site) endStep(second int64) {
 		s.learn(leaving)
 	}
 	leaving.sample.Reset()
+	leaving.paths = leaving.paths[:0]
 	leaving.filled, leaving.tainted = false, false
 }
 
 func (s *site) learn(b *bucket) {
 	s.base.Learn(hourOf(b.second), b.reading.Even[:])
-	b.sample.Programs(func(program uint64) { s.familiar.Add(program) })
+	b.sample.Programs(func(client, program uint64) {
+		if s.once.Add(program) && !s.normal[0].Has(client) {
+			s.familiar.Add(program)
+		}
+	})
+	for _, path := range b.paths {
+		s.known.Add(path)
+	}
 	s.normal[0].Merge(b.sample, true)
 	s.joined = nil
 	if s.age++; s.age >= generation {
@@ -280,10 +310,10 @@ func (s *site) normalSample() *attribute.Sample {
 	return s.joined
 }
 
-// suspects is a sample of the last minute, no further back than since.
+// suspects is a sample of the last two minutes, no further back than since.
 func (s *site) suspects(second, since int64) *attribute.Sample {
 	sample := attribute.NewSample(s.p.extract, 4*bucketClients)
-	for back := range 7 {
+	for back := range len(s.buckets) {
 		b := &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
 		if back == 0 {
 			open := (second - s.phase) % stepSeconds

@@ -80,10 +80,10 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 const (
 	// minSupport is how many clients must share what is decided on: a signature of
 	// one client is that client.
-	minSupport = 4
+	minSupport = 3
 	// minAttackShare is the least share of the observed requests that the attack
 	// must have, for anything said about it to hold.
-	minAttackShare = 0.2
+	minAttackShare = 0.15
 )
 
 // analysis is one run of Analyse.
@@ -104,6 +104,8 @@ type analysis struct {
 	core          map[item]bool
 	candidates    []candidate
 	frequentItems []item
+	uppers        []float64  // UpperShare by count
+	strong        [][]uint64 // suspect rows of each strong pair
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {

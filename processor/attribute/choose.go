@@ -12,6 +12,10 @@ const (
 	chance = 1e-6
 	// minRatio is the least lower bound of the risk ratio.
 	minRatio = 5
+	// strongRatio is the same for a pair that others may narrow.
+	strongRatio = 10
+	// falseShare is the share of a candidate's clients that may be normal ones.
+	falseShare = 0.05
 	// keepShare: a further trait that keeps so much of what a signature stops makes
 	// it safer for nothing.
 	keepShare = 0.98
@@ -97,16 +101,65 @@ func (a *analysis) score(c *candidate) float64 {
 	return stopped * (1 - float64(c.normal.all)/(spend+1))
 }
 
-// stands reports whether the candidate's clients cannot be normal ones, and are
-// so much more frequent than among normal clients that the ratio's lower bound
-// shows it.
+// stands reports whether the candidate's clients can hardly be normal ones. One
+// that stands alone must be impossible by chance, and so much more frequent than
+// among normal clients that the ratio's lower bound shows it. One that narrows what
+// stands alone already (the attack's headers with one more agent) needs less: what
+// it matches is the attack's unless proven otherwise, so it is enough that few of
+// its clients are to be expected normal, while the held-out half bounds the cost.
 func (a *analysis) stands(c *candidate, clients int) bool {
-	expected := a.normalClients * UpperShare(c.normal.all, a.choose0.all)
-	if poissonAtLeast(clients, expected) > chance {
-		return false
+	expected := a.normalClients * a.upper(c.normal.all)
+	if poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= minRatio {
+		return true
 	}
-	ratio := LowerRiskRatio(float64(clients), float64(len(a.suspect.clients)), float64(c.normal.all), float64(a.choose0.all))
-	return ratio >= minRatio
+	mean := a.normalClients * (float64(c.normal.all) + 0.5) / float64(a.choose0.all+1)
+	return mean <= falseShare*float64(clients) && a.narrowsStrong(c)
+}
+
+func (a *analysis) ratio(clients, normal int) float64 {
+	return LowerRiskRatio(float64(clients), float64(len(a.suspect.clients)), float64(normal), float64(a.choose0.all))
+}
+
+// upper is UpperShare of the choosing half, kept: few counts occur, very often.
+func (a *analysis) upper(x int) float64 {
+	for len(a.uppers) <= x && len(a.uppers) <= a.choose0.all {
+		a.uppers = append(a.uppers, UpperShare(len(a.uppers), a.choose0.all))
+	}
+	if x < len(a.uppers) {
+		return a.uppers[x]
+	}
+	return 1
+}
+
+// narrowsStrong reports whether nearly all that the candidate stops is within one
+// strong pair.
+func (a *analysis) narrowsStrong(c *candidate) bool {
+	for _, rows := range a.strong {
+		if _, within := a.suspect.count(and(and(c.rows, rows), a.open)); within >= keepShare*c.gain {
+			return true
+		}
+	}
+	return false
+}
+
+// findStrong collects the strong pairs of core items: in much of the attack, and so
+// rarely in normal traffic that whatever shows one now is almost surely the attack's.
+func (a *analysis) findStrong(core []item) {
+	for i, x := range core {
+		for _, y := range core[i+1:] {
+			if x.trait == y.trait {
+				continue
+			}
+			pair := []item{x, y}
+			rows := a.suspect.match(pair)
+			clients, requests := a.suspect.count(rows)
+			normal := a.normal.touched(a.normal.match(pair), false)
+			if requests >= coreShare*a.attackShare*a.suspect.total && a.ratio(clients, normal.all) >= strongRatio &&
+				a.normalClients*a.upper(normal.all) <= falseShare*float64(clients) {
+				a.strong = append(a.strong, rows)
+			}
+		}
+	}
 }
 
 // specialise adds items that nearly all of the open rows of the candidate have, up

@@ -20,12 +20,14 @@ func clientText(addr [16]byte) string { return netip.AddrFrom16(addr).Unmap().St
 
 func (a *analysis) evidence(s schemas.Signature, c candidate, normal []uint64) *schemas.Evidence {
 	clients, requests := a.suspect.count(c.rows)
-	touched, _ := a.normal.count(normal)
+	touched, all := a.normal.touched(normal, false), a.choose0.all
+	held := a.normal.touched(normal, true)
+	hit, known := touched.all+held.all, all+a.calibrate0.all
 	e := &schemas.Evidence{
 		AttackShare: a.attackOf(requests/a.suspect.total, c.share),
-		NormalShare: float64(touched) / float64(max(len(a.normal.clients), 1)),
+		NormalShare: float64(hit) / float64(max(known, 1)),
 		RiskRatio: LowerRiskRatio(float64(clients), float64(len(a.suspect.clients)),
-			float64(touched), float64(len(a.normal.clients))),
+			float64(hit), float64(known)),
 		Samples: a.examples(c),
 		Nearest: a.nearest(c.items),
 		SQL:     SQL(a.budget.Site, a.budget.Since, s),

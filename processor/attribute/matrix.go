@@ -19,6 +19,7 @@ type matrix struct {
 	rows    []Traits
 	weight  []float64 // requests that the row stands for
 	owner   []int32   // its client, ascending
+	served  []uint64  // bitmap of the rows that the site served
 	clients []member
 	hashes  []uint64 // of the clients
 	total   float64  // sum of weight
@@ -30,6 +31,7 @@ type matrix struct {
 type member struct {
 	calibrate bool // held out for the collateral bound
 	fresh     bool
+	served    bool // a visitor: background noise that mostly meets 404 is not
 }
 
 // heldOut splits the clients in halves by bits of their hash that nothing else
@@ -42,22 +44,33 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
 	m := &matrix{bitmaps: make(map[item][]uint64)}
 	for i := range s.clients {
 		c, added := &s.clients[i], false
+		visitor := s.visitor(c)
 		for at := c.head; at >= 0; at = s.rows[at].next {
 			if !knows(&s.rows[at].traits, known) {
 				continue
 			}
 			if !added {
 				added = true
-				m.clients = append(m.clients, member{heldOut(c.hash), c.fresh})
+				m.clients = append(m.clients, member{calibrate: heldOut(c.hash), fresh: c.fresh})
 				m.hashes = append(m.hashes, c.hash)
 			}
 			m.rows = append(m.rows, s.rows[at].traits)
 			m.weight = append(m.weight, float64(s.rows[at].count))
 			m.owner = append(m.owner, int32(len(m.clients)-1))
+			if n := len(m.rows) - 1; visitor && s.rows[at].served > 0 {
+				for len(m.served) <= n/64 {
+					m.served = append(m.served, 0)
+				}
+				m.served[n/64] |= 1 << (n % 64)
+				m.clients[len(m.clients)-1].served = true
+			}
 			m.total += float64(s.rows[at].count)
 		}
 	}
 	m.words = (len(m.rows) + 63) / 64
+	for len(m.served) < m.words {
+		m.served = append(m.served, 0)
+	}
 	return m
 }
 
@@ -132,13 +145,15 @@ func (m *matrix) count(b []uint64) (clients int, requests float64) {
 	return clients, requests
 }
 
-// touched is how many clients of one half have a row in the bitmap, of all and of
-// those that were new.
+// touched is how many clients of one half have a served row in the bitmap, of all
+// and of those that were new. A client who would lose only what the site refuses
+// anyway is not touched.
 type touched struct{ all, fresh int }
 
 func (m *matrix) touched(b []uint64, calibrate bool) (t touched) {
 	last := int32(-1)
 	for w, word := range b {
+		word &= m.served[w]
 		for word != 0 {
 			i := w*64 + bits.TrailingZeros64(word)
 			word &= word - 1
@@ -162,6 +177,9 @@ func (m *matrix) touched(b []uint64, calibrate bool) (t touched) {
 // halves counts the clients that each half has.
 func (m *matrix) halves() (choose, calibrate touched) {
 	for _, c := range m.clients {
+		if !c.served {
+			continue
+		}
 		t := &choose
 		if c.calibrate {
 			t = &calibrate

@@ -32,7 +32,7 @@ type candidate struct {
 func (a *analysis) mine() {
 	items := a.frequent()
 	a.frequentItems = items
-	a.markCore(items)
+	a.findStrong(a.markCore(items))
 	type node struct {
 		items []item
 		next  int // items before this index are done with
@@ -102,7 +102,8 @@ func (a *analysis) frequent() []item {
 	return items
 }
 
-func (a *analysis) markCore(items []item) {
+// markCore marks the core items and returns them in their order.
+func (a *analysis) markCore(items []item) (core []item) {
 	a.core = make(map[item]bool)
 	for _, it := range items {
 		_, observed := a.suspect.count(a.suspect.bitmap(it))
@@ -111,8 +112,10 @@ func (a *analysis) markCore(items []item) {
 		attack := a.attackOf(observed/a.suspect.total, normal)
 		if attack >= coreShare && attack >= coreRatio*normal {
 			a.core[it] = true
+			core = append(core, it)
 		}
 	}
+	return core
 }
 
 func (a *analysis) hasCore(items []item) bool {

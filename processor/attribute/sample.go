@@ -55,6 +55,7 @@ type client struct {
 type row struct {
 	traits Traits
 	count  uint32
+	served uint32 // of the count, those that got something
 	key    uint32
 	next   int32
 }
@@ -116,7 +117,19 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	c.requests++
 	c.peak++
 	c.stopped = c.stopped || m.Stopped
-	s.addRow(at, t, 1)
+	served := uint32(1)
+	if refusedBySite(r.Status) {
+		served = 0
+	}
+	s.addRow(at, t, 1, served)
+}
+
+// refusedBySite reports whether the site itself had nothing for the request: a page
+// that is not there, or not for this client. Whoever loses such a request loses
+// nothing. Failures of the site, and what a visitor gave up, are not among them, nor
+// is the demand to log in, which is how many a conversation begins.
+func refusedBySite(status uint16) bool {
+	return status >= 400 && status < 499 && status != 401 && status != 407 && status != 429
 }
 
 // keepsText bounds the examples: a sixteenth of a large sample's clients.
@@ -227,7 +240,7 @@ func (t *Traits) key() uint32 {
 
 // addRow counts a request with these traits, which takes the place of another if
 // the client has many.
-func (s *Sample) addRow(at int32, t *Traits, count uint32) {
+func (s *Sample) addRow(at int32, t *Traits, count, served uint32) {
 	key := t.key()
 	c := &s.clients[at]
 	largest, tail := int32(-1), int32(-1)
@@ -235,6 +248,7 @@ func (s *Sample) addRow(at int32, t *Traits, count uint32) {
 		r := &s.rows[i]
 		if r.key == key && r.traits == *t {
 			r.count += count
+			r.served += served
 			return
 		}
 		if i != c.head && (largest < 0 || r.key > s.rows[largest].key) {
@@ -245,7 +259,7 @@ func (s *Sample) addRow(at int32, t *Traits, count uint32) {
 	if c.rows >= maxRows {
 		if key < s.rows[largest].key {
 			r := &s.rows[largest]
-			r.traits, r.key, r.count = *t, key, count
+			r.traits, r.key, r.count, r.served = *t, key, count, served
 		}
 		return
 	}
@@ -256,7 +270,7 @@ func (s *Sample) addRow(at int32, t *Traits, count uint32) {
 		i = int32(len(s.rows))
 		s.rows = append(s.rows, row{})
 	}
-	s.rows[i] = row{traits: *t, count: count, key: key, next: -1}
+	s.rows[i] = row{traits: *t, count: count, served: served, key: key, next: -1}
 	if tail < 0 {
 		c.head = i
 	} else {
@@ -295,22 +309,36 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 		c.peak = max(c.peak, from.peak)
 		c.stopped = c.stopped || from.stopped
 		for j := from.head; j >= 0; j = other.rows[j].next {
-			s.addRow(at, &other.rows[j].traits, other.rows[j].count)
+			s.addRow(at, &other.rows[j].traits, other.rows[j].count, other.rows[j].served)
 		}
 	}
 }
 
-// Programs calls yield with the program of each request kept, of clients of which
-// no edge stopped a request.
-func (s *Sample) Programs(yield func(program uint64)) {
+// Programs calls yield with the client and the program of each request kept that the
+// site served, of clients that are visitors and of which no edge stopped a request.
+func (s *Sample) Programs(yield func(client, program uint64)) {
 	for i := range s.clients {
-		if s.clients[i].stopped {
+		c := &s.clients[i]
+		if c.stopped || !s.visitor(c) {
 			continue
 		}
-		for at := s.clients[i].head; at >= 0; at = s.rows[at].next {
-			yield(s.rows[at].traits.Program())
+		for at := c.head; at >= 0; at = s.rows[at].next {
+			if s.rows[at].served > 0 {
+				yield(c.hash, s.rows[at].traits.Program())
+			}
 		}
 	}
+}
+
+// visitor reports whether the site served at least half of what the client asked
+// for. The rest is the background noise of scanners, which nobody would miss.
+func (s *Sample) visitor(c *client) bool {
+	var served, all uint32
+	for at := c.head; at >= 0; at = s.rows[at].next {
+		served += s.rows[at].served
+		all += s.rows[at].count
+	}
+	return 2*served >= all
 }
 
 // Has reports whether the client is in the sample.

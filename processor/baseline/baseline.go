@@ -34,7 +34,18 @@ type Site struct {
 	daily   [hours][]histogram // nil until the hour has been seen
 	recent  []float64
 	windows int
+
+	// What Normal answers, kept for as long as little is learned.
+	cached     []normal
+	cachedHour int
+	cachedAt   int // windows
 }
+
+type normal struct{ level, spread float64 }
+
+// refresh is after how many windows, of a young baseline and at most, Normal looks
+// at the histograms again.
+func (s *Site) refresh() int { return min(30, 1+s.windows/20) }
 
 // New makes an empty baseline for signals of these scales.
 func New(scales []Scale) *Site {
@@ -71,6 +82,18 @@ func (s *Site) Windows() int { return s.windows }
 // distribution would be, by MAD and by the upper quantiles, whichever says more:
 // traffic has heavier tails than its middle shows.
 func (s *Site) Normal(i, hour int) (level, spread float64) {
+	if s.cached == nil || s.cachedHour != hour || s.windows-s.cachedAt >= s.refresh() {
+		s.cached = s.cached[:0]
+		for i := range s.scales {
+			level, spread := s.compute(i, hour)
+			s.cached = append(s.cached, normal{level, spread})
+		}
+		s.cachedHour, s.cachedAt = hour, s.windows
+	}
+	return s.cached[i].level, s.cached[i].spread
+}
+
+func (s *Site) compute(i, hour int) (level, spread float64) {
 	h, width := &s.all[i], s.width(i)
 	median := h.quantile(0.5, width)
 	spread = 1.4826 * h.deviation(median, width)
@@ -112,7 +135,7 @@ func (s *Site) Read(r *state.Reader) {
 		r.Fail("a baseline of %d signals, this reads %d", n, len(s.scales))
 		return
 	}
-	s.windows = int(r.Uint(math.MaxInt32))
+	s.windows, s.cached = int(r.Uint(math.MaxInt32)), nil
 	for i := range s.scales {
 		s.all[i].read(r)
 		s.recent[i] = r.Float()

@@ -16,7 +16,9 @@ const (
 	UniqueClients
 	NewClients
 	NotFoundShare
-	UnfamiliarShare // of client programs that the site does not know
+	MissingShare    // of the clients, those that asked for a page that is not there
+	UnknownShare    // of the clients, those that asked for a path never served before
+	UnfamiliarShare // of the clients, those with a program that the site does not know
 	PageShare       // pages without their assets
 	NoRefererShare
 	NewClientShare // of the clients
@@ -51,7 +53,9 @@ var signals = [NumSignals]signal{
 	UniqueClients:   {"unique_clients", volume, count},
 	NewClients:      {"new_clients", volume, count},
 	NotFoundShare:   {"not_found_share", composition, share},
-	UnfamiliarShare: {"unfamiliar_share", composition, share},
+	MissingShare:    {"missing_page_clients", composition, share},
+	UnknownShare:    {"unknown_path_clients", composition, share},
+	UnfamiliarShare: {"unfamiliar_clients", composition, share},
 	PageShare:       {"page_share", composition, share},
 	NoRefererShare:  {"no_referer_share", composition, share},
 	NewClientShare:  {"new_client_share", composition, share},
@@ -92,9 +96,11 @@ func Read(c *window.Counts, r window.Reading) (out Reading) {
 	n := float64(c[window.Requests])
 	out.Requests, out.Stopped = n, float64(c[window.Stopped])
 	of := func(k window.Count) float64 { return float64(c[k]) / max(n, 1) }
+	marked := func(m window.Mark) float64 { return min(1, r.Marked[m]/max(r.Clients, 1)) }
 	out.Raw = [NumSignals]float64{
 		RequestRate: n / window.Short, UniqueClients: r.Clients, NewClients: float64(c[window.NewClients]),
-		NotFoundShare: of(window.NotFound), UnfamiliarShare: of(window.Unfamiliar),
+		NotFoundShare: of(window.NotFound), MissingShare: marked(window.MissingPage),
+		UnknownShare: marked(window.UnknownPath), UnfamiliarShare: marked(window.Unfamiliar),
 		PageShare: of(window.Pages), NoRefererShare: of(window.NoReferer),
 		NewClientShare: min(1, float64(c[window.NewClients])/max(r.Clients, 1)),
 		DistinctPaths:  min(1, r.Paths/max(n, 1)), PathEntropy: r.Entropy,
@@ -132,6 +138,11 @@ func raw(i int, v float64) float64 {
 	return v
 }
 
+// clientShare reports whether a share is of the clients.
+func clientShare(i int) bool {
+	return i == MissingShare || i == UnknownShare || i == UnfamiliarShare || i == NewClientShare
+}
+
 // Scores are how many spreads each signal lies above its level.
 type Scores struct {
 	Score [NumSignals]float64
@@ -149,7 +160,11 @@ func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
 		case count:
 			spread = max(spread, 0.15, 1/math.Sqrt(1+math.Expm1(level)))
 		case share:
-			spread = max(spread, 0.03, 0.5/math.Sqrt(max(r.Requests, 1)))
+			of := r.Requests
+			if clientShare(i) {
+				of = r.Raw[UniqueClients]
+			}
+			spread = max(spread, 0.03, 0.5/math.Sqrt(max(of, 1)))
 		default:
 			spread = max(spread, 0.25)
 		}

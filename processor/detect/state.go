@@ -133,34 +133,35 @@ func excess(r *Reading, sc *Scores) float64 {
 	return r.Requests - sc.Level[RequestRate]*window.Short
 }
 
-// markShare is on what share of the excess a share signal's mark is: of the marked
-// requests, those above what is normal.
-func markShare(i int, r *Reading, sc *Scores) float64 {
-	normal := sc.Level[i] * sc.Level[RequestRate] * window.Short
-	return (r.Raw[i]*r.Requests - normal) / max(excess(r, sc), 1)
+// excessClients is the same of the clients.
+func excessClients(r *Reading, sc *Scores) float64 {
+	return r.Raw[UniqueClients] - sc.Level[UniqueClients]
+}
+
+// markScore is the score of a client share, or 0 where the mark is on too few of the
+// clients above normal to be what they have in common.
+func markScore(i int, r *Reading, sc *Scores) float64 {
+	marked := r.Raw[i]*r.Raw[UniqueClients] - sc.Level[i]*sc.Level[UniqueClients]
+	if marked < excessShare*excessClients(r, sc) {
+		return 0
+	}
+	return sc.Score[i]
 }
 
 // classify says whether the window shows an attack, and of what kind: more
-// requests than normal, from more clients than normal, and the ones in excess ask
-// for what is not there or come from programs that the site does not know.
+// requests than normal, from more clients than normal, and the clients in excess ask
+// for what is not there or use programs that the site does not know.
 func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 	vol := volumeScore(sc)
-	notFound, unfamiliar := sc.Score[NotFoundShare], sc.Score[UnfamiliarShare]
-	if markShare(NotFoundShare, r, sc) < excessShare {
-		notFound = 0
-	}
-	if markShare(UnfamiliarShare, r, sc) < excessShare {
-		unfamiliar = 0
-	}
-	mark := max(notFound, unfamiliar)
-	if vol < enter || mark < enter || vol+mark < enterSum || excess(r, sc) < minExcess ||
-		r.Raw[UniqueClients]-sc.Level[UniqueClients] < minClients {
+	missing := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc))
+	mark := max(missing, markScore(UnfamiliarShare, r, sc))
+	if vol < enter || mark < enter || vol+mark < enterSum || excess(r, sc) < minExcess || excessClients(r, sc) < minClients {
 		return "", false
 	}
-	if notFound < enter && r.Raw[PathEntropy] < 0.5*sc.Level[PathEntropy] && harmScore(sc) < enter {
+	if missing < enter && r.Raw[PathEntropy] < 0.5*sc.Level[PathEntropy] && harmScore(sc) < enter {
 		return "", false // strangers who all ask for one page and harm nobody: link previews
 	}
-	if notFound < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
+	if markScore(MissingShare, r, sc) < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
 		return schemas.Scrape, true
 	}
 	return schemas.Flood, true
@@ -168,7 +169,7 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 
 func crowd(r *Reading, sc *Scores) bool {
 	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= crowdScore &&
-		excess(r, sc) >= minExcess && r.Raw[UniqueClients]-sc.Level[UniqueClients] >= minClients
+		excess(r, sc) >= minExcess && excessClients(r, sc) >= minClients
 }
 
 func breakage(r *Reading, sc *Scores) bool {
@@ -184,8 +185,8 @@ func Cause(kind schemas.Kind, r *Reading, sc *Scores) string {
 	percent := func(i int) string { return fmt.Sprintf("%.0f %%", math.Round(100*r.Raw[i])) }
 	switch kind {
 	case schemas.Flood, schemas.Scrape, schemas.Scan:
-		return fmt.Sprintf("%s; %s ask for pages that do not exist, %s come from programs this site does not know",
-			rate, percent(NotFoundShare), percent(UnfamiliarShare))
+		return fmt.Sprintf("%s; of these clients %s ask for pages that are missing, %s for paths never served before, %s use programs this site does not know",
+			rate, percent(MissingShare), percent(UnknownShare), percent(UnfamiliarShare))
 	case schemas.Breakage:
 		return fmt.Sprintf("%s of the requests fail with 5xx, %s with 404, while no more visitors than normal come",
 			percent(ErrorShare), percent(NotFoundShare))

@@ -17,7 +17,6 @@ const (
 	Abandoned         // 499: the client gave up waiting
 	Slow              // took longer than the processor's bound
 	NewClients        // clients not seen before
-	Unfamiliar        // from a client program that the site does not know
 	Pages             // not an asset (style, script, image, font)
 	NoReferer         // without a referer, where the format carries it
 	Stopped           // an edge did not let it through
@@ -42,10 +41,23 @@ func (c *Counts) Sub(other *Counts) {
 	}
 }
 
+// Mark names what a client can be marked with in a window. Marks count clients, not
+// requests: one scanner asks for a thousand missing pages, and is one client.
+type Mark int
+
+// The marks.
+const (
+	MissingPage Mark = iota // asked for a page that is not there
+	UnknownPath             // asked for a path that the site has not served before
+	Unfamiliar              // uses a client program that the site does not know
+	NumMarks    = int(Unfamiliar) + 1
+)
+
 // Pane is one second of one site.
 type Pane struct {
 	Counts  Counts
 	Clients sketch.Distinct
+	Marked  [NumMarks]sketch.Distinct // clients
 	Paths   sketch.Distinct
 	Entropy sketch.Entropy // of the paths
 }
@@ -54,6 +66,9 @@ type Pane struct {
 func (p *Pane) Reset() {
 	p.Counts = Counts{}
 	p.Clients.Reset()
+	for i := range p.Marked {
+		p.Marked[i].Reset()
+	}
 	p.Paths.Reset()
 	p.Entropy.Reset()
 }
@@ -80,6 +95,7 @@ type Site struct {
 	since  Counts // closed seconds since the last step
 
 	clients, paths sketch.Distinct
+	marked         [NumMarks]sketch.Distinct
 	entropy        sketch.Entropy
 }
 
@@ -148,8 +164,9 @@ func (s *Site) Long() *Counts { return &s.long }
 
 // Reading is what the short window's sketches say.
 type Reading struct {
-	Clients, Paths float64 // distinct
-	Entropy        float64 // bits, of the paths
+	Clients, Paths float64           // distinct
+	Marked         [NumMarks]float64 // distinct clients
+	Entropy        float64           // bits, of the paths
 }
 
 // Read merges the panes of the short window. It costs microseconds for an ordinary
@@ -158,18 +175,34 @@ func (s *Site) Read() (r Reading, err error) {
 	s.clients.Reset()
 	s.paths.Reset()
 	s.entropy.Reset()
+	for i := range s.marked {
+		s.marked[i].Reset()
+	}
 	for second := s.closed - Short + 1; second <= s.closed; second++ {
 		p := &s.panes[slot(second)]
 		if p.Counts[Requests] == 0 {
 			continue
 		}
-		if err := s.clients.Merge(&p.Clients); err != nil {
+		if err := s.merge(p); err != nil {
 			return r, err
 		}
-		if err := s.paths.Merge(&p.Paths); err != nil {
-			return r, err
-		}
-		s.entropy.Merge(&p.Entropy)
 	}
-	return Reading{s.clients.Estimate(), s.paths.Estimate(), s.entropy.Bits()}, nil
+	r = Reading{Clients: s.clients.Estimate(), Paths: s.paths.Estimate(), Entropy: s.entropy.Bits()}
+	for i := range s.marked {
+		r.Marked[i] = s.marked[i].Estimate()
+	}
+	return r, nil
+}
+
+func (s *Site) merge(p *Pane) error {
+	s.entropy.Merge(&p.Entropy)
+	for i := range s.marked {
+		if err := s.marked[i].Merge(&p.Marked[i]); err != nil {
+			return err
+		}
+	}
+	if err := s.clients.Merge(&p.Clients); err != nil {
+		return err
+	}
+	return s.paths.Merge(&p.Paths)
 }
