@@ -221,6 +221,17 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	return nil
 }
 
+// Sync brings nginx to what is intended at once and says why it could not: for a
+// command that does one thing and ends. It is not for use beside Run.
+func (e *Enforcer) Sync(ctx context.Context) error {
+	e.recover(ctx)
+	e.attempt(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return e.Status().Err
+}
+
 // until is how long Run has nothing to do.
 func (e *Enforcer) until(now time.Time) time.Duration {
 	e.mutex.Lock()

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // Rescue is a snippet for whoever has nothing of weir installed: all of it is
@@ -21,7 +23,9 @@ type Rescue struct {
 const RescuePath = "/etc/nginx/conf.d/weir-rescue.conf"
 
 // NewRescue makes the snippet that refuses what the measures match, but never
-// the addresses of allow. Actions milder than block answer 429 with Retry-After
+// the addresses of allow. A measure that names sites counts there alone; give none
+// where the server part is pasted into that site's server only, and the snippet
+// is shorter. Actions milder than block answer 429 with Retry-After
 // in the place of 403; expiries mean nothing here. It sets $weir_rescue to the
 // status to answer, and is empty otherwise.
 func NewRescue(measures []Measure, allow []netip.Prefix) Rescue {
@@ -32,11 +36,14 @@ func NewRescue(measures []Measure, allow []netip.Prefix) Rescue {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# weir rescue, for http { }: save this as\n#   %s\n# and remove it when the attack is over.\n", RescuePath)
-	l.write(&b, "weir_rescue", Set{Allow: allow}, func(_ string, content []byte) string {
-		return indent(content)
-	})
-	b.WriteString("map \"$weir_rescue_allowed $weir_rescue_by_client\" $weir_rescue {\n" +
-		"    default \"\";\n    \"~^0 block \" 403;\n    \"~^0 (?:challenge|throttle) \" 429;\n}\n")
+	if r.InForce == l.inForce[schemas.ScopeSignature] && len(l.sets.numbers) == 0 {
+		writeAllowed(&b, "weir_rescue", allow)
+		l.signatures.write(&b, "weir_rescue")
+		writeStatus(&b, "$weir_rescue_signature", ".*:block:", ".*:")
+	} else {
+		l.write(&b, "weir_rescue", Set{Allow: allow}, func(_ string, content []byte) string { return indent(content) })
+		writeStatus(&b, "$weir_rescue_by_client", "block ", ".")
+	}
 	r.HTTP = b.String()
 	r.Server = "# weir rescue, for server { }: put these lines first in each server under attack, then\n" +
 		"#   nginx -t && nginx -s reload\n" +
@@ -47,6 +54,13 @@ func NewRescue(measures []Measure, allow []netip.Prefix) Rescue {
 
 // String is both parts, each with a comment that says where it belongs.
 func (r Rescue) String() string { return r.HTTP + "\n" + r.Server }
+
+// writeStatus defines $weir_rescue from a variable that is a block where it
+// matches the first pattern, and something milder where it matches the second.
+func writeStatus(b *bytes.Buffer, variable, block, milder string) {
+	fmt.Fprintf(b, "map \"$weir_rescue_allowed %s\" $weir_rescue {\n    default \"\";\n    \"~^0 %s\" 403;\n    \"~^0 %s\" 429;\n}\n",
+		variable, block, milder)
+}
 
 func indent(lines []byte) string {
 	if len(lines) == 0 {

@@ -53,6 +53,32 @@ func TestRescueNeedsNothingElse(t *testing.T) {
 	}
 }
 
+// TestRescueBySignaturesIsShort: what a tired person has to paste at night.
+func TestRescueBySignaturesIsShort(t *testing.T) {
+	t.Parallel()
+	rescue := NewRescue([]Measure{
+		measure("r-1", schemas.Block, schemas.ScopeSignature, `user_agent="Bad" accept_language=""`),
+		measure("r-2", schemas.Throttle, schemas.ScopeSignature, `path_shape="/a2.php"`),
+	}, nil)
+	if n := strings.Count(rescue.String(), "\n"); n > 45 {
+		t.Errorf("%d lines:\n%s", n, rescue)
+	}
+	s := newServer(t, rescue.HTTP+"log_format weir '$request';", rescue.Server+`location / { return 200 ""; }`)
+	s.start()
+	w := s.dial()
+	for request, want := range map[string]int{
+		get("h.example", "/", "10.0.0.1", "User-Agent: Bad"):                        403,
+		get("h.example", "/", "10.0.0.1", "User-Agent: Bad", "Accept-Language: de"): 200,
+		get("h.example", "/index.php", "10.0.0.1"):                                  429,
+		get("h.example", "/index.php", "10.0.0.1", "User-Agent: Bad"):               403,
+		get("h.example", "/index.html", "10.0.0.1"):                                 200,
+	} {
+		if status, _ := w.say(request); status != want {
+			t.Errorf("%q: %d, want %d", request, status, want)
+		}
+	}
+}
+
 func TestLogSaysWhatTheEdgeDid(t *testing.T) {
 	t.Parallel()
 	// A second server logs, but does not include server.conf: nothing is enforced there.
