@@ -108,7 +108,7 @@ func advice(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired):
 		return "look at nats.credentials, or at this account on the server"
-	case strings.Contains(text, "tls:"), strings.Contains(text, "x509:"), errors.Is(err, nats.ErrSecureConnRequired):
+	case strings.Contains(text, "tls:"), strings.Contains(text, "tls error"), strings.Contains(text, "x509:"), errors.Is(err, nats.ErrSecureConnRequired):
 		return "look at nats.tls: the ca must have signed the server's certificate, and the server may want one of this side"
 	}
 	return "start the server, mend nats.url, or leave nats.url empty for the embedded one"
