@@ -222,3 +222,34 @@ func TestConfigsAreValid(t *testing.T) {
 		t.Error("the story does not go on where the history ends")
 	}
 }
+
+// The pause before the next step begins when the last answer is there; before
+// the story, when it would have been.
+func TestTrafficStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		traffic, board, _ := within(t, DefaultPlan(), func(context.Context, *simulate.Request) Answered {
+			<-time.After(3 * time.Second)
+			return Answered{Status: 404}
+		})
+		visits := traffic.options.Visits
+		v := visits.Next()
+		step, ok := v.Next(nil)
+		if !ok {
+			t.Fatal("an empty visit")
+		}
+		q := step.Requests[:1]
+		q[0].Delay = time.Second
+		answers, last, ok := traffic.step(t.Context(), v, -time.Hour, q)
+		if !ok || answers[0].Status != q[0].Resource().Status || last != time.Second-time.Hour+q[0].Resource().Service || len(board.records) != 0 {
+			t.Errorf("before the story: %v, last at %s, %v, %d sent", answers, last, ok, len(board.records))
+		}
+		board.Begin()
+		answers, last, ok = traffic.step(t.Context(), v, 10*time.Second, q)
+		if !ok || answers[0].Status != 404 || last != 14*time.Second || len(board.records) != 1 {
+			t.Errorf("in the story: %v, last at %s, %v, %d sent", answers, last, ok, len(board.records))
+		}
+		if _, _, ok = traffic.step(t.Context(), v, time.Hour, q); ok || len(board.records) != 1 {
+			t.Errorf("after the story: %v, %d sent", ok, len(board.records))
+		}
+	})
+}
