@@ -52,16 +52,21 @@ func (p *combined) Parse(line []byte, r *schemas.Request) Reason {
 		return Time
 	}
 
-	request, rest, ok := cutQuoted(line[open:], escaped)
-	if !ok || len(rest) == 0 || rest[0] != ' ' {
+	end := quotedEnd(line, open, escaped)
+	if end < 0 || end+1 >= len(line) || line[end+1] != ' ' {
 		return Syntax
 	}
-	rest, ok = p.numbers(rest[1:], r)
-	if !ok {
+	request := line[open+1 : end : end]
+	next := p.numbers(line, end+2, r)
+	if next < 0 {
 		return Number
 	}
-	if reason := p.tail(rest, escaped, r); reason != None {
-		return reason
+	if p.agent {
+		if !p.headers(line, next, escaped, r) {
+			return Syntax
+		}
+	} else if len(bytes.TrimRight(line[next:], " ")) > 0 {
+		return Syntax
 	}
 	if escaped {
 		request = p.plain(request)
@@ -93,18 +98,23 @@ func openingQuote(line []byte, escaped bool) int {
 	return -1
 }
 
-// cutQuoted cuts text, which begins with a quote, behind the quote that closes
-// it. A backslash hides the byte behind it: nginx writes \x22 for a quote and
-// \x5C for a backslash, Apache \" and \\.
-func cutQuoted(text []byte, escaped bool) (inside, rest []byte, ok bool) {
-	if len(text) == 0 || text[0] != '"' {
-		return nil, nil, false
+// quotedEnd is the index of the quote that closes the one at i, or -1. A
+// backslash hides the byte behind it: nginx writes \x22 for a quote and \x5C for
+// a backslash, Apache \" and \\.
+func quotedEnd(line []byte, i int, escaped bool) int {
+	if i >= len(line) || line[i] != '"' {
+		return -1
 	}
-	end := openingQuote(text[1:], escaped)
+	end := 0
+	if escaped {
+		end = openingQuote(line[i+1:], true)
+	} else {
+		end = bytes.IndexByte(line[i+1:], '"')
+	}
 	if end < 0 {
-		return nil, nil, false
+		return -1
 	}
-	return text[1 : 1+end], text[2+end:], true
+	return i + 1 + end
 }
 
 // front reads what stands before the time: a host where the format has one, the
@@ -137,78 +147,80 @@ func (p *combined) front(front []byte, escaped bool, r *schemas.Request) Reason 
 	return None
 }
 
-// numbers reads "status bytes", each of which may be "-".
-func (p *combined) numbers(text []byte, r *schemas.Request) (rest []byte, ok bool) {
-	status, rest, ok := cutNumber(text)
-	if !ok || status > 999 || len(rest) == 0 || rest[0] != ' ' {
-		return nil, false
+// numbers reads "status bytes" at i, each of which may be "-", and gives the index
+// behind them, or -1.
+func (p *combined) numbers(line []byte, i int, r *schemas.Request) (next int) {
+	status, i := number(line, i)
+	if i < 0 || status > 999 || i >= len(line) || line[i] != ' ' {
+		return -1
 	}
-	size, rest, ok := cutNumber(rest[1:])
-	if !ok || len(rest) > 0 && rest[0] != ' ' {
-		return nil, false
+	size, i := number(line, i+1)
+	if i < 0 || i < len(line) && line[i] != ' ' {
+		return -1
 	}
 	r.Status, r.Bytes = uint16(status), size
-	return rest, true
+	return i
 }
 
-// cutNumber cuts digits, or "-" for 0, off the front of text.
-func cutNumber(text []byte) (n int64, rest []byte, ok bool) {
-	i := 0
-	for ; i < len(text) && i < 19; i++ {
-		d := text[i] - '0'
+// number reads at most 18 digits, or "-" for 0, at i, and gives the index behind
+// them, or -1.
+func number(line []byte, i int) (n int64, next int) {
+	start := i
+	for ; i < len(line) && i < start+19; i++ {
+		d := line[i] - '0'
 		if d > 9 {
 			break
 		}
 		n = n*10 + int64(d)
 	}
-	if i == 0 && len(text) > 0 && text[0] == '-' {
-		i = 1
+	switch i - start {
+	case 0:
+		if i < len(line) && line[i] == '-' {
+			return 0, i + 1
+		}
+		return 0, -1
+	case 19:
+		return 0, -1
 	}
-	return n, text[i:], i > 0 && n >= 0
+	return n, i
 }
 
-// tail reads ` "referer" "agent"` and checks that what follows them is words and
-// quoted texts: otherwise a quote that the server did not escape has shifted them.
-func (p *combined) tail(rest []byte, escaped bool, r *schemas.Request) Reason {
-	if !p.agent {
-		if len(bytes.TrimRight(rest, " ")) > 0 {
-			return Syntax
+// headers reads ` "referer" "agent"` at i.
+func (p *combined) headers(line []byte, i int, escaped bool, r *schemas.Request) bool {
+	end := quotedEnd(line, i+1, escaped)
+	if end < 0 || end+1 >= len(line) || line[end+1] != ' ' {
+		return false
+	}
+	r.Referer = dashless(line[i+2 : end : end])
+	i = end + 2
+	if end = quotedEnd(line, i, escaped); end < 0 {
+		return false
+	}
+	r.UserAgent = dashless(line[i+1 : end : end])
+	return end+1 == len(line) || extrasHold(line, end+1, escaped)
+}
+
+// extrasHold reports whether what follows the agent is words and quoted texts:
+// otherwise a quote that the server did not escape has shifted the fields.
+func extrasHold(line []byte, i int, escaped bool) bool {
+	for i < len(line) {
+		if line[i] != ' ' {
+			return false
 		}
-		return None
-	}
-	if len(rest) == 0 {
-		return Syntax
-	}
-	referer, rest, ok := cutQuoted(rest[1:], escaped)
-	if !ok || len(rest) == 0 || rest[0] != ' ' {
-		return Syntax
-	}
-	agent, rest, ok := cutQuoted(rest[1:], escaped)
-	if !ok {
-		return Syntax
-	}
-	r.Referer, r.UserAgent = dashless(referer), dashless(agent)
-	for len(rest) > 0 {
-		if rest[0] != ' ' {
-			return Syntax
-		}
-		rest = rest[1:]
-		if len(rest) > 0 && rest[0] == '"' {
-			if _, rest, ok = cutQuoted(rest, escaped); !ok {
-				return Syntax
+		if i++; i < len(line) && line[i] == '"' {
+			if i = quotedEnd(line, i, escaped); i < 0 {
+				return false
 			}
+			i++
 			continue
 		}
-		end := bytes.IndexByte(rest, ' ')
-		if end < 0 {
-			end = len(rest)
+		for ; i < len(line) && line[i] != ' '; i++ {
+			if line[i] == '"' {
+				return false
+			}
 		}
-		if bytes.IndexByte(rest[:end], '"') >= 0 {
-			return Syntax
-		}
-		rest = rest[end:]
 	}
-	return None
+	return true
 }
 
 // dashless is the value, or nothing where it is "-", which these formats write

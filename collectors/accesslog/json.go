@@ -35,16 +35,17 @@ func skipSpace(text []byte, i int) int {
 
 // Words of eight bytes at once (Hacker's Delight, 6-1): mark has the top bit of
 // the lowest byte set that is a quote, a backslash or a control character, and
-// nothing below it.
+// nothing below it. With bit 1 turned over a quote lies below 0x21, as control
+// characters do and nothing else does.
 const (
 	lows  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
 func mark(word uint64) uint64 {
-	quote := word ^ lows*'"'
+	quote := word ^ lows*2
 	slash := word ^ lows*'\\'
-	return ((quote-lows)&^quote | (slash-lows)&^slash | (word-lows*0x20)&^word) & highs
+	return ((quote-lows*0x21)&^quote | (slash-lows)&^slash) & highs
 }
 
 // stringEnd is the index of the quote that closes the string whose inside begins

@@ -21,8 +21,8 @@ func parseCount(text []byte) (int64, bool) {
 	if nothing(text) {
 		return 0, true
 	}
-	n, rest, ok := cutNumber(text)
-	return n, ok && len(rest) == 0
+	n, end := number(text, 0)
+	return n, end == len(text)
 }
 
 // parseSeconds reads seconds with a fraction as microseconds; nothing and "-"

@@ -13,6 +13,88 @@ type weirJSON struct {
 	scratch []byte
 	tls     tlsCache
 	seen    uint8 // of the required keys
+	keys    [maxKeys]learnt
+}
+
+// A log's lines have their keys in one order. So where the n-th key of the line
+// before stood like this, this one is likely to stand too.
+type learnt struct {
+	text [48]byte // `"key":`, with the white space around the colon
+	size int      // 0 for none
+	key  key
+}
+
+// maxKeys is how many keys of a line are learnt.
+const maxKeys = 32
+
+// key is a known key of an object.
+type key uint8
+
+const (
+	keyUnknown key = iota
+	keyTime
+	keyHost
+	keyClient
+	keyMethod
+	keyURI
+	keyProtocol
+	keyStatus
+	keyBytes
+	keyDuration
+	keyUpstreamDuration
+	keyReferer
+	keyUserAgent
+	keyAcceptLanguage
+	keyAcceptEncoding
+	keyTLS
+	keyCookie
+	keyAction
+	keyDecision
+	keyRequestID
+)
+
+func keyOf(name []byte) key {
+	switch string(name) {
+	case "time":
+		return keyTime
+	case "client":
+		return keyClient
+	case "host":
+		return keyHost
+	case "method":
+		return keyMethod
+	case "uri":
+		return keyURI
+	case "protocol":
+		return keyProtocol
+	case "status":
+		return keyStatus
+	case "bytes":
+		return keyBytes
+	case "duration":
+		return keyDuration
+	case "upstream_duration":
+		return keyUpstreamDuration
+	case "referer":
+		return keyReferer
+	case "user_agent":
+		return keyUserAgent
+	case "accept_language":
+		return keyAcceptLanguage
+	case "accept_encoding":
+		return keyAcceptEncoding
+	case "tls":
+		return keyTLS
+	case "cookie":
+		return keyCookie
+	case "action":
+		return keyAction
+	case "decision":
+		return keyDecision
+	case "request_id":
+		return keyRequestID
+	}
+	return keyUnknown
 }
 
 const (
@@ -37,12 +119,15 @@ func (p *weirJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if i = skipSpace(line, i+1); i < len(line) && line[i] == '}' {
 		return Time
 	}
-	for {
-		next, reason := p.member(line, i, r)
+	for n := 0; ; n++ {
+		next, reason := p.member(line, i, n, r)
 		if reason != None {
 			return reason
 		}
-		if i = skipSpace(line, next); i >= len(line) {
+		if i = next; i < len(line) && line[i] != ',' {
+			i = skipSpace(line, i)
+		}
+		if i >= len(line) {
 			return Syntax
 		}
 		if line[i] == '}' {
@@ -51,7 +136,9 @@ func (p *weirJSON) Parse(line []byte, r *schemas.Request) Reason {
 		if line[i] != ',' {
 			return Syntax
 		}
-		i = skipSpace(line, i+1)
+		if i++; i < len(line) && line[i] != '"' {
+			i = skipSpace(line, i)
+		}
 	}
 	if skipSpace(line, i+1) != len(line) {
 		return Syntax
@@ -65,44 +152,64 @@ func (p *weirJSON) Parse(line []byte, r *schemas.Request) Reason {
 	return None
 }
 
-// member reads `"key":value` at i and gives the index behind it.
-func (p *weirJSON) member(line []byte, i int, r *schemas.Request) (next int, reason Reason) {
-	if i >= len(line) || line[i] != '"' {
-		return i, Syntax
-	}
-	end, escaped := stringEnd(line, i+1)
-	if end < 0 {
-		return i, Syntax
-	}
-	key := line[i+1 : end]
-	if escaped {
-		var ok bool
-		if key, ok = p.unescape(key); !ok {
-			return i, Syntax
+// member reads `"key":value` at i, the line's n-th, and gives the index behind it.
+func (p *weirJSON) member(line []byte, i, n int, r *schemas.Request) (next int, reason Reason) {
+	var id key
+	if l := &p.keys[min(n, maxKeys-1)]; l.size > 0 && i+l.size < len(line) && string(line[i:i+l.size]) == string(l.text[:l.size]) {
+		if id, i = l.key, i+l.size; line[i] <= ' ' {
+			i = skipSpace(line, i)
 		}
-	}
-	if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
+	} else if id, i = p.key(line, i, n); i < 0 {
 		return i, Syntax
 	}
-	i = skipSpace(line, i+1)
 	if i < len(line) && line[i] == '"' {
-		if end, escaped = stringEnd(line, i+1); end < 0 {
+		end, escaped := stringEnd(line, i+1)
+		if end < 0 {
 			return i, Syntax
 		}
-		value := line[i+1 : end]
+		value := line[i+1 : end : end]
 		if escaped {
 			var ok bool
 			if value, ok = p.unescape(value); !ok {
 				return i, Syntax
 			}
 		}
-		return end + 1, p.set(key, value, kindString, r)
+		return end + 1, p.set(id, value, kindString, r)
 	}
 	end, k := valueEnd(line, i, 0)
 	if k == kindBad {
 		return i, Syntax
 	}
-	return end, p.set(key, line[i:end], k, r)
+	return end, p.set(id, line[i:end:end], k, r)
+}
+
+// key reads `"key":` at i, learns it as the n-th, and gives the index of the
+// value, or -1.
+func (p *weirJSON) key(line []byte, i, n int) (id key, value int) {
+	start := i
+	if i >= len(line) || line[i] != '"' {
+		return 0, -1
+	}
+	end, escaped := stringEnd(line, i+1)
+	if end < 0 {
+		return 0, -1
+	}
+	name := line[i+1 : end]
+	if escaped {
+		var ok bool
+		if name, ok = p.unescape(name); !ok {
+			return 0, -1
+		}
+	}
+	if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
+		return 0, -1
+	}
+	i = skipSpace(line, i+1)
+	id = keyOf(name)
+	if l := &p.keys[min(n, maxKeys-1)]; i-start <= len(l.text) {
+		l.size, l.key = copy(l.text[:], line[start:i]), id
+	}
+	return id, i
 }
 
 func (p *weirJSON) unescape(text []byte) ([]byte, bool) {
@@ -113,76 +220,76 @@ func (p *weirJSON) unescape(text []byte) ([]byte, bool) {
 }
 
 // set gives a value to the field of its key. An unknown key is ignored.
-func (p *weirJSON) set(key, value []byte, k kind, r *schemas.Request) Reason {
+func (p *weirJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason {
 	if k == kindNull {
 		return None
 	}
 	text, number := k == kindString, k == kindString || k == kindNumber
 	fits, ok := text, true
-	switch string(key) {
-	case "time":
+	switch id {
+	case keyTime:
 		if fits = number; fits {
 			if r.Time, ok = parseTime(value); !ok {
 				return Time
 			}
 			p.seen |= seenTime
 		}
-	case "client":
+	case keyClient:
 		if fits {
 			if r.Client, ok = parseAddress(value); !ok {
 				return Client
 			}
 			p.seen |= seenClient
 		}
-	case "host":
+	case keyHost:
 		p.scratch, r.Site = appendHost(p.scratch, value)
 		r.Fields |= schemas.FieldSite
-	case "method":
+	case keyMethod:
 		r.Method = value
-	case "uri":
+	case keyURI:
 		r.Path, r.Query = nil, nil
 		splitTarget(value, r)
-	case "protocol":
+	case keyProtocol:
 		r.Protocol = value
-	case "status":
+	case keyStatus:
 		fits = number
 		r.Status, ok = parseStatus(value)
-	case "bytes":
+	case keyBytes:
 		fits = number
 		r.Bytes, ok = parseCount(value)
-	case "duration":
+	case keyDuration:
 		fits = number
 		r.Duration, ok = parseSeconds(value)
 		r.Fields |= schemas.FieldDuration
-	case "upstream_duration":
+	case keyUpstreamDuration:
 		fits = number
 		r.UpstreamDuration, ok = sumSeconds(value)
 		r.Fields |= schemas.FieldUpstreamDuration
-	case "referer":
+	case keyReferer:
 		r.Referer = value
 		r.Fields |= schemas.FieldReferer
-	case "user_agent":
+	case keyUserAgent:
 		r.UserAgent = value
 		r.Fields |= schemas.FieldUserAgent
-	case "accept_language":
+	case keyAcceptLanguage:
 		r.AcceptLanguage = value
 		r.Fields |= schemas.FieldAcceptLanguage
-	case "accept_encoding":
+	case keyAcceptEncoding:
 		r.AcceptEncoding = value
 		r.Fields |= schemas.FieldAcceptEncoding
-	case "tls":
+	case keyTLS:
 		r.TLS = p.tls.normalise(value)
 		r.Fields |= schemas.FieldTLS
-	case "cookie":
+	case keyCookie:
 		fits = number
 		r.Cookie = parseCookie(value)
 		r.Fields |= schemas.FieldCookie
-	case "action":
+	case keyAction:
 		r.Action = dashless(value)
 		r.Fields |= schemas.FieldAction
-	case "decision":
+	case keyDecision:
 		r.Decision = dashless(value)
-	case "request_id":
+	case keyRequestID:
 		r.RequestID = dashless(value)
 		r.Fields |= schemas.FieldRequestID
 	default:

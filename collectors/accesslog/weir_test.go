@@ -96,3 +96,28 @@ func TestTLSIsNormalised(t *testing.T) {
 		}
 	}
 }
+
+// What a parser learns from one line must not show in the next.
+func TestWeirForgets(t *testing.T) {
+	lines := []string{
+		`{"time":1,"client":"::1","host":"a","uri":"/x","status":200}`,
+		`{"time": 1,"client":	"::1","host" :"a","uri":"/x","status": 200}`,
+		`{"time":1,"client":"::1","hos":"a","uri":"/x","status":`,
+		`{"client":"::1","time":1,"uri":"/y","host":"B","x":{"status":3}}`,
+		`{"time":1,"client":"::1","host"`,
+		`{"time":1,"client":"::1","host":`,
+		`{"time":1,"client":"::1","user_agent":"\"host\":"}`,
+	}
+	parser := New(Weir)
+	for i := range 100 {
+		line := []byte(lines[i*i*7%len(lines)])
+		var want, got schemas.Request
+		reason := New(Weir).Parse(line, &want)
+		if again := parser.Parse(line, &got); again != reason {
+			t.Fatalf("%s: %s, by a new parser %s", line, again, reason)
+		}
+		if diff := cmp.Diff(plainOf(&want), plainOf(&got)); reason == None && diff != "" {
+			t.Errorf("%s: %s", line, diff)
+		}
+	}
+}
