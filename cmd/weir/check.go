@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/schemas"
+)
+
+type checkCommand struct {
+	Files  []string `arg:"" optional:"" name:"file" help:"Logs to read as weir would."`
+	Format string   `default:"auto" help:"Log format: ${enum}." enum:"${formats}"`
+	Output string   `default:"text" enum:"text,json" help:"text or json."`
+}
+
+// shownRequests is how many requests of a log are shown field by field.
+const shownRequests = 3
+
+// Run checks the configuration, what it connects to, and the logs given.
+func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	name := p.Config
+	if name == "" {
+		name = "the defaults (no --config)"
+	}
+	text := c.Output == "text"
+	if text {
+		fmt.Fprintf(s.out, "configuration  %s: well formed\n", name)
+	}
+	if configuration.NATS.URL != "" {
+		if err := checkBus(ctx, configuration); err != nil {
+			return err
+		}
+		if text {
+			fmt.Fprintf(s.out, "nats           %s: reached\n", configuration.NATS.URL)
+		}
+	}
+	logs := logFlags{Files: c.Files, Format: c.Format}
+	inputs, err := logs.inputs()
+	if err != nil {
+		return err
+	}
+	for _, input := range inputs {
+		if err := checkLog(ctx, s.out, input, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkBus(ctx context.Context, c config.Config) error {
+	b, err := bus.Open(ctx, busOptions(c))
+	if err != nil {
+		return err
+	}
+	return b.Close()
+}
+
+// logCheck is what check found of one log.
+type logCheck struct {
+	File     string              `json:"file"`
+	Format   string              `json:"format"`
+	Lines    uint64              `json:"lines"`
+	Parsed   uint64              `json:"parsed"`
+	Refused  map[string]uint64   `json:"refused,omitempty"`
+	Requests []map[string]string `json:"requests,omitempty"`
+}
+
+func checkLog(ctx context.Context, w io.Writer, input tail.Input, text bool) error {
+	found := logCheck{File: input.Path, Refused: map[string]uint64{}}
+	var rows schemas.Rows
+	stats, err := tail.Read(ctx, []tail.Input{input}, tail.Options{}, func(chunk *tail.Chunk) error {
+		rows.Reset(chunk.Batch)
+		var r schemas.Request
+		for len(found.Requests) < shownRequests && rows.Next(&r) {
+			found.Requests = append(found.Requests, fieldsOf(&r))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	found.Lines, found.Parsed = stats.Lines(), stats.Parsed()
+	found.Format = stats.Files[0].Format.String()
+	for reason, n := range stats.Refused() {
+		if n > 0 {
+			found.Refused[accesslog.Reason(reason).String()] = n
+		}
+	}
+	if !text {
+		return json.NewEncoder(w).Encode(found)
+	}
+	return printCheck(w, &found, stats)
+}
+
+func printCheck(out io.Writer, c *logCheck, stats tail.Stats) error {
+	w := bufio.NewWriter(out)
+	share := 0.0
+	if c.Lines > 0 {
+		share = 100 * float64(c.Parsed) / float64(c.Lines)
+	}
+	fmt.Fprintf(w, "log            %s: format %s, %s of %s lines parsed (%.1f %%)\n",
+		printable(c.File, 200), c.Format, count(c.Parsed), count(c.Lines), share)
+	printRefused(w, stats)
+	for i, r := range c.Requests {
+		fmt.Fprintf(w, "  request %d\n", i+1)
+		for _, name := range fieldOrder {
+			if value, ok := r[name]; ok {
+				fmt.Fprintf(w, "    %-18s %s\n", name, printable(value, 120))
+			}
+		}
+	}
+	return w.Flush()
+}
+
+// fieldOrder is how the fields of a request are shown.
+var fieldOrder = []string{
+	"time", "site", "client", "method", "path", "query", "status", "bytes", "duration", "upstream_duration",
+	"protocol", "referer", "user_agent", "accept_language", "accept_encoding", "tls", "cookie", "action", "decision",
+	"request_id", "path_shape", "query_keys",
+}
+
+// fieldsOf names the values of a request; what its format does not carry is left out.
+func fieldsOf(r *schemas.Request) map[string]string {
+	m := map[string]string{
+		"time": time.UnixMilli(r.Time).UTC().Format("2006-01-02T15:04:05.000Z"), "client": r.Client.String(),
+		"site": string(r.Site), "method": string(r.Method), "path": string(r.Path), "query": string(r.Query),
+		"status": strconv.Itoa(int(r.Status)), "bytes": strconv.FormatInt(r.Bytes, 10), "protocol": string(r.Protocol),
+		"path_shape": string(schemas.PathShape(nil, r.Path)), "query_keys": string(schemas.QueryKeys(nil, r.Query)),
+	}
+	optional := func(field schemas.Fields, name, value string) {
+		if r.Fields.Has(field) {
+			m[name] = value
+		}
+	}
+	optional(schemas.FieldReferer, "referer", string(r.Referer))
+	optional(schemas.FieldUserAgent, "user_agent", string(r.UserAgent))
+	optional(schemas.FieldAcceptLanguage, "accept_language", string(r.AcceptLanguage))
+	optional(schemas.FieldAcceptEncoding, "accept_encoding", string(r.AcceptEncoding))
+	optional(schemas.FieldTLS, "tls", string(r.TLS))
+	optional(schemas.FieldDuration, "duration", time.Duration(r.Duration*1000).String())
+	optional(schemas.FieldUpstreamDuration, "upstream_duration", time.Duration(r.UpstreamDuration*1000).String())
+	optional(schemas.FieldAction, "action", string(r.Action))
+	optional(schemas.FieldAction, "decision", string(r.Decision))
+	optional(schemas.FieldRequestID, "request_id", string(r.RequestID))
+	if r.Cookie != schemas.CookieUnknown {
+		m["cookie"] = map[schemas.Cookie]string{schemas.CookieNone: "none", schemas.CookieSome: "some"}[r.Cookie]
+	}
+	return m
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// dataFlag says which weir a command is about.
+type dataFlag struct {
+	Data string `placeholder:"DIR" help:"Data directory of weir run; by default that of the configuration."`
+}
+
+// directory is the data directory that the flag or the configuration names.
+func (d *dataFlag) directory(p *program) (string, error) {
+	if d.Data != "" {
+		return d.Data, nil
+	}
+	c, err := p.configuration()
+	return c.Data, err
+}
+
+type decisionsCommand struct {
+	List listDecisionsCommand   `cmd:"" default:"withargs" help:"The decisions in force."`
+	Add  addDecisionCommand     `cmd:"" help:"Take a decision by hand."`
+	Rm   removeDecisionsCommand `cmd:"" help:"Lift decisions."`
+}
+
+type listDecisionsCommand struct {
+	dataFlag
+	All    bool   `help:"Also those that have ended."`
+	Output string `default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) error {
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	events, err := knownEvents(ctx, data)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	var shown []schemas.Event
+	for _, e := range events {
+		ended := e.Type == schemas.DecisionRemoved || e.Decision != nil && !e.Expires.After(now)
+		if e.Decision != nil && e.ID != "" && (c.All || !ended) {
+			shown = append(shown, e)
+		}
+	}
+	if c.Output == "json" {
+		return json.NewEncoder(s.out).Encode(shown)
+	}
+	if len(shown) == 0 {
+		fmt.Fprintln(s.out, "No decision in force.")
+		return nil
+	}
+	fmt.Fprintf(s.out, "%-22s %-9s %-9s %-20s %10s  %s\n", "decision", "action", "scope", "sites", "left", "value")
+	for _, e := range shown {
+		left := "ended"
+		if d := e.Expires.Sub(now); d > 0 && e.Type != schemas.DecisionRemoved {
+			left = short(d)
+		}
+		fmt.Fprintf(s.out, "%-22s %-9s %-9s %-20s %10s  %s\n", e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, printable(e.Value, 100))
+	}
+	return nil
+}
+
+func sitesText(sites []string, width int) string {
+	if len(sites) == 0 {
+		return "(all)"
+	}
+	return printable(strings.Join(sites, ","), width)
+}
+
+type addDecisionCommand struct {
+	dataFlag
+	Scope  string        `arg:"" enum:"client,prefix,signature,site" help:"client, prefix, signature or site."`
+	Value  string        `arg:"" help:"An address, a CIDR prefix, a site's name, or a signature such as 'user_agent=\"curl/8.0\" referer=\"none\"'."`
+	Action string        `default:"block" enum:"block,challenge,throttle" help:"block, challenge or throttle."`
+	For    time.Duration `default:"1h" help:"How long it is in force."`
+	Site   []string      `placeholder:"NAME" help:"Only on this site; by default on all. May be repeated."`
+	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
+}
+
+// longest is how long a decision by hand may be in force; what is meant to last
+// belongs into the configuration of the edge.
+const longest = 366 * 24 * time.Hour
+
+func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) error {
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	event, err := c.event(time.Now())
+	if err != nil {
+		return usageError{err}
+	}
+	if err := newControlClient(data).post(ctx, []schemas.Event{event}); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s: %s %s %s on %s until %s\n", event.ID, event.Action, event.Scope, printable(event.Value, 100),
+		sitesText(event.Sites, 60), event.Expires.UTC().Format(time.DateTime+" UTC"))
+	return nil
+}
+
+// event is the decision that the flags describe, refused where no edge could
+// hold it.
+func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
+	value, sites := c.Value, c.Site
+	switch schemas.Scope(c.Scope) {
+	case schemas.ScopeClient:
+		addr, err := netip.ParseAddr(value)
+		if err != nil {
+			return schemas.Event{}, fmt.Errorf("client %q is not an address; a network is a prefix", value)
+		}
+		value = schemas.ClientOf(addr).String()
+	case schemas.ScopePrefix:
+		prefix, err := netip.ParsePrefix(value)
+		if err != nil {
+			return schemas.Event{}, fmt.Errorf("prefix %q is not of the form 192.0.2.0/24 or 2001:db8::/48", value)
+		}
+		value = prefix.Masked().String()
+	case schemas.ScopeSignature:
+		signature, err := schemas.ParseSignature(value)
+		if err != nil {
+			return schemas.Event{}, err
+		}
+		value = signature.String()
+	case schemas.ScopeSite:
+		value = strings.ToLower(value)
+		sites = []string{value}
+	}
+	if c.For <= 0 || c.For > longest {
+		return schemas.Event{}, fmt.Errorf("--for %s: give more than 0 and at most %s", c.For, short(longest))
+	}
+	now = now.UTC().Truncate(time.Millisecond)
+	origin := "somebody"
+	if u, err := user.Current(); err == nil {
+		origin = u.Username
+	}
+	return schemas.Event{
+		Type: schemas.DecisionAdded, Time: now, Sites: sites,
+		Decision: &schemas.Decision{
+			ID:     fmt.Sprintf("m%s-%d", now.Format("060102-150405"), now.Nanosecond()/int(time.Millisecond)),
+			Action: schemas.Action(c.Action), Scope: schemas.Scope(c.Scope), Value: value,
+			Expires: now.Add(c.For), Reason: c.Reason, Origin: origin,
+		},
+	}, nil
+}
+
+type removeDecisionsCommand struct {
+	dataFlag
+	IDs []string `arg:"" name:"decision" help:"Ids, as weir decisions list shows them."`
+}
+
+func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) error {
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	client := newControlClient(data)
+	inForce, err := client.events(ctx, "/api/decisions")
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]schemas.Event, len(inForce))
+	for _, e := range inForce {
+		byID[e.ID] = e
+	}
+	var removed []schemas.Event
+	for _, id := range c.IDs {
+		e, ok := byID[id]
+		if !ok {
+			return fmt.Errorf("no decision %s is in force; weir decisions list shows those that are", printable(id, 60))
+		}
+		e.Type, e.Time = schemas.DecisionRemoved, time.Now().UTC().Truncate(time.Millisecond)
+		removed = append(removed, e)
+	}
+	if err := client.post(ctx, removed); err != nil {
+		return err
+	}
+	for _, e := range removed {
+		fmt.Fprintf(s.out, "%s lifted\n", e.ID)
+	}
+	return nil
+}
+
+type incidentsCommand struct {
+	dataFlag
+	Output string `default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (c *incidentsCommand) Run(ctx context.Context, s screen, p *program) error {
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	events, err := knownEvents(ctx, data)
+	if err != nil {
+		return err
+	}
+	var shown []schemas.Event
+	for _, e := range events {
+		if e.Decision == nil || e.ID == "" {
+			shown = append(shown, e)
+		}
+	}
+	if c.Output == "json" {
+		return json.NewEncoder(s.out).Encode(shown)
+	}
+	if len(shown) == 0 {
+		fmt.Fprintln(s.out, "No incident.")
+		return nil
+	}
+	fmt.Fprintf(s.out, "%-18s %-9s %-8s %-20s  %-20s  %s\n", "incident", "kind", "state", "opened (UTC)", "closed (UTC)", "sites")
+	for _, e := range shown {
+		state, closed := "open", ""
+		if e.Type == schemas.IncidentClosed {
+			state, closed = "closed", e.Closed.UTC().Format(time.DateTime)
+		}
+		fmt.Fprintf(s.out, "%-18s %-9s %-8s %-20s  %-20s  %s\n", e.Incident, e.Kind, state, e.Opened.UTC().Format(time.DateTime), closed, sitesText(e.Sites, 60))
+	}
+	return nil
+}
+
+// knownEvents are the latest events of incidents and decisions: of the running
+// weir, or else of the store that it left.
+func knownEvents(ctx context.Context, data string) ([]schemas.Event, error) {
+	events, err := newControlClient(data).events(ctx, "/api/events")
+	if !errors.Is(err, errNotRunning) {
+		return events, err
+	}
+	return storedEvents(ctx, data)
+}

@@ -1,0 +1,394 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weir-project/weir/internal/demo"
+	"github.com/weir-project/weir/internal/simulate"
+	"github.com/weir-project/weir/sinks/nginx"
+)
+
+type demoCommand struct {
+	Dir    string        `placeholder:"DIR" help:"Where to work; by default a new folder for temporary files. It stays."`
+	Seed   uint64        `default:"1" help:"Who comes: the same seed, the same visitors and bots."`
+	Hours  time.Duration `default:"6h" help:"Ordinary hours to learn from first."`
+	Keep   bool          `help:"Leave everything running until Ctrl-C."`
+	Output string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
+}
+
+// Run plays the opening story on this machine with the real parts:
+//
+//	simulate ─▶ learn ─▶ baseline
+//	visitors, botnet ─▶ nginx ─▶ a small application
+//	                     │  ▲
+//	            access log  decisions
+//	                     ▼  │
+//	                    weir run
+func (c *demoCommand) Run(ctx context.Context, s screen) error {
+	d, err := c.prepare(ctx, s)
+	if err != nil {
+		return err
+	}
+	report, err := d.play(ctx)
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		if err := report.JSON(s.out); err != nil {
+			return err
+		}
+	}
+	if verdict := report.Verdict(); !verdict.Passed {
+		return fmt.Errorf("the demo did not do what it promises: %s", strings.Join(verdict.Why, "; "))
+	}
+	return nil
+}
+
+// demonstration is one run of the demo.
+type demonstration struct {
+	*demoCommand
+	screen  screen
+	dir     string
+	self    string // this program
+	plan    demo.Plan
+	board   *demo.Scoreboard
+	traffic *simulate.Traffic
+	app     *demo.App
+	nginx   *demo.Nginx
+	control *controlClient
+}
+
+// prepare makes everything that the play needs and starts nothing.
+func (c *demoCommand) prepare(ctx context.Context, s screen) (*demonstration, error) {
+	d := &demonstration{demoCommand: c, screen: s, plan: demo.DefaultPlan()}
+	if err := d.folder(); err != nil {
+		return nil, err
+	}
+	var err error
+	if d.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	d.say("Working in %s", d.dir)
+	if err := d.learn(ctx); err != nil {
+		return nil, err
+	}
+	d.board = demo.NewScoreboard(d.plan)
+	d.control = newControlClient(d.path("data"))
+	return d, d.stage()
+}
+
+func (d *demonstration) folder() (err error) {
+	if d.Dir == "" {
+		d.dir, err = os.MkdirTemp("", "weir-demo-")
+	} else if d.dir, err = filepath.Abs(d.Dir); err == nil {
+		err = os.MkdirAll(d.dir, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if _, err := os.Stat(d.path("data")); err == nil {
+		return usagef("demo: %s holds a demo already; give another --dir, or remove it", d.dir)
+	}
+	return os.Chmod(d.dir, 0o755) // nginx's workers are another user
+}
+
+func (d *demonstration) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *demonstration) say(format string, args ...any) {
+	if d.Output == "text" {
+		fmt.Fprintf(d.screen.out, format+"\n", args...)
+	}
+}
+
+// learn writes the ordinary hours up to now and lets weir learn from them, as
+// everybody does from their own old logs.
+func (d *demonstration) learn(ctx context.Context) error {
+	log, err := os.Create(d.path("ordinary.log"))
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	summary, err := simulate.Write(demo.HistoryConfig(d.Seed, time.Now(), d.Hours),
+		simulate.Output{Format: simulate.FormatJSON, Log: stopping{ctx, log}})
+	if err = errors.Join(err, log.Close()); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	d.say("Learning what is normal from %s requests of %s ordinary hours", count(summary.Lines), strconv.FormatFloat(d.Hours.Hours(), 'g', 3, 64))
+	learn := exec.CommandContext(ctx, d.self, "learn", "--quiet", "--baseline", d.path("baseline"), d.path("ordinary.log"))
+	if output, err := learn.CombinedOutput(); err != nil {
+		return fmt.Errorf("demo: weir learn: %s", firstLine(output, err))
+	}
+	return nil
+}
+
+// stage sets up the application, nginx, and weir's configuration.
+func (d *demonstration) stage() error {
+	var err error
+	if d.traffic, err = simulate.NewTraffic(demo.StoryConfig(d.Seed, time.Now(), d.plan)); err != nil {
+		return err
+	}
+	var appSites []demo.AppSite
+	var nginxSites []demo.NginxSite
+	for _, site := range d.traffic.Sites() {
+		a := demo.AppSiteOf(site)
+		appSites = append(appSites, a)
+		nginxSites = append(nginxSites, demo.NginxSite{Name: a.Name, Timeout: a.Timeout})
+	}
+	d.app = demo.NewApp(demo.AppOptions{Sites: appSites, Plan: d.plan, Reached: d.board.Reached})
+	if err := d.app.Listen(); err != nil {
+		return err
+	}
+	decisions := d.path("nginx/weir")
+	if err := nginx.Install(decisions, nginx.SnippetOptions{}); err != nil {
+		return err
+	}
+	d.nginx, err = demo.NewNginx(demo.NginxOptions{
+		Dir: d.path("nginx"), Application: d.app.Address(), Sites: nginxSites,
+		HTTP: filepath.Join(decisions, nginx.HTTPName), Server: filepath.Join(decisions, nginx.ServerName),
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.nginx.Write(); err != nil {
+		return err
+	}
+	return d.configure(decisions)
+}
+
+// configure writes what weir run is told: no more than anybody would.
+func (d *demonstration) configure(decisions string) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	list := func(words []string) string {
+		quoted := make([]string, len(words))
+		for i, w := range words {
+			quoted[i] = strconv.Quote(w)
+		}
+		return "[" + strings.Join(quoted, ", ") + "]"
+	}
+	text := fmt.Sprintf(`# Written by weir demo.
+data: %q
+mode: enforce
+sources:
+  - file: %q
+nginx:
+  directory: %q
+  test: %s
+  reload: %s
+http:
+  listen: 127.0.0.1:%d
+`, d.path("data"), d.nginx.AccessLog(), decisions, list(d.nginx.TestCommand()), list(d.nginx.ReloadCommand()), port)
+	if err := os.WriteFile(d.path("weir.yml"), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
+
+// play runs all of it to the end of the plan, prints the table, and stops what it
+// started.
+func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var parts stage
+	defer parts.wait()
+	defer cancel(nil)
+	part := func(name string, run func(context.Context) error) {
+		parts.running.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("demo: %s: %w", name, err))
+			}
+		})
+	}
+	part("the application", d.app.Run)
+	part("nginx", d.nginx.Run)
+	select {
+	case <-d.nginx.Ready():
+	case <-ctx.Done():
+		return demo.Report{}, context.Cause(ctx)
+	}
+	part("weir run", d.weir)
+	if err := d.waitReady(ctx); err != nil {
+		return demo.Report{}, err
+	}
+	d.say("nginx answers at %s, weir follows its log and enforces.\nOrdinary visitors for %s, then a botnet for %s, then %s of peace.\n",
+		d.nginx.Address(), d.plan.Before, d.plan.Attack, d.plan.After)
+
+	part("watching", d.watch)
+	if d.Output == "text" {
+		live := demo.NewLive(d.screen.out, d.board)
+		part("the view", func(ctx context.Context) error { live.Run(ctx, d.extra(ctx)); return nil })
+	}
+	traffic := demo.NewTraffic(demo.TrafficOptions{Address: d.nginx.Address(), Visits: d.traffic, Plan: d.plan, Board: d.board})
+	if err := traffic.Run(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return demo.Report{}, err
+	}
+	report := d.board.Report()
+	if d.Output == "text" {
+		fmt.Fprintln(d.screen.out)
+		if err := report.Table(d.screen.out); err != nil {
+			return report, err
+		}
+		d.next(ctx)
+	}
+	if d.Keep {
+		d.say("\nEverything is still running; Ctrl-C ends it.")
+		<-ctx.Done()
+	}
+	return report, nil
+}
+
+// weir runs `weir run` as its own process, as anybody would.
+func (d *demonstration) weir(ctx context.Context) error {
+	log, err := os.Create(d.path("weir.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	run := exec.CommandContext(ctx, d.self, "--config", d.path("weir.yml"), "run", "--baseline", d.path("baseline"))
+	run.Stdout, run.Stderr = log, log
+	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
+	run.WaitDelay = 20 * time.Second
+	if err := run.Run(); err != nil {
+		text, _ := os.ReadFile(d.path("weir.log")) // the error without its text is better than none
+		return errors.New(lastLine(text, err))
+	}
+	return errors.New("it ended")
+}
+
+// waitReady waits until weir says that everything is there.
+func (d *demonstration) waitReady(ctx context.Context) error {
+	d.say("Starting nginx, an application with little capacity, and weir run")
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("demo: weir run was not ready within a minute; see weir.log"))
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := d.control.do(ctx, http.MethodGet, "/readyz", nil); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// watch notes when weir notices the attack and when it first decides.
+func (d *demonstration) watch(ctx context.Context) error {
+	every(ctx, 200*time.Millisecond, func(ctx context.Context) {
+		events, err := d.control.events(ctx, "/api/events")
+		if err != nil {
+			return // it is asked again
+		}
+		for _, e := range events {
+			if e.Decision != nil && e.ID != "" {
+				d.board.Decided(time.Now())
+			} else if e.Kind.Attack() {
+				d.board.Noticed(time.Now())
+			}
+		}
+	})
+	return nil
+}
+
+// extra is what weir says at this moment, for the live view.
+func (d *demonstration) extra(ctx context.Context) func() string {
+	return func() string {
+		events, err := d.control.events(ctx, "/api/events")
+		if err != nil {
+			return ""
+		}
+		decisions, text := 0, "weir: no incident"
+		for _, e := range events {
+			if e.Decision != nil && e.ID != "" {
+				decisions++
+			}
+		}
+		for _, e := range events {
+			if e.Decision == nil && e.Kind.Attack() {
+				text = fmt.Sprintf("weir: %s on %s (%s), %s", e.Kind, strings.Join(e.Sites, ", "),
+					strings.TrimPrefix(string(e.Type), "incident."), plural(decisions, "decision"))
+				break
+			}
+		}
+		return text
+	}
+}
+
+// next says what to try on what the demo leaves.
+func (d *demonstration) next(ctx context.Context) {
+	events, err := d.control.events(ctx, "/api/events")
+	if err != nil {
+		return
+	}
+	incident, decision := "", ""
+	for _, e := range events {
+		if e.Decision != nil && e.ID != "" && e.Origin == "weir" {
+			decision = e.ID
+		} else if e.Decision == nil && e.Kind.Attack() {
+			incident = e.Incident
+		}
+	}
+	weir := filepath.Base(d.self)
+	if relative, err := filepath.Rel(mustGetwd(), d.self); err == nil && !strings.HasPrefix(relative, "..") {
+		weir = relative
+	}
+	d.say("\nTry next, on what it leaves:")
+	if incident != "" {
+		d.say("  %s incidents --data %s", weir, d.path("data"))
+	}
+	if decision != "" {
+		d.say("  %s why --data %s %s", weir, d.path("data"), decision)
+	}
+	d.say("  %s sql --data %s \"SELECT action, count(), uniqExact(client) FROM requests GROUP BY action\"", weir, d.path("data"))
+}
+
+func mustGetwd() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "/"
+	}
+	return dir
+}
+
+// firstLine is the first line of a program's output, or else its error.
+func firstLine(output []byte, err error) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(output)), "\n")
+	if line == "" {
+		return err.Error()
+	}
+	return printable(line, 500)
+}
+
+func lastLine(output []byte, err error) string {
+	text := strings.TrimSpace(string(output))
+	if text == "" {
+		return err.Error()
+	}
+	return printable(text[strings.LastIndexByte(text, '\n')+1:], 500)
+}

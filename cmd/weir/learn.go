@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/schemas"
+)
+
+type learnCommand struct {
+	logFlags
+	Baseline string `short:"o" required:"" placeholder:"FILE" help:"Where to keep what was learned; what it already holds is learned on."`
+	Quiet    bool   `short:"q" help:"No progress bar and no report."`
+}
+
+// Run feeds past logs to a processor that only learns, and keeps its baselines.
+func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	inputs, err := c.inputs()
+	if err != nil {
+		return err
+	}
+	from := c.Baseline
+	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+		from = ""
+	}
+	engine, err := newProcessor(configuration, from, true)
+	if err != nil {
+		return err
+	}
+	stats, err := readLogs(ctx, s, inputs, c.Quiet, func(chunk *tail.Chunk) error {
+		engine.Consume(chunk.Batch, nil, func(schemas.Event) {})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if stats.Parsed() == 0 {
+		return fmt.Errorf("learn: no line of %s could be read, nothing learned", plural(len(inputs), "file"))
+	}
+	if err := writeFile(c.Baseline, engine.Save); err != nil {
+		return fmt.Errorf("write baseline %s: %w", c.Baseline, err)
+	}
+	if c.Quiet {
+		return nil
+	}
+	fmt.Fprintf(s.out, "Learned from %s requests (%s lines refused) into %s\n", count(stats.Parsed()), count(stats.Lines()-stats.Parsed()), c.Baseline)
+	printRefused(s.out, stats)
+	printSites(s.out, engine.Sites())
+	return nil
+}
+
+// writeFile replaces a file in one step, so that a crash leaves the old or the
+// new one whole.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return unwrapPath(err)
+	}
+	defer os.Remove(f.Name()) // fails once it is renamed
+	w := bufio.NewWriter(f)
+	err = write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return unwrapPath(err)
+}

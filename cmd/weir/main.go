@@ -1,0 +1,131 @@
+// Command weir keeps websites up while a botnet tries to take them down: it
+// reads an edge's requests, notices an attack, works out what sets it apart and
+// hands the edge expiring decisions. Each command stands in a file of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/internal/embedded"
+)
+
+// version is what `weir --version` prints; the release sets it with -ldflags.
+var version = "0.1.0-dev"
+
+// Exit codes, as DESIGN.md's "Commands" has them.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is an error in how weir was called or configured: exit code 2.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// usagef makes a usageError.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// screen is where a command reads and writes.
+type screen struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// program is the command line. The order of the fields is the order of the help.
+type program struct {
+	Config  string           `short:"c" placeholder:"FILE" help:"Configuration; without it the defaults hold."`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Run       runCommand       `cmd:"" help:"Every role in one process: follow logs, notice, decide, enforce, store."`
+	Incidents incidentsCommand `cmd:"" help:"What happened."`
+	Decisions decisionsCommand `cmd:"" help:"What follows from it: list, add, rm."`
+	SQL       sqlCommand       `cmd:"" name:"sql" help:"Ask the store: every request, signal, incident and decision."`
+	Rescue    rescueCommand    `cmd:"" help:"In the middle of an attack, with nothing but logs: what sets it apart, and a snippet to paste."`
+	Replay    replayCommand    `cmd:"" help:"Run past logs through the whole pipeline in event time."`
+	Learn     learnCommand     `cmd:"" help:"Learn what is normal from past logs."`
+	Why       whyCommand       `cmd:"" help:"Why an address, a decision or an incident: the evidence."`
+	Check     checkCommand     `cmd:"" help:"Check the configuration and what a log's lines are read as."`
+	Simulate  simulateCommand  `cmd:"" help:"Write a log with known truth: an estate's ordinary hours, then an attack."`
+}
+
+func main() {
+	embedded.ChildMain() // does not return in the child that holds ClickHouse
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], screen{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// run is the program without the process: a test calls it with its own screen.
+func run(ctx context.Context, args []string, s screen) int {
+	var p program
+	exited := -1
+	parser, err := kong.New(&p,
+		kong.Name("weir"),
+		kong.Description("Measures a stream of HTTP requests, notices an attack, and governs what passes."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{
+			"version": version, "propagation": "2s",
+			"formats": strings.Join(accesslog.Names(), ","),
+		},
+	)
+	if err != nil {
+		fmt.Fprintln(s.err, "weir:", err)
+		return exitFailed
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 { // --help or --version
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "weir: %v (see weir --help)\n", err)
+		return exitUsage
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	return report(s.err, command.Run(s, &p))
+}
+
+// report prints an error as one line and turns it into an exit code.
+func report(w io.Writer, err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(w, "weir: interrupted")
+		return exitFailed
+	case errors.As(err, &usage):
+		fmt.Fprintf(w, "weir: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(w, "weir: %v\n", err)
+	return exitFailed
+}
+
+// configuration loads what --config names, or the defaults.
+func (p *program) configuration() (config.Config, error) {
+	if p.Config == "" {
+		return config.Default(), nil
+	}
+	c, err := config.Load(p.Config)
+	if err != nil {
+		return c, usageError{err}
+	}
+	return c, nil
+}

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Pace of the processing role.
+const (
+	idleTick     = 250 * time.Millisecond // how often the clock closes windows when nothing comes
+	signalTick   = 10 * time.Second
+	stateTick    = 30 * time.Second
+	snapshotTick = time.Minute
+	sourceGone   = 10 * time.Second // a source this silent holds no window open
+)
+
+// processing turns the request stream into incidents and decisions.
+//
+//	WEIR_REQUESTS -> processor -> desk -> WEIR_INCIDENTS, WEIR_DECISIONS
+//	                     |
+//	                     +-> signals, state file
+type processing struct {
+	bus    *bus.Bus
+	desk   *desk
+	engine *processor.Processor
+	file   string // the state, kept over restarts
+	log    *slog.Logger
+
+	mu       sync.Mutex // engine, position, sources, pending
+	position position
+	sources  map[string]*sourceClock
+	pending  []schemas.Event // emitted, on their way to the desk
+	caughtUp bool
+}
+
+// position is how far the stream has been processed.
+type position struct {
+	Sequence uint64            `json:"sequence"`
+	Stream   string            `json:"stream"`
+	Numbers  map[string]uint64 `json:"numbers"` // by partition, edge and source: the last batch seen
+}
+
+// sourceClock is what a source has promised, and when it was last heard of.
+type sourceClock struct {
+	watermark int64
+	heard     time.Time
+}
+
+// maxSources bounds the sources whose numbers and clocks are kept.
+const maxSources = 10000
+
+// load takes up the state that was saved, if it is of this stream. Without one the
+// baseline given, if any, is where the processor starts.
+func (r *processing) load(stream, baseline string) error {
+	r.sources = make(map[string]*sourceClock)
+	r.position = position{Stream: stream, Numbers: make(map[string]uint64)}
+	f, err := os.Open(r.file)
+	if errors.Is(err, os.ErrNotExist) {
+		return loadBaseline(r.engine, baseline)
+	}
+	if err != nil {
+		return fmt.Errorf("state %s: %w", r.file, unwrapPath(err))
+	}
+	defer f.Close()
+	in := bufio.NewReader(f)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("state %s is cut short: move it away to begin anew", r.file)
+	}
+	var saved position
+	if err := json.Unmarshal(line, &saved); err != nil {
+		return fmt.Errorf("state %s is damaged: move it away to begin anew: %w", r.file, err)
+	}
+	if err := r.engine.Load(in); err != nil {
+		return fmt.Errorf("state %s: %w: move it away to begin anew", r.file, err)
+	}
+	if saved.Stream == stream && saved.Numbers != nil {
+		r.position = saved
+	}
+	return nil
+}
+
+// loadBaseline reads what weir learn wrote; "" is nothing.
+func loadBaseline(engine *processor.Processor, path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return usagef("read baseline %s: %w; weir learn writes one", path, unwrapPath(err))
+	}
+	defer f.Close()
+	if err := engine.Load(bufio.NewReader(f)); err != nil {
+		return usagef("read baseline %s: %w", path, err)
+	}
+	return nil
+}
+
+// run processes until ctx ends, and then saves where it is.
+func (r *processing) run(ctx context.Context) error {
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	aside.Go(func() { every(ctx, idleTick, r.tick) })
+	aside.Go(func() { every(ctx, signalTick, r.signals) })
+	aside.Go(func() { every(ctx, stateTick, r.saveOrSay) })
+	aside.Go(func() { every(ctx, snapshotTick, r.snapshot) })
+	err := r.bus.Follow(ctx, bus.FollowOptions{
+		Stream: schemas.StreamRequests, From: r.position.Sequence + 1, Reader: "process",
+		CaughtUp: func() { r.mu.Lock(); r.caughtUp = true; r.mu.Unlock() },
+	}, r.message)
+	cancel()
+	aside.Wait()
+	return errors.Join(err, r.save())
+}
+
+// every calls f at a pace until ctx ends.
+func every(ctx context.Context, pace time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f(ctx)
+		}
+	}
+}
+
+// message takes one batch. A batch that cannot be read is passed over: it will
+// never be better.
+func (r *processing) message(ctx context.Context, m *bus.Message) error {
+	b, err := schemas.DecodeBatch(m.Data())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.position.Sequence = m.Sequence()
+	if err != nil {
+		r.log.Error("a batch was passed over", "sequence", m.Sequence(), "error", err)
+		return nil
+	}
+	if r.repeated(m.Subject(), b) {
+		return nil
+	}
+	r.engine.Consume(b, nil, r.emit)
+	r.watermark(b)
+	return r.flush(ctx)
+}
+
+// repeated reports whether the batch was here before: its source has sent a later
+// one of this partition, or this one.
+func (r *processing) repeated(subject string, b *schemas.Batch) bool {
+	if b.Number == 0 {
+		return false
+	}
+	key := subject + " " + b.Edge + " " + b.Source
+	if last, ok := r.position.Numbers[key]; ok && b.Number <= last {
+		return true
+	} else if !ok && len(r.position.Numbers) >= maxSources {
+		return false
+	}
+	r.position.Numbers[key] = b.Number
+	return false
+}
+
+// watermark moves event time to what every source that is heard of has passed.
+func (r *processing) watermark(b *schemas.Batch) {
+	key := b.Edge + " " + b.Source
+	s := r.sources[key]
+	if s == nil {
+		if len(r.sources) >= maxSources {
+			return
+		}
+		s = new(sourceClock)
+		r.sources[key] = s
+	}
+	s.watermark, s.heard = max(s.watermark, b.Watermark), time.Now()
+	low := s.watermark
+	for _, other := range r.sources {
+		if time.Since(other.heard) < sourceGone {
+			low = min(low, other.watermark)
+		}
+	}
+	if low > 0 && r.caughtUp {
+		r.engine.Advance(low, r.emit)
+	}
+}
+
+// tick moves event time by the clock where every source has fallen silent, so that
+// incidents close and decisions end.
+func (r *processing) tick(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	newest, silent := int64(0), r.caughtUp && len(r.sources) > 0
+	for _, s := range r.sources {
+		newest = max(newest, s.watermark)
+		silent = silent && time.Since(s.heard) >= sourceGone
+	}
+	behind := time.Since(time.UnixMilli(newest))
+	if silent && behind < time.Hour { // a log of long ago ends when it ends
+		r.engine.Advance(time.Now().Add(-sourceGone).UnixMilli(), r.emit)
+		_ = r.flush(ctx) // it fails only when ctx ends
+	}
+}
+
+func (r *processing) emit(e schemas.Event) { r.pending = append(r.pending, e) }
+
+func (r *processing) flush(ctx context.Context) error {
+	if len(r.pending) == 0 {
+		return nil
+	}
+	for _, e := range r.pending {
+		logEvent(r.log, e)
+	}
+	if err := r.desk.publish(ctx, r.pending); err != nil {
+		return err
+	}
+	r.pending = r.pending[:0]
+	return nil
+}
+
+// logEvent says what happened, for whoever reads the log.
+func logEvent(log *slog.Logger, e schemas.Event) {
+	if e.Decision == nil || e.ID == "" {
+		log.Info(string(e.Type), "incident", e.Incident, "kind", e.Kind, "sites", e.Sites, "cause", e.Cause)
+		return
+	}
+	log.Info(string(e.Type), "decision", e.ID, "action", e.Action, "scope", e.Scope, "value", e.Value, "collateral", e.Collateral)
+}
+
+// signals publishes every site's signals of now.
+func (r *processing) signals(ctx context.Context) {
+	r.mu.Lock()
+	sites := r.engine.Sites()
+	r.mu.Unlock()
+	now := time.Now().UTC().Truncate(time.Second)
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	send := func() {
+		if err := r.bus.Publish(ctx, schemas.SubjectSignals, "", body.Bytes()); err != nil && ctx.Err() == nil {
+			r.log.Warn("signals were not published", "error", err)
+		}
+		body.Reset()
+	}
+	for _, site := range sites {
+		for _, g := range site.Signals {
+			if err := encoder.Encode(schemas.SignalRow{Time: now, Site: site.Name, Window: "10s", Signal: g}); err != nil {
+				r.log.Warn("a signal was left out", "site", site.Name, "signal", g.Name, "error", err)
+			}
+		}
+		if body.Len() > schemas.MaxMessage/2 {
+			send()
+		}
+	}
+	if body.Len() > 0 {
+		send()
+	}
+}
+
+func (r *processing) snapshot(ctx context.Context) {
+	if err := r.desk.snapshot(ctx); err != nil && ctx.Err() == nil {
+		r.log.Warn("no snapshot of the decisions was published", "error", err)
+	}
+}
+
+func (r *processing) saveOrSay(context.Context) {
+	if err := r.save(); err != nil {
+		r.log.Error("the processor's state was not saved", "error", err)
+	}
+}
+
+// save writes position and state as of one moment.
+func (r *processing) save() error {
+	var state bytes.Buffer
+	r.mu.Lock()
+	line, err := json.Marshal(r.position)
+	if err == nil {
+		err = r.engine.Save(&state)
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("state %s: %w", r.file, err)
+	}
+	if err := writeFile(r.file, func(w io.Writer) error {
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return err
+		}
+		_, err := state.WriteTo(w)
+		return err
+	}); err != nil {
+		return fmt.Errorf("state %s: %w", r.file, err)
+	}
+	return nil
+}

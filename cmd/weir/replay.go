@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/processor/judge"
+	"github.com/weir-project/weir/schemas"
+)
+
+// logFlags say which logs to read, for every command that reads past ones.
+type logFlags struct {
+	Files  []string `arg:"" name:"file" help:"Logs: plain, .gz or .zst, '-' for standard input; HOST=FILE where the log does not name its site."`
+	Format string   `default:"auto" help:"Log format: ${enum}." enum:"${formats}"`
+}
+
+type replayCommand struct {
+	logFlags
+	Events      string        `placeholder:"FILE" help:"Write incidents and decisions there, one JSON object a line; '-' is standard output."`
+	Verdicts    string        `placeholder:"FILE" help:"Write there what an edge would have done with every line, tab-separated."`
+	Propagation time.Duration `default:"${propagation}" help:"From a decision's time until the edge has it."`
+	Baseline    string        `placeholder:"FILE" help:"Start with what weir learn wrote."`
+	Data        string        `placeholder:"DIR" help:"Store requests, incidents and decisions in the embedded ClickHouse there."`
+	ClickHouse  string        `name:"clickhouse" placeholder:"DSN" help:"Store them in this ClickHouse instead."`
+	Quiet       bool          `short:"q" help:"No progress bar and no report."`
+}
+
+// Run is the pipeline in event time:
+//
+//	files -> tail (parse, merge) -> processor -> events
+//	                                   ^            |
+//	                                   +-- judge <--+   what an edge would do
+func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	inputs, err := c.inputs()
+	if err != nil {
+		return err
+	}
+	engine, err := newProcessor(configuration, c.Baseline, false)
+	if err != nil {
+		return err
+	}
+	r := &replay{
+		processor: engine,
+		edge:      judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow}),
+		summary:   newSummary(),
+	}
+	outputs, err := c.open(s, r)
+	if err != nil {
+		return err
+	}
+	store, err := c.store(ctx, inputs)
+	if err != nil {
+		return errors.Join(err, outputs())
+	}
+	stats, err := readLogs(ctx, s, inputs, c.Quiet, func(chunk *tail.Chunk) error {
+		if err := r.chunk(chunk); err != nil {
+			return err
+		}
+		return store.write(ctx, chunk.Batch, r.takeEvents())
+	})
+	err = errors.Join(err, store.close(ctx), outputs())
+	if !c.Quiet && stats.Lines() > 0 {
+		r.summary.print(s.out, stats, engine.Sites())
+	}
+	return err
+}
+
+// open makes the files that were asked for; the function it returns flushes and
+// closes them.
+func (c *replayCommand) open(s screen, r *replay) (closeAll func() error, err error) {
+	var closers []func() error
+	closeAll = func() error {
+		var first error
+		for _, f := range closers {
+			if err := f(); err != nil && first == nil {
+				first = err
+			}
+		}
+		return first
+	}
+	create := func(path string) (io.Writer, error) {
+		if path == "-" {
+			return s.out, nil
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", path, unwrapPath(err))
+		}
+		closers = append(closers, f.Close)
+		return f, nil
+	}
+	if c.Events != "" {
+		w, err := create(c.Events)
+		if err != nil {
+			return nil, err
+		}
+		buffered := bufio.NewWriter(w)
+		r.events = json.NewEncoder(buffered)
+		r.events.SetEscapeHTML(false)
+		closers = append([]func() error{buffered.Flush}, closers...)
+	}
+	if c.Verdicts != "" {
+		w, err := create(c.Verdicts)
+		if err != nil {
+			return nil, err
+		}
+		r.verdictWriter = newVerdictWriter(w, paths(c.Files))
+		closers = append([]func() error{r.verdictWriter.flush}, closers...)
+	}
+	return closeAll, nil
+}
+
+// replay is one run over past logs. All of it happens in one goroutine.
+type replay struct {
+	processor     *processor.Processor
+	edge          *judge.Edge
+	summary       *summary
+	events        *json.Encoder  // nil: not asked for
+	verdictWriter *verdictWriter // nil: not asked for
+	verdicts      []verdict      // of the chunk's rows
+	emitted       []schemas.Event
+	err           error
+}
+
+// verdict is what the edge did with one row.
+type verdict struct {
+	action   schemas.Action
+	decision string
+}
+
+func (r *replay) chunk(c *tail.Chunk) error {
+	r.verdicts = r.verdicts[:0]
+	r.processor.Consume(c.Batch, r.judge, r.emit)
+	if r.err == nil && r.verdictWriter != nil {
+		r.err = r.verdictWriter.write(c, r.verdicts)
+	}
+	return r.err
+}
+
+func (r *replay) judge(_ int, request *schemas.Request) schemas.Action {
+	action, decision := r.edge.Judge(request)
+	r.verdicts = append(r.verdicts, verdict{action, decision})
+	r.summary.request(request, action, decision)
+	return action
+}
+
+func (r *replay) emit(event schemas.Event) {
+	if err := r.edge.Apply(event); err != nil && r.err == nil {
+		r.err = fmt.Errorf("a decision that no edge can hold: %w", err)
+	}
+	r.summary.event(event)
+	r.emitted = append(r.emitted, event)
+	if r.events != nil {
+		if err := r.events.Encode(event); err != nil && r.err == nil {
+			r.err = fmt.Errorf("write events: %w", err)
+		}
+	}
+}
+
+// takeEvents returns what was emitted since it was last called.
+func (r *replay) takeEvents() []schemas.Event {
+	events := r.emitted
+	r.emitted = r.emitted[:0] // what was returned is used up before more is emitted
+	return events
+}
+
+// newProcessor makes the processor that the configuration asks for, with what
+// `weir learn` wrote to baseline, if that is not "".
+func newProcessor(c config.Config, baseline string, learnOnly bool) (*processor.Processor, error) {
+	engine, err := processor.New(processor.Options{
+		Lateness: c.Processor.Lateness, Allow: c.Allow,
+		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
+		MinBaseline: c.Processor.MinBaseline,
+		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
+		LearnOnly: learnOnly,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return engine, loadBaseline(engine, baseline)
+}
+
+// inputs turns the arguments into what tail reads.
+func (l *logFlags) inputs() ([]tail.Input, error) {
+	var format accesslog.Format
+	if l.Format != "auto" {
+		f, err := accesslog.ByName(l.Format)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		format = f
+	}
+	inputs := make([]tail.Input, 0, len(l.Files))
+	for _, argument := range l.Files {
+		site, path := splitHost(argument)
+		inputs = append(inputs, tail.Input{Path: path, Site: site, Format: format})
+	}
+	return inputs, nil
+}
+
+// splitHost splits HOST=FILE; an argument that is itself a file, or whose part
+// before '=' cannot be a host name, is a file.
+func splitHost(argument string) (host, path string) {
+	host, path, ok := strings.Cut(argument, "=")
+	if !ok || host == "" || strings.ContainsAny(host, "/\\ ") {
+		return "", argument
+	}
+	if _, err := os.Stat(argument); err == nil {
+		return "", argument
+	}
+	return strings.ToLower(host), path
+}
+
+func paths(arguments []string) []string {
+	out := make([]string, 0, len(arguments))
+	for _, a := range arguments {
+		_, path := splitHost(a)
+		out = append(out, path)
+	}
+	return out
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/clickhouse"
+)
+
+// replayStore keeps what a replay read and decided. The zero value keeps nothing.
+type replayStore struct {
+	db     *clickhouse.DB
+	direct *clickhouse.Direct
+	end    func() error
+	stream string
+	sets   int
+}
+
+// store opens where --data or --clickhouse say.
+func (c *replayCommand) store(ctx context.Context, inputs []tail.Input) (*replayStore, error) {
+	r := new(replayStore)
+	var err error
+	switch {
+	case c.Data != "" && c.ClickHouse != "":
+		return nil, usagef("--data and --clickhouse: give one of them")
+	case c.Data != "":
+		r.db, r.end, err = openData(ctx, c.Data, true)
+	case c.ClickHouse != "":
+		if r.db, err = clickhouse.Open(ctx, clickhouse.Options{DSN: c.ClickHouse}); err == nil {
+			r.end = r.db.Close
+		}
+	default:
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if r.stream, err = replayName(inputs); err == nil {
+		err = r.db.Migrate(ctx)
+	}
+	if err == nil {
+		r.direct, err = r.db.NewDirect(ctx, clickhouse.DirectOptions{Stream: r.stream})
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.end())
+	}
+	return r, nil
+}
+
+// replayName names a replay by what it reads, so that the same replay into the same
+// store adds nothing: paths, sites, formats, sizes and the first megabyte of each.
+func replayName(inputs []tail.Input) (string, error) {
+	h := sha256.New()
+	for _, input := range inputs {
+		fmt.Fprintf(h, "%q %q %s\n", input.Path, input.Site, input.Format)
+		if input.Path == "-" {
+			continue
+		}
+		if err := fingerprint(h, input.Path); err != nil {
+			return "", err
+		}
+	}
+	return "replay:" + hex.EncodeToString(h.Sum(nil)[:12]), nil
+}
+
+func fingerprint(h io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, unwrapPath(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, unwrapPath(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil // the reader says what is wrong with it, if anything is
+	}
+	if err := binary.Write(h, binary.LittleEndian, info.Size()); err != nil {
+		return err
+	}
+	_, err = io.CopyN(h, f, 1<<20)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return err
+}
+
+// write stores a chunk's requests and the events that came of it.
+func (r *replayStore) write(ctx context.Context, b *schemas.Batch, events []schemas.Event) error {
+	if r.direct == nil {
+		return nil
+	}
+	if len(events) > 0 {
+		r.sets++
+		if err := r.db.RecordEvents(ctx, fmt.Sprintf("%s/%d", r.stream, r.sets), events); err != nil {
+			return err
+		}
+	}
+	return r.direct.Write(ctx, b)
+}
+
+func (r *replayStore) close(ctx context.Context) error {
+	if r.direct == nil {
+		return nil
+	}
+	return errors.Join(r.direct.Close(ctx), r.end())
+}

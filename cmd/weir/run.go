@@ -1,0 +1,357 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/ship"
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/internal/embedded"
+	"github.com/weir-project/weir/sinks/clickhouse"
+)
+
+type runCommand struct {
+	Logs     []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; by default the sources of the configuration."`
+	Data     string   `placeholder:"DIR" help:"Where everything that lasts is kept; by default that of the configuration."`
+	Mode     string   `default:"" enum:",observe,propose,enforce" help:"observe, propose or enforce, on every site that the configuration does not name."`
+	HTTP     string   `placeholder:"ADDRESS" help:"Listen there instead."`
+	Baseline string   `placeholder:"FILE" help:"Where nothing was learned here yet, start with what weir learn wrote."`
+}
+
+// Run is every role in one process.
+func (c *runCommand) Run(ctx context.Context, s screen, p *program) error {
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	c.override(&configuration)
+	if len(configuration.Sources) == 0 {
+		return usagef("nothing to follow: name a log (weir run /var/log/nginx/access.log) or give the configuration sources")
+	}
+	w := &weir{config: configuration, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
+	w.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return w.run(ctx, c.Baseline)
+}
+
+func (c *runCommand) override(configuration *config.Config) {
+	if c.Data != "" {
+		configuration.Data = c.Data
+	}
+	if c.Mode != "" {
+		configuration.Mode = config.Mode(c.Mode)
+	}
+	if c.HTTP != "" {
+		configuration.HTTP.Listen = c.HTTP
+	}
+	if len(c.Logs) > 0 {
+		configuration.Sources = nil
+	}
+	for _, argument := range c.Logs {
+		site, path := splitHost(argument)
+		configuration.Sources = append(configuration.Sources, config.Source{File: path, Site: site, Format: "auto"})
+	}
+}
+
+// weir is one process with every role.
+type weir struct {
+	config  config.Config
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	stored  atomic.Bool // ClickHouse has its tables
+}
+
+// run opens what can fail at once, and then runs the roles until ctx ends:
+//
+//	lock -> listeners -> bus -> state
+//	collect ─▶ bus ─▶ process ─▶ bus ─▶ store, enforce
+//	                      └─▶ serve
+//
+// What stops, stops in the order of the stream: collectors and processor first,
+// then the store's writers, ClickHouse, and the bus.
+func (w *weir) run(ctx context.Context, baseline string) (err error) {
+	unlock, err := lockData(w.config.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := w.checkStore(); err != nil {
+		return err
+	}
+	b, err := bus.Open(ctx, w.busOptions())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	stream, err := streamName(ctx, b)
+	if err != nil {
+		return err
+	}
+	desk := &desk{bus: b, board: newBoard(), log: w.log}
+	if err := desk.restore(ctx); err != nil {
+		return err
+	}
+	processing, err := w.newProcessing(b, desk, stream, baseline)
+	if err != nil {
+		return err
+	}
+	ships, err := w.newShips(b)
+	if err != nil {
+		return err
+	}
+	enforcing, err := newEnforcing(b, w.config, w.log, w.metrics)
+	if err != nil {
+		return err
+	}
+	server := &server{board: desk.board, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log}
+	tcp, socket, err := server.listen(w.config.HTTP.Listen, w.config.Data)
+	if err != nil {
+		return err
+	}
+
+	store, storeEnds := w.newStoring(b, stream)
+	var first, second stage
+	for _, s := range ships {
+		first.keep(ctx, w.log, "collect", s.Run)
+	}
+	first.keep(ctx, w.log, "process", processing.run)
+	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
+	if enforcing != nil {
+		first.keep(ctx, w.log, "enforce", enforcing.enforcer.Run)
+		first.keep(ctx, w.log, "enforce decisions", enforcing.follow)
+	}
+	second.keep(ctx, w.log, "store", store.run)
+	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", len(ships), "mode", w.config.Mode)
+	first.wait()
+	second.wait()
+	return storeEnds()
+}
+
+func serveBoth(ctx context.Context, s *server, tcp, socket net.Listener) error {
+	both := make(chan error, 2)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, l := range []struct {
+		net.Listener
+		change bool
+	}{{tcp, false}, {socket, true}} {
+		handler := s.routes()
+		if l.change {
+			handler = s.control()
+		}
+		go func() {
+			err := serveHTTP(ctx, l.Listener, handler)
+			cancel() // one ends both
+			both <- err
+		}()
+	}
+	return errors.Join(<-both, <-both)
+}
+
+// stage is roles that end together.
+type stage struct{ running sync.WaitGroup }
+
+// keep runs a role until ctx ends, and starts it again where it fails: one role
+// that is in trouble must not take the others down.
+func (s *stage) keep(ctx context.Context, log *slog.Logger, name string, role func(context.Context) error) {
+	s.running.Go(func() {
+		for pause := firstPause; ; pause = min(2*pause, lastPause) {
+			err := role(ctx)
+			if ctx.Err() != nil {
+				if err != nil && !errors.Is(err, ctx.Err()) {
+					log.Error("a role did not end in order", "role", name, "error", err)
+				}
+				return
+			}
+			log.Error("a role failed and is started again", "role", name, "error", err, "pause", pause)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+		}
+	})
+}
+
+func (s *stage) wait() { s.running.Wait() }
+
+// lockData makes the data directory and takes it for this process.
+func lockData(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w; give another with --data", dir, unwrapPath(err))
+	}
+	path := filepath.Join(dir, "weir.lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w; give another with --data", dir, unwrapPath(err))
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		pid, _ := io.ReadAll(io.LimitReader(f, 20))
+		_ = f.Close()
+		return nil, fmt.Errorf("data directory %s is in use by process %s; stop it, or give another with --data", dir, printable(string(pid), 20))
+	}
+	if err := errors.Join(f.Truncate(0), writePid(f)); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("data directory %s: %w", dir, unwrapPath(err))
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+func writePid(f *os.File) error {
+	_, err := fmt.Fprintf(f, "%d", os.Getpid())
+	return err
+}
+
+// checkStore says at once what no waiting would mend.
+func (w *weir) checkStore() error {
+	if w.config.ClickHouse.DSN != "" || w.config.ClickHouse.Library != "" {
+		return nil
+	}
+	if _, err := embedded.FindLibrary(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func (w *weir) busOptions() bus.Options {
+	o := busOptions(w.config)
+	o.Logger, o.Registerer = w.log, w.metrics
+	return o
+}
+
+// busOptions say which NATS the configuration means.
+func busOptions(c config.Config) bus.Options {
+	o := bus.Options{
+		URL: c.NATS.URL, Credentials: c.NATS.Credentials, Listen: c.NATS.Listen, MaxBytes: int64(c.NATS.Disk),
+		TLS: bus.TLS{CA: c.NATS.TLS.CA, Cert: c.NATS.TLS.Cert, Key: c.NATS.TLS.Key},
+	}
+	if o.URL == "" {
+		o.Dir = filepath.Join(c.Data, "nats")
+	}
+	return o
+}
+
+func (w *weir) newProcessing(b *bus.Bus, desk *desk, stream, baseline string) (*processing, error) {
+	engine, err := newProcessor(w.config, "", false)
+	if err != nil {
+		return nil, err
+	}
+	r := &processing{bus: b, desk: desk, engine: engine, file: filepath.Join(w.config.Data, "processor.state"), log: w.log}
+	return r, r.load(stream, baseline)
+}
+
+// newShips makes a collector for each log that the sources name. A pattern that
+// matches nothing is a log that is not there yet.
+func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
+	journals := filepath.Join(w.config.Data, "journal", "collect")
+	if err := os.MkdirAll(journals, 0o750); err != nil {
+		return nil, fmt.Errorf("journal %s: %w", journals, unwrapPath(err))
+	}
+	var ships []*ship.Ship
+	for _, source := range w.config.Sources {
+		format, err := accesslog.ByName(source.Format)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		paths, err := filepath.Glob(source.File)
+		if err != nil {
+			return nil, usagef("sources: the pattern %q is malformed", source.File)
+		}
+		if len(paths) == 0 {
+			paths = []string{source.File}
+		}
+		for _, path := range paths {
+			if path, err = filepath.Abs(path); err != nil {
+				return nil, err
+			}
+			s, err := ship.New(ship.Options{
+				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format,
+				Registerer: w.metrics, Logger: w.log,
+			}, ship.FileJournal{Path: filepath.Join(journals, journalName(path))}, b)
+			if err != nil {
+				return nil, err
+			}
+			ships = append(ships, s)
+		}
+	}
+	return ships, nil
+}
+
+// journalName is a file name of its own for every path.
+func journalName(path string) string {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, path) // a hash takes everything
+	return fmt.Sprintf("%s-%016x.json", filepath.Base(path), h.Sum64())
+}
+
+// newStoring makes the store role, on the embedded ClickHouse (which it starts) or
+// on the server that the configuration names. ends stops the former.
+func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() error) {
+	r = &storing{
+		bus: b, journal: storeDir(w.config.Data), stream: stream, log: w.log,
+		ready: func() { w.stored.Store(true) },
+	}
+	if dsn := w.config.ClickHouse.DSN; dsn != "" {
+		r.open = func(ctx context.Context) (*clickhouse.DB, error) {
+			return clickhouse.Open(ctx, clickhouse.Options{DSN: dsn, Logger: w.log, Metrics: w.metrics})
+		}
+		return r, func() error { return nil }
+	}
+	home := embedded.New(embedded.Options{
+		Dir: w.config.Data, Library: w.config.ClickHouse.Library, Memory: int64(w.config.ClickHouse.Memory),
+		Logger: w.log, Metrics: w.metrics,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := home.Run(ctx)
+		if err != nil {
+			w.log.Error("the embedded ClickHouse is not available; requests wait in NATS", "error", err)
+		}
+		ended <- err
+	}()
+	r.open = func(ctx context.Context) (*clickhouse.DB, error) { return openHome(ctx, home, w.log, w.metrics) }
+	return r, func() error { cancel(); return <-ended }
+}
+
+// ready says whether everything that should be there is.
+func (w *weir) ready(b *bus.Bus) func() error {
+	return func() error {
+		if err := b.Check(); err != nil {
+			return err
+		}
+		if !w.stored.Load() {
+			return errors.New("ClickHouse is not ready; requests wait in NATS")
+		}
+		return nil
+	}
+}
+
+// newLogger is weir's own log.
+func newLogger(out io.Writer, c config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // the configuration was checked
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}
+
+var _ ship.Publisher = (*bus.Bus)(nil)
+var _ clickhouse.Message = (*bus.Message)(nil)

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// controlSocket is the name, within the data directory, of the socket by which
+// commands on the same machine change something. Its folder's and its own
+// permissions are the authority: it needs no token.
+const controlSocket = "weir.sock"
+
+// maxBody bounds a request to the API, in bytes.
+const maxBody = 1 << 20
+
+// server is the HTTP side: reading for everybody who reaches the listener,
+// changing only by the control socket.
+type server struct {
+	board   *board
+	publish func(context.Context, []schemas.Event) error // to every edge and the store
+	ready   func() error
+	metrics prometheus.Gatherer
+	log     *slog.Logger
+}
+
+// routes are what the loopback listener answers.
+func (s *server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := s.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.allIncidents()) })
+	mux.HandleFunc("GET /api/decisions", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.inForce(time.Now())) })
+	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.everything()) })
+	return mux
+}
+
+// control are the routes of the socket: the same, and what changes something.
+func (s *server) control() *http.ServeMux {
+	mux := s.routes()
+	mux.HandleFunc("POST /api/events", s.add)
+	return mux
+}
+
+// answer writes a list as JSON.
+func (s *server) answer(w http.ResponseWriter, events []schemas.Event) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := json.NewEncoder(w).Encode(events); err != nil {
+		s.log.Debug("answer", "error", err) // the client has gone
+	}
+}
+
+// add takes decision events from a person and passes them on.
+func (s *server) add(w http.ResponseWriter, r *http.Request) {
+	var events []schemas.Event
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&events); err != nil {
+		http.Error(w, "not a list of events: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	for i := range events {
+		if events[i].Decision == nil || events[i].ID == "" {
+			http.Error(w, fmt.Sprintf("event %d is not about a decision", i), http.StatusBadRequest)
+			return
+		}
+	}
+	if err := s.publish(r.Context(), events); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// listen opens both listeners, so that a port in use is said before anything runs.
+func (s *server) listen(address, data string) (tcp, socket net.Listener, err error) {
+	tcp, err = net.Listen("tcp", address)
+	if err != nil {
+		return nil, nil, usagef("http.listen %s: %w; give another with --http", address, unwrapNet(err))
+	}
+	path := filepath.Join(data, controlSocket)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // the lock on data is ours: it is stale
+		return nil, nil, errors.Join(fmt.Errorf("control socket %s: %w", path, unwrapPath(err)), tcp.Close())
+	}
+	socket, err = net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("control socket %s: %w", path, unwrapNet(err)), tcp.Close())
+	}
+	return tcp, socket, nil
+}
+
+// unwrapNet drops the address from an error of package net, for messages that
+// name it themselves.
+func unwrapNet(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// serveHTTP answers on a listener until ctx ends.
+func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
+	h := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if h.Shutdown(grace) != nil {
+			_ = h.Close() // what has not ended by now is cut off
+		}
+	})
+	defer stop()
+	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("http %s: %w", l.Addr(), err)
+	}
+	return nil
+}

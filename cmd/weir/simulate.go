@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/weir-project/weir/internal/simulate"
+)
+
+type simulateCommand struct {
+	Log       string        `arg:"" name:"log" help:"Where to write the log; the truth goes to LOG.truth.tsv beside it."`
+	Seed      uint64        `default:"1" help:"The same seed and flags give the same bytes."`
+	Hours     float64       `default:"6" help:"Ordinary hours before the attack."`
+	Tail      time.Duration `default:"10m" help:"Ordinary time after the attack."`
+	Start     string        `placeholder:"TIME" help:"When the log begins, RFC 3339; by default so that the attack comes on a Saturday at 05:08 UTC."`
+	Scale     float64       `default:"1" help:"Multiplies every site's traffic."`
+	Site      string        `placeholder:"NAME" help:"Write the log of this site only; a combined log needs it."`
+	Format    string        `default:"json" enum:"json,combined" help:"json (weir's own, all traits) or combined (few)."`
+	Plain     bool          `help:"No TLS, all HTTP/1.1, as on loopback."`
+	Requests  int           `default:"10000" help:"The attack's requests; 0 for no attack."`
+	Addresses int           `default:"3500" help:"The addresses that they come from."`
+	Duration  time.Duration `default:"10m" help:"How long the attack lasts."`
+	Target    string        `placeholder:"NAME" help:"The attacked site; by default the first of the estate."`
+	Output    string        `default:"text" enum:"text,json" help:"text or json."`
+}
+
+// Run writes a log and, beside it, what is true of each of its lines.
+func (c *simulateCommand) Run(ctx context.Context, s screen) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	truth := c.Log + ".truth.tsv"
+	var summary simulate.Summary
+	err = writeFile(c.Log, func(log io.Writer) error {
+		return writeFile(truth, func(truth io.Writer) (err error) {
+			format, err := simulate.ParseFormat(c.Format)
+			if err != nil {
+				return usageError{err}
+			}
+			summary, err = simulate.Write(config, simulate.Output{
+				Format: format, Site: c.Site, Log: stopping{ctx, log}, Truth: truth,
+			})
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(c.Log), err)
+	}
+	if c.Output == "json" {
+		return json.NewEncoder(s.out).Encode(summary)
+	}
+	c.print(s.out, summary)
+	return nil
+}
+
+func (c *simulateCommand) config() (simulate.Config, error) {
+	config := simulate.Default()
+	attack := config.Start.Add(config.Ordinary)
+	config.Seed, config.Scale, config.Plain, config.Tail = c.Seed, c.Scale, c.Plain, c.Tail
+	config.Ordinary = time.Duration(c.Hours * float64(time.Hour))
+	config.Start = attack.Add(-config.Ordinary)
+	if c.Start != "" {
+		start, err := time.Parse(time.RFC3339, c.Start)
+		if err != nil {
+			return config, usagef("--start %q: give a time such as 2026-11-20T23:08:00Z", c.Start)
+		}
+		config.Start = start.UTC()
+	}
+	config.Attack.Requests, config.Attack.Addresses = c.Requests, min(c.Addresses, max(c.Requests, 1))
+	config.Attack.Duration, config.Attack.Site = c.Duration, c.Target
+	if c.Site != "" && c.Target == "" {
+		config.Attack.Site = c.Site
+	}
+	if err := config.Validate(); err != nil {
+		return config, usageError{err}
+	}
+	return config, nil
+}
+
+func (c *simulateCommand) print(w io.Writer, summary simulate.Summary) {
+	size := "?"
+	if info, err := os.Stat(c.Log); err == nil {
+		size = fmt.Sprintf("%.1f MB", float64(info.Size())/1e6)
+	}
+	fmt.Fprintf(w, "%s: %s lines, %s, %s to %s UTC\n", c.Log, count(summary.Lines), size,
+		summary.First.UTC().Format(time.DateTime), summary.Last.UTC().Format(time.DateTime))
+	for _, kind := range slices.Sorted(maps.Keys(summary.Kinds)) {
+		fmt.Fprintf(w, "  %-10s %12s\n", kind, count(summary.Kinds[kind]))
+	}
+	if summary.AttackSite != "" {
+		fmt.Fprintf(w, "The attack: %s, %s to %s UTC. The truth: %s.truth.tsv\n", summary.AttackSite,
+			summary.AttackFirst.UTC().Format(time.DateTime), summary.AttackLast.UTC().Format(time.TimeOnly), c.Log)
+	}
+}
+
+// stopping fails to write once ctx ends, so that a long run can be interrupted.
+type stopping struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s stopping) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.w.Write(p)
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/weir-project/weir/sinks/clickhouse"
+)
+
+type sqlCommand struct {
+	dataFlag
+	Query      string `arg:"" optional:"" help:"One query; without it, queries are read from the terminal or standard input, each ended by ';'."`
+	ClickHouse string `name:"clickhouse" placeholder:"DSN" help:"Ask this ClickHouse instead."`
+	Format     string `placeholder:"NAME" help:"One of ClickHouse's output formats: TSV, JSON, PrettyCompact, ... By default PrettyCompact in a terminal, else TSV."`
+	Write      bool   `help:"Allow statements that change something."`
+}
+
+// Run answers SQL on the embedded ClickHouse, whether or not weir run has it open,
+// or on another.
+func (c *sqlCommand) Run(ctx context.Context, s screen, p *program) error {
+	db, end, err := c.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	options := clickhouse.QueryOptions{Format: c.Format, Write: c.Write}
+	if options.Format == "" && isTerminal(s.out) {
+		options.Format = "PrettyCompact"
+	}
+	if c.Query != "" {
+		err = db.Query(ctx, c.Query, options, s.out)
+	} else {
+		err = c.session(ctx, s, db, options)
+	}
+	return errors.Join(err, end())
+}
+
+func (c *sqlCommand) open(ctx context.Context, p *program) (*clickhouse.DB, func() error, error) {
+	dsn, data := c.ClickHouse, c.Data
+	if dsn == "" && data == "" {
+		configuration, err := p.configuration()
+		if err != nil {
+			return nil, nil, err
+		}
+		dsn, data = configuration.ClickHouse.DSN, configuration.Data
+	}
+	if dsn == "" {
+		return openData(ctx, data, false)
+	}
+	db, err := clickhouse.Open(ctx, clickhouse.Options{DSN: dsn})
+	if err != nil {
+		return nil, nil, err
+	}
+	return db, db.Close, nil
+}
+
+// session answers query after query. In a terminal an error is shown and the
+// session goes on, and Ctrl-C cancels the query; from a pipe it ends with the first
+// error.
+func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, options clickhouse.QueryOptions) error {
+	in, ok := s.in.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return eachStatement(bufio.NewReader(s.in), func(query string) error {
+			return db.Query(ctx, query, options, s.out)
+		})
+	}
+	state, err := term.MakeRaw(int(in.Fd()))
+	if err != nil {
+		return err
+	}
+	defer term.Restore(int(in.Fd()), state)
+	t := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{in, s.out}, "weir> ")
+	if width, height, err := term.GetSize(int(in.Fd())); err == nil {
+		_ = t.SetSize(width, height) // only the line's wrapping is lost
+	}
+	fmt.Fprintln(t, "Tables: requests, requests_readable, signals, incidents, decisions. A query ends with ';'. Ctrl-D leaves.")
+	for {
+		query, err := readStatement(t)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := inTerminal(ctx, in, state, func(ctx context.Context) error { return db.Query(ctx, query, options, s.out) }); err != nil {
+			fmt.Fprintln(t, printable(err.Error(), 2000))
+		}
+	}
+}
+
+// inTerminal runs f with the terminal as it was, so that Ctrl-C is a signal and
+// cancels f alone.
+func inTerminal(ctx context.Context, in *os.File, state *term.State, f func(context.Context) error) error {
+	if err := term.Restore(int(in.Fd()), state); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	err := f(ctx)
+	stop()
+	_, rawErr := term.MakeRaw(int(in.Fd()))
+	return errors.Join(err, rawErr)
+}
+
+// readStatement reads lines up to one that ends with ';'.
+func readStatement(t *term.Terminal) (string, error) {
+	var lines []string
+	defer t.SetPrompt("weir> ")
+	for {
+		line, err := t.ReadLine()
+		if err != nil {
+			return "", err
+		}
+		if lines = append(lines, line); strings.HasSuffix(strings.TrimSpace(line), ";") {
+			return strings.Join(lines, "\n"), nil
+		}
+		if strings.TrimSpace(strings.Join(lines, "")) == "" {
+			lines = nil
+			continue
+		}
+		t.SetPrompt("   -> ")
+	}
+}
+
+// maxStatement bounds one statement from a pipe, in bytes.
+const maxStatement = 1 << 20
+
+// eachStatement hands over the statements of a text: they end at a ';' that ends a
+// line, and at the end of the text.
+func eachStatement(in *bufio.Reader, each func(string) error) error {
+	var statement strings.Builder
+	for {
+		line, err := in.ReadString('\n')
+		if statement.WriteString(line); statement.Len() > maxStatement {
+			return fmt.Errorf("a statement of over %d bytes", maxStatement)
+		}
+		ends := strings.HasSuffix(strings.TrimSpace(line), ";") || err != nil
+		if text := strings.TrimSpace(statement.String()); ends && text != "" {
+			if err := each(text); err != nil {
+				return err
+			}
+			statement.Reset()
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

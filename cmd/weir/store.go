@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/embedded"
+	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/clickhouse"
+)
+
+// storing writes all that goes over the bus into ClickHouse.
+//
+//	WEIR_REQUESTS, one writer a partition  -> requests
+//	WEIR_INCIDENTS, WEIR_DECISIONS         -> incidents, decisions
+//	weir.panes.signals                     -> signals
+type storing struct {
+	bus     *bus.Bus
+	open    func(context.Context) (*clickhouse.DB, error)
+	journal string // directory
+	stream  string // names the stream's sequences, for ever
+	log     *slog.Logger
+	ready   func() // called once the tables are there
+}
+
+// run stores until ctx ends. ClickHouse being away is waited for.
+func (r *storing) run(ctx context.Context) error {
+	journal, err := clickhouse.NewFileJournal(r.journal)
+	if err != nil {
+		return err
+	}
+	db, err := r.connect(ctx)
+	if err != nil {
+		return ctxDone(ctx, err)
+	}
+	defer db.Close()
+	partitions := make([]int, schemas.Partitions)
+	for i := range partitions {
+		partitions[i] = i
+	}
+	writer := db.NewWriter(clickhouse.WriterOptions{
+		Stream: r.stream, Partitions: partitions, Follow: r.follow, Journal: journal,
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return writer.Run(ctx) })
+	group.Go(func() error { return r.events(ctx, db, schemas.StreamIncidents, schemas.SubjectIncidents) })
+	group.Go(func() error { return r.events(ctx, db, schemas.StreamDecisions, schemas.SubjectDecisions) })
+	group.Go(func() error { return r.signals(ctx, db) })
+	return group.Wait()
+}
+
+// connect opens ClickHouse and brings its tables up to date, and tries until both
+// have worked.
+func (r *storing) connect(ctx context.Context) (db *clickhouse.DB, err error) {
+	err = retry(ctx, func() error {
+		if db, err = r.open(ctx); err != nil {
+			return err
+		}
+		if err := db.Migrate(ctx); err != nil {
+			return errors.Join(err, db.Close())
+		}
+		return nil
+	}, func(err error) { r.log.Error("requests wait in NATS until ClickHouse can be used", "error", err) })
+	if err == nil {
+		r.ready()
+	}
+	return db, err
+}
+
+// follow is one partition of the request stream, as the writer wants it.
+func (r *storing) follow(ctx context.Context, partition int, from uint64, handle func(context.Context, clickhouse.Message) error) error {
+	return r.bus.Follow(ctx, bus.FollowOptions{
+		Stream: schemas.StreamRequests, Subjects: []string{schemas.SubjectRequests(partition)}, From: from,
+		Reader: fmt.Sprintf("store-%d", partition),
+	}, func(ctx context.Context, m *bus.Message) error { return handle(ctx, m) })
+}
+
+// events stores a stream of events. Each message is acknowledged once it is stored.
+func (r *storing) events(ctx context.Context, db *clickhouse.DB, stream, subject string) error {
+	return r.consume(ctx, stream, subject, "events", func(ctx context.Context, token string, m *bus.Message) error {
+		_, events, err := schemas.DecodeEvents(m.Data())
+		if err != nil {
+			r.log.Warn("a message of events was passed over", "stream", stream, "sequence", m.Sequence(), "error", err)
+			return nil
+		}
+		return db.RecordEvents(ctx, token, events)
+	})
+}
+
+func (r *storing) signals(ctx context.Context, db *clickhouse.DB) error {
+	return r.consume(ctx, schemas.StreamPanes, schemas.SubjectSignals, "signals", func(ctx context.Context, token string, m *bus.Message) error {
+		var rows []schemas.SignalRow
+		lines := bufio.NewScanner(bytes.NewReader(m.Data()))
+		lines.Buffer(nil, schemas.MaxMessage)
+		for lines.Scan() {
+			var row schemas.SignalRow
+			if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+				r.log.Warn("a signal was passed over", "sequence", m.Sequence(), "error", err)
+				continue
+			}
+			rows = append(rows, row)
+		}
+		return db.RecordSignals(ctx, token, rows)
+	})
+}
+
+// consume hands messages to record, one at a time and each until it succeeds.
+func (r *storing) consume(ctx context.Context, stream, subject, what string, record func(ctx context.Context, token string, m *bus.Message) error) error {
+	return r.bus.Consume(ctx, bus.ConsumerOptions{
+		Stream: stream, Durable: "store-" + what + "-" + stream, Subjects: []string{subject},
+	}, func(ctx context.Context, m *bus.Message) error {
+		token := fmt.Sprintf("%s/%s/%d", r.stream, stream, m.Sequence())
+		err := retry(ctx, func() error { return record(ctx, token, m) },
+			func(err error) { r.log.Error(what+" wait in NATS to be stored", "error", err) })
+		if err != nil {
+			return ctxDone(ctx, err)
+		}
+		return m.Ack()
+	})
+}
+
+// ctxDone is nil where an error came of ctx's end.
+func ctxDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// openHome connects to a ClickHouse that can be dialled.
+func openHome(ctx context.Context, home embedded.Home, log *slog.Logger, metrics prometheus.Registerer) (*clickhouse.DB, error) {
+	access, err := home.Access(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(ctx, clickhouse.Options{
+		Dial: func(ctx context.Context, protocol string) (net.Conn, error) {
+			return home.Dial(ctx, embedded.Protocol(protocol))
+		},
+		HTTPOnly: !access.Native, Headers: access.Headers(), Logger: log, Metrics: metrics,
+	})
+}
+
+// openData opens the store of a data directory for a command that comes and goes,
+// whether or not weir run has it open.
+func openData(ctx context.Context, data string, create bool) (db *clickhouse.DB, closeAll func() error, err error) {
+	options := embedded.Options{Dir: data}
+	if create {
+		if err := os.MkdirAll(filepath.Join(data, "clickhouse"), 0o700); err != nil {
+			return nil, nil, fmt.Errorf("data directory %s: %w; give another with --data", data, unwrapPath(err))
+		}
+	}
+	home, closeHome, err := embedded.DialOrStart(ctx, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err = openHome(ctx, home, nil, nil)
+	if err != nil {
+		return nil, nil, errors.Join(err, closeHome())
+	}
+	return db, func() error { return errors.Join(db.Close(), closeHome()) }, nil
+}
+
+// streamName names the sequences of the request stream for ever: a bus that was
+// thrown away counts from 1 again, under another name.
+func streamName(ctx context.Context, b *bus.Bus) (string, error) {
+	const key = "requests-stream"
+	fresh := schemas.StreamRequests + "@" + time.Now().UTC().Format("20060102T150405.000")
+	if _, err := b.State().Create(ctx, key, []byte(fresh)); err == nil {
+		return fresh, nil
+	} else if !errors.Is(err, jetstream.ErrKeyExists) {
+		return "", fmt.Errorf("nats: name the request stream: %w", err)
+	}
+	entry, err := b.State().Get(ctx, key)
+	if err != nil {
+		return "", fmt.Errorf("nats: the request stream's name: %w", err)
+	}
+	return string(entry.Value()), nil
+}
+
+// storeDir is where the writer keeps its journal.
+func storeDir(data string) string { return filepath.Join(data, "journal", "store") }

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+type whyCommand struct {
+	Subject string `arg:"" help:"An address, a decision's id or an incident's id."`
+	dataFlag
+	Events string `placeholder:"FILE" help:"Where weir replay --events wrote them, instead of a data directory; '-' is standard input."`
+	Output string `default:"text" enum:"text,json" help:"text or json."`
+}
+
+func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
+	events, err := c.read(ctx, s, p)
+	if err != nil {
+		return err
+	}
+	found := about(events, c.Subject)
+	if len(found) == 0 {
+		return fmt.Errorf("why %s: no incident or decision is about it", printable(c.Subject, 80))
+	}
+	if c.Output == "json" {
+		encoder := json.NewEncoder(s.out)
+		encoder.SetEscapeHTML(false)
+		for _, e := range found {
+			if err := encoder.Encode(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, e := range found {
+		explain(s.out, e)
+	}
+	return nil
+}
+
+func (c *whyCommand) read(ctx context.Context, s screen, p *program) ([]schemas.Event, error) {
+	if c.Events != "" {
+		return readEvents(s, c.Events)
+	}
+	data, err := c.directory(p)
+	if err != nil {
+		return nil, err
+	}
+	return knownEvents(ctx, data)
+}
+
+// readEvents reads NDJSON events and keeps the latest of each incident and
+// decision, in the order in which they first came.
+func readEvents(s screen, path string) ([]schemas.Event, error) {
+	in := s.in
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("read events %s: %w", path, unwrapPath(err))
+		}
+		defer f.Close()
+		in = f
+	}
+	latest := newLatest()
+	decoder := json.NewDecoder(bufio.NewReader(in))
+	for n := 1; ; n++ {
+		var e schemas.Event
+		err := decoder.Decode(&e)
+		if errors.Is(err, io.EOF) {
+			return latest.events, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read events %s: object %d: %w", path, n, err)
+		}
+		latest.add(e)
+	}
+}
+
+// latest keeps the newest event of each incident and each decision.
+type latest struct {
+	events []schemas.Event
+	at     map[string]int
+}
+
+func newLatest() *latest { return &latest{at: make(map[string]int)} }
+
+func (l *latest) add(e schemas.Event) {
+	key := e.Incident
+	if e.Decision != nil && e.ID != "" {
+		key = e.ID
+	}
+	if i, ok := l.at[key]; ok {
+		old := l.events[i]
+		if len(e.Signals) == 0 {
+			e.Signals = old.Signals
+		}
+		if e.Decision != nil && old.Decision != nil && e.Evidence == nil {
+			e.Evidence = old.Evidence
+		}
+		l.events[i] = e
+		return
+	}
+	l.at[key] = len(l.events)
+	l.events = append(l.events, e)
+}
+
+// about picks what concerns the subject: an incident with its decisions, one
+// decision, or what names an address.
+func about(events []schemas.Event, subject string) []schemas.Event {
+	addr, err := netip.ParseAddr(subject)
+	isAddress := err == nil
+	var found []schemas.Event
+	for _, e := range events {
+		switch {
+		case isAddress:
+			if e.Decision != nil && concerns(e.Decision, addr) {
+				found = append(found, e)
+			}
+		case e.Incident == subject, e.Decision != nil && e.ID == subject:
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func concerns(d *schemas.Decision, addr netip.Addr) bool {
+	switch d.Scope {
+	case schemas.ScopeClient:
+		a, err := netip.ParseAddr(d.Value)
+		return err == nil && schemas.ClientOf(a) == schemas.ClientOf(addr)
+	case schemas.ScopePrefix:
+		p, err := netip.ParsePrefix(d.Value)
+		return err == nil && p.Contains(addr.Unmap())
+	}
+	return false
+}
+
+// explain prints one incident or decision so that a tired person understands it.
+func explain(w io.Writer, e schemas.Event) {
+	if e.Decision == nil || e.ID == "" {
+		explainIncident(w, e)
+		return
+	}
+	d := e.Decision
+	fmt.Fprintf(w, "Decision %s: %s %s %s\n", d.ID, d.Action, d.Scope, printable(d.Value, 160))
+	sites := "every site"
+	if len(e.Sites) > 0 {
+		sites = printable(strings.Join(e.Sites, ", "), 80)
+	}
+	state := "until " + d.Expires.UTC().Format(time.DateTime) + " UTC"
+	if e.Type == schemas.DecisionRemoved {
+		state = "removed " + e.Time.UTC().Format(time.DateTime) + " UTC"
+	}
+	fmt.Fprintf(w, "  on %s, %s; by %s", sites, state, printable(d.Origin, 40))
+	if e.Incident != "" {
+		fmt.Fprintf(w, ", for incident %s", e.Incident)
+	}
+	fmt.Fprintln(w)
+	if d.Reason != "" {
+		fmt.Fprintf(w, "  %s\n", printable(d.Reason, 200))
+	}
+	if d.Origin == "weir" {
+		fmt.Fprintf(w, "  Would touch at most %.2f %% of the site's visitors (%.1f an hour), measured on %s of normal traffic.\n",
+			100*d.Collateral, d.CollateralPerHour, plural(d.CollateralClients, "held-out client"))
+	}
+	explainEvidence(w, d.Evidence)
+}
+
+func explainIncident(w io.Writer, e schemas.Event) {
+	state := "still open"
+	if e.Type == schemas.IncidentClosed {
+		state = "closed " + e.Time.UTC().Format(time.DateTime) + " UTC"
+	}
+	fmt.Fprintf(w, "Incident %s: %s on %s, %s\n", e.Incident, e.Kind, printable(strings.Join(e.Sites, ", "), 80), state)
+	if e.Cause != "" {
+		fmt.Fprintf(w, "  %s\n", printable(e.Cause, 200))
+	}
+	for _, g := range e.Signals {
+		fmt.Fprintf(w, "  %-22s %10s   normal %10s   score %.1f\n", g.Name, figure(g.Value), figure(g.Normal), g.Score)
+	}
+	fmt.Fprintln(w)
+}
+
+func explainEvidence(w io.Writer, e *schemas.Evidence) {
+	if e == nil {
+		fmt.Fprintln(w)
+		return
+	}
+	fmt.Fprintf(w, "  Matches %.1f %% of the attack's requests and %.2f %% of normal clients (at least %.0f times as likely in the attack).\n",
+		100*e.AttackShare, 100*e.NormalShare, e.RiskRatio)
+	if len(e.Traits) > 0 {
+		fmt.Fprintf(w, "  %-16s %8s %8s %6s  %s\n", "trait", "attack", "normal", "bits", "value")
+		for _, t := range e.Traits {
+			fmt.Fprintf(w, "  %-16s %6.1f %% %6.1f %% %6.1f  %s\n", t.Trait, 100*t.Attack, 100*t.Normal, t.Bits, printable(fmt.Sprintf("%q", t.Value), 80))
+		}
+	}
+	for _, list := range []struct {
+		title string
+		lines []string
+	}{{"Requests that it matches", e.Samples}, {"The nearest normal requests", e.Nearest}} {
+		if len(list.lines) > 0 {
+			fmt.Fprintf(w, "  %s:\n", list.title)
+		}
+		for _, line := range list.lines {
+			fmt.Fprintf(w, "    %s\n", printable(line, 140))
+		}
+	}
+	if e.SQL != "" {
+		fmt.Fprintf(w, "  To see for yourself:\n    %s\n", printable(e.SQL, 1000))
+	}
+	fmt.Fprintln(w)
+}
