@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 
@@ -39,15 +38,15 @@ var ErrBatch = errors.New("malformed batch")
 // Builder fills a Batch row by row. It copies what it is given, keeps each
 // distinct string once, and keeps its memory over Reset. Not for concurrent use.
 type Builder struct {
-	batch Batch
-	index map[string]uint32
-	last  int64
-	size  int // bytes of the uncompressed message so far, at most
+	batch   Batch
+	strings stringTable
+	last    int64
+	size    int // bytes of the uncompressed message so far, at most
 }
 
 // NewBuilder makes a Builder for one source of one edge.
 func NewBuilder(edge, source string) *Builder {
-	b := &Builder{index: make(map[string]uint32, 1024)}
+	b := &Builder{strings: newStringTable()}
 	b.batch.Edge, b.batch.Source = edge, source
 	b.Reset()
 	return b
@@ -55,13 +54,17 @@ func NewBuilder(edge, source string) *Builder {
 
 // Reset empties the batch and keeps edge, source and memory.
 func (b *Builder) Reset() {
-	clear(b.index)
 	x := &b.batch
+	b.strings.reset()
 	b.last, b.size = 0, headRoom+len(x.Edge)+len(x.Source)
 	x.Version, x.Number, x.Watermark, x.Fields, x.Weight = BatchVersion, 0, 0, 0, 0
-	x.Strings, x.Client = x.Strings[:0], x.Client[:0]
-	x.StringLengths = append(x.StringLengths[:0], 0) // index 0 is ""
-	x.Time = x.Time[:0]
+	x.Strings, x.StringLengths = b.strings.bytes, b.strings.lengths
+	x.empty()
+}
+
+// empty shortens every column to no rows and keeps its memory.
+func (x *Batch) empty() {
+	x.Time, x.Client = x.Time[:0], x.Client[:0]
 	for _, column := range x.textColumns() {
 		*column = (*column)[:0]
 	}
@@ -71,21 +74,23 @@ func (b *Builder) Reset() {
 
 // textColumns are the columns of indices into the string table, in the order of
 // textFields.
-func (x *Batch) textColumns() [13]*[]uint32 {
-	return [13]*[]uint32{
+func (x *Batch) textColumns() [textCount]*[]uint32 {
+	return [textCount]*[]uint32{
 		&x.Site, &x.Method, &x.Path, &x.Query, &x.Protocol, &x.Referer, &x.UserAgent,
 		&x.AcceptLanguage, &x.AcceptEncoding, &x.Tls, &x.Action, &x.Decision, &x.RequestId,
 	}
 }
 
-func (r *Request) textFields() [13]*[]byte {
-	return [13]*[]byte{
+func (r *Request) textFields() [textCount]*[]byte {
+	return [textCount]*[]byte{
 		&r.Site, &r.Method, &r.Path, &r.Query, &r.Protocol, &r.Referer, &r.UserAgent,
 		&r.AcceptLanguage, &r.AcceptEncoding, &r.TLS, &r.Action, &r.Decision, &r.RequestID,
 	}
 }
 
-var textBounds = [13]int{
+const textCount = 13
+
+var textBounds = [textCount]int{
 	MaxSite, MaxMethod, MaxText, MaxText, MaxMethod, MaxText, MaxText,
 	MaxTrait, MaxTrait, MaxTrait, MaxMethod, MaxTrait, MaxTrait,
 }
@@ -100,51 +105,47 @@ func (b *Builder) Fits(r *Request) bool {
 
 // Append adds a row, its strings cut to their bounds. The caller has asked Fits.
 func (b *Builder) Append(r *Request) {
-	x := &b.batch
-	x.Fields = uint32(r.Fields)
+	x, t := &b.batch, &b.strings
+	before := len(t.bytes) + 2*len(t.lengths)
 	step := r.Time - b.last
-	x.Time = append(x.Time, step)
 	b.last = r.Time
+	bytes, duration, upstream := uint64(max(r.Bytes, 0)), uint64(max(r.Duration, 0)), uint64(max(r.UpstreamDuration, 0))
 	client := r.Client.As16()
+
+	x.Fields = uint32(r.Fields)
+	x.Time = append(x.Time, step)
 	x.Client = append(x.Client, client[:]...)
-	fields := r.textFields()
-	for i, column := range x.textColumns() {
-		index := b.intern(*fields[i], textBounds[i])
-		*column = append(*column, index)
-		if index >= 1<<14 {
-			b.size++ // three bytes where rowBytes counts two
-		}
-	}
+	x.Site = append(x.Site, t.index(0, r.Site, MaxSite))
+	x.Method = append(x.Method, t.index(1, r.Method, MaxMethod))
+	x.Path = append(x.Path, t.index(2, r.Path, MaxText))
+	x.Query = append(x.Query, t.index(3, r.Query, MaxText))
+	x.Protocol = append(x.Protocol, t.index(4, r.Protocol, MaxMethod))
+	x.Referer = append(x.Referer, t.index(5, r.Referer, MaxText))
+	x.UserAgent = append(x.UserAgent, t.index(6, r.UserAgent, MaxText))
+	x.AcceptLanguage = append(x.AcceptLanguage, t.index(7, r.AcceptLanguage, MaxTrait))
+	x.AcceptEncoding = append(x.AcceptEncoding, t.index(8, r.AcceptEncoding, MaxTrait))
+	x.Tls = append(x.Tls, t.index(9, r.TLS, MaxTrait))
+	x.Action = append(x.Action, t.index(10, r.Action, MaxMethod))
+	x.Decision = append(x.Decision, t.index(11, r.Decision, MaxTrait))
+	x.RequestId = append(x.RequestId, t.add(r.RequestID, MaxTrait)) // each is another: no use in looking
 	x.Status = append(x.Status, uint32(r.Status))
 	x.Cookie = append(x.Cookie, uint32(r.Cookie))
-	x.Bytes = append(x.Bytes, uint64(max(r.Bytes, 0)))
-	x.Duration = append(x.Duration, uint64(max(r.Duration, 0)))
-	x.UpstreamDuration = append(x.UpstreamDuration, uint64(max(r.UpstreamDuration, 0)))
-	b.size += rowBytes + protowire.SizeVarint(protowire.EncodeZigZag(step)) +
-		protowire.SizeVarint(x.Bytes[len(x.Bytes)-1]) +
-		protowire.SizeVarint(x.Duration[len(x.Duration)-1]) +
-		protowire.SizeVarint(x.UpstreamDuration[len(x.UpstreamDuration)-1])
+	x.Bytes = append(x.Bytes, bytes)
+	x.Duration = append(x.Duration, duration)
+	x.UpstreamDuration = append(x.UpstreamDuration, upstream)
+	x.Strings, x.StringLengths = t.bytes, t.lengths
+
+	b.size += rowBytes + len(t.bytes) + 2*len(t.lengths) - before +
+		protowire.SizeVarint(protowire.EncodeZigZag(step)) +
+		protowire.SizeVarint(bytes) + protowire.SizeVarint(duration) + protowire.SizeVarint(upstream)
+	if len(t.lengths) > 1<<14 {
+		b.size += textCount // three bytes an index where rowBytes counts two
+	}
 }
 
 // rowBytes is what a row takes beside its strings and its varying numbers: the
-// client, 13 indices of at most two bytes, the status and the cookie.
-const rowBytes = 16 + 13*2 + 3 + 1
-
-func (b *Builder) intern(text []byte, bound int) uint32 {
-	if len(text) == 0 {
-		return 0
-	}
-	text = text[:min(len(text), bound)]
-	if i, ok := b.index[string(text)]; ok {
-		return i
-	}
-	i := uint32(len(b.batch.StringLengths))
-	b.batch.Strings = append(b.batch.Strings, text...)
-	b.batch.StringLengths = append(b.batch.StringLengths, uint32(len(text)))
-	b.index[string(text)] = i
-	b.size += len(text) + 2
-	return i
-}
+// client, an index of at most two bytes for each text, the status and the cookie.
+const rowBytes = 16 + textCount*2 + 3 + 1
 
 // Len is the number of rows so far.
 func (b *Builder) Len() int { return len(b.batch.Time) }
@@ -174,146 +175,6 @@ func EncodeBatch(dst []byte, b *Batch) ([]byte, error) {
 	}
 	return dst[:start+len(message)], nil
 }
-
-// DecodeBatch reads what EncodeBatch wrote and checks that it holds together:
-// whatever it returns without an error can be walked by Rows without a panic.
-// Errors wrap ErrBatch.
-func DecodeBatch(message []byte) (*Batch, error) {
-	raw, err := decompress(message, MaxBatchDecoded)
-	if err != nil {
-		return nil, fmt.Errorf("decode batch: %w: %v", ErrBatch, err)
-	}
-	b := new(Batch)
-	if err := proto.Unmarshal(raw, b); err != nil {
-		return nil, fmt.Errorf("decode batch: %w: %v", ErrBatch, err)
-	}
-	if err := b.check(); err != nil {
-		return nil, fmt.Errorf("decode batch: %w: %v", ErrBatch, err)
-	}
-	return b, nil
-}
-
-func (x *Batch) check() error {
-	if err := x.checkHead(); err != nil {
-		return err
-	}
-	rows := len(x.Time)
-	if len(x.Client) != 16*rows {
-		return fmt.Errorf("%d bytes of clients for %d rows", len(x.Client), rows)
-	}
-	if len(x.StringLengths) > 13*rows+1 { // each is worth 24 bytes to whoever reads them
-		return fmt.Errorf("%d strings for %d rows", len(x.StringLengths), rows)
-	}
-	total := 0
-	for _, n := range x.StringLengths {
-		if n > MaxText {
-			return fmt.Errorf("a string of %d bytes", n)
-		}
-		total += int(n)
-	}
-	if total != len(x.Strings) || rows > 0 && len(x.StringLengths) == 0 {
-		return fmt.Errorf("%d bytes of strings for lengths of %d", len(x.Strings), total)
-	}
-	for i, column := range x.textColumns() {
-		if len(*column) != rows {
-			return fmt.Errorf("text column %d has %d of %d rows", i, len(*column), rows)
-		}
-		for _, index := range *column {
-			if int(index) >= len(x.StringLengths) || int(x.StringLengths[index]) > textBounds[i] {
-				return fmt.Errorf("text column %d holds index %d", i, index)
-			}
-		}
-	}
-	for name, n := range map[string]int{
-		"status": len(x.Status), "cookie": len(x.Cookie), "bytes": len(x.Bytes),
-		"duration": len(x.Duration), "upstream_duration": len(x.UpstreamDuration),
-	} {
-		if n != rows {
-			return fmt.Errorf("column %s has %d of %d rows", name, n, rows)
-		}
-	}
-	return x.checkNumbers()
-}
-
-func (x *Batch) checkHead() error {
-	switch {
-	case x.Version != BatchVersion:
-		return fmt.Errorf("version %d, this reads %d", x.Version, BatchVersion)
-	case len(x.Time) > MaxRows:
-		return fmt.Errorf("%d rows, at most %d", len(x.Time), MaxRows)
-	case len(x.Edge) > MaxSite:
-		return fmt.Errorf("an edge's name of %d bytes, at most %d", len(x.Edge), MaxSite)
-	case len(x.Source) > MaxSource:
-		return fmt.Errorf("a source's name of %d bytes, at most %d", len(x.Source), MaxSource)
-	case !(x.Weight >= 0 && x.Weight <= math.MaxUint32):
-		return fmt.Errorf("a weight of %v", x.Weight)
-	}
-	return nil
-}
-
-// checkNumbers looks that the numbers fit a Request's, which are narrower.
-func (x *Batch) checkNumbers() error {
-	for i := range x.Time {
-		if x.Status[i] > math.MaxUint16 || x.Cookie[i] > uint32(CookieSome) {
-			return fmt.Errorf("row %d has status %d and cookie %d", i, x.Status[i], x.Cookie[i])
-		}
-		if x.Bytes[i]|x.Duration[i]|x.UpstreamDuration[i] > math.MaxInt64 {
-			return fmt.Errorf("row %d has a number over 63 bits", i)
-		}
-	}
-	return nil
-}
-
-// Rows walks the rows of a batch without allocating per row. It may be reused
-// for another batch with Reset.
-type Rows struct {
-	batch *Batch
-	texts [][]byte
-	next  int
-	time  int64
-}
-
-// Reset starts at the first row of a batch that DecodeBatch returned or a
-// Builder built.
-func (r *Rows) Reset(b *Batch) {
-	r.batch, r.next, r.time = b, 0, 0
-	r.texts = r.texts[:0]
-	at := 0
-	for _, n := range b.StringLengths {
-		r.texts = append(r.texts, b.Strings[at:at+int(n):at+int(n)])
-		at += int(n)
-	}
-}
-
-// Next fills request with the next row and reports whether there was one. The
-// slices alias the batch.
-func (r *Rows) Next(request *Request) bool {
-	i, b := r.next, r.batch
-	if b == nil || i >= len(b.Time) {
-		return false
-	}
-	r.next++
-	r.time += b.Time[i]
-	request.Time = r.time
-	request.Client = netip.AddrFrom16([16]byte(b.Client[16*i : 16*i+16])).Unmap()
-	request.Status = uint16(b.Status[i])
-	request.Cookie = Cookie(b.Cookie[i])
-	request.Bytes = int64(b.Bytes[i])
-	request.Duration = int64(b.Duration[i])
-	request.UpstreamDuration = int64(b.UpstreamDuration[i])
-	request.Fields = Fields(b.Fields)
-	request.Site, request.Method = r.texts[b.Site[i]], r.texts[b.Method[i]]
-	request.Path, request.Query = r.texts[b.Path[i]], r.texts[b.Query[i]]
-	request.Protocol, request.Referer = r.texts[b.Protocol[i]], r.texts[b.Referer[i]]
-	request.UserAgent, request.AcceptLanguage = r.texts[b.UserAgent[i]], r.texts[b.AcceptLanguage[i]]
-	request.AcceptEncoding, request.TLS = r.texts[b.AcceptEncoding[i]], r.texts[b.Tls[i]]
-	request.Action, request.Decision = r.texts[b.Action[i]], r.texts[b.Decision[i]]
-	request.RequestID = r.texts[b.RequestId[i]]
-	return true
-}
-
-// Len is the number of rows of the batch.
-func (r *Rows) Len() int { return len(r.batch.GetTime()) }
 
 // MessageID is the deterministic id of a batch on its partition, from its source
 // and number alone, so that a batch published again is stored once.

@@ -413,9 +413,10 @@ func BenchmarkDecodeBatch(b *testing.B) {
 	}
 	var rows Rows
 	var r Request
+	var decoder BatchDecoder
 	b.ReportAllocs()
 	for b.Loop() {
-		batch, err := DecodeBatch(message)
+		batch, err := decoder.Decode(message)
 		if err != nil {
 			b.Fatal(err)
 		}
