@@ -148,6 +148,27 @@ func TestBatchRoundTrip(t *testing.T) {
 	})
 }
 
+// A decoder forgets the batch before, also one that was refused half-way.
+func TestBatchDecoderForgets(t *testing.T) {
+	var d BatchDecoder
+	torn, err := decompress(encoded(t, ordinary(3), ordinary(4)), MaxBatchDecoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, message := range [][]byte{
+		encoded(t, ordinary(0), ordinary(1), ordinary(2)), encoded(t, ordinary(5)), compressed(torn[:len(torn)-1]), encoded(t), encoded(t, ordinary(6)),
+	} {
+		want, wantErr := DecodeBatch(message)
+		got, err := d.Decode(message)
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("message %d: error %v, want %v", i, err, wantErr)
+		}
+		if err == nil && !proto.Equal(want, got) {
+			t.Errorf("message %d: %v, want %v", i, got, want)
+		}
+	}
+}
+
 func genRequest(fields Fields) *rapid.Generator[Request] {
 	text := func(most int) *rapid.Generator[[]byte] {
 		return rapid.OneOf(
