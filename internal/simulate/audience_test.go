@@ -38,7 +38,8 @@ func TestNoTraitGivesTheBotsAway(t *testing.T) {
 		c := Default()
 		c.Plain = plain
 		c.Seed = 1
-		c.Ordinary, c.Tail = 2*time.Hour, 0
+		c.Ordinary, c.Tail = 100*time.Minute, 0
+		c.Attack.Requests, c.Attack.Addresses, c.Attack.Duration = 2000, 700, 2*time.Minute
 		var normal, attack [schemas.NumTraits]map[string]int
 		for i := range normal {
 			normal[i], attack[i] = map[string]int{}, map[string]int{}
@@ -80,7 +81,7 @@ func TestNoTraitGivesTheBotsAway(t *testing.T) {
 func TestPeopleStayThemselves(t *testing.T) {
 	t.Parallel()
 	c := small(5)
-	c.Ordinary, c.Attack.Requests = time.Hour, 0
+	c.Ordinary, c.Attack.Requests = 30*time.Minute, 0
 	profiles := map[string]string{}
 	err := Run(c, func(r *Record) error {
 		if r.Actor.Kind != Person {
@@ -104,7 +105,7 @@ func TestRegularsComeBack(t *testing.T) {
 	t.Parallel()
 	people := func(start time.Time) map[string]bool {
 		c := small(1)
-		c.Start, c.Attack.Requests, c.Ordinary = start, 0, time.Hour
+		c.Start, c.Attack.Requests, c.Ordinary = start, 0, 30*time.Minute
 		seen := map[string]bool{}
 		if err := Run(c, func(r *Record) error {
 			if r.Actor.Kind == Person {
@@ -169,7 +170,7 @@ func counts(t *testing.T, c Config, span time.Duration) (requests map[string]int
 func TestRates(t *testing.T) {
 	t.Parallel()
 	c := Default()
-	c.Attack.Requests, c.Scale = 0, .2
+	c.Attack.Requests, c.Scale = 0, .1
 	requests, _ := counts(t, c, 24*time.Hour)
 	for _, site := range c.Sites {
 		got := float64(requests[site.Name]) / 86400
@@ -185,6 +186,7 @@ func TestArrivalsAreNoPoisson(t *testing.T) {
 	t.Parallel()
 	c := Default()
 	c.Attack.Requests = 0
+	c.Sites = c.Sites[:1]
 	_, minutes := counts(t, c, 8*time.Hour)
 	dispersion := 0.
 	const hour = 60
@@ -198,5 +200,45 @@ func TestArrivalsAreNoPoisson(t *testing.T) {
 	}
 	if dispersion < 1.2 || dispersion > 10 || math.IsNaN(dispersion) {
 		t.Errorf("variance is %.2f times the mean; a Poisson process has 1", dispersion)
+	}
+}
+
+// TestReading: what a person does with answers.
+func TestReading(t *testing.T) {
+	c := small(1)
+	c.Sites, c.Plain, c.Attack.Requests = c.Sites[:1], true, 0
+	traffic, err := NewTraffic(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seen := 0; seen < 200; {
+		v := traffic.Next()
+		if v.Actor.Kind != Person {
+			continue
+		}
+		seen++
+		step, ok := v.Next(nil)
+		if !ok || len(step.Requests) != 1 {
+			t.Fatalf("%s begins with %d requests", v.Actor.ID, len(step.Requests))
+		}
+		q := step.Requests[0]
+		if q.Protocol == "HTTP/2.0" || q.AcceptEncoding == "gzip, deflate, br" || q.AcceptEncoding == "gzip, deflate, br, zstd" {
+			t.Fatalf("%s sends %s with %q without TLS", v.Actor.ID, q.Protocol, q.AcceptEncoding)
+		}
+		if seen%2 == 0 {
+			if _, more := v.Next([]Answer{{Status: 403}}); more {
+				t.Fatalf("%s goes on although refused", v.Actor.ID)
+			}
+			continue
+		}
+		for tries := 0; ; tries++ { // the same page again, twice at most
+			again, more := v.Next([]Answer{{Status: 504}})
+			if !more {
+				break
+			}
+			if tries == 2 || again.Requests[0].URI != q.URI {
+				t.Fatalf("%s asks for %s after %d failures of %s", v.Actor.ID, again.Requests[0].URI, tries+1, q.URI)
+			}
+		}
 	}
 }
