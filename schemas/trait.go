@@ -19,12 +19,13 @@ const (
 	TraitCookie                      // "none", "some"
 	TraitPathShape                   // see PathShape
 	TraitQueryKeys                   // see QueryKeys
-	NumTraits           = int(TraitQueryKeys) + 1
+	TraitAgentFamily                 // see AgentFamily
+	NumTraits           = int(TraitAgentFamily) + 1
 )
 
 var traitNames = [NumTraits]string{
 	"user_agent", "accept_language", "accept_encoding", "tls", "protocol",
-	"method", "referer", "cookie", "path_shape", "query_keys",
+	"method", "referer", "cookie", "path_shape", "query_keys", "agent_family",
 }
 
 // String is the trait's name, as in SQL, JSON and signatures.
@@ -72,6 +73,8 @@ func (t Trait) Value(dst []byte, r *Request) (value []byte, known bool) {
 		return PathShape(dst, r.Path), true
 	case TraitQueryKeys:
 		return QueryKeys(dst, r.Query), true
+	case TraitAgentFamily:
+		return append(dst, AgentFamily(r.UserAgent)...), r.Fields.Has(FieldUserAgent)
 	}
 	return dst, false
 }

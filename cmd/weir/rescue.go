@@ -70,18 +70,19 @@ func (c *rescueCommand) Run(ctx context.Context, s screen) error {
 
 // tell prints the screen, site by site, and one snippet for all of them.
 func (c *rescueCommand) tell(s screen, stats tail.Stats, found []*departure) error {
-	var decisions []schemas.Event
+	var pasted []nginx.Measure
 	for _, d := range found {
 		measures := attribute.Analyse(d.before, d.during, attribute.Budget{Collateral: c.Collateral, Site: d.site, Since: d.from})
 		d.print(s.out, measures)
-		decisions = append(decisions, d.decisions(measures)...)
+		pasted = append(pasted, d.measures(measures, len(found) == 1)...)
 	}
-	if len(decisions) == 0 {
+	if len(pasted) == 0 {
 		return errors.New("rescue: nothing sets the attack apart within the collateral allowed; try --collateral 0.02, a longer log from before, or weir's own log format, which carries more traits")
 	}
-	snippet, err := nginx.Snippet(decisions)
-	if err != nil {
-		return err
+	rescue := nginx.NewRescue(pasted, nil)
+	snippet := rescue.String()
+	for _, refused := range rescue.Refused {
+		fmt.Fprintf(s.err, "weir: nginx cannot carry one measure, it is left out: %s\n", printable(refused.Reason, 200))
 	}
 	if c.Snippet != "" {
 		if err := writeFile(c.Snippet, func(w io.Writer) error { _, err := io.WriteString(w, snippet); return err }); err != nil {
@@ -162,6 +163,9 @@ func (t *rateTable) departures() []*departure {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b *departure) int { return cmp.Compare(b.score, a.score) })
+	if len(found) > 0 { // beside an attack, a site's own ups and downs are not worth a tired person's time
+		found = slices.DeleteFunc(found, func(d *departure) bool { return d.score < found[0].score/10 })
+	}
 	return found[:min(len(found), maxShown)]
 }
 
@@ -249,21 +253,21 @@ func sample(found []*departure, b *schemas.Batch) {
 	}
 }
 
-// decisions are what the snippet is made of: signatures, which also stop
-// addresses that never came before.
-func (d *departure) decisions(measures []attribute.Measure) []schemas.Event {
-	var out []schemas.Event
-	for i, m := range measures {
+// measures are what the snippet is made of: signatures, which also stop addresses
+// that never came before.
+func (d *departure) measures(proposed []attribute.Measure, alone bool) []nginx.Measure {
+	var out []nginx.Measure
+	sites := []string{d.site}
+	if alone { // the snippet is pasted into its server only
+		sites = nil
+	}
+	for i, m := range proposed {
 		if m.Scope != schemas.ScopeSignature {
 			continue
 		}
-		out = append(out, schemas.Event{
-			Type: schemas.DecisionAdded, Time: time.UnixMilli(d.to).UTC(), Sites: []string{d.site},
-			Decision: &schemas.Decision{
-				ID: fmt.Sprintf("rescue-%d", i+1), Action: m.Action, Scope: m.Scope, Value: m.Value,
-				Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour, CollateralClients: m.CollateralClients,
-				Origin: "weir rescue", Evidence: m.Evidence,
-			},
+		out = append(out, nginx.Measure{
+			ID: fmt.Sprintf("rescue-%d", i+1), Action: m.Action, Scope: m.Scope, Value: m.Value,
+			Sites: sites, Expires: time.UnixMilli(d.last).Add(time.Hour),
 		})
 	}
 	return out

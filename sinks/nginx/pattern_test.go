@@ -289,6 +289,26 @@ func TestOtherTraitsMatchExactly(t *testing.T) {
 			return schemas.Request{Cookie: cookie}
 		})
 	})
+	t.Run("agent family", func(t *testing.T) {
+		values := []string{schemas.AgentNone, schemas.AgentTool}
+		words := []string{"", " ", "x", "Mozilla/5.0 "}
+		for _, family := range schemas.AgentFamilies() {
+			values = append(values, family.Name)
+			words = append(words, family.Words...)
+		}
+		s, carried := session(t, schemas.TraitAgentFamily, values, "$http_user_agent")
+		var raws []string
+		for _, one := range words {
+			for _, other := range words {
+				agent := "a " + one + strings.ToUpper(other) + " " + other
+				raws = append(raws, get("h.example", "/", "198.51.100.1", "User-Agent: "+agent))
+			}
+		}
+		raws = append(raws, get("h.example", "/", "198.51.100.1"), get("h.example", "/", "198.51.100.1", "User-Agent: curl/8.5.0"))
+		if n := agree(t, s, schemas.TraitAgentFamily, values, carried, raws, agentRequest); n != len(raws) {
+			t.Errorf("%d of %d answered", n, len(raws))
+		}
+	})
 	t.Run("tls", func(t *testing.T) { checkTLS(t) })
 }
 

@@ -20,6 +20,7 @@ var traitSources = [schemas.NumTraits]string{
 	schemas.TraitCookie:         `$http_cookie`,
 	schemas.TraitPathShape:      `$request_uri`,
 	schemas.TraitQueryKeys:      `$request_uri`,
+	schemas.TraitAgentFamily:    `$http_user_agent`,
 }
 
 // Kinds of referer (schemas.RefererKind) over "$host\n$http_referer".
@@ -52,6 +53,8 @@ func traitKeyOf(t schemas.TraitValue) (string, error) {
 		return build(pathPattern, t.Value)
 	case schemas.TraitQueryKeys:
 		return build(queryPattern, t.Value)
+	case schemas.TraitAgentFamily:
+		return build(familyPattern, t.Value)
 	case schemas.TraitReferer:
 		switch t.Value {
 		case "none":
@@ -110,4 +113,33 @@ func tlsPattern(value string) (string, error) {
 	}
 	b.WriteString(`(?::(?:` + grease + `)?)*\z`)
 	return b.String(), nil
+}
+
+// familyPattern is a regular expression over $http_user_agent for exactly the
+// agents of which schemas.AgentFamily gives the value.
+func familyPattern(value string) (string, error) {
+	if value == schemas.AgentNone {
+		return `^\z`, nil
+	}
+	var b strings.Builder
+	b.WriteString(`^(?=[\s\S])`)
+	for _, family := range schemas.AgentFamilies() {
+		words := make([]string, len(family.Words))
+		for i, word := range family.Words {
+			words[i] = literal(word)
+		}
+		has := `[\s\S]*(?:` + strings.Join(words, "|") + `)`
+		if family.Fold {
+			has = `(?i:` + has + `)`
+		}
+		if family.Name == value {
+			b.WriteString(has)
+			return b.String(), nil
+		}
+		b.WriteString(`(?!` + has + `)`)
+	}
+	if value == schemas.AgentTool {
+		return b.String(), nil
+	}
+	return "", fmt.Errorf("no request has the value %q", value)
 }
