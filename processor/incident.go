@@ -134,11 +134,11 @@ func (s *site) expire(second int64, emit func(schemas.Event)) {
 
 // review renews and lifts.
 func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	now, kept := s.p.knownAt(second), s.decisions[:0]
+	now, kept, regulars := s.p.knownAt(second), s.decisions[:0], normal.IDs()
 	for _, d := range s.decisions {
 		hurts := false
 		if d.signature != nil {
-			live := attribute.Look(normal, suspect, d.signature)
+			live := attribute.Look(regulars, suspect, d.signature)
 			if live.Clients > 0 {
 				d.matched = second
 			}

@@ -41,7 +41,8 @@ type Options struct {
 	// at 6 bytes each.
 	MaxClients int
 	// SampleClients bounds the clients kept with their requests as a site's normal
-	// traffic; 4096, at about 300 bytes each.
+	// traffic of a day, at about 300 bytes each; 16384. Beyond 32 sites it shrinks, so
+	// that all sites together keep no more than 32 do.
 	SampleClients int
 	// LearnOnly learns and reports incidents, and decides nothing.
 	LearnOnly bool
@@ -72,7 +73,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MaxClients = 1 << 20
 	}
 	if o.SampleClients == 0 {
-		o.SampleClients = 4096
+		o.SampleClients = 16384
 	}
 	return o, o.check()
 }

@@ -18,6 +18,8 @@ const (
 	// quarantine is how many steps traffic waits before it is learned as normal: two
 	// minutes in which nothing was noticed.
 	quarantine = 12
+	// periodSeconds is how long a client that stays counts as one.
+	periodSeconds = 600
 	// bucketClients bounds the clients of one step's sample.
 	bucketClients = 512
 	// familiarMax is how many client programs a site knows, each for one to two times
@@ -46,6 +48,7 @@ type site struct {
 	state    detect.State
 	familiar *sketch.Seen // client programs of at least two normal clients
 	once     *sketch.Seen // client programs of at least one
+	users    *sketch.Seen // pairs of program and client
 	known    *sketch.Seen // paths served in normal traffic
 
 	buckets [quarantine + 1]bucket
@@ -77,13 +80,13 @@ type bucket struct {
 func newSite(p *Processor, name string, number int) *site {
 	s := &site{
 		p: p, name: name, phase: int64(number % stepSeconds), salt: p.saltOf(name),
-		base: baseline.New(detect.Scales()), familiar: sketch.NewSeen(familiarMax), once: sketch.NewSeen(familiarMax), known: sketch.NewSeen(knownMax),
+		base: baseline.New(detect.Scales()), familiar: sketch.NewSeen(familiarMax), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax), known: sketch.NewSeen(knownMax),
 	}
 	for i := range s.buckets {
 		s.buckets[i].sample = attribute.NewSample(p.extract, bucketClients)
 	}
 	for i := range s.normal {
-		s.normal[i] = attribute.NewSample(p.extract, p.o.SampleClients)
+		s.normal[i] = attribute.NewSample(p.extract, max(512, p.o.SampleClients*32/max(32, number+1)))
 	}
 	return s
 }
@@ -269,12 +272,13 @@ func (s *site) endStep(second int64) {
 	leaving.sample.Reset()
 	leaving.paths = leaving.paths[:0]
 	leaving.filled, leaving.tainted = false, false
+	leaving.sample.SetPeriod((second + 1) / periodSeconds)
 }
 
 func (s *site) learn(b *bucket) {
 	s.base.Learn(hourOf(b.second), b.reading.Even[:])
 	b.sample.Programs(func(client, program uint64) {
-		if s.once.Add(program) && !s.normal[0].Has(client) {
+		if !s.users.Add(program^client) && s.once.Add(program) {
 			s.familiar.Add(program)
 		}
 	})

@@ -64,7 +64,7 @@ type Measure struct {
 // samples must come from the same Extractor; they are not changed.
 func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	budget = budget.withDefaults()
-	if normal.Len() < budget.MinClients || suspect.Len() < minSupport {
+	if len(normal.IDs()) < budget.MinClients || suspect.Len() < minSupport {
 		return nil
 	}
 	a := newAnalysis(normal, suspect, budget)
@@ -104,8 +104,8 @@ type analysis struct {
 	core          map[item]bool
 	candidates    []candidate
 	frequentItems []item
-	uppers        []float64  // UpperShare by count
-	strong        [][]uint64 // suspect rows of each strong pair
+	uppers        []float64 // UpperShare by count
+	strong        []strongPair
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {

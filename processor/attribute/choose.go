@@ -56,7 +56,9 @@ func (a *analysis) narrow(c candidate) {
 		}
 		rows := and(c.rows, a.suspect.bitmap(it))
 		if a.openClients(rows) >= minSupport {
-			a.candidates = append(a.candidates, a.weigh(append(slices.Clone(c.items), it), rows))
+			if n := a.weigh(append(slices.Clone(c.items), it), rows); n.normal.all <= a.tooMany() {
+				a.candidates = append(a.candidates, n)
+			}
 		}
 	}
 }
@@ -131,11 +133,24 @@ func (a *analysis) upper(x int) float64 {
 	return 1
 }
 
+// strongPair is two core items that set most of their requests apart: the suspect
+// rows that have both, and how many normal clients are expected among them.
+type strongPair struct {
+	rows     []uint64
+	expected float64
+}
+
 // narrowsStrong reports whether nearly all that the candidate stops is within one
-// strong pair.
+// strong pair, and the pair still has so many open clients that few of them can be
+// normal. As the attack's rows are taken, what is left of the pair is more and more
+// the normal clients that share its traits: then it says nothing any more.
 func (a *analysis) narrowsStrong(c *candidate) bool {
-	for _, rows := range a.strong {
-		if _, within := a.suspect.count(and(and(c.rows, rows), a.open)); within >= keepShare*c.gain {
+	for _, pair := range a.strong {
+		open := and(pair.rows, a.open)
+		if _, within := a.suspect.count(and(c.rows, open)); within < keepShare*c.gain {
+			continue
+		}
+		if clients, _ := a.suspect.count(open); pair.expected <= falseShare*float64(clients) {
 			return true
 		}
 	}
@@ -143,7 +158,7 @@ func (a *analysis) narrowsStrong(c *candidate) bool {
 }
 
 // findStrong collects the strong pairs of core items: in much of the attack, and so
-// rarely in normal traffic that whatever shows one now is almost surely the attack's.
+// rarely in normal traffic that what shows one now is mostly the attack's.
 func (a *analysis) findStrong(core []item) {
 	for i, x := range core {
 		for _, y := range core[i+1:] {
@@ -154,9 +169,8 @@ func (a *analysis) findStrong(core []item) {
 			rows := a.suspect.match(pair)
 			clients, requests := a.suspect.count(rows)
 			normal := a.normal.touched(a.normal.match(pair), false)
-			if requests >= coreShare*a.attackShare*a.suspect.total && a.ratio(clients, normal.all) >= strongRatio &&
-				a.normalClients*a.upper(normal.all) <= falseShare*float64(clients) {
-				a.strong = append(a.strong, rows)
+			if requests >= coreShare*a.attackShare*a.suspect.total && a.ratio(clients, normal.all) >= strongRatio {
+				a.strong = append(a.strong, strongPair{rows, a.normalClients * a.upper(normal.all)})
 			}
 		}
 	}

@@ -177,7 +177,7 @@ func (a *analysis) heavyClients() []Measure {
 	limit, n := uint32(0), 0
 	for i := range a.normalSample.clients {
 		k := &a.normalSample.clients[i]
-		if heldOut(k.hash) {
+		if heldOut(k.id) {
 			limit, n = max(limit, k.peak), n+1
 		}
 	}
@@ -189,7 +189,7 @@ func (a *analysis) heavyClients() []Measure {
 	var measures []Measure
 	for i := range s.clients {
 		k := &s.clients[i]
-		if covered[k.hash] || k.peak <= 2*limit || float64(k.requests) < heavyShare*a.attackShare*s.Requests {
+		if covered[k.id] || k.peak <= 2*limit || float64(k.requests) < heavyShare*a.attackShare*s.Requests {
 			continue
 		}
 		share := float64(k.requests) / max(s.Requests, 1)

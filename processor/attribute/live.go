@@ -11,8 +11,9 @@ type Live struct {
 	Regulars, Touched int
 }
 
-// Look tells what the signature matches among the suspects.
-func Look(normal, suspect *Sample, signature schemas.Signature) (live Live) {
+// Look tells what the signature matches among the suspects. regulars are the IDs of
+// the normal sample.
+func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature) (live Live) {
 	items := make([]item, len(signature))
 	for i, t := range signature {
 		items[i] = item{t.Trait, suspect.x.hash(t.Trait, []byte(t.Value))}
@@ -25,7 +26,7 @@ func Look(normal, suspect *Sample, signature schemas.Signature) (live Live) {
 				live.Requests += float64(suspect.rows[at].count)
 			}
 		}
-		regular := normal.Has(c.hash)
+		regular := regulars[c.id]
 		if regular {
 			live.Regulars++
 		}

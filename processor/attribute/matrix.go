@@ -51,8 +51,8 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
 			}
 			if !added {
 				added = true
-				m.clients = append(m.clients, member{calibrate: heldOut(c.hash), fresh: c.fresh})
-				m.hashes = append(m.hashes, c.hash)
+				m.clients = append(m.clients, member{calibrate: heldOut(c.id), fresh: c.fresh})
+				m.hashes = append(m.hashes, c.id)
 			}
 			m.rows = append(m.rows, s.rows[at].traits)
 			m.weight = append(m.weight, float64(s.rows[at].count))
@@ -150,7 +150,12 @@ func (m *matrix) count(b []uint64) (clients int, requests float64) {
 // anyway is not touched.
 type touched struct{ all, fresh int }
 
-func (m *matrix) touched(b []uint64, calibrate bool) (t touched) {
+func (m *matrix) touched(b []uint64, calibrate bool) touched {
+	return m.touchedUpTo(b, calibrate, len(m.clients))
+}
+
+// touchedUpTo stops counting beyond limit, where the answer is "too many".
+func (m *matrix) touchedUpTo(b []uint64, calibrate bool, limit int) (t touched) {
 	last := int32(-1)
 	for w, word := range b {
 		word &= m.served[w]
@@ -165,7 +170,9 @@ func (m *matrix) touched(b []uint64, calibrate bool) (t touched) {
 			if c.calibrate != calibrate {
 				continue
 			}
-			t.all++
+			if t.all++; t.all > limit {
+				return t
+			}
 			if c.fresh {
 				t.fresh++
 			}

@@ -63,7 +63,7 @@ func (a *analysis) mine() {
 					deeper = append(deeper, node{append(slices.Clone(n.items), items[i]), i + 1, rows})
 				}
 			}
-			if a.hasCore(n.items) && len(a.candidates) < maxCandidates {
+			if c.normal.all <= a.tooMany() && a.hasCore(n.items) && len(a.candidates) < maxCandidates {
 				a.candidates = append(a.candidates, c)
 			}
 		}
@@ -127,15 +127,21 @@ func (a *analysis) hasCore(items []item) bool {
 	return false
 }
 
+// tooMany is how many clients of the choosing half are out of the question.
+func (a *analysis) tooMany() int { return int(2*a.budget.Collateral*float64(a.choose0.all)) + 2 }
+
+// weigh counts what the conjunction would stop and touch. Where it touches too many
+// the rest is left out: it can only be narrowed.
 func (a *analysis) weigh(items []item, rows []uint64) candidate {
 	normal := a.normal.match(items)
-	_, requests := a.normal.count(normal)
-	_, gain := a.suspect.count(and(rows, a.open))
-	return candidate{
-		items: items, rows: rows, gain: gain,
-		normal: a.normal.touched(normal, false),
-		share:  requests / max(a.normal.total, 1),
+	c := candidate{items: items, rows: rows, normal: a.normal.touchedUpTo(normal, false, a.tooMany())}
+	if c.normal.all > a.tooMany() {
+		return c
 	}
+	_, requests := a.normal.count(normal)
+	c.share = requests / max(a.normal.total, 1)
+	_, c.gain = a.suspect.count(and(rows, a.open))
+	return c
 }
 
 // openClients is how many clients have an open row among these, counted up to a

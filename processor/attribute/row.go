@@ -102,6 +102,12 @@ func (x *Extractor) Rest(t *Traits, r *schemas.Request) {
 			x.names.see(p, t[p], profileText(p, r))
 		}
 	}
+	if r.Fields.Has(schemas.FieldUserAgent) {
+		family := schemas.AgentFamily(r.UserAgent)
+		x.scratch = append(x.scratch[:0], family...)
+		t[schemas.TraitAgentFamily] = x.hash(schemas.TraitAgentFamily, x.scratch)
+		x.names.see(schemas.TraitAgentFamily, t[schemas.TraitAgentFamily], x.scratch)
+	}
 	x.names.see(schemas.TraitMethod, t[schemas.TraitMethod], r.Method)
 	x.scratch = schemas.PathShape(x.scratch[:0], r.Path)
 	t[schemas.TraitPathShape] = x.hash(schemas.TraitPathShape, x.scratch)

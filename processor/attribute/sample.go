@@ -16,11 +16,13 @@ const (
 	maxText = 120
 )
 
-// Sample is a uniform sample of the clients of a site over some span, each with
-// a few of its requests as traits. Which clients are in depends on the keyed hash of
-// the client alone (adaptive sampling, Wegman 1984): samples of different spans
-// hold the same clients, merging has no order, and nobody can choose to be in or
-// out. At most the given number of clients, whatever comes. Not for concurrent use.
+// Sample is a uniform sample of the clients present at a site over some span, each
+// with a few of its requests as traits. A client counts once in every period in
+// which it comes (see SetPeriod): whoever is there all day, a monitor or a partner's
+// program, counts as often as one meets it. Which are in depends on the keyed hash of
+// client and period alone (adaptive sampling, Wegman 1984): merging has no order,
+// and nobody can choose to be in or out. At most the given number, whatever comes.
+// Not for concurrent use.
 type Sample struct {
 	x       *Extractor
 	max     int
@@ -30,6 +32,7 @@ type Sample struct {
 	rows    []row
 	texts   []text
 	free    int32 // list of free rows
+	period  uint64
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
 	// length. Together they are the site's rate.
@@ -41,7 +44,8 @@ type Sample struct {
 }
 
 type client struct {
-	hash     uint64
+	hash     uint64 // of client and period: what the sample is by
+	id       uint64 // the client's own hash
 	addr     [16]byte
 	requests uint32
 	peak     uint32 // most requests in one of the samples that were merged
@@ -94,20 +98,30 @@ type Mark struct {
 	Stopped bool // an edge stopped it
 }
 
+// SetPeriod says in which period (a number that no other has) the requests from now
+// on are. Samples that are merged must number periods alike.
+func (s *Sample) SetPeriod(period int64) { s.period = mix(uint64(period)) }
+
+func (s *Sample) key(clientHash uint64) uint64 { return mix(clientHash ^ s.period) }
+
 // Wants reports whether requests of the client would be kept. The caller of
 // AddTraits asks first, and spares itself the traits.
-func (s *Sample) Wants(clientHash uint64) bool { return clientHash>>(64-s.level) == 0 }
+func (s *Sample) Wants(clientHash uint64) bool { return s.takes(s.key(clientHash)) }
+
+func (s *Sample) takes(hash uint64) bool { return hash>>(64-s.level) == 0 }
 
 // AddTraits takes a request whose traits are known already; it does not count in
 // Requests. It does not allocate once the sample has grown to its bound.
 func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m Mark) {
-	at := s.find(clientHash)
+	hash := s.key(clientHash)
+	at := s.find(hash)
 	if at < 0 {
-		if at = s.insert(clientHash, m.Fresh); at < 0 {
+		if at = s.insert(hash, m.Fresh); at < 0 {
 			return
 		}
+		s.clients[at].id = clientHash
 		s.clients[at].addr = schemas.ClientOf(r.Client).As16()
-		if s.keepsText(clientHash) {
+		if s.keepsText(hash) {
 			s.clients[at].text = int32(len(s.texts))
 			s.texts = append(s.texts, text{})
 			s.texts[len(s.texts)-1].set(r)
@@ -133,8 +147,8 @@ func refusedBySite(status uint16) bool {
 }
 
 // keepsText bounds the examples: a sixteenth of a large sample's clients.
-func (s *Sample) keepsText(clientHash uint64) bool {
-	return s.max <= 1024 || clientHash>>8&15 == 0
+func (s *Sample) keepsText(hash uint64) bool {
+	return s.max <= 1024 || hash>>8&15 == 0
 }
 
 func (x *text) set(r *schemas.Request) {
@@ -171,7 +185,7 @@ func (s *Sample) find(hash uint64) int32 {
 func (s *Sample) insert(hash uint64, fresh bool) int32 {
 	for len(s.clients) >= s.max {
 		s.raise(s.level + 1)
-		if !s.Wants(hash) {
+		if !s.takes(hash) {
 			return -1
 		}
 	}
@@ -205,7 +219,7 @@ func (s *Sample) raise(level uint) {
 	s.level = level
 	kept := s.clients[:0]
 	for _, c := range s.clients {
-		if s.Wants(c.hash) {
+		if s.takes(c.hash) {
 			kept = append(kept, c)
 			continue
 		}
@@ -290,7 +304,7 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 	s.visits += other.Visits()
 	for i := range other.clients {
 		from := &other.clients[i]
-		if clean && from.stopped || !s.Wants(from.hash) {
+		if clean && from.stopped || !s.takes(from.hash) {
 			continue
 		}
 		at := s.find(from.hash)
@@ -298,7 +312,7 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 			if at = s.insert(from.hash, from.fresh); at < 0 {
 				continue
 			}
-			s.clients[at].addr = from.addr
+			s.clients[at].addr, s.clients[at].id = from.addr, from.id
 			if from.text >= 0 && s.keepsText(from.hash) {
 				s.clients[at].text = int32(len(s.texts))
 				s.texts = append(s.texts, other.texts[from.text])
@@ -324,7 +338,7 @@ func (s *Sample) Programs(yield func(client, program uint64)) {
 		}
 		for at := c.head; at >= 0; at = s.rows[at].next {
 			if s.rows[at].served > 0 {
-				yield(c.hash, s.rows[at].traits.Program())
+				yield(c.id, s.rows[at].traits.Program())
 			}
 		}
 	}
@@ -341,13 +355,20 @@ func (s *Sample) visitor(c *client) bool {
 	return 2*served >= all
 }
 
-// Has reports whether the client is in the sample.
-func (s *Sample) Has(clientHash uint64) bool { return s.find(clientHash) >= 0 }
+// IDs are the hashes of the clients in the sample, each once.
+func (s *Sample) IDs() map[uint64]bool {
+	ids := make(map[uint64]bool, len(s.clients))
+	for i := range s.clients {
+		ids[s.clients[i].id] = true
+	}
+	return ids
+}
 
-// Len is how many clients the sample holds.
+// Len is how many clients the sample holds, each counted in every period.
 func (s *Sample) Len() int { return len(s.clients) }
 
-// Clients is how many clients the span had, estimated from the sample.
+// Clients is how many clients the span had, each counted in every period, estimated
+// from the sample.
 func (s *Sample) Clients() float64 { return float64(len(s.clients)) * s.scale() }
 
 // Visits is how many clients there were, each counted once in every sample that
