@@ -54,6 +54,9 @@ func traitKeyOf(t schemas.TraitValue) (string, error) {
 	case schemas.TraitQueryKeys:
 		return build(queryPattern, t.Value)
 	case schemas.TraitAgentFamily:
+		if t.Value == schemas.AgentNone { // nginx tries no pattern on an empty text
+			return `""`, nil
+		}
 		return build(familyPattern, t.Value)
 	case schemas.TraitReferer:
 		switch t.Value {
@@ -118,11 +121,8 @@ func tlsPattern(value string) (string, error) {
 // familyPattern is a regular expression over $http_user_agent for exactly the
 // agents of which schemas.AgentFamily gives the value.
 func familyPattern(value string) (string, error) {
-	if value == schemas.AgentNone {
-		return `^\z`, nil
-	}
 	var b strings.Builder
-	b.WriteString(`^(?=[\s\S])`)
+	b.WriteByte('^')
 	for _, family := range schemas.AgentFamilies() {
 		words := make([]string, len(family.Words))
 		for i, word := range family.Words {
