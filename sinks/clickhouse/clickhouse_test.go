@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,13 @@ import (
 
 func TestMain(m *testing.M) {
 	embedded.ChildMain()
+	if dir := os.Getenv(writerEnv); dir != "" {
+		if err := writingProcess(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -44,14 +52,19 @@ func logger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
+// dialTo dials a store.
+func dialTo(s embedded.Home) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, protocol string) (net.Conn, error) {
+		return s.Dial(ctx, embedded.Protocol(protocol))
+	}
+}
+
 // client is a migrated DB of a store.
 func client(t testing.TB, s *embedded.Store) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	db, err := Open(ctx, Options{Logger: logger(t), Dial: func(ctx context.Context, protocol string) (net.Conn, error) {
-		return s.Dial(ctx, embedded.Protocol(protocol))
-	}})
+	db, err := Open(ctx, Options{Logger: logger(t), Dial: dialTo(s)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,8 @@ type Writer struct {
 	options WriterOptions
 	log     *slog.Logger
 	slots   chan struct{}
+	grace   time.Duration // flushGrace but in tests
+	rows    int           // spanRows but in tests
 }
 
 // NewWriter prepares a Writer; Run runs it.
@@ -62,7 +64,7 @@ func (db *DB) NewWriter(o WriterOptions) *Writer {
 	if o.Parallel == 0 {
 		o.Parallel = 2
 	}
-	return &Writer{db: db, options: o, log: db.log, slots: make(chan struct{}, o.Parallel)}
+	return &Writer{db: db, options: o, log: db.log, slots: make(chan struct{}, o.Parallel), grace: flushGrace, rows: spanRows}
 }
 
 // Run stores until ctx ends; then it stores what it holds, for a few seconds, and
@@ -177,7 +179,7 @@ func (p *partitionWriter) receive(ctx context.Context, m Message) error {
 // write collects spans and stores them. What it holds when ctx ends it still stores,
 // within a grace.
 func (p *partitionWriter) write(ctx context.Context) error {
-	ctx, cancel := lasting(ctx, flushGrace)
+	ctx, cancel := lasting(ctx, p.grace)
 	defer cancel()
 	next, err := p.recover(ctx)
 	for more := true; more && err == nil; next = nil {
@@ -226,7 +228,7 @@ func (p *partitionWriter) collect(next *received) (more bool) {
 	if next != nil {
 		p.take(*next)
 	}
-	for p.span.rows < spanRows {
+	for p.span.rows < p.rows {
 		if timer == nil && !p.span.empty() {
 			timer = time.After(p.options.MaxWait)
 		}
