@@ -246,8 +246,11 @@ func (s *Sample) raise(level uint) {
 
 func (t *Traits) key() uint32 {
 	h := uint64(0)
-	for i := 0; i < len(t); i += 2 {
+	for i := 0; i+1 < len(t); i += 2 {
 		h = mix(h ^ uint64(t[i])<<32 ^ uint64(t[i+1]))
+	}
+	if len(t)%2 == 1 {
+		h = mix(h ^ uint64(t[len(t)-1]))
 	}
 	return uint32(h)
 }

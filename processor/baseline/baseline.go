@@ -25,6 +25,7 @@ const (
 type Scale struct {
 	Max   float64 // greatest value on the even scale
 	Daily bool    // follows the hour of day
+	Novel bool    // high while little is known, and learned anew as more is
 }
 
 // Site is the baseline of one site. Not for concurrent use.
@@ -70,7 +71,18 @@ func (s *Site) Learn(hour int, values []float64) {
 		s.recent[i] += recentWeight * (v - s.recent[i])
 	}
 	s.windows++
+	if s.windows == 60 || s.windows == 180 || s.windows == 720 { // 10 min, 30 min, 2 h
+		for i := range s.scales {
+			if s.scales[i].Novel {
+				s.all[i].fade()
+			}
+		}
+		s.cached = nil
+	}
 }
+
+// Learned is how many windows the answer about a signal rests on.
+func (s *Site) Learned(i int) int { return int(s.all[i].n) }
 
 // Windows is how many windows were learned.
 func (s *Site) Windows() int { return s.windows }

@@ -21,9 +21,16 @@ func (h *histogram) add(v, width float64) {
 	if h.n++; h.n < maxWeight {
 		return
 	}
+	h.scaleDown(2)
+}
+
+// fade forgets nearly all, and keeps a memory of the shape.
+func (h *histogram) fade() { h.scaleDown(8) }
+
+func (h *histogram) scaleDown(by uint32) {
 	h.n = 0
 	for i := range h.counts {
-		h.counts[i] /= 2
+		h.counts[i] /= by
 		h.n += h.counts[i]
 	}
 }

@@ -74,7 +74,9 @@ func Scales() []baseline.Scale {
 		case count:
 			scales[i] = baseline.Scale{Max: 16, Daily: s.group == volume}
 		case share:
-			scales[i] = baseline.Scale{Max: math.Pi/2 + 0.01}
+			// What is unknown or unfamiliar is nearly everything while the site is young.
+			novel := i == UnknownShare || i == UnfamiliarShare || i == NewClientShare
+			scales[i] = baseline.Scale{Max: math.Pi/2 + 0.01, Novel: novel}
 		case bitsOf:
 			scales[i] = baseline.Scale{Max: 24}
 		}
@@ -107,9 +109,31 @@ func Read(c *window.Counts, r window.Reading) (out Reading) {
 		ErrorShare: of(window.ServerError), AbandonedShare: of(window.Abandoned), SlowShare: of(window.Slow),
 	}
 	for i, v := range out.Raw {
+		if signals[i].kind == share {
+			of := out.of(i)
+			v *= of / (of + prudence(i))
+		}
 		out.Even[i] = even(i, v)
 	}
 	return out
+}
+
+// of is what a share signal is a share of.
+func (r *Reading) of(i int) float64 {
+	if clientShare(i) {
+		return r.Raw[UniqueClients]
+	}
+	return r.Requests
+}
+
+// prudence is how many unmarked clients or requests are added before a share is
+// learned or compared: one scanner among three visitors in the night is no sign of
+// anything, and must not make the site look as if it often were so.
+func prudence(i int) float64 {
+	if clientShare(i) {
+		return 10
+	}
+	return 20
 }
 
 func even(i int, v float64) float64 {
@@ -153,23 +177,28 @@ type Scores struct {
 // taken to be smaller than what counting alone would give (Poisson for counts,
 // binomial for shares), and is widened while the baseline is young.
 func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
-	doubt := 1 + 60/float64(b.Windows()+1)
 	for i := range signals {
 		level, spread := b.Normal(i, hour)
+		doubt := 1 + 60/float64(b.Learned(i)+1)
 		switch signals[i].kind {
 		case count:
 			spread = max(spread, 0.15, 1/math.Sqrt(1+math.Expm1(level)))
 		case share:
-			of := r.Requests
-			if clientShare(i) {
-				of = r.Raw[UniqueClients]
-			}
-			spread = max(spread, 0.03, 0.5/math.Sqrt(max(of, 1)))
+			spread = max(spread, 0.03, 0.5/math.Sqrt(r.of(i)+prudence(i)))
 		default:
 			spread = max(spread, 0.25)
 		}
 		s.Score[i] = (r.Even[i] - level) / (spread * doubt)
 		s.Level[i] = raw(i, level)
+	}
+	for i := range signals {
+		if signals[i].kind == share { // without the prudence
+			of := s.Level[RequestRate] * window.Short
+			if clientShare(i) {
+				of = s.Level[UniqueClients]
+			}
+			s.Level[i] = min(1, s.Level[i]*(of+prudence(i))/max(of, 1))
+		}
 	}
 	return s
 }

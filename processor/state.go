@@ -1,0 +1,273 @@
+package processor
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/zeebo/xxh3"
+
+	"github.com/weir-project/weir/processor/detect"
+	"github.com/weir-project/weir/processor/sketch"
+	"github.com/weir-project/weir/processor/state"
+	"github.com/weir-project/weir/schemas"
+)
+
+// The form of saved state: magic with version, xxh3 of what follows, then the
+// compressed content.
+const (
+	magic    = "weirst1\n"
+	maxState = 1 << 30 // bytes, compressed and not
+)
+
+// ErrState is wrapped by every error about saved state that cannot be used.
+var ErrState = errors.New("saved state cannot be used")
+
+// Save writes what must outlive a restart: baselines, normal samples, clients seen
+// before, open incidents, decisions in force. What is in quarantine is left out.
+// The secret is not saved, but the state is of use only with the same one.
+func (p *Processor) Save(w io.Writer) error {
+	s := &state.Writer{}
+	s.Uint(p.fingerprint())
+	s.Int(p.latest)
+	s.Int(p.closed)
+	s.Text(p.ids.last)
+	s.Uint(uint64(p.ids.number))
+	if err := writeSeen(s, p.seen); err != nil {
+		return err
+	}
+	s.Uint(uint64(len(p.sites)))
+	for _, site := range p.sites {
+		s.Text(site.name)
+		if err := site.write(s); err != nil {
+			return err
+		}
+	}
+	content := s2.Encode(nil, s.Bytes)
+	head := binary.LittleEndian.AppendUint64([]byte(magic), xxh3.Hash(content))
+	for _, part := range [][]byte{head, content} {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("save the processor's state: %w", err)
+		}
+	}
+	return nil
+}
+
+// fingerprint tells one secret's hashes from another's, and says nothing of it.
+func (p *Processor) fingerprint() uint64 { return xxh3.HashStringSeed("weir state", p.seed) >> 32 }
+
+// Load replaces everything by what Save wrote with the same secret and MaxClients.
+// What is malformed, too large or of another version is refused with one clear
+// line that wraps ErrState, and the processor stays as it was.
+func (p *Processor) Load(r io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(r, maxState+1))
+	if err != nil {
+		return fmt.Errorf("load the processor's state: %w", err)
+	}
+	raw, err := unpack(data)
+	if err != nil {
+		return fmt.Errorf("load the processor's state: %w: %w", ErrState, err)
+	}
+	loaded, err := p.read(state.NewReader(raw))
+	if err != nil {
+		return fmt.Errorf("load the processor's state: %w: %w", ErrState, err)
+	}
+	loaded.count = p.count
+	*p = *loaded
+	for _, s := range p.sites {
+		s.p = p
+	}
+	p.count.sites.Set(float64(len(p.sites)))
+	return nil
+}
+
+func unpack(data []byte) ([]byte, error) {
+	switch {
+	case len(data) > maxState:
+		return nil, fmt.Errorf("it is larger than %d bytes", maxState)
+	case len(data) < len(magic)+8 || string(data[:len(magic)]) != magic:
+		return nil, errors.New("it is not a state of this version of weir; learn anew with `weir learn`")
+	}
+	content := data[len(magic)+8:]
+	if xxh3.Hash(content) != binary.LittleEndian.Uint64(data[len(magic):]) {
+		return nil, errors.New("its checksum does not fit: it was cut or changed")
+	}
+	size, err := s2.DecodedLen(content)
+	if err != nil || size > maxState {
+		return nil, errors.New("its content cannot be unpacked")
+	}
+	raw, err := s2.Decode(nil, content)
+	if err != nil {
+		return nil, errors.New("its content cannot be unpacked")
+	}
+	return raw, nil
+}
+
+// read makes a processor of the same options out of saved state.
+func (p *Processor) read(r *state.Reader) (*Processor, error) {
+	o := p.o
+	o.Registerer = nil
+	q, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if r.Uint(math.MaxUint64) != p.fingerprint() {
+		r.Fail("it was saved with another secret")
+	}
+	q.latest, q.closed = r.Int(), r.Int()
+	q.ids.last, q.ids.number = r.Text(64), int(r.Uint(math.MaxInt32))
+	readSeen(r, q.seen)
+	for range r.Count(p.o.MaxSites) {
+		name := r.Text(schemas.MaxSite)
+		if _, ok := q.index[name]; ok {
+			r.Fail("the site %q stands twice", name)
+		}
+		if r.Err() != nil {
+			break
+		}
+		s := newSite(q, name, len(q.sites))
+		s.read(r)
+		q.sites = append(q.sites, s)
+		q.index[name] = s
+	}
+	r.End()
+	return q, r.Err()
+}
+
+func writeSeen(w *state.Writer, s *sketch.Seen) error {
+	data, err := s.AppendBinary(nil)
+	if err != nil {
+		return fmt.Errorf("save the processor's state: %w", err)
+	}
+	w.Text(string(data))
+	return nil
+}
+
+func readSeen(r *state.Reader, s *sketch.Seen) {
+	data := r.Raw(r.Count(maxState))
+	if r.Err() != nil {
+		return
+	}
+	if err := s.UnmarshalBinary(data); err != nil {
+		r.Fail("%v", err)
+	}
+}
+
+func (s *site) filters() [4]*sketch.Seen {
+	return [4]*sketch.Seen{s.familiar, s.once, s.users, s.known}
+}
+
+func (s *site) write(w *state.Writer) error {
+	w.Uint(s.requests)
+	w.Int(s.last)
+	w.Uint(uint64(s.age))
+	s.base.Write(w)
+	for _, f := range s.filters() {
+		if err := writeSeen(w, f); err != nil {
+			return err
+		}
+	}
+	for _, n := range s.normal {
+		n.Write(w)
+	}
+	// Incidents and decisions are few, and what is emitted of them is JSON anyway.
+	saved, err := json.Marshal(s.open())
+	if err != nil {
+		return fmt.Errorf("save the processor's state: site %s: %w", s.name, err)
+	}
+	w.Text(string(saved))
+	return nil
+}
+
+func (s *site) read(r *state.Reader) {
+	s.requests, s.last, s.age = r.Uint(math.MaxUint64), r.Int(), int(r.Uint(generation))
+	s.base.Read(r)
+	for _, f := range s.filters() {
+		readSeen(r, f)
+	}
+	for _, n := range s.normal {
+		n.Read(r)
+	}
+	text := r.Text(64 << 20)
+	if r.Err() != nil {
+		return
+	}
+	var saved savedOpen
+	if err := json.Unmarshal([]byte(text), &saved); err != nil {
+		r.Fail("its incidents cannot be read: %v", err)
+		return
+	}
+	s.reopen(saved, r)
+}
+
+// savedOpen is the incident and the decisions of a site as they are saved.
+type savedOpen struct {
+	State     detect.State    `json:"state"`
+	Incident  *savedIncident  `json:"incident,omitempty"`
+	Decisions []savedDecision `json:"decisions,omitempty"`
+}
+
+type savedIncident struct {
+	ID      string    `json:"id"`
+	Opened  time.Time `json:"opened"`
+	Second  int64     `json:"second"`
+	Number  int       `json:"number"`
+	Refused []string  `json:"refused,omitempty"`
+}
+
+type savedDecision struct {
+	schemas.Decision
+	Incident string `json:"incident"`
+}
+
+func (s *site) open() savedOpen {
+	saved := savedOpen{State: s.state}
+	if i := s.incident; i != nil {
+		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Number: i.number}
+		for _, signature := range i.refused {
+			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
+		}
+	}
+	for _, d := range s.decisions {
+		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident})
+	}
+	return saved
+}
+
+func (s *site) reopen(saved savedOpen, r *state.Reader) {
+	if saved.State.Open != (saved.Incident != nil) || len(saved.Decisions) > maxDecisions {
+		r.Fail("the incident of site %q does not hold together", s.name)
+		return
+	}
+	s.state = saved.State
+	if i := saved.Incident; i != nil {
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, number: i.Number}
+		s.incident.last.Kind = saved.State.Kind
+		for _, text := range i.Refused {
+			signature, err := schemas.ParseSignature(text)
+			if err != nil {
+				r.Fail("%v", err)
+				return
+			}
+			s.incident.refused = append(s.incident.refused, signature)
+		}
+		s.taint()
+	}
+	for _, d := range saved.Decisions {
+		kept := &decision{Decision: d.Decision, incident: d.Incident}
+		if d.Scope == schemas.ScopeSignature {
+			signature, err := schemas.ParseSignature(d.Value)
+			if err != nil {
+				r.Fail("%v", err)
+				return
+			}
+			kept.signature = signature
+		}
+		s.decisions = append(s.decisions, kept)
+	}
+}
