@@ -28,6 +28,9 @@ const (
 // can reach answers nothing: clickhouse-local itself needs a user without a password.
 const secretHeader = "X-Weir-Store"
 
+// Reader is the user who may read tables and nothing else, no files either.
+const Reader = "reader"
+
 // The ports of a child in a network of its own, where they meet nobody else's.
 const (
 	namespaceNativePort = 9000
@@ -96,7 +99,7 @@ func (s *settings) handlers() string {
 		"<query_param_name>query</query_param_name></handler></rule></http_handlers>\n"
 }
 
-// users is one user, default, and what a query may use of the memory.
+// users are default, which may do everything, and Reader; and what a query may use of the memory.
 func (s *settings) users() string {
 	return fmt.Sprintf(`<clickhouse>
 <profiles><default>
@@ -104,10 +107,13 @@ func (s *settings) users() string {
 <max_bytes_before_external_group_by>%d</max_bytes_before_external_group_by>
 <max_bytes_before_external_sort>%d</max_bytes_before_external_sort>
 </default></profiles>
-<users><default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default></users>
+<users><default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
+<%s><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+<grants><query>GRANT SELECT, SHOW, dictGet ON default.*</query><query>GRANT SELECT, SHOW ON system.*</query></grants></%s>
+</users>
 <quotas><default></default></quotas>
 </clickhouse>
-`, s.memory/2, s.memory/4, s.memory/4)
+`, s.memory/2, s.memory/4, s.memory/4, Reader, Reader)
 }
 
 // newSecret is 128 bits from the system's source of randomness: letters and digits.

@@ -273,7 +273,7 @@ func (t *tail) lastLine() string {
 	lines := bytes.Split(t.text, []byte{'\n'})
 	for i := len(lines) - 1; i >= 0; i-- {
 		line := strings.TrimSpace(strings.Map(printable, string(lines[i])))
-		if line != "" {
+		if line != "" && !strings.HasPrefix(line, "Logging ") { // the engine says where
 			return line[:min(len(line), 500)]
 		}
 	}

@@ -64,7 +64,7 @@ func client(t testing.TB, s *embedded.Store) *DB {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	db, err := Open(ctx, Options{Logger: logger(t), Dial: dialTo(s)})
+	db, err := Open(ctx, Options{Logger: logger(t), Dial: dialTo(s), Reader: embedded.Reader})
 	if err != nil {
 		t.Fatal(err)
 	}

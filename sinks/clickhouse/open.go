@@ -31,6 +31,8 @@ type Options struct {
 	DSN string
 	// Dial connects to a server by the protocol "native" or "http".
 	Dial func(ctx context.Context, protocol string) (net.Conn, error)
+	// Reader is the user as whom Query reads where Dial is set; "" is default.
+	Reader string
 	// HTTPOnly says that Dial knows only "http".
 	HTTPOnly bool
 	// Headers go with every request over HTTP.
@@ -51,7 +53,8 @@ const (
 // DB is an open connection pool. Its methods may be called concurrently.
 type DB struct {
 	conn      driver.Conn // native where possible: small inserts and queries
-	http      driver.Conn // for Query; the same as conn where that is HTTP
+	http      driver.Conn // for Query that writes
+	reader    driver.Conn // for Query that reads
 	transport transport   // of blocks
 	where     string      // for messages, without the password
 	log       *slog.Logger
@@ -62,9 +65,13 @@ type DB struct {
 // password is known at once: the error is one line. Close the DB before the
 // server that it dials is stopped.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	main, http, err := o.drivers()
+	native, http, reader, err := o.drivers()
 	if err != nil {
 		return nil, err
+	}
+	main := native
+	if main == nil {
+		main = http
 	}
 	db := &DB{where: "the embedded ClickHouse", log: o.Logger, metrics: newMetrics(o.Metrics)}
 	if o.DSN != "" {
@@ -73,18 +80,14 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
-	if db.conn, err = driver.Open(main); err != nil {
-		return nil, fmt.Errorf("%s: %w", db.where, err)
-	}
-	db.http = db.conn
-	if http != nil {
-		if db.http, err = driver.Open(http); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", db.where, err), db.conn.Close())
+	for conn, options := range map[*driver.Conn]*driver.Options{&db.conn: main, &db.http: http, &db.reader: reader} {
+		if *conn, err = driver.Open(options); err != nil { // dials nothing yet
+			return nil, fmt.Errorf("%s: %w", db.where, err)
 		}
 	}
 	db.transport = &httpTransport{conn: db.conn}
-	if main.Protocol == driver.Native {
-		db.transport = newNativeTransport(main)
+	if native != nil {
+		db.transport = newNativeTransport(native)
 	}
 	if err := db.conn.Ping(ctx); err != nil {
 		_ = db.Close()
@@ -95,64 +98,62 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 
 // Close closes all connections.
 func (db *DB) Close() error {
-	err := errors.Join(db.transport.close(), db.conn.Close())
-	if db.http != db.conn {
-		err = errors.Join(err, db.http.Close())
-	}
-	return err
+	return errors.Join(db.transport.close(), db.conn.Close(), db.http.Close(), db.reader.Close())
 }
 
-// drivers are clickhouse-go's options for inserting and, where that is not the
-// same, for Query.
-func (o *Options) drivers() (main, http *driver.Options, err error) {
-	if (o.DSN == "") == (o.Dial == nil) {
-		return nil, nil, errors.New("open ClickHouse: want either a DSN or a dialer")
+// drivers are clickhouse-go's options for the native protocol, nil where there is
+// none, and for queries over HTTP, of which reader only reads.
+func (o *Options) drivers() (native, http, reader *driver.Options, err error) {
+	switch {
+	case (o.DSN == "") == (o.Dial == nil):
+		return nil, nil, nil, errors.New("open ClickHouse: want either a DSN or a dialer")
+	case o.Dial == nil:
+		return o.parsed()
 	}
-	if o.Dial != nil {
-		main, http = o.dialled(o.HTTPOnly), nil
-		if !o.HTTPOnly {
-			http = o.dialled(true)
-		}
-		return main, http, nil
+	if !o.HTTPOnly {
+		native = o.dialled("native", "")
 	}
+	return native, o.dialled("http", ""), o.dialled("http", o.Reader), nil
+}
+
+// parsed are the options that the DSN gives.
+func (o *Options) parsed() (native, http, reader *driver.Options, err error) {
 	dsn, httpPort, err := cutHTTPPort(o.DSN)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if main, err = driver.ParseDSN(dsn); err != nil {
-		return nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	for _, d := range []**driver.Options{&native, &http, &reader} {
+		if *d, err = driver.ParseDSN(dsn); err != nil {
+			return nil, nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+		}
+		o.common(*d)
 	}
-	o.common(main)
-	if main.Protocol == driver.HTTP {
-		return main, nil, nil
+	if native.Protocol == driver.HTTP {
+		return nil, http, reader, nil
 	}
-	second, err := driver.ParseDSN(dsn)
-	if err != nil {
-		return nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
-	}
-	o.common(second)
-	second.Protocol, second.Compression = driver.HTTP, nil
 	if httpPort == "" {
 		httpPort = "8123"
-		if second.TLS != nil {
+		if http.TLS != nil {
 			httpPort = "8443"
 		}
 	}
-	for i, addr := range second.Addr {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			host = addr
+	for _, d := range []*driver.Options{http, reader} {
+		d.Protocol, d.Compression = driver.HTTP, nil
+		for i, addr := range d.Addr {
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w: want host:port", err)
+			}
+			d.Addr[i] = net.JoinHostPort(host, httpPort)
 		}
-		second.Addr[i] = net.JoinHostPort(host, httpPort)
 	}
-	return main, second, nil
+	return native, http, reader, nil
 }
 
-func (o *Options) dialled(http bool) *driver.Options {
-	d := &driver.Options{Addr: []string{"store:0"}, Protocol: driver.Native}
-	protocol := "native"
-	if http {
-		d.Protocol, protocol = driver.HTTP, "http"
+func (o *Options) dialled(protocol, user string) *driver.Options {
+	d := &driver.Options{Addr: []string{"store:0"}, Protocol: driver.Native, Auth: driver.Auth{Username: user}}
+	if protocol == "http" {
+		d.Protocol = driver.HTTP
 	}
 	d.DialContext = func(ctx context.Context, _ string) (net.Conn, error) { return o.Dial(ctx, protocol) }
 	o.common(d)

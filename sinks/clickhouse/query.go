@@ -39,12 +39,19 @@ func (db *DB) Query(ctx context.Context, sql string, o QueryOptions, out io.Writ
 	for name, value := range o.Settings {
 		settings[name] = value
 	}
+	conn := db.http
 	if !o.Write {
+		conn = db.reader
 		settings["readonly"] = 1
 		settings["cancel_http_readonly_queries_on_client_close"] = 1
 	}
 	sql = strings.TrimRight(strings.TrimSpace(sql), "; \t\r\n")
-	answer, err := db.http.QueryFormat(driver.Context(ctx, driver.WithSettings(settings)), o.Format, sql)
+	if !o.Write {
+		if err := db.refuseFiles(ctx, sql); err != nil {
+			return err
+		}
+	}
+	answer, err := conn.QueryFormat(driver.Context(ctx, driver.WithSettings(settings)), o.Format, sql)
 	if err != nil {
 		return db.queryError(ctx, err)
 	}
@@ -55,9 +62,47 @@ func (db *DB) Query(ctx context.Context, sql string, o QueryOptions, out io.Writ
 	return nil
 }
 
+// fileCall is how the function file stands in a syntax tree. Of all that reads files
+// it alone asks for no right, and in clickhouse-local it knows no bounds.
+var fileCall = regexp.MustCompile(`(?m)^\s*Function file( |$)`)
+
+// refuseFiles has the server parse a query, without running it, and refuses one that
+// calls file.
+func (db *DB) refuseFiles(ctx context.Context, sql string) error {
+	settings := driver.WithSettings(driver.Settings{"readonly": 1})
+	tree, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", "EXPLAIN AST "+sql)
+	if err != nil {
+		return db.queryError(ctx, err)
+	}
+	text, err := io.ReadAll(io.LimitReader(tree, maxTree))
+	if err = errors.Join(err, tree.Close()); err != nil {
+		return db.queryError(ctx, err)
+	}
+	if len(text) == maxTree {
+		return errors.New("query: too long")
+	}
+	if fileCall.Match(text) {
+		return errors.New("query: the function file may not be called: a query here reads tables only")
+	}
+	return nil
+}
+
+// maxTree bounds what a query's syntax tree may take, in bytes.
+const maxTree = 4 << 20
+
 func (db *DB) queryError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("query: %s", oneLine(err))
+	return fmt.Errorf("query: %s", serverText(err))
+}
+
+// What clickhouse-go puts around the server's own message.
+var (
+	before = regexp.MustCompile(`^(\[HTTP \d+\] )?code: \d+, message: `)
+	after  = regexp.MustCompile(` \(version [0-9.]+\).*$`)
+)
+
+func serverText(err error) string {
+	return after.ReplaceAllString(before.ReplaceAllString(oneLine(err), ""), "")
 }

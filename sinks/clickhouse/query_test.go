@@ -36,6 +36,8 @@ func TestQueryFormatsAndRefusals(t *testing.T) {
 	}
 	for _, sql := range []string{
 		"SELECT * FROM file('" + secret + "', 'LineAsString')", "SELECT file('" + secret + "')",
+		"SELECT `file`/**/('" + secret + "')", "WITH (SELECT file('" + secret + "')) AS a SELECT length(a)",
+		"SELECT arrayMap(x -> file(x), ['" + secret + "'])", "EXPLAIN SELECT file('" + secret + "')",
 		"SELECT * FROM url('http://127.0.0.1:8123/', 'LineAsString')",
 		"SELECT * FROM executable('/bin/true', 'TSV', 'a String')", "SELECT * FROM remote('127.0.0.1', system.one)",
 		"DROP TABLE requests", "INSERT INTO requests (site) VALUES ('x')", "TRUNCATE TABLE requests",
