@@ -21,7 +21,9 @@ import (
 // Where the child's listeners are.
 const (
 	isolateNamespace = "namespace" // in a user and network namespace of its own
-	isolateLoopback  = "loopback"  // on a port of this machine, HTTP only, with a secret
+	// On a port of this machine, HTTP only, with a secret. A stranger who sends it what
+	// is no HTTP ends the child, which costs a restart and no data.
+	isolateLoopback = "loopback"
 )
 
 const (

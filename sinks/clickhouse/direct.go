@@ -23,13 +23,11 @@ type DirectOptions struct {
 // Direct stores batches that come from no stream, such as a replay's, every one
 // once. The same Stream must bring the same batches in the same order.
 type Direct struct {
-	db      *DB
-	stream  string
-	latest  uint64 // the greatest sequence in the store at the start
-	span    *span
-	next    uint64 // sequence of the next batch
-	rows    uint64
-	already uint64
+	db     *DB
+	stream string
+	latest uint64 // the greatest sequence in the store at the start
+	span   *span
+	next   uint64 // sequence of the next batch
 
 	slots chan struct{}
 	all   sync.WaitGroup
@@ -53,8 +51,7 @@ func (db *DB) NewDirect(ctx context.Context, o DirectOptions) (*Direct, error) {
 	return &Direct{db: db, stream: o.Stream, latest: latest[0], next: 1, slots: make(chan struct{}, o.Parallel)}, nil
 }
 
-// Stored is how many requests of the stream the store had before, at most: all
-// those of blocks that lie before the last one found.
+// Stored reports whether the store had some of the stream before.
 func (d *Direct) Stored() bool { return d.latest > 0 }
 
 // Write takes a batch and keeps nothing of it. It waits while Parallel blocks are
