@@ -49,14 +49,25 @@ func (r *enforcing) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Until everything is known that there is, nothing is told to nginx: half of
+	// the decisions would lift the others for a moment.
+	caughtUp, gathered := false, []schemas.Event(nil)
 	return followEvents(ctx, r.bus, r.log, bus.FollowOptions{
 		Stream: schemas.StreamDecisions, From: start, Reader: "enforce",
-		CaughtUp: func() { r.enforcer.Apply() }, // what is intended is known, even if it is nothing
+		CaughtUp: func() {
+			r.enforcer.Replace(gathered...)
+			caughtUp, gathered = true, nil
+		},
 	}, func(events []schemas.Event, replace bool) {
 		enforced := r.enforced(events)
-		if replace {
+		switch {
+		case !caughtUp && replace:
+			gathered = enforced
+		case !caughtUp:
+			gathered = append(gathered, enforced...)
+		case replace:
 			r.enforcer.Replace(enforced...)
-		} else {
+		default:
 			r.enforcer.Apply(enforced...)
 		}
 	})

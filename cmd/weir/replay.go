@@ -74,7 +74,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		return store.write(ctx, chunk.Batch, r.takeEvents())
 	})
 	err = errors.Join(err, store.close(ctx), outputs())
-	if !c.Quiet && stats.Lines() > 0 {
+	if !c.Quiet && (err == nil || stats.Lines() > 0) {
 		r.summary.print(s.out, stats, engine.Sites())
 	}
 	return err
