@@ -74,8 +74,9 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		s.incident.next = second
 		emit(s.event(schemas.IncidentUpdated, now))
 	case detect.Closed:
+		was := s.incident.last
 		e := s.event(schemas.IncidentClosed, now)
-		e.Kind, e.Closed, e.Cause = s.incident.last.Kind, now, s.incident.last.Cause
+		e.Kind, e.Closed, e.Cause = was.Kind, now, was.Cause
 		s.incident = nil
 		s.taint()
 		emit(e)

@@ -14,6 +14,9 @@ const (
 	minRatio = 5
 	// strongRatio is the same for a pair that others may narrow.
 	strongRatio = 10
+	// aloneShare and narrowShare are the least shares of the attack's requests that are
+	// worth a decision: what stops less is more likely to be somebody else.
+	aloneShare, narrowShare = 0.02, 0.005
 	// falseShare is the share of a candidate's clients that may be normal ones.
 	falseShare = 0.05
 	// keepShare: a further trait that keeps so much of what a signature stops makes
@@ -55,7 +58,7 @@ func (a *analysis) narrow(c candidate) {
 			continue
 		}
 		rows := and(c.rows, a.suspect.bitmap(it))
-		if a.openClients(rows) >= minSupport {
+		if a.enough(rows) {
 			if n := a.weigh(append(slices.Clone(c.items), it), rows); n.normal.all <= a.tooMany() {
 				a.candidates = append(a.candidates, n)
 			}
@@ -110,12 +113,13 @@ func (a *analysis) score(c *candidate) float64 {
 // it matches is the attack's unless proven otherwise, so it is enough that few of
 // its clients are to be expected normal, while the held-out half bounds the cost.
 func (a *analysis) stands(c *candidate, clients int) bool {
+	attack := a.attackShare * a.suspect.total
 	expected := a.normalClients * a.upper(c.normal.all)
-	if poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= minRatio {
+	if c.gain >= aloneShare*attack && poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= minRatio {
 		return true
 	}
 	mean := a.normalClients * (float64(c.normal.all) + 0.5) / float64(a.choose0.all+1)
-	return mean <= falseShare*float64(clients) && a.narrowsStrong(c)
+	return c.gain >= narrowShare*attack && mean <= falseShare*float64(clients) && a.narrowsStrong(c)
 }
 
 func (a *analysis) ratio(clients, normal int) float64 {

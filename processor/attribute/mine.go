@@ -38,9 +38,13 @@ func (a *analysis) mine() {
 		next  int // items before this index are done with
 		rows  []uint64
 	}
+	open := make([]bool, len(items))
+	for i, it := range items {
+		open[i] = a.enough(a.suspect.bitmap(it))
+	}
 	var level []node
 	for i, it := range items {
-		if _, named := a.x.Name(it.trait, it.hash); named {
+		if _, named := a.x.Name(it.trait, it.hash); named && open[i] {
 			level = append(level, node{[]item{it}, i + 1, a.suspect.bitmap(it)})
 		}
 	}
@@ -50,11 +54,11 @@ func (a *analysis) mine() {
 			c := a.weigh(n.items, n.rows)
 			if c.normal.all > 0 && depth < 3 && len(deeper) < maxCandidates {
 				for i := n.next; i < len(items); i++ {
-					if items[i].trait == n.items[len(n.items)-1].trait {
+					if !open[i] || items[i].trait == n.items[len(n.items)-1].trait {
 						continue
 					}
 					rows := and(n.rows, a.suspect.bitmap(items[i]))
-					if a.openClients(rows) < minSupport {
+					if !a.enough(rows) {
 						continue
 					}
 					if _, named := a.x.Name(items[i].trait, items[i].hash); !named {
@@ -144,24 +148,28 @@ func (a *analysis) weigh(items []item, rows []uint64) candidate {
 	return c
 }
 
-// openClients is how many clients have an open row among these, counted up to a
-// few.
-func (a *analysis) openClients(rows []uint64) (n int) {
-	last := int32(-1)
+// enough reports whether what is open of the rows is worth a decision: enough
+// clients, and the least share of the attack's requests. Both only fall as items
+// are added, so that what has not enough need not be extended.
+func (a *analysis) enough(rows []uint64) bool {
+	last, clients, requests := int32(-1), 0, 0.0
+	least := narrowShare * a.attackShare * a.suspect.total
 	for w, word := range rows {
 		word &= a.open[w]
 		for word != 0 {
 			i := w*64 + bits.TrailingZeros64(word)
 			word &= word - 1
+			requests += a.suspect.weight[i]
 			if a.suspect.owner[i] != last {
 				last = a.suspect.owner[i]
-				if n++; n >= minSupport {
-					return n
-				}
+				clients++
+			}
+			if clients >= minSupport && requests >= least {
+				return true
 			}
 		}
 	}
-	return n
+	return false
 }
 
 func and(x, y []uint64) []uint64 {

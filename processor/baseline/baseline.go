@@ -68,7 +68,7 @@ func (s *Site) Learn(hour int, values []float64) {
 		if s.windows == 0 {
 			s.recent[i] = v
 		}
-		s.recent[i] += recentWeight * (v - s.recent[i])
+		s.recent[i] += max(recentWeight, 1/float64(s.windows+1)) * min(max(v-s.recent[i], -maxDrift), maxDrift) // one burst is not a trend
 	}
 	s.windows++
 	if s.windows == 60 || s.windows == 180 || s.windows == 720 { // 10 min, 30 min, 2 h

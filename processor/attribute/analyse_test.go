@@ -1,0 +1,201 @@
+package attribute
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+var agents = []string{"Firefox/140", "Firefox/141", "Chrome/140", "Chrome/141", "Chrome/142", "Safari/18", "Edge/140"}
+
+// visitors come for the span: pages with assets, first without cookie and referer.
+func visitors(s *Sample, r *rand.Rand, n int, span time.Duration) {
+	for range n {
+		c, agent, encoding := r.Uint32(), agents[r.IntN(len(agents))], "gzip, br"
+		switch r.IntN(40) {
+		case 0:
+			agent, encoding = "feed reader", "gzip"
+		case 1:
+			agent, encoding = "curl", ""
+		}
+		s.take(request(c, agent, encoding, fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone))
+		for range r.IntN(4) {
+			s.take(request(c, agent, encoding, fmt.Sprintf("/page%d", r.IntN(30)), "https://www.example.org/", schemas.CookieSome))
+			s.take(request(c, agent, encoding, "/style.css", "https://www.example.org/", schemas.CookieSome))
+		}
+	}
+	s.Span = span
+}
+
+// bots claim a visitor's agent and have a library's encodings.
+func bots(s *Sample, r *rand.Rand, n int, encoding string) {
+	for range n {
+		s.take(request(r.Uint32(), agents[r.IntN(len(agents))], encoding, fmt.Sprintf("/%x/%d", r.Uint32(), r.IntN(99)), "", schemas.CookieNone))
+	}
+}
+
+func samples(seed uint64) (normal, suspect *Sample, r *rand.Rand) {
+	x := NewExtractor(seed)
+	r = rand.New(rand.NewPCG(seed, 1))
+	normal, suspect = NewSample(x, 1<<16), NewSample(x, 4096)
+	visitors(normal, r, 4000, 4000*time.Second)
+	visitors(suspect, r, 60, time.Minute)
+	return normal, suspect, r
+}
+
+func matches(measures []Measure, r *schemas.Request) bool {
+	for _, m := range measures {
+		if m.Action != schemas.Block {
+			continue
+		}
+		if ok, _ := m.Signature.Match(r, nil); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func TestFindsWhatSetsTheBotsApart(t *testing.T) {
+	for seed := range uint64(4) {
+		normal, suspect, r := samples(seed)
+		bots(suspect, r, 600, "gzip, deflate")
+		suspect.Span = time.Minute
+		measures := Analyse(normal, suspect, Budget{Site: "www.example.org"})
+		if len(measures) == 0 {
+			t.Fatalf("seed %d: nothing found", seed)
+		}
+		fresh := NewSample(normal.x, 4096)
+		stopped, touched := 0, 0
+		for range 1000 {
+			if matches(measures, request(r.Uint32(), agents[r.IntN(len(agents))], "gzip, deflate", fmt.Sprintf("/%x/%d", r.Uint32(), r.IntN(99)), "", schemas.CookieNone)) {
+				stopped++
+			}
+			if matches(measures, request(r.Uint32(), agents[r.IntN(len(agents))], "gzip, br", fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone)) {
+				touched++
+			}
+		}
+		_ = fresh
+		if stopped < 950 || touched > 5 {
+			t.Errorf("seed %d: stops %d of 1000 bots, touches %d of 1000 visitors: %v", seed, stopped, touched, measures)
+		}
+		e := measures[0].Evidence
+		if e == nil || len(e.Traits) == 0 || len(e.Samples) == 0 || len(e.Nearest) == 0 || e.SQL == "" || e.RiskRatio < 2 || e.AttackShare < 0.3 {
+			t.Errorf("seed %d: thin evidence %+v", seed, e)
+		}
+	}
+}
+
+// TestNoRefererIsATrap: bots that differ from newcomers in nothing but the number of
+// them must not be stopped by what newcomers share.
+func TestNoRefererIsATrap(t *testing.T) {
+	for seed := range uint64(4) {
+		normal, suspect, r := samples(seed)
+		for range 600 { // browsers to the last header, real pages
+			suspect.take(request(r.Uint32(), agents[r.IntN(len(agents))], "gzip, br", fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone))
+		}
+		suspect.Span = time.Minute
+		for _, m := range Analyse(normal, suspect, Budget{}) {
+			if m.Action == schemas.Block || m.Action == schemas.Challenge {
+				t.Errorf("seed %d: %s %s", seed, m.Action, m.Value)
+			}
+		}
+	}
+}
+
+func TestNoExcessNoMeasure(t *testing.T) {
+	for seed := range uint64(4) {
+		normal, suspect, r := samples(seed)
+		bots(suspect, r, 5, "gzip, deflate")
+		suspect.Span = time.Minute
+		if measures := Analyse(normal, suspect, Budget{}); len(measures) > 0 {
+			t.Errorf("seed %d: %v", seed, measures)
+		}
+	}
+}
+
+func TestTooFewVisitorsToCertifyAsksForAChallenge(t *testing.T) {
+	x := NewExtractor(1)
+	r := rand.New(rand.NewPCG(1, 1))
+	normal, suspect := NewSample(x, 4096), NewSample(x, 4096)
+	visitors(normal, r, 400, 400*time.Second)
+	visitors(suspect, r, 30, time.Minute)
+	bots(suspect, r, 900, "gzip, deflate")
+	suspect.Span = time.Minute
+	measures := Analyse(normal, suspect, Budget{})
+	if len(measures) == 0 {
+		t.Fatal("nothing found")
+	}
+	for _, m := range measures {
+		if m.Action != schemas.Challenge || m.Collateral <= 0.005 {
+			t.Errorf("%s %s with collateral %.4f of %d", m.Action, m.Value, m.Collateral, m.CollateralClients)
+		}
+	}
+	if few := Analyse(normal, suspect, Budget{MinClients: 500}); len(few) > 0 {
+		t.Errorf("with 400 of 500 clients known: %v", few)
+	}
+}
+
+func TestInForceIsNotProposedAgain(t *testing.T) {
+	normal, suspect, r := samples(1)
+	bots(suspect, r, 600, "gzip, deflate")
+	suspect.Span = time.Minute
+	var budget Budget
+	for _, m := range Analyse(normal, suspect, budget) {
+		budget.InForce = append(budget.InForce, m.Signature)
+	}
+	if again := Analyse(normal, suspect, budget); len(again) > 0 {
+		t.Errorf("proposed beside %v: %v", budget.InForce, again)
+	}
+}
+
+func TestOneHeavyClient(t *testing.T) {
+	normal, suspect, _ := samples(1)
+	hammer := request(77, agents[0], "gzip, br", "/page1", "", schemas.CookieNone)
+	for range 3000 {
+		suspect.take(hammer)
+	}
+	suspect.Span = time.Minute
+	found := false
+	for _, m := range Analyse(normal, suspect, Budget{}) {
+		if m.Scope == schemas.ScopeClient && m.Value == hammer.Client.String() {
+			found = true
+		} else {
+			t.Errorf("%s %s", m.Scope, m.Value)
+		}
+	}
+	if !found {
+		t.Error("the client with 3000 requests is not named")
+	}
+}
+
+func TestTheSameInputTheSameMeasures(t *testing.T) {
+	var first string
+	for range 3 {
+		normal, suspect, r := samples(2)
+		bots(suspect, r, 600, "gzip, deflate")
+		suspect.Span = time.Minute
+		text := ""
+		for _, m := range Analyse(normal, suspect, Budget{}) {
+			text += fmt.Sprintf("%s %s %v %+v\n", m.Action, m.Value, m.Collateral, m.Evidence)
+		}
+		if first == "" {
+			first = text
+		}
+		if text != first {
+			t.Fatalf("now\n%s\nbefore\n%s", text, first)
+		}
+	}
+}
+
+func BenchmarkAnalyse(b *testing.B) {
+	normal, suspect, r := samples(1)
+	bots(suspect, r, 2000, "gzip, deflate")
+	suspect.Span = time.Minute
+	b.ReportAllocs()
+	for range b.N {
+		Analyse(normal, suspect, Budget{})
+	}
+}

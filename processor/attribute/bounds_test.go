@@ -1,0 +1,57 @@
+package attribute
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestUpperShare compares with published Clopper-Pearson one-sided 95 % limits.
+func TestUpperShare(t *testing.T) {
+	for _, c := range []struct {
+		x, n int
+		want float64
+	}{
+		{0, 10, 0.2589}, {0, 100, 0.0295}, {0, 600, 0.00498}, {1, 10, 0.3942}, {5, 100, 0.1023}, {10, 20, 0.6980},
+		{0, 0, 1}, {7, 7, 1},
+	} {
+		if got := UpperShare(c.x, c.n); math.Abs(got-c.want) > 0.0002 {
+			t.Errorf("UpperShare(%d, %d) = %.5f, want %.4f", c.x, c.n, got, c.want)
+		}
+	}
+}
+
+func TestUpperShareGrowsWithWhatWasSeen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 5000).Draw(t, "n")
+		x := rapid.IntRange(0, n-1).Draw(t, "x")
+		u := UpperShare(x, n)
+		if u <= float64(x)/float64(n) || u > 1 || UpperShare(x+1, n) < u {
+			t.Fatalf("UpperShare(%d, %d) = %v, next %v", x, n, u, UpperShare(x+1, n))
+		}
+	})
+}
+
+func TestPoissonAtLeast(t *testing.T) {
+	for _, c := range []struct {
+		x          int
+		mean, want float64
+	}{{0, 3, 1}, {1, 0.1, 0.09516}, {4, 0.5, 0.001752}, {3, 0, 0}, {2, 5, 1}} {
+		if got := poissonAtLeast(c.x, c.mean); math.Abs(got-c.want) > 1e-4 {
+			t.Errorf("poissonAtLeast(%d, %v) = %v, want %v", c.x, c.mean, got, c.want)
+		}
+	}
+}
+
+func TestLowerRiskRatio(t *testing.T) {
+	if r := LowerRiskRatio(50, 100, 1, 1000); r < 50 || r > 350 {
+		t.Errorf("half against a thousandth: %v", r)
+	}
+	if r := LowerRiskRatio(5, 100, 50, 1000); r > 1 {
+		t.Errorf("equal shares: %v, want below 1", r)
+	}
+	if r := LowerRiskRatio(0, 100, 5, 100); r != 0 {
+		t.Errorf("nothing seen: %v", r)
+	}
+}

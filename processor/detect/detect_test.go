@@ -1,0 +1,153 @@
+package detect
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/weir-project/weir/processor/baseline"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// seen is a window in a few words.
+type seen struct {
+	requests, clients, fresh, missing, unknown, unfamiliar float64
+	notFound, errors, pages                                float64 // requests
+	paths                                                  float64
+	entropy                                                float64
+	stopped                                                float64
+}
+
+func (s seen) reading() Reading {
+	c := window.Counts{
+		window.Requests: uint64(s.requests), window.NewClients: uint64(s.fresh), window.NotFound: uint64(s.notFound),
+		window.ServerError: uint64(s.errors), window.Pages: uint64(s.pages), window.NoReferer: uint64(s.pages / 2),
+		window.Stopped: uint64(s.stopped),
+	}
+	return Read(&c, window.Reading{
+		Clients: s.clients, Paths: s.paths, Entropy: s.entropy,
+		Marked: [window.NumMarks]float64{window.MissingPage: s.missing, window.UnknownPath: s.unknown, window.Unfamiliar: s.unfamiliar},
+	})
+}
+
+var ordinary = seen{requests: 50, clients: 15, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, pages: 25, paths: 35, entropy: 4.8}
+
+func normalSite(t testing.TB) *baseline.Site {
+	t.Helper()
+	b, r := baseline.New(Scales()), rand.New(rand.NewPCG(1, 1))
+	for i := range 2000 {
+		s, by := ordinary, 0.7+0.6*r.Float64()
+		for _, v := range []*float64{&s.requests, &s.clients, &s.fresh, &s.missing, &s.unknown, &s.unfamiliar, &s.notFound, &s.pages, &s.paths} {
+			*v *= by
+		}
+		reading := s.reading()
+		b.Learn(i/360, reading.Even[:])
+	}
+	return b
+}
+
+func TestKinds(t *testing.T) {
+	b := normalSite(t)
+	cases := map[string]struct {
+		s    seen
+		kind schemas.Kind
+		open bool
+	}{
+		"ordinary":             {ordinary, "", false},
+		"twice as much":        {seen{requests: 100, clients: 30, fresh: 6, missing: 2, unknown: 2, unfamiliar: 2, notFound: 2, pages: 50, paths: 60, entropy: 5.4}, "", false},
+		"the opening story":    {seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190, entropy: 7.4}, schemas.Flood, true},
+		"one scanner":          {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, "", false},
+		"a front-page link":    {seen{requests: 900, clients: 220, fresh: 190, missing: 4, unknown: 5, unfamiliar: 12, notFound: 5, pages: 400, paths: 45, entropy: 3.9}, schemas.Crowd, true},
+		"a broken deploy":      {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
+		"strangers, one page":  {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2}, schemas.Crowd, true},
+		"strangers, each page": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
+	}
+	for name, c := range cases {
+		var state State
+		r := c.s.reading()
+		scores := Score(b, 2, &r)
+		opened := false
+		for second := range int64(30) {
+			opened = state.Step(second, &r, &scores) == Opened || opened
+		}
+		if opened != c.open || state.Kind != c.kind {
+			t.Errorf("%s: opened %v as %q, want %v as %q (%+v)", name, opened, state.Kind, c.open, c.kind, Signals(&r, &scores))
+		}
+	}
+}
+
+func TestOneWindowIsNotAnIncident(t *testing.T) {
+	b := normalSite(t)
+	r := seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190}.reading()
+	scores := Score(b, 2, &r)
+	calm := ordinary.reading()
+	calmScores := Score(b, 2, &calm)
+	var state State
+	for second := range int64(60) {
+		change := None
+		if second%3 == 0 {
+			change = state.Step(second, &calm, &calmScores)
+		} else {
+			change = state.Step(second, &r, &scores)
+		}
+		if change != None {
+			t.Fatalf("second %d: change %d", second, change)
+		}
+	}
+}
+
+// TestStaysOpenWhileRequestsAreStopped: a mitigation that works must not end the
+// incident, and an incident ends two minutes after it went quiet.
+func TestStaysOpenWhileRequestsAreStopped(t *testing.T) {
+	b := normalSite(t)
+	var state State
+	step := func(second int64, s seen) Change {
+		r := s.reading()
+		scores := Score(b, 2, &r)
+		return state.Step(second, &r, &scores)
+	}
+	flood := seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190}
+	second := int64(0)
+	for ; second < 10; second++ {
+		step(second, flood)
+	}
+	if !state.Open {
+		t.Fatal("not open")
+	}
+	stopped := ordinary
+	stopped.stopped = 20
+	for ; second < 600; second++ {
+		if c := step(second, stopped); c != None {
+			t.Fatalf("second %d: change %d while requests are stopped", second, c)
+		}
+	}
+	quiet := second
+	for ; state.Open; second++ {
+		step(second, ordinary)
+	}
+	if took := second - 1 - quiet; took != 120 {
+		t.Errorf("closed after %d quiet seconds, want 120", took)
+	}
+}
+
+func TestAYoungSiteIsDoubted(t *testing.T) {
+	b := baseline.New(Scales())
+	for range 3 {
+		r := ordinary.reading()
+		b.Learn(0, r.Even[:])
+	}
+	r := seen{requests: 210, clients: 60, fresh: 50, missing: 40, unknown: 50, unfamiliar: 50, notFound: 50, pages: 190, paths: 190}.reading()
+	scores := Score(b, 0, &r)
+	if s := volumeScore(&scores); s > enter {
+		t.Errorf("score %.1f after half a minute of knowledge", s)
+	}
+}
+
+func BenchmarkScore(bench *testing.B) {
+	b := normalSite(bench)
+	r := ordinary.reading()
+	bench.ReportAllocs()
+	for range bench.N {
+		Score(b, 2, &r)
+	}
+}

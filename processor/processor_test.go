@@ -1,0 +1,392 @@
+package processor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// edge holds the decisions of a moment, as replay's does but without its speed.
+type edge struct {
+	held map[string]schemas.Event
+	log  []schemas.Event
+}
+
+func newEdge() *edge { return &edge{held: make(map[string]schemas.Event)} }
+
+func (e *edge) take(event schemas.Event) {
+	e.log = append(e.log, event)
+	if event.Decision == nil {
+		return
+	}
+	if event.Type == schemas.DecisionRemoved {
+		delete(e.held, event.ID)
+		return
+	}
+	e.held[event.ID] = event
+}
+
+func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
+	action = schemas.Allow
+	for _, d := range e.held {
+		at := time.UnixMilli(r.Time)
+		if at.Before(d.Time.Add(2*time.Second)) || !at.Before(d.Expires) {
+			continue
+		}
+		match := d.Value == r.Client.String()
+		if d.Scope == schemas.ScopeSignature {
+			s, err := schemas.ParseSignature(d.Value)
+			if err != nil {
+				panic(err)
+			}
+			match, _ = s.Match(r, nil)
+		}
+		if match && d.Action.Severity() > action.Severity() {
+			action = d.Action
+		}
+	}
+	return action
+}
+
+// run replays and tells what was done to each request.
+func run(t testing.TB, p *Processor, batches []*schemas.Batch) (*edge, []schemas.Action) {
+	t.Helper()
+	e := newEdge()
+	var verdicts []schemas.Action
+	for _, b := range batches {
+		p.Consume(b, func(row int, r *schemas.Request) schemas.Action {
+			a := e.judge(row, r)
+			verdicts = append(verdicts, a)
+			return a
+		}, e.take)
+	}
+	return e, verdicts
+}
+
+func make1(t testing.TB, o Options) *Processor {
+	t.Helper()
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const minute = int64(60_000)
+
+// story is 50 ordinary minutes, then a botnet among the visitors.
+func story(seed uint64) (*traffic, int64) {
+	t := newTraffic(seed)
+	t.people(0, 56*minute, 0.8)
+	t.botnet(50*minute, 55*minute, 5000, 1700)
+	return t, 50 * minute
+}
+
+// small asks for less knowledge than in production, so that tests are short.
+var small = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01}
+
+func kinds(log []schemas.Event) (out []string) {
+	for _, e := range log {
+		if e.Decision == nil {
+			out = append(out, fmt.Sprintf("%s %s %s", e.Type, e.Kind, strings.Join(e.Sites, ",")))
+		}
+	}
+	return out
+}
+
+func isBot(r *schemas.Request) bool { return string(r.AcceptEncoding) == library.encoding }
+
+func TestTheOpeningStory(t *testing.T) {
+	for seed := range uint64(3) {
+		tr, attack := story(seed)
+		e, verdicts := run(t, make1(t, small), tr.batches(500))
+		if len(e.log) == 0 || e.log[0].Type != schemas.IncidentOpened || e.log[0].Kind != schemas.Flood {
+			t.Fatalf("seed %d: %v", seed, kinds(e.log))
+		}
+		if late := e.log[0].Time.Sub(time.UnixMilli(start + attack)); late < 0 || late > 20*time.Second {
+			t.Errorf("seed %d: noticed after %s", seed, late)
+		}
+		if !strings.HasPrefix(e.log[0].Incident, "i26") || len(e.log[0].Signals) < 3 || e.log[0].Cause == "" {
+			t.Errorf("seed %d: %+v", seed, e.log[0])
+		}
+		bots, blocked, touched := 0, 0, 0
+		for i, a := range verdicts {
+			r := &tr.rows[i]
+			if !isBot(r) {
+				if a != schemas.Allow {
+					touched++
+				}
+			} else if r.Time > start+attack+minute {
+				bots++
+				if a == schemas.Block {
+					blocked++
+				}
+			}
+		}
+		if float64(blocked) < 0.9*float64(bots) || touched > 3 {
+			t.Errorf("seed %d: %d of %d bots blocked, %d requests of visitors touched", seed, blocked, bots, touched)
+		}
+		for _, d := range e.log {
+			if d.Decision != nil && d.Type == schemas.DecisionAdded &&
+				(!strings.HasPrefix(d.ID, e.log[0].Incident+"-") || d.Evidence == nil || d.Origin != "weir" || d.Reason == "" ||
+					!d.Expires.Equal(d.Time.Add(10*time.Minute)) || len(d.Sites) != 1) {
+				t.Errorf("seed %d: %+v %+v", seed, d, d.Decision)
+			}
+		}
+	}
+}
+
+func TestTheIncidentClosesAndDecisionsEnd(t *testing.T) {
+	tr, _ := story(1)
+	tr.people(56*minute, 75*minute, 0.8)
+	e, _ := run(t, make1(t, small), tr.batches(500))
+	if got := kinds(e.log); len(got) != 2 || !strings.HasPrefix(got[1], "incident.closed flood") {
+		t.Errorf("%v", got)
+	}
+	if len(e.held) > 0 {
+		t.Errorf("%d decisions are held 20 minutes after the attack", len(e.held))
+	}
+}
+
+// TestVerdictsDependOnNothingLater: the events of a prefix are the prefix of the
+// events, whatever the batches.
+func TestVerdictsDependOnNothingLater(t *testing.T) {
+	tr, _ := story(1)
+	whole, verdicts := run(t, make1(t, small), tr.batches(500))
+	n := len(tr.rows) * 97 / 100
+	tr.rows = tr.rows[:n]
+	part, first := run(t, make1(t, small), tr.batches(333))
+	for i := range first {
+		if first[i] != verdicts[i] {
+			t.Fatalf("row %d: %s alone, %s in the whole", i, first[i], verdicts[i])
+		}
+	}
+	a, b := lines(t, part.log), lines(t, whole.log)
+	if len(a) < 2 || !strings.HasPrefix(strings.Join(b, "\n"), strings.Join(a, "\n")) {
+		t.Errorf("%d events alone are not the first of the %d of the whole", len(a), len(b))
+	}
+}
+
+func lines(t testing.TB, log []schemas.Event) (out []string) {
+	t.Helper()
+	for _, e := range log {
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, string(text))
+	}
+	return out
+}
+
+func TestInnocentCrowdsAndQuietHours(t *testing.T) {
+	quiet := newTraffic(5)
+	quiet.people(0, 90*minute, 0.8)
+	crowd := newTraffic(6)
+	crowd.people(0, 60*minute, 0.8)
+	crowd.crowd(50*minute, 55*minute, 2500)
+	for name, tr := range map[string]*traffic{"quiet": quiet, "crowd": crowd} {
+		e, _ := run(t, make1(t, small), tr.batches(500))
+		for _, event := range e.log {
+			if event.Decision != nil || event.Kind.Attack() {
+				t.Errorf("%s: %s %s %+v", name, event.Type, event.Kind, event.Decision)
+			}
+		}
+		if name == "quiet" && len(e.log) > 0 {
+			t.Errorf("quiet: %v", kinds(e.log))
+		}
+	}
+}
+
+func TestNoDecisionWhileYoungOrLearning(t *testing.T) {
+	for name, o := range map[string]Options{
+		"young": {MinBaseline: 2 * time.Hour, MinClients: 100}, "learning": {MinBaseline: 10 * time.Minute, MinClients: 100, LearnOnly: true},
+	} {
+		tr, _ := story(1)
+		e, _ := run(t, make1(t, o), tr.batches(500))
+		if len(e.log) == 0 {
+			t.Errorf("%s: no incident", name)
+		}
+		for _, event := range e.log {
+			if event.Decision != nil {
+				t.Errorf("%s: %+v", name, event.Decision)
+			}
+		}
+	}
+}
+
+// TestStoppedRequestsAreNeverLearned: what an edge stopped must not become normal.
+func TestStoppedRequestsAreNeverLearned(t *testing.T) {
+	tr := newTraffic(1)
+	tr.people(0, 30*minute, 0.8)
+	p := make1(t, small)
+	for _, b := range tr.batches(500) {
+		p.Consume(b, func(int, *schemas.Request) schemas.Action { return schemas.Block }, func(schemas.Event) {})
+	}
+	if s := p.Sites(); s[0].Clients != 0 {
+		t.Errorf("%d normal clients learned of nothing but stopped requests", s[0].Clients)
+	}
+}
+
+func TestSaveAndLoadGoOn(t *testing.T) {
+	tr, attack := story(2)
+	sorted := tr.batches(100)
+	cut := 0
+	for cut < len(sorted) && sorted[cut].Time[0] < start+attack+90_000 {
+		cut++
+	}
+	p := make1(t, small)
+	e, _ := run(t, p, sorted[:cut])
+	if len(e.held) == 0 {
+		t.Fatal("no decisions before the restart")
+	}
+	var saved, again bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	q := make1(t, small)
+	if err := q.Load(bytes.NewReader(saved.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Save(&again); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(saved.Bytes(), again.Bytes()) {
+		t.Error("what was loaded is not what was saved")
+	}
+	if a, b := p.Sites(), q.Sites(); a[0].Incident == "" || a[0].Incident != b[0].Incident || a[0].Learned != b[0].Learned || a[0].Clients != b[0].Clients {
+		t.Errorf("%+v became %+v", a[0], b[0])
+	}
+	opened := 0
+	for _, b := range sorted[cut:] {
+		q.Consume(b, e.judge, func(event schemas.Event) {
+			if event.Type == schemas.IncidentOpened {
+				opened++
+			}
+			e.take(event)
+		})
+	}
+	if opened > 0 {
+		t.Error("the incident was opened once more after the restart")
+	}
+}
+
+func TestLoadRefusesWhatIsNotWhole(t *testing.T) {
+	tr := newTraffic(1)
+	tr.people(0, 20*minute, 0.5)
+	p := make1(t, Options{MaxClients: 1024})
+	run(t, p, tr.batches(500))
+	var saved bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	bad := map[string][]byte{"empty": nil, "text": []byte("hello, hello, hello, hello"), "cut": saved.Bytes()[:saved.Len()-5]}
+	flipped := bytes.Clone(saved.Bytes())
+	flipped[len(flipped)/2] ^= 1
+	bad["a bit flipped"] = flipped
+	for name, data := range bad {
+		q := make1(t, Options{MaxClients: 1024})
+		err := q.Load(bytes.NewReader(data))
+		if !errors.Is(err, ErrState) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other := make1(t, Options{MaxClients: 1024, Secret: [32]byte{1}})
+	if err := other.Load(bytes.NewReader(saved.Bytes())); !errors.Is(err, ErrState) {
+		t.Errorf("another secret: %v", err)
+	}
+}
+
+func TestHostsAreBounded(t *testing.T) {
+	p := make1(t, Options{MaxSites: 10})
+	tr := newTraffic(1)
+	for i := range 500 {
+		tr.site = fmt.Sprintf("host%d.example.org", i)
+		tr.add(int64(i*100), tr.client(), &tool, "/", "", false, 200)
+	}
+	run(t, p, tr.batches(100))
+	sites := p.Sites()
+	if len(sites) != 10 || sites[9].Name != Other || sites[9].Requests != 491 {
+		t.Errorf("%d sites, the last %+v", len(sites), sites[len(sites)-1])
+	}
+}
+
+func TestClocksThatJump(t *testing.T) {
+	p := make1(t, Options{})
+	tr := newTraffic(1)
+	for _, at := range []int64{0, 10_000, -3_600_000, 20_000, 10 * 365 * 24 * 60 * minute, 30_000, -start} {
+		tr.add(at, tr.client(), &tool, "/", "", false, 200)
+	}
+	b := schemas.NewBuilder("edge", "source")
+	for i := range tr.rows {
+		b.Append(&tr.rows[i])
+	}
+	p.Consume(b.Batch(), nil, func(e schemas.Event) { t.Errorf("%+v", e) })
+	if got := p.Sites()[0].Requests; got != 7 {
+		t.Errorf("%d requests counted, want 7", got)
+	}
+}
+
+func TestAllowedClientsAreNeverDecidedAgainst(t *testing.T) {
+	tr := newTraffic(3)
+	tr.people(0, 56*minute, 0.8)
+	hammer := netip.MustParseAddr("192.0.2.7")
+	for i := range 60_000 {
+		tr.add(50*minute+int64(i)*5, hammer, &browsers[0], "/page1", "", false, 200)
+	}
+	tr.botnet(50*minute, 55*minute, 5000, 1700)
+	o := small
+	o.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	e, _ := run(t, make1(t, o), tr.batches(500))
+	for _, event := range e.log {
+		if event.Decision != nil && event.Value == hammer.String() {
+			t.Errorf("%s %s against an allowed client", event.Type, event.ID)
+		}
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for _, o := range []Options{
+		{Lateness: time.Minute}, {Lateness: -1}, {TTL: time.Second}, {Collateral: 0.9}, {Collateral: -1}, {MinBaseline: -1},
+		{MinClients: -1}, {MaxSites: -1}, {MaxClients: 5}, {SampleClients: 5},
+	} {
+		if _, err := New(o); err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "processor: ") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	r := prometheus.NewRegistry()
+	o := small
+	o.Registerer = r
+	p := make1(t, o)
+	tr, _ := story(1)
+	run(t, p, tr.batches(500))
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.Metric {
+			sums[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	if sums["weir_processor_requests_total"] != float64(len(tr.rows)) || sums["weir_processor_sites"] != 1 ||
+		sums["weir_processor_incidents_total"] != 1 || sums["weir_processor_decisions_total"] == 0 {
+		t.Errorf("%v for %d requests", sums, len(tr.rows))
+	}
+	if _, err := New(o); err == nil {
+		t.Error("the same metrics were registered twice")
+	}
+}
