@@ -312,21 +312,40 @@ func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() er
 		}
 		return r, func() error { return nil }
 	}
-	home := embedded.New(embedded.Options{
+	h := &storeHome{options: embedded.Options{
 		Dir: w.config.Data, Library: w.config.ClickHouse.Library, Memory: int64(w.config.ClickHouse.Memory),
 		Logger: w.log, Metrics: w.metrics,
-	})
+	}, log: w.log}
+	h.home.Store(embedded.New(h.options))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		err := home.Run(ctx)
-		if err != nil {
-			w.log.Error("the embedded ClickHouse is not available; requests wait in NATS", "error", err)
-		}
-		ended <- err
-	}()
-	r.open = func(ctx context.Context) (*clickhouse.DB, error) { return openHome(ctx, home, w.log, w.metrics) }
+	go func() { ended <- h.run(ctx) }()
+	r.open = func(ctx context.Context) (*clickhouse.DB, error) { return openHome(ctx, h.home.Load(), w.log, w.metrics) }
 	return r, func() error { cancel(); return <-ended }
+}
+
+// storeHome keeps the embedded ClickHouse open. What is final for one Store need not
+// be for ever: a weir sql that had the directory first ends, a full disk is cleared.
+type storeHome struct {
+	options embedded.Options
+	home    atomic.Pointer[embedded.Store]
+	log     *slog.Logger
+}
+
+func (h *storeHome) run(ctx context.Context) error {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := h.home.Load().Run(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		h.log.Error("the embedded ClickHouse is not available; requests wait in NATS", "error", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		h.home.Store(embedded.New(h.options))
+	}
 }
 
 // ready says whether everything that should be there is.

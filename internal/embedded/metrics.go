@@ -1,6 +1,10 @@
 package embedded
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	up       prometheus.Gauge
@@ -14,10 +18,23 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		restarts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_store_restarts_total", Help: "How often the embedded ClickHouse ended and was started again."}),
 	}
-	if r != nil {
-		r.MustRegister(m.up, m.restarts)
-	}
+	m.up, m.restarts = registered(r, m.up), registered(r, m.restarts)
 	return m
+}
+
+// registered is the collector, or the one of the same name that an earlier Store of
+// this process has registered: a store that could not be opened is opened again.
+func registered[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	if r == nil {
+		return c
+	}
+	var already prometheus.AlreadyRegisteredError
+	if err := r.Register(c); errors.As(err, &already) {
+		if before, ok := already.ExistingCollector.(C); ok {
+			return before
+		}
+	}
+	return c
 }
 
 func (m *metrics) ready(is bool) {

@@ -1,6 +1,10 @@
 package clickhouse
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	rows, blocks, retries, repeated, malformed prometheus.Counter
@@ -20,8 +24,24 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weir_clickhouse_insert_seconds",
 			Help: "Time to store one block.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 14)}),
 	}
-	if r != nil {
-		r.MustRegister(m.rows, m.blocks, m.retries, m.repeated, m.malformed, m.seconds)
+	if r == nil {
+		return m
 	}
+	for _, c := range []*prometheus.Counter{&m.rows, &m.blocks, &m.retries, &m.repeated, &m.malformed} {
+		*c = registered(r, *c)
+	}
+	m.seconds = registered(r, m.seconds)
 	return m
+}
+
+// registered is the collector, or the one of the same name that an earlier Open of
+// this process has registered: a server that was away is opened again.
+func registered[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	var already prometheus.AlreadyRegisteredError
+	if err := r.Register(c); errors.As(err, &already) {
+		if before, ok := already.ExistingCollector.(C); ok {
+			return before
+		}
+	}
+	return c
 }

@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// numberedLines appends lines whose paths are their numbers to a log, so many and at
+// a steady pace, until done.
+func numberedLines(t *testing.T, path string, lines int, pace time.Duration) (wait func()) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		defer f.Close()
+		w := bufio.NewWriter(f)
+		tick := time.NewTicker(pace)
+		defer tick.Stop()
+		for i := range lines {
+			fmt.Fprintf(w, "198.51.%d.%d - - [%s] \"GET /n/%d HTTP/1.1\" 200 10 \"-\" \"numbered\"\n",
+				i/250%250, i%250, time.Now().UTC().Format("02/Jan/2006:15:04:05 -0700"), i)
+			if i%50 == 49 {
+				if w.Flush() != nil {
+					return
+				}
+				<-tick.C
+			}
+		}
+		_ = w.Flush()
+	})
+	return writing.Wait
+}
+
+// TestKilledAgainAndAgain kills weir run and its ClickHouse child at random moments
+// while it follows a log: every line is in ClickHouse at the end, none twice.
+func TestKilledAgainAndAgain(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
+	const lines = 40_000
+	written := numberedLines(t, log, lines, 20*time.Millisecond) // 16 s of it
+	r := rand.New(rand.NewPCG(1, 2))
+	args := []string{"--data", data, "--http", freeAddress(t), "numbered.example.org=" + log}
+	weirKills, childKills := 0, 0
+	for began := time.Now(); time.Since(began) < 20*time.Second; {
+		w := start(t, args...)
+		for range r.IntN(3) {
+			<-time.After(time.Duration(300+r.IntN(1500)) * time.Millisecond)
+			if pid := w.clickhouse(); pid != 0 {
+				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+					childKills++
+				}
+			}
+		}
+		<-time.After(time.Duration(200+r.IntN(2000)) * time.Millisecond)
+		w.kill()
+		weirKills++
+	}
+	written()
+	count := func(what string) string {
+		out, err := weir(t, "sql", "--data", data, "SELECT "+what+" FROM requests")
+		if err != nil {
+			return err.Error()
+		}
+		return out
+	}
+	w := start(t, args...)
+	until(t, "all lines are in ClickHouse", func() bool {
+		return count("uniqExact(path)") == fmt.Sprint(lines)
+	})
+	if got := count("count(), uniqExact(path), min(toUInt32(substring(path, 4))), max(toUInt32(substring(path, 4)))"); got !=
+		fmt.Sprintf("%d\t%d\t0\t%d", lines, lines, lines-1) {
+		t.Errorf("count, distinct, least, greatest: %s", strings.ReplaceAll(got, "\t", " "))
+	}
+	w.end(t)
+	t.Logf("killed weir %d times and its ClickHouse %d times", weirKills, childKills)
+}
