@@ -78,10 +78,22 @@ type running struct {
 	done chan struct{}
 }
 
-// start starts weir run; it is killed when the test ends.
+// startWith starts weir run with a configuration.
+func startWith(t *testing.T, config string) *running {
+	t.Helper()
+	return startCommand(t, "--config", config, "run")
+}
+
+// start starts weir run with flags.
 func start(t *testing.T, args ...string) *running {
 	t.Helper()
-	r := &running{Cmd: exec.Command(program, append([]string{"run"}, args...)...), log: new(bytes.Buffer), done: make(chan struct{})}
+	return startCommand(t, append([]string{"run"}, args...)...)
+}
+
+// startCommand starts weir; it is killed when the test ends.
+func startCommand(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{Cmd: exec.Command(program, args...), log: new(bytes.Buffer), done: make(chan struct{})}
 	r.Stdout, r.Stderr = r.log, r.log
 	if err := r.Start(); err != nil {
 		t.Fatal(err)

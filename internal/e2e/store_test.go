@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestStoredEqualsCounted replays a log into a store and compares SQL with what awk
+// counts in the log, exactly; again, and the replay adds nothing.
+func TestStoredEqualsCounted(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
+	mustWeir(t, "simulate", log, "--format", "combined", "--site", "shop.example.org", "--hours", "2", "--tail", "1m", "--seed", "7")
+	awk, err := exec.Command("awk", `{ n[$9]++; if (!(($9, $1) in seen)) { seen[$9, $1]; u[$9]++ } }
+		END { for (s in n) printf "shop.example.org\t%d\t%d\t%d\n", s, n[s], u[s] }`, log).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sorted := exec.Command("sort")
+	sorted.Stdin = strings.NewReader(string(awk))
+	want, err := sorted.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []string{"first", "again"} {
+		mustWeir(t, "replay", "-q", "--data", data, "shop.example.org="+log)
+		got := mustWeir(t, "sql", "--data", data,
+			"SELECT site, status, count(), uniqExact(client) FROM requests GROUP BY site, status ORDER BY toString(status)")
+		if got != strings.TrimSpace(string(want)) {
+			t.Errorf("%s: SQL says\n%s\nawk says\n%s", again, got, want)
+		}
+	}
+	if out := mustWeir(t, "incidents", "--data", data); !strings.Contains(out, "shop.example.org") {
+		t.Errorf("the incident is not in the store: %s", out)
+	}
+}
+
+// TestOldLogsStay replays a log of 2015 and merges: it is still there.
+func TestOldLogsStay(t *testing.T) {
+	needClickHouse(t)
+	testdata := os.Getenv("WEIR_TESTDATA")
+	if testdata == "" {
+		t.Skip("WEIR_TESTDATA is not set")
+	}
+	data := filepath.Join(t.TempDir(), "data")
+	mustWeir(t, "replay", "-q", "--data", data, "old.example.org="+filepath.Join(testdata, "logs/elastic_apache_2015.log.gz"))
+	mustWeir(t, "sql", "--data", data, "--write", "OPTIMIZE TABLE requests FINAL")
+	if got := mustWeir(t, "sql", "--data", data, "SELECT count(), toYear(min(time)) FROM requests"); got != "9999\t2015" {
+		t.Errorf("after merges: %s", got)
+	}
+}
+
+// TestQueriesCannotChangeAnything asks for what a person who reads must not do.
+func TestQueriesCannotChangeAnything(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
+	if err := os.WriteFile(log, []byte(`192.0.2.1 - - [21/Nov/2026:05:08:00 +0000] "GET / HTTP/1.1" 200 10 "-" "a"`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustWeir(t, "replay", "-q", "--data", data, log)
+	for _, query := range []string{
+		"DROP TABLE requests", "ALTER TABLE requests DELETE WHERE 1", "INSERT INTO requests (path) VALUES ('x')",
+		"SELECT * FROM file('/etc/passwd', 'LineAsString')", "CREATE TABLE t (a Int8) ENGINE = Memory",
+	} {
+		if out, err := weir(t, "sql", "--data", data, query); err == nil {
+			t.Errorf("%s: taken: %s", query, out)
+		}
+	}
+	if got := mustWeir(t, "sql", "--data", data, "SELECT count() FROM requests"); got != "1" {
+		t.Errorf("%s requests left, want 1", got)
+	}
+}
