@@ -38,15 +38,27 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(time)
 ORDER BY (site, toStartOfHour(time), status, network, time)
 TTL stored_at + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1
+SETTINGS
+    -- ClickHouse ignores insert_deduplication_token without it.
+    non_replicated_deduplication_window = 10000,
+    ttl_only_drop_parts = 1,
+    -- A stored block survives a power cut, too.
+    fsync_after_insert = 1, fsync_part_directory = 1,
+    -- A new block is one file rather than one for each column: a quarter less processor
+    -- time for storing and merging.
+    min_bytes_for_wide_part = 134217728
 COMMENT 'requests as the edges logged them';
 
 CREATE OR REPLACE VIEW requests_readable AS
 SELECT
-    * EXCEPT (client, network, duration, upstream_duration, weight, stream, partition, sequence, stored_at, fields),
-    if(isIPAddressInRange(toString(client), '::ffff:0.0.0.0/96'), IPv4NumToString(toIPv4(client)), IPv6NumToString(client)) AS client,
-    if(isIPAddressInRange(toString(network), '::ffff:0.0.0.0/96'), IPv4NumToString(toIPv4(network)) || '/24', IPv6NumToString(network) || '/48') AS network,
-    duration / 1e6 AS duration,
-    upstream_duration / 1e6 AS upstream_duration
+    time, site,
+    if(isIPAddressInRange(toString(requests.client), '::ffff:0.0.0.0/96'),
+        IPv4NumToString(toIPv4(requests.client)), IPv6NumToString(requests.client)) AS client,
+    if(isIPAddressInRange(toString(requests.network), '::ffff:0.0.0.0/96'),
+        IPv4NumToString(toIPv4(requests.network)) || '/24', IPv6NumToString(requests.network) || '/48') AS network,
+    method, path, query, status, bytes,
+    requests.duration / 1e6 AS duration,
+    requests.upstream_duration / 1e6 AS upstream_duration,
+    protocol, referer, user_agent, accept_language, accept_encoding, tls, cookie, action, decision, request_id, edge
 FROM requests
 COMMENT 'requests as a person reads them: IPv4 clients as IPv4, durations in seconds';
