@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,7 +48,7 @@ func DialOrStart(ctx context.Context, options Options) (home Home, close func() 
 		return nil, nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
-		return nil, nil, unusable(dir, err)
+		return nil, nil, fmt.Errorf("data directory %s holds no store: %w: give the --data of a `weir run` or `weir replay`", dir, errors.Unwrap(err))
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; {
 		remote := &Remote{dir: dir}

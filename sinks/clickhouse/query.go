@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -70,9 +71,9 @@ var fileCall = regexp.MustCompile(`(?m)^\s*Function file( |$)`)
 // calls file.
 func (db *DB) refuseFiles(ctx context.Context, sql string) error {
 	settings := driver.WithSettings(driver.Settings{"readonly": 1})
-	tree, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", "EXPLAIN AST "+sql)
+	tree, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", explain+sql)
 	if err != nil {
-		return db.queryError(ctx, err)
+		return unshifted(db.queryError(ctx, err))
 	}
 	text, err := io.ReadAll(io.LimitReader(tree, maxTree))
 	if err = errors.Join(err, tree.Close()); err != nil {
@@ -85,6 +86,22 @@ func (db *DB) refuseFiles(ctx context.Context, sql string) error {
 		return errors.New("query: the function file may not be called: a query here reads tables only")
 	}
 	return nil
+}
+
+const explain = "EXPLAIN AST "
+
+var position = regexp.MustCompile(`failed at position \d+`)
+
+// unshifted gives the position of a syntax error in the query as it was written.
+func unshifted(err error) error {
+	text := position.ReplaceAllStringFunc(err.Error(), func(s string) string {
+		n, _ := strconv.Atoi(s[strings.LastIndexByte(s, ' ')+1:])
+		return "failed at position " + strconv.Itoa(max(n-len(explain), 1))
+	})
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 // maxTree bounds what a query's syntax tree may take, in bytes.
