@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-project/weir/collectors/accesslog"
@@ -14,6 +16,7 @@ import (
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/nginx"
 )
 
 type checkCommand struct {
@@ -47,6 +50,11 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 			fmt.Fprintf(s.out, "nats           %s: reached\n", configuration.NATS.URL)
 		}
 	}
+	if configuration.Nginx.Directory != "" {
+		if err := checkNginx(ctx, s.out, configuration.Nginx, text); err != nil {
+			return err
+		}
+	}
 	logs := logFlags{Files: c.Files, Format: c.Format}
 	inputs, err := logs.inputs()
 	if err != nil {
@@ -56,6 +64,22 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 		if err := checkLog(ctx, s.out, input, text); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkNginx has nginx check its whole configuration, and says which lines weir
+// needs in it.
+func checkNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, c.Test[0], c.Test[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("nginx: %s: %s", strings.Join(c.Test, " "), lastLine(out, err))
+	}
+	if text {
+		forHTTP, forServer := nginx.IncludeLines(c.Directory)
+		fmt.Fprintf(w, "nginx          %s: accepted\n", strings.Join(c.Test, " "))
+		fmt.Fprintf(w, "               once in http { }:        %s\n               first in each server { }: %s\n", forHTTP, forServer)
 	}
 	return nil
 }

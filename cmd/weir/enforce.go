@@ -32,6 +32,14 @@ func newEnforcing(b *bus.Bus, c config.Config, log *slog.Logger, metrics prometh
 	if err != nil {
 		return nil, usageError{err}
 	}
+	// The snippets are the same every time; what is in force is not touched. A
+	// directory that cannot be written is the enforcer's to retry and complain of.
+	if err := nginx.Install(c.Nginx.Directory, nginx.SnippetOptions{}); err != nil {
+		log.Error("nginx's snippets were not written", "error", err)
+	} else {
+		forHTTP, forServer := nginx.IncludeLines(c.Nginx.Directory)
+		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
+	}
 	return &enforcing{bus: b, config: c, enforcer: e, log: log}, nil
 }
 

@@ -151,7 +151,7 @@ func openHome(ctx context.Context, home embedded.Home, log *slog.Logger, metrics
 		Dial: func(ctx context.Context, protocol string) (net.Conn, error) {
 			return home.Dial(ctx, embedded.Protocol(protocol))
 		},
-		HTTPOnly: !access.Native, Headers: access.Headers(), Logger: log, Metrics: metrics,
+		Reader: embedded.Reader, HTTPOnly: !access.Native, Headers: access.Headers(), Logger: log, Metrics: metrics,
 	})
 }
 
