@@ -320,7 +320,9 @@ func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() er
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.run(ctx) }()
-	r.open = func(ctx context.Context) (*clickhouse.DB, error) { return openHome(ctx, h.home.Load(), w.log, w.metrics) }
+	r.open = func(ctx context.Context) (*clickhouse.DB, error) {
+		return openHome(ctx, h.home.Load(), w.log, w.metrics)
+	}
 	return r, func() error { cancel(); return <-ended }
 }
 
