@@ -1,9 +1,7 @@
 package processor
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -234,75 +232,6 @@ func TestStoppedRequestsAreNeverLearned(t *testing.T) {
 	}
 	if s := p.Sites(); s[0].Clients != 0 {
 		t.Errorf("%d normal clients learned of nothing but stopped requests", s[0].Clients)
-	}
-}
-
-func TestSaveAndLoadGoOn(t *testing.T) {
-	tr, attack := story(2)
-	sorted := tr.batches(100)
-	cut := 0
-	for cut < len(sorted) && sorted[cut].Time[0] < start+attack+90_000 {
-		cut++
-	}
-	p := make1(t, small)
-	e, _ := run(t, p, sorted[:cut])
-	if len(e.held) == 0 {
-		t.Fatal("no decisions before the restart")
-	}
-	var saved, again bytes.Buffer
-	if err := p.Save(&saved); err != nil {
-		t.Fatal(err)
-	}
-	q := make1(t, small)
-	if err := q.Load(bytes.NewReader(saved.Bytes())); err != nil {
-		t.Fatal(err)
-	}
-	if err := q.Save(&again); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(saved.Bytes(), again.Bytes()) {
-		t.Error("what was loaded is not what was saved")
-	}
-	if a, b := p.Sites(), q.Sites(); a[0].Incident == "" || a[0].Incident != b[0].Incident || a[0].Learned != b[0].Learned || a[0].Clients != b[0].Clients {
-		t.Errorf("%+v became %+v", a[0], b[0])
-	}
-	opened := 0
-	for _, b := range sorted[cut:] {
-		q.Consume(b, e.judge, func(event schemas.Event) {
-			if event.Type == schemas.IncidentOpened {
-				opened++
-			}
-			e.take(event)
-		})
-	}
-	if opened > 0 {
-		t.Error("the incident was opened once more after the restart")
-	}
-}
-
-func TestLoadRefusesWhatIsNotWhole(t *testing.T) {
-	tr := newTraffic(1)
-	tr.people(0, 20*minute, 0.5)
-	p := make1(t, Options{MaxClients: 1024})
-	run(t, p, tr.batches(500))
-	var saved bytes.Buffer
-	if err := p.Save(&saved); err != nil {
-		t.Fatal(err)
-	}
-	bad := map[string][]byte{"empty": nil, "text": []byte("hello, hello, hello, hello"), "cut": saved.Bytes()[:saved.Len()-5]}
-	flipped := bytes.Clone(saved.Bytes())
-	flipped[len(flipped)/2] ^= 1
-	bad["a bit flipped"] = flipped
-	for name, data := range bad {
-		q := make1(t, Options{MaxClients: 1024})
-		err := q.Load(bytes.NewReader(data))
-		if !errors.Is(err, ErrState) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	other := make1(t, Options{MaxClients: 1024, Secret: [32]byte{1}})
-	if err := other.Load(bytes.NewReader(saved.Bytes())); !errors.Is(err, ErrState) {
-		t.Errorf("another secret: %v", err)
 	}
 }
 

@@ -120,6 +120,9 @@ func (p *Processor) read(r *state.Reader) (*Processor, error) {
 		r.Fail("it was saved with another secret")
 	}
 	q.latest, q.closed = r.Int(), r.Int()
+	if lag := q.latest/1000 - q.closed; q.latest < 0 || lag < 0 || lag > 60 {
+		r.Fail("its clock does not hold together")
+	}
 	q.ids.last, q.ids.number = r.Text(64), int(r.Uint(math.MaxInt32))
 	readSeen(r, q.seen)
 	for range r.Count(p.o.MaxSites) {
@@ -194,6 +197,9 @@ func (s *site) read(r *state.Reader) {
 		n.Read(r)
 	}
 	text := r.Text(64 << 20)
+	if s.last > s.p.latest/1000 {
+		r.Fail("site %q has requests of the future", s.name)
+	}
 	if r.Err() != nil {
 		return
 	}

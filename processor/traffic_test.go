@@ -15,7 +15,6 @@ type traffic struct {
 	r    *rand.Rand
 	site string
 	rows []schemas.Request
-	bots map[int]bool // rows of the botnet, by index after sorting
 }
 
 const start = int64(1_795_000_000_000)

@@ -7,6 +7,9 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
+// maxBitmaps bounds what is kept of a sample's items.
+const maxBitmaps = 1024
+
 // item is one trait at one value.
 type item struct {
 	trait schemas.Trait
@@ -24,6 +27,7 @@ type matrix struct {
 	hashes  []uint64 // of the clients
 	total   float64  // sum of weight
 	words   int
+	known   [schemas.NumTraits]bool
 	bitmaps map[item][]uint64
 }
 
@@ -40,8 +44,15 @@ func heldOut(clientHash uint64) bool { return clientHash>>5&1 == 1 }
 
 // newMatrix lays out the rows of s that know every trait of the known set: where
 // a format does not carry a trait, a request says nothing about it.
+//
+// The layout is kept with the sample: the normal sample stands still while an
+// incident is open, and is asked about again and again.
 func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
-	m := &matrix{bitmaps: make(map[item][]uint64)}
+	if s.laid != nil && s.laid.known == known {
+		return s.laid
+	}
+	m := &matrix{bitmaps: make(map[item][]uint64), known: known}
+	s.laid = m
 	for i := range s.clients {
 		c, added := &s.clients[i], false
 		visitor := s.visitor(c)
@@ -106,6 +117,9 @@ func knownTraits(s *Sample) (known [schemas.NumTraits]bool) {
 func (m *matrix) bitmap(it item) []uint64 {
 	if b, ok := m.bitmaps[it]; ok {
 		return b
+	}
+	if len(m.bitmaps) >= maxBitmaps {
+		clear(m.bitmaps)
 	}
 	b := make([]uint64, m.words)
 	for i := range m.rows {

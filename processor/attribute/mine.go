@@ -180,14 +180,6 @@ func and(x, y []uint64) []uint64 {
 	return z
 }
 
-func andNot(x, y []uint64) []uint64 {
-	z := make([]uint64, len(x))
-	for i := range x {
-		z[i] = x[i] &^ y[i]
-	}
-	return z
-}
-
 func or(x, y []uint64) []uint64 {
 	z := make([]uint64, len(x))
 	for i := range x {

@@ -1,7 +1,6 @@
 package attribute
 
 import (
-	"encoding/binary"
 	"math/bits"
 
 	"github.com/zeebo/xxh3"
@@ -19,22 +18,23 @@ type Extractor struct {
 	names   names
 	scratch []byte
 	// What referers and cookies hash to, so that they need not be hashed anew.
-	referers map[string]uint32
+	referers [3]uint32 // none, same, other
+	client   [16]byte
 	some     uint32
 	none     uint32
+
+	families    [1024]struct{ agent, family uint32 }
+	familyNames map[uint32]string
 }
 
 // NewExtractor makes an Extractor whose hashes are keyed by seed.
 func NewExtractor(seed uint64) *Extractor {
-	x := &Extractor{seed: seed, referers: make(map[string]uint32, 3)}
-	for _, kind := range []string{"none", "same", "other"} {
-		x.referers[kind] = x.hash(schemas.TraitReferer, []byte(kind))
-		x.names.see(schemas.TraitReferer, x.referers[kind], []byte(kind))
+	x := &Extractor{seed: seed, familyNames: make(map[uint32]string)}
+	for i, kind := range refererKinds {
+		x.referers[i] = x.hash(schemas.TraitReferer, []byte(kind))
 	}
 	x.some = x.hash(schemas.TraitCookie, []byte("some"))
 	x.none = x.hash(schemas.TraitCookie, []byte("none"))
-	x.names.see(schemas.TraitCookie, x.some, []byte("some"))
-	x.names.see(schemas.TraitCookie, x.none, []byte("none"))
 	return x
 }
 
@@ -89,7 +89,7 @@ func mix(v uint64) uint64 {
 func (x *Extractor) Rest(t *Traits, r *schemas.Request) {
 	t[schemas.TraitMethod] = x.hash(schemas.TraitMethod, r.Method)
 	if r.Fields.Has(schemas.FieldReferer) {
-		t[schemas.TraitReferer] = x.referers[schemas.RefererKind(r.Referer, r.Site)]
+		t[schemas.TraitReferer] = x.referer(schemas.RefererKind(r.Referer, r.Site))
 	}
 	switch r.Cookie {
 	case schemas.CookieSome:
@@ -103,10 +103,7 @@ func (x *Extractor) Rest(t *Traits, r *schemas.Request) {
 		}
 	}
 	if r.Fields.Has(schemas.FieldUserAgent) {
-		family := schemas.AgentFamily(r.UserAgent)
-		x.scratch = append(x.scratch[:0], family...)
-		t[schemas.TraitAgentFamily] = x.hash(schemas.TraitAgentFamily, x.scratch)
-		x.names.see(schemas.TraitAgentFamily, t[schemas.TraitAgentFamily], x.scratch)
+		t[schemas.TraitAgentFamily] = x.family(t[schemas.TraitUserAgent], r.UserAgent)
 	}
 	x.names.see(schemas.TraitMethod, t[schemas.TraitMethod], r.Method)
 	x.scratch = schemas.PathShape(x.scratch[:0], r.Path)
@@ -115,6 +112,33 @@ func (x *Extractor) Rest(t *Traits, r *schemas.Request) {
 	x.scratch = schemas.QueryKeys(x.scratch[:0], r.Query)
 	t[schemas.TraitQueryKeys] = x.hash(schemas.TraitQueryKeys, x.scratch)
 	x.names.see(schemas.TraitQueryKeys, t[schemas.TraitQueryKeys], x.scratch)
+}
+
+// refererKinds are what schemas.RefererKind answers.
+var refererKinds = [3]string{"none", "same", "other"}
+
+func (x *Extractor) referer(kind string) uint32 {
+	switch kind {
+	case refererKinds[0]:
+		return x.referers[0]
+	case refererKinds[1]:
+		return x.referers[1]
+	}
+	return x.referers[2]
+}
+
+// family is the hash of the agent's family, kept by the agent's hash: few agents
+// make most requests, and telling a family takes longer than all other traits.
+func (x *Extractor) family(agent uint32, text []byte) uint32 {
+	slot := &x.families[agent%uint32(len(x.families))]
+	if slot.agent == agent {
+		return slot.family
+	}
+	name := schemas.AgentFamily(text)
+	family := x.hash(schemas.TraitAgentFamily, []byte(name))
+	x.familyNames[family] = name // there are few, by their definition
+	slot.agent, slot.family = agent, family
+	return family
 }
 
 func profileText(t schemas.Trait, r *schemas.Request) []byte {
@@ -133,11 +157,28 @@ func profileText(t schemas.Trait, r *schemas.Request) []byte {
 
 // Name is the text of a hashed value, if it is known.
 func (x *Extractor) Name(t schemas.Trait, hash uint32) (string, bool) {
+	switch t {
+	case schemas.TraitAgentFamily:
+		name, ok := x.familyNames[hash]
+		return name, ok
+	case schemas.TraitReferer:
+		for i, h := range x.referers {
+			if h == hash {
+				return refererKinds[i], true
+			}
+		}
+		return "", false
+	case schemas.TraitCookie:
+		if hash == x.some {
+			return "some", true
+		}
+		return "none", hash == x.none
+	}
 	return x.names.of(t, hash)
 }
 
 // ClientHash is the keyed hash of a client.
 func (x *Extractor) ClientHash(client [16]byte) uint64 {
-	lo, hi := binary.LittleEndian.Uint64(client[:8]), binary.LittleEndian.Uint64(client[8:])
-	return xxh3.HashSeed(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(x.scratch[:0], lo), hi), x.seed)
+	x.client = client // hashed where it lies: a slice of the argument would escape
+	return xxh3.HashSeed(x.client[:], x.seed)
 }

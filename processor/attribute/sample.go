@@ -33,6 +33,7 @@ type Sample struct {
 	texts   []text
 	free    int32 // list of free rows
 	period  uint64
+	laid    *matrix // as it was laid out last, nil once something changed
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
 	// length. Together they are the site's rate.
@@ -138,34 +139,9 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	s.addRow(at, t, 1, served)
 }
 
-// refusedBySite reports whether the site itself had nothing for the request: a page
-// that is not there, or not for this client. Whoever loses such a request loses
-// nothing. Failures of the site, and what a visitor gave up, are not among them, nor
-// is the demand to log in, which is how many a conversation begins.
-func refusedBySite(status uint16) bool {
-	return status >= 400 && status < 499 && status != 401 && status != 407 && status != 429
-}
-
 // keepsText bounds the examples: a sixteenth of a large sample's clients.
 func (s *Sample) keepsText(hash uint64) bool {
 	return s.max <= 1024 || hash>>8&15 == 0
-}
-
-func (x *text) set(r *schemas.Request) {
-	x.n = 0
-	x.add(r.Method, 16)
-	x.add([]byte{' '}, 1)
-	x.add(r.Path, 60)
-	if len(r.Query) > 0 {
-		x.add([]byte{'?'}, 1)
-		x.add(r.Query, 30)
-	}
-	x.add([]byte(" | "), 3)
-	x.add(r.UserAgent, maxText)
-}
-
-func (x *text) add(b []byte, limit int) {
-	x.n += int32(copy(x.b[x.n:], b[:min(limit, len(b))]))
 }
 
 func (s *Sample) find(hash uint64) int32 {
@@ -216,6 +192,7 @@ func (s *Sample) link(at int32) {
 
 // raise drops the clients that a higher level does not take, about half of them.
 func (s *Sample) raise(level uint) {
+	s.laid = nil
 	s.level = level
 	kept := s.clients[:0]
 	for _, c := range s.clients {
@@ -258,6 +235,7 @@ func (t *Traits) key() uint32 {
 // addRow counts a request with these traits, which takes the place of another if
 // the client has many.
 func (s *Sample) addRow(at int32, t *Traits, count, served uint32) {
+	s.laid = nil
 	key := t.key()
 	c := &s.clients[at]
 	largest, tail := int32(-1), int32(-1)
@@ -387,7 +365,7 @@ func (s *Sample) scale() float64 { return float64(uint64(1) << s.level) }
 
 // Reset empties the sample and keeps its memory.
 func (s *Sample) Reset() {
-	s.level, s.free = 0, -1
+	s.level, s.free, s.laid = 0, -1, nil
 	clear(s.table)
 	s.clients, s.rows, s.texts = s.clients[:0], s.rows[:0], s.texts[:0]
 	s.Requests, s.Span, s.first, s.last, s.visits = 0, 0, 0, 0, 0
@@ -396,6 +374,7 @@ func (s *Sample) Reset() {
 // Clone is a copy that shares nothing but the Extractor.
 func (s *Sample) Clone() *Sample {
 	c := *s
+	c.laid = nil
 	c.table, c.clients = slices.Clone(s.table), slices.Clone(s.clients)
 	c.rows, c.texts = slices.Clone(s.rows), slices.Clone(s.texts)
 	return &c

@@ -46,7 +46,7 @@ type normal struct{ level, spread float64 }
 
 // refresh is after how many windows, of a young baseline and at most, Normal looks
 // at the histograms again.
-func (s *Site) refresh() int { return min(30, 1+s.windows/20) }
+func (s *Site) refresh() int { return min(60, 1+s.windows/20) }
 
 // New makes an empty baseline for signals of these scales.
 func New(scales []Scale) *Site {

@@ -51,7 +51,7 @@ func (h *histogram) quantile(q, width float64) float64 {
 // from it on both sides.
 func (h *histogram) deviation(centre, width float64) float64 {
 	low, high := 0.0, width*bins
-	for range 30 {
+	for range 16 {
 		d := (low + high) / 2
 		if 2*h.within(centre-d, centre+d, width) < float64(h.n) {
 			low = d
