@@ -1,0 +1,104 @@
+// Package docs_test holds the documents to the program: what they quote is what
+// it writes, and what they link to is there.
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/weir-project/weir/sinks/nginx"
+)
+
+// snippetDir is the directory that the documents name.
+const snippetDir = "/etc/nginx/weir"
+
+// TestSnippets compares docs/nginx with what the program writes; with WEIR_UPDATE
+// set it writes the files anew.
+func TestSnippets(t *testing.T) {
+	server, err := nginx.ServerSnippet(nginx.SnippetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		nginx.HTTPName: nginx.HTTPSnippet(snippetDir), nginx.ServerName: server,
+	} {
+		path := filepath.Join("nginx", name)
+		if os.Getenv("WEIR_UPDATE") != "" {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s is not what the program writes (%v): WEIR_UPDATE=1 go test ./docs", path, err)
+		}
+	}
+}
+
+// link is a link of Markdown to a file of the tree, without its fragment.
+var link = regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+
+func TestLinks(t *testing.T) {
+	files, err := fs.Glob(os.DirFS(".."), "*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := fs.Glob(os.DirFS(".."), "docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(files, docs...) {
+		text, err := os.ReadFile(filepath.Join("..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join("..", filepath.Dir(name), found[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", name, found[1])
+			}
+		}
+	}
+}
+
+// metric is the name of one of weir's metrics where it is registered or described.
+var metric = regexp.MustCompile("`(weir_[a-z_]+)`")
+
+// TestMetrics looks for every metric that the documents name in the code: the last
+// word of a name that is put together there, or the whole of one that is not.
+func TestMetrics(t *testing.T) {
+	var code strings.Builder
+	for _, root := range []string{"../collectors", "../processor", "../sinks", "../internal", "../cmd"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(path) != ".go" {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			code.Write(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile("operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := metric.FindAllStringSubmatch(string(text), -1)
+	if len(names) < 20 {
+		t.Errorf("only %d metrics found in operations.md", len(names))
+	}
+	for _, found := range names {
+		name := found[1]
+		short := name
+		for _, prefix := range []string{"weir_nginx_", "weir_bus_", "weir_clickhouse_"} {
+			short = strings.TrimPrefix(short, prefix)
+		}
+		if !strings.Contains(code.String(), `"`+name+`"`) && !strings.Contains(code.String(), `"`+short+`"`) {
+			t.Errorf("operations.md names the metric %s, which the code does not have", name)
+		}
+	}
+}
