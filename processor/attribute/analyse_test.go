@@ -199,3 +199,49 @@ func BenchmarkAnalyse(b *testing.B) {
 		Analyse(normal, suspect, Budget{})
 	}
 }
+
+// TestScannersAreNobodysVisitors: background noise with the botnet's library, which
+// meets nothing but 404, is no reason to spare the botnet.
+func TestScannersAreNobodysVisitors(t *testing.T) {
+	normal, suspect, r := samples(3)
+	span := normal.Span
+	for range 120 {
+		c := r.Uint32()
+		for range 6 {
+			q := request(c, agents[r.IntN(len(agents))], "gzip, deflate", fmt.Sprintf("/%x/%d", r.Uint32(), r.IntN(99)), "", schemas.CookieNone)
+			q.Status = 404
+			normal.take(q)
+		}
+	}
+	normal.Span = span
+	bots(suspect, r, 600, "gzip, deflate")
+	suspect.Span = time.Minute
+	stops := 0.0
+	for _, m := range Analyse(normal, suspect, Budget{}) {
+		if m.Action == schemas.Block {
+			stops += m.Stops
+		}
+	}
+	if stops < 0.9 {
+		t.Errorf("stops %.2f of the attack", stops)
+	}
+}
+
+// TestWhoeverComesDuringAnAttackIsNotTheAttack: a crawler that the site has not seen
+// before, with some of the bots' common traits, is left alone.
+func TestWhoeverComesDuringAnAttackIsNotTheAttack(t *testing.T) {
+	for seed := range uint64(4) {
+		normal, suspect, r := samples(seed)
+		bots(suspect, r, 900, "gzip, deflate")
+		crawler := func() *schemas.Request {
+			return request(r.Uint32N(6), "new crawler", "gzip, br", fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone)
+		}
+		for range 15 {
+			suspect.take(crawler())
+		}
+		suspect.Span = time.Minute
+		if measures := Analyse(normal, suspect, Budget{}); matches(measures, crawler()) || len(measures) == 0 {
+			t.Errorf("seed %d: %v", seed, measures)
+		}
+	}
+}
