@@ -8,6 +8,7 @@ import (
 
 type metrics struct {
 	requests  prometheus.Counter
+	future    prometheus.Counter
 	sites     prometheus.Gauge
 	incidents *prometheus.CounterVec
 	decisions *prometheus.CounterVec
@@ -17,6 +18,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_processor_requests_total", Help: "Requests processed."}),
+		future: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "weir_processor_future_requests_total", Help: "Requests over an hour ahead of all before them, taken as of now: an edge's clock may be wrong."}),
 		sites: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_processor_sites", Help: "Sites kept."}),
 		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -27,7 +30,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.sites, m.incidents, m.decisions} {
+	for _, c := range []prometheus.Collector{m.requests, m.future, m.sites, m.incidents, m.decisions} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

@@ -31,6 +31,9 @@ type Processor struct {
 	closed int64 // last second closed, unix s; 0 before the first
 	ids    incidentIDs
 	count  *metrics
+
+	leaps  int   // requests in a row that are of about leapTo, far ahead of latest
+	leapTo int64 // unix ms
 }
 
 // New makes a Processor. Errors are about the options, one clear line each.
@@ -64,8 +67,12 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 	p.rows.Reset(b)
 	var r schemas.Request
 	for row := 0; p.rows.Next(&r); row++ {
-		if r.Time > p.latest {
+		moment := r.Time
+		if p.believes(r.Time) {
 			p.Advance(r.Time, emit)
+		} else {
+			moment = p.latest
+			p.count.future.Inc()
 		}
 		s := p.site(r.Site)
 		action := actionOf(r.Action)
@@ -74,9 +81,36 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 		} else if !r.Fields.Has(schemas.FieldAction) {
 			action = s.infer(&r)
 		}
+		r.Time = moment // the judge saw the edge's own
 		s.observe(&r, action)
 	}
 	p.count.requests.Add(float64(p.rows.Len()))
+}
+
+// A clock that leaps: how far ahead, in ms, a request may be of all before it, and how
+// many in a row must agree that it is later than that.
+const (
+	leapFar  = int64(time.Hour / time.Millisecond)
+	leapRows = 3
+)
+
+// believes reports whether event time may move to t. One edge with a wrong clock must
+// not make everybody else late; a log that was silent for hours goes on with its third
+// request.
+func (p *Processor) believes(t int64) bool {
+	if p.latest == 0 || t <= p.latest+leapFar {
+		p.leaps = 0
+		return true
+	}
+	if p.leaps == 0 || t < p.leapTo-leapFar || t > p.leapTo+leapFar {
+		p.leaps, p.leapTo = 0, t
+	}
+	p.leaps++
+	if p.leaps < leapRows {
+		return false
+	}
+	p.leaps = 0
+	return true
 }
 
 // actionOf is what an edge logged, without allocating; what is no action is allow.

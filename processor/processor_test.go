@@ -319,3 +319,29 @@ func TestMetrics(t *testing.T) {
 		t.Error("the same metrics were registered twice")
 	}
 }
+
+// TestOneWrongClock holds that a single request of the year 2100, or two, neither end
+// windows nor make what follows late; three in a row are believed.
+func TestOneWrongClock(t *testing.T) {
+	p, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC).UnixMilli()
+	future := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+	at := func(times ...int64) {
+		b := schemas.NewBuilder("edge", "test")
+		for _, ms := range times {
+			b.Append(&schemas.Request{Time: ms, Site: []byte("a.example"), Client: netip.MustParseAddr("192.0.2.1"), Path: []byte("/")})
+		}
+		p.Consume(b.Batch(), nil, func(schemas.Event) {})
+	}
+	at(start, future, start+1000, future, future, start+2000)
+	if p.latest != start+2000 {
+		t.Errorf("two requests of 2100 moved the clock to %s", time.UnixMilli(p.latest).UTC())
+	}
+	at(future, future+1, future+2)
+	if p.latest != future+2 {
+		t.Errorf("three in a row were not believed: the clock is at %s", time.UnixMilli(p.latest).UTC())
+	}
+}

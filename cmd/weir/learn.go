@@ -33,7 +33,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
 		from = ""
 	}
-	engine, err := newProcessor(configuration, from, true)
+	engine, key, err := fromBaseline(configuration, from, newSecret(), true)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if stats.Parsed() == 0 {
 		return fmt.Errorf("learn: no line of %s could be read, nothing learned", plural(len(inputs), "file"))
 	}
-	if err := writeFile(c.Baseline, engine.Save); err != nil {
+	if err := saveBaseline(c.Baseline, key, engine); err != nil {
 		return fmt.Errorf("write baseline %s: %w", c.Baseline, err)
 	}
 	if c.Quiet {

@@ -13,7 +13,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/schemas"
 )
@@ -50,6 +53,7 @@ type processing struct {
 type position struct {
 	Sequence uint64            `json:"sequence"`
 	Stream   string            `json:"stream"`
+	Secret   secret            `json:"secret"`
 	Numbers  map[string]uint64 `json:"numbers"` // by partition, edge and source: the last batch seen
 }
 
@@ -62,51 +66,42 @@ type sourceClock struct {
 // maxSources bounds the sources whose numbers and clocks are kept.
 const maxSources = 10000
 
-// load takes up the state that was saved, if it is of this stream. Without one the
-// baseline given, if any, is where the processor starts.
-func (r *processing) load(stream, baseline string) error {
-	r.sources = make(map[string]*sourceClock)
-	r.position = position{Stream: stream, Numbers: make(map[string]uint64)}
-	f, err := os.Open(r.file)
+// openProcessing makes the role as it was saved in file, or, where nothing was, from
+// the baseline given, if any, or from nothing.
+func openProcessing(file, stream, baseline string, c config.Config, metrics prometheus.Registerer) (*processing, error) {
+	r := &processing{
+		file: file, sources: make(map[string]*sourceClock),
+		position: position{Stream: stream, Numbers: make(map[string]uint64)},
+	}
+	saved, err := os.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return loadBaseline(r.engine, baseline)
+		r.engine, r.position.Secret, err = fromBaselineWith(c, baseline, newSecret(), metrics, false)
+		return r, err
 	}
 	if err != nil {
-		return fmt.Errorf("state %s: %w", r.file, unwrapPath(err))
+		return nil, fmt.Errorf("state %s: %w", file, unwrapPath(err))
 	}
-	defer f.Close()
-	in := bufio.NewReader(f)
+	defer saved.Close()
+	in := bufio.NewReader(saved)
 	line, err := in.ReadBytes('\n')
 	if err != nil {
-		return fmt.Errorf("state %s is cut short: move it away to begin anew", r.file)
+		return nil, fmt.Errorf("state %s is cut short: move it away to begin anew", file)
 	}
-	var saved position
-	if err := json.Unmarshal(line, &saved); err != nil {
-		return fmt.Errorf("state %s is damaged: move it away to begin anew: %w", r.file, err)
+	var was position
+	if err := json.Unmarshal(line, &was); err != nil {
+		return nil, fmt.Errorf("state %s is damaged: move it away to begin anew: %w", file, err)
+	}
+	if r.engine, err = newProcessor(c, was.Secret, metrics, false); err != nil {
+		return nil, err
 	}
 	if err := r.engine.Load(in); err != nil {
-		return fmt.Errorf("state %s: %w: move it away to begin anew", r.file, err)
+		return nil, fmt.Errorf("state %s: %w: move it away to begin anew", file, err)
 	}
-	if saved.Stream == stream && saved.Numbers != nil {
-		r.position = saved
+	r.position.Secret = was.Secret
+	if was.Stream == stream && was.Numbers != nil {
+		r.position = was
 	}
-	return nil
-}
-
-// loadBaseline reads what weir learn wrote; "" is nothing.
-func loadBaseline(engine *processor.Processor, path string) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return usagef("read baseline %s: %w; weir learn writes one", path, unwrapPath(err))
-	}
-	defer f.Close()
-	if err := engine.Load(bufio.NewReader(f)); err != nil {
-		return usagef("read baseline %s: %w", path, err)
-	}
-	return nil
+	return r, nil
 }
 
 // run processes until ctx ends, and then saves where it is.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/internal/config"
@@ -50,7 +52,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	engine, err := newProcessor(configuration, c.Baseline, false)
+	engine, _, err := fromBaseline(configuration, c.Baseline, secret{}, false)
 	if err != nil {
 		return err
 	}
@@ -179,20 +181,16 @@ func (r *replay) takeEvents() []schemas.Event {
 	return events
 }
 
-// newProcessor makes the processor that the configuration asks for, with what
-// `weir learn` wrote to baseline, if that is not "".
-func newProcessor(c config.Config, baseline string, learnOnly bool) (*processor.Processor, error) {
-	engine, err := processor.New(processor.Options{
-		Lateness: c.Processor.Lateness, Allow: c.Allow,
+// newProcessor makes the processor that the configuration asks for, its hashes keyed
+// by secret.
+func newProcessor(c config.Config, secret secret, metrics prometheus.Registerer, learnOnly bool) (*processor.Processor, error) {
+	return processor.New(processor.Options{
+		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allow,
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
-		LearnOnly: learnOnly,
+		LearnOnly: learnOnly, Registerer: metrics,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return engine, loadBaseline(engine, baseline)
 }
 
 // inputs turns the arguments into what tail reads.

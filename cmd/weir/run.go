@@ -247,12 +247,12 @@ func busOptions(c config.Config) bus.Options {
 }
 
 func (w *weir) newProcessing(b *bus.Bus, desk *desk, stream, baseline string) (*processing, error) {
-	engine, err := newProcessor(w.config, "", false)
+	r, err := openProcessing(filepath.Join(w.config.Data, "processor.state"), stream, baseline, w.config, w.metrics)
 	if err != nil {
 		return nil, err
 	}
-	r := &processing{bus: b, desk: desk, engine: engine, file: filepath.Join(w.config.Data, "processor.state"), log: w.log}
-	return r, r.load(stream, baseline)
+	r.bus, r.desk, r.log = b, desk, w.log
+	return r, nil
 }
 
 // newShips makes a collector for each log that the sources name. A pattern that
