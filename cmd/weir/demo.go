@@ -20,11 +20,12 @@ import (
 )
 
 type demoCommand struct {
-	Dir    string        `placeholder:"DIR" help:"Where to work; by default a new folder for temporary files. It stays."`
-	Seed   uint64        `default:"1" help:"Who comes: the same seed, the same visitors and bots."`
-	Hours  time.Duration `default:"6h" help:"Ordinary hours to learn from first."`
-	Keep   bool          `help:"Leave everything running until Ctrl-C."`
-	Output string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
+	Dir     string        `placeholder:"DIR" help:"Where to work; by default a new folder for temporary files. It stays."`
+	Seed    uint64        `default:"1" help:"Who comes: the same seed, the same visitors and bots."`
+	Hours   time.Duration `default:"6h" help:"Ordinary hours to learn from first."`
+	Keep    bool          `help:"Leave everything running until Ctrl-C."`
+	Picture string        `placeholder:"FILE" help:"Draw the table there, as SVG; DIR/demo.svg is always drawn."`
+	Output  string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
 }
 
 // Run plays the opening story on this machine with the real parts:
@@ -43,6 +44,14 @@ func (c *demoCommand) Run(ctx context.Context, s screen) error {
 	report, err := d.play(ctx)
 	if err != nil {
 		return err
+	}
+	for _, path := range []string{d.path("demo.svg"), c.Picture} {
+		if path == "" {
+			continue
+		}
+		if err := writeFile(path, report.Picture); err != nil {
+			return fmt.Errorf("draw %s: %w", path, err)
+		}
 	}
 	if c.Output == "json" {
 		if err := report.JSON(s.out); err != nil {
