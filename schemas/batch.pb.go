@@ -35,8 +35,9 @@ type Batch struct {
 	Edge string `protobuf:"bytes,2,opt,name=edge,proto3" json:"edge,omitempty"`
 	// The input within the edge, stable across restarts (a file's path, a socket's name).
 	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	// Counts the batches of one source and partition from 1, without gaps, so that
-	// a reader can drop a repeated one without relying on the stream's own window.
+	// Counts the batches of one source and partition, without gaps and never back, so
+	// that a reader can drop a repeated one without relying on the stream's own window.
+	// 0 is no number.
 	Number uint64 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
 	// The source's promise: no later batch of it holds a request with an earlier
 	// time, beyond the lateness. Unix milliseconds; 0 is no promise.

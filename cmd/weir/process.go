@@ -27,7 +27,7 @@ const (
 	signalTick   = 10 * time.Second
 	stateTick    = 30 * time.Second
 	snapshotTick = time.Minute
-	sourceGone   = 10 * time.Second // a source this silent holds no window open
+	sourceGone   = 10 * time.Second // all sources this silent: the clock moves event time
 )
 
 // processing turns the request stream into incidents and decisions.
@@ -42,11 +42,10 @@ type processing struct {
 	file   string // the state, kept over restarts
 	log    *slog.Logger
 
-	mu       sync.Mutex // engine, position, sources, pending
-	position position
-	sources  map[string]*sourceClock
+	mu       sync.Mutex // all that follows, and engine
+	position position   // as read; what is saved leaves out what waits in order
+	order    *order
 	pending  []schemas.Event // emitted, on their way to the desk
-	caughtUp bool
 }
 
 // position is how far the stream has been processed.
@@ -57,20 +56,11 @@ type position struct {
 	Numbers  map[string]uint64 `json:"numbers"` // by partition, edge and source: the last batch seen
 }
 
-// sourceClock is what a source has promised, and when it was last heard of.
-type sourceClock struct {
-	watermark int64
-	heard     time.Time
-}
-
-// maxSources bounds the sources whose numbers and clocks are kept.
-const maxSources = 10000
-
 // openProcessing makes the role as it was saved in file, or, where nothing was, from
 // the baseline given, if any, or from nothing.
 func openProcessing(file, stream, baseline string, c config.Config, metrics prometheus.Registerer) (*processing, error) {
 	r := &processing{
-		file: file, sources: make(map[string]*sourceClock),
+		file: file, order: newOrder(),
 		position: position{Stream: stream, Numbers: make(map[string]uint64)},
 	}
 	saved, err := os.Open(file)
@@ -116,7 +106,6 @@ func (r *processing) run(ctx context.Context) error {
 	aside.Go(func() { every(ctx, snapshotTick, r.snapshot) })
 	err := r.bus.Follow(ctx, bus.FollowOptions{
 		Stream: schemas.StreamRequests, From: r.position.Sequence + 1, Reader: "process",
-		CaughtUp: func() { r.mu.Lock(); r.caughtUp = true; r.mu.Unlock() },
 	}, r.message)
 	cancel()
 	aside.Wait()
@@ -148,66 +137,51 @@ func (r *processing) message(ctx context.Context, m *bus.Message) error {
 		r.log.Error("a batch was passed over", "sequence", m.Sequence(), "error", err)
 		return nil
 	}
-	if r.repeated(m.Subject(), b) {
+	key := m.Subject() + " " + b.Edge + " " + b.Source
+	if r.repeated(key, b.Number) {
 		return nil
 	}
-	r.engine.Consume(b, nil, r.emit)
-	r.watermark(b)
+	now := time.Now()
+	r.order.add(b, m.Sequence(), key, now)
+	return r.release(ctx, now)
+}
+
+// release processes the rows that are in order by now.
+func (r *processing) release(ctx context.Context, now time.Time) error {
+	reached := r.order.release(now, func(b *schemas.Batch) { r.engine.Consume(b, nil, r.emit) })
+	if reached > 0 {
+		r.engine.Advance(reached, r.emit)
+	}
 	return r.flush(ctx)
 }
 
-// repeated reports whether the batch was here before: its source has sent a later
-// one of this partition, or this one.
-func (r *processing) repeated(subject string, b *schemas.Batch) bool {
-	if b.Number == 0 {
+// repeated reports whether a batch was here before: its source has sent a later one of
+// this partition, or this one.
+func (r *processing) repeated(key string, number uint64) bool {
+	if number == 0 {
 		return false
 	}
-	key := subject + " " + b.Edge + " " + b.Source
-	if last, ok := r.position.Numbers[key]; ok && b.Number <= last {
+	if last, ok := r.position.Numbers[key]; ok && number <= last {
 		return true
-	} else if !ok && len(r.position.Numbers) >= maxSources {
+	} else if !ok && len(r.position.Numbers) >= maxSources*schemas.Partitions {
 		return false
 	}
-	r.position.Numbers[key] = b.Number
+	r.position.Numbers[key] = number
 	return false
 }
 
-// watermark moves event time to what every source that is heard of has passed.
-func (r *processing) watermark(b *schemas.Batch) {
-	key := b.Edge + " " + b.Source
-	s := r.sources[key]
-	if s == nil {
-		if len(r.sources) >= maxSources {
-			return
-		}
-		s = new(sourceClock)
-		r.sources[key] = s
-	}
-	s.watermark, s.heard = max(s.watermark, b.Watermark), time.Now()
-	low := s.watermark
-	for _, other := range r.sources {
-		if time.Since(other.heard) < sourceGone {
-			low = min(low, other.watermark)
-		}
-	}
-	if low > 0 && r.caughtUp {
-		r.engine.Advance(low, r.emit)
-	}
-}
-
-// tick moves event time by the clock where every source has fallen silent, so that
-// incidents close and decisions end.
+// tick releases what has settled, and moves event time by the clock where every source
+// has fallen silent, so that incidents close and decisions end.
 func (r *processing) tick(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	newest, silent := int64(0), r.caughtUp && len(r.sources) > 0
-	for _, s := range r.sources {
-		newest = max(newest, s.watermark)
-		silent = silent && time.Since(s.heard) >= sourceGone
+	now := time.Now()
+	if r.release(ctx, now) != nil {
+		return // ctx has ended
 	}
-	behind := time.Since(time.UnixMilli(newest))
-	if silent && behind < time.Hour { // a log of long ago ends when it ends
-		r.engine.Advance(time.Now().Add(-sourceGone).UnixMilli(), r.emit)
+	newest, silent := r.order.heardOf(now, sourceGone)
+	if silent && now.Sub(time.UnixMilli(newest)) < time.Hour { // a log of long ago ends when it ends
+		r.engine.Advance(now.Add(-sourceGone).UnixMilli(), r.emit)
 		_ = r.flush(ctx) // it fails only when ctx ends
 	}
 }
@@ -282,7 +256,9 @@ func (r *processing) saveOrSay(context.Context) {
 func (r *processing) save() error {
 	var state bytes.Buffer
 	r.mu.Lock()
-	line, err := json.Marshal(r.position)
+	settled := r.position
+	settled.Sequence, settled.Numbers = r.order.oldest(r.position.Sequence), r.order.numbers(r.position.Numbers)
+	line, err := json.Marshal(settled)
 	if err == nil {
 		err = r.engine.Save(&state)
 	}

@@ -47,6 +47,10 @@ type Options struct {
 	// watermark is so far behind the clock. 0 is 1 s.
 	Delay time.Duration
 	Rows  int // of one batch at most; 0 is 4096
+	// First is the number of the first batch where the journal knows none. 0 takes it
+	// from the clock, far above what the same source can have used before: a journal
+	// that was lost must not make readers take new batches for old ones.
+	First uint64
 
 	Registerer prometheus.Registerer // nil for none
 	Logger     *slog.Logger          // nil is slog.Default
@@ -67,6 +71,9 @@ func (o *Options) defaults() {
 	}
 	if o.Rows <= 0 || o.Rows > schemas.MaxRows {
 		o.Rows = 4096
+	}
+	if o.First == 0 {
+		o.First = uint64(max(time.Now().Unix(), 1)) << 16
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -178,7 +185,9 @@ func (s *Ship) complain(err error) {
 func (s *Ship) begin(state State) {
 	s.state, s.saved = state, true
 	for p := range s.state.Next {
-		s.state.Next[p] = max(s.state.Next[p], 1)
+		if s.state.Next[p] == 0 {
+			s.state.Next[p] = s.o.First
+		}
 	}
 	s.pack = newPacker(&s.o)
 }

@@ -230,7 +230,8 @@ func (c *crasher) Save(s State) error {
 
 func options(l *log) Options {
 	return Options{
-		Path: l.path, Edge: "edge1", Source: "web", Rows: 8, Linger: time.Millisecond,
+		First: 1,
+		Path:  l.path, Edge: "edge1", Source: "web", Rows: 8, Linger: time.Millisecond,
 		Follow: tail.FollowOptions{Grace: time.Nanosecond, Poll: 5 * time.Millisecond},
 	}
 }

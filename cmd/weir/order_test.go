@@ -1,0 +1,120 @@
+package main
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// rangeOf makes a batch of a source with rows at these times.
+func rangeOf(source string, watermark int64, times ...int64) *schemas.Batch {
+	b := schemas.NewBuilder("edge", source)
+	for _, ms := range times {
+		b.Append(&schemas.Request{Time: ms, Site: []byte("a.example"), Client: netip.MustParseAddr("192.0.2.1")})
+	}
+	b.Batch().Watermark = watermark
+	return b.Batch()
+}
+
+// released are the times that an order lets go, in its order.
+func released(o *order, now time.Time) (times []int64, reached int64) {
+	var rows schemas.Rows
+	var r schemas.Request
+	reached = o.release(now, func(b *schemas.Batch) {
+		for rows.Reset(b); rows.Next(&r); {
+			times = append(times, r.Time)
+		}
+	})
+	return times, reached
+}
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func TestOrderOfARangeInPartitions(t *testing.T) {
+	o := newOrder()
+	o.add(rangeOf("log", 9000, 1000, 4000, 9000), 1, "0", noon)
+	o.add(rangeOf("log", 9000, 2000, 3000, 8000), 2, "1", noon)
+	if times, _ := released(o, noon); len(times) > 0 {
+		t.Errorf("released %v before the range was complete", times)
+	}
+	if o.oldest(2) != 0 {
+		t.Errorf("a restart would begin after %d, want 0: nothing is processed", o.oldest(2))
+	}
+	o.add(rangeOf("log", 12000, 9500), 3, "0", noon)
+	times, reached := released(o, noon)
+	if want := []int64{1000, 2000, 3000, 4000, 8000, 9000}; !slices.Equal(times, want) || reached != 9000 {
+		t.Errorf("released %v up to %d, want %v up to 9000", times, reached, want)
+	}
+	if o.oldest(3) != 2 {
+		t.Errorf("a restart would begin after %d, want 2", o.oldest(3))
+	}
+	times, _ = released(o, noon.Add(settled))
+	if want := []int64{9500}; !slices.Equal(times, want) || o.oldest(3) != 3 {
+		t.Errorf("after a second released %v, want %v", times, want)
+	}
+}
+
+func TestOrderWaitsForASourceThatCatchesUpButNotForEver(t *testing.T) {
+	o := newOrder()
+	late, now := int64(10_000_000), noon
+	var all []int64
+	for range 20 { // one source is three hours behind, and goes on being so
+		late += 500
+		o.add(rangeOf("now", late+3*3600_000, late+3*3600_000), 1, "0", now)
+		o.add(rangeOf("behind", late, late), 2, "1", now)
+		times, _ := released(o, now)
+		all = append(all, times...)
+		now = now.Add(500 * time.Millisecond)
+	}
+	if slices.Max(all) > late {
+		t.Error("the source that is behind was not waited for")
+	}
+	for range 60 {
+		late += 500
+		o.add(rangeOf("now", late+3*3600_000, late+3*3600_000), 1, "0", now)
+		o.add(rangeOf("behind", late, late), 2, "1", now)
+		times, _ := released(o, now)
+		all = append(all, times...)
+		now = now.Add(500 * time.Millisecond)
+	}
+	if slices.Max(all) < late+3*3600_000-2000 {
+		t.Error("a source with a wrong clock holds the others up for ever")
+	}
+}
+
+func TestOrderDoesNotWaitForAWrongRow(t *testing.T) {
+	o := newOrder()
+	o.add(rangeOf("log", 3000, 1000, 4102444800000, 3000), 1, "0", noon)
+	o.add(rangeOf("log", 5000, 5000), 2, "0", noon)
+	if times, _ := released(o, noon); !slices.Equal(times, []int64{1000, 4102444800000, 3000}) {
+		t.Errorf("released %v", times)
+	}
+}
+
+// TestOrderLosesNothing releases every row once, whatever the order of arrival.
+func TestOrderLosesNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o, now, added := newOrder(), noon, 0
+		var got []int64
+		watermark := map[string]int64{}
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			source := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "source")
+			times := rapid.SliceOfN(rapid.Int64Range(1, 1_000_000), 0, 5).Draw(t, "times")
+			watermark[source] += rapid.Int64Range(0, 50_000).Draw(t, "promise")
+			o.add(rangeOf(source, watermark[source], times...), 1, source, now)
+			added += len(times)
+			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "pause")) * time.Millisecond)
+			times, _ = released(o, now)
+			got = append(got, times...)
+		}
+		times, _ := released(o, now.Add(time.Minute))
+		if got = append(got, times...); len(got) != added || o.rows != 0 || len(o.held) != 0 {
+			t.Errorf("released %d of %d rows, %d and %d batches wait", len(got), added, o.rows, len(o.held))
+		}
+	})
+}
