@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // Options are a Processor's. The zero value of each is its default.
@@ -46,6 +48,9 @@ type Options struct {
 	SampleClients int
 	// LearnOnly learns and reports incidents, and decides nothing.
 	LearnOnly bool
+	// Signals, if not nil, is given each site's signals every ten seconds of event time:
+	// those of the 10 s window that ends at end. The slice is the callee's.
+	Signals func(end time.Time, site string, signals []schemas.Signal)
 	// Registerer takes the metrics; nil is none.
 	Registerer prometheus.Registerer
 }

@@ -226,6 +226,9 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 		s.look(second, emit)
 	}
 	if step {
+		if s.p.o.Signals != nil {
+			s.p.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.Signals(&s.reading, &s.scores))
+		}
 		s.endStep(second)
 	}
 	s.decide(second, emit)

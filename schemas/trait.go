@@ -109,7 +109,7 @@ const shapeDepth = 4
 // m (letters and digits), s (also '-' or '_', at least one) and x (anything
 // else); the lengths 1 (1 to 4 bytes), 2 (5 to 12) and 3 (more). An extension is
 // 1 to 5 letters or digits after the last dot of the path's last segment. So
-// "/" is "/", "/blog/2024/hello-world" is "/a1/d1/s2", "/x9k2.php" is "/m2.php" with
+// "/" is "/", "/blog/2024/hello-world" is "/a1/d1/s2", "/x9k2.php" is "/m1.php" with
 // the length that of the part before the dot.
 func PathShape(dst, path []byte) []byte {
 	if len(path) == 0 || path[0] != '/' {

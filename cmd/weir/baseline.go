@@ -9,8 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/processor"
 )
@@ -52,13 +50,9 @@ func saveBaseline(path string, key secret, engine *processor.Processor) error {
 
 // fromBaseline makes a processor that has learned what the file holds, under the
 // file's secret; with path "" it has learned nothing, under the secret given.
-func fromBaseline(c config.Config, path string, otherwise secret, learnOnly bool) (*processor.Processor, secret, error) {
-	return fromBaselineWith(c, path, otherwise, nil, learnOnly)
-}
-
-func fromBaselineWith(c config.Config, path string, key secret, metrics prometheus.Registerer, learnOnly bool) (*processor.Processor, secret, error) {
+func fromBaseline(c config.Config, path string, key secret, o processor.Options) (*processor.Processor, secret, error) {
 	if path == "" {
-		engine, err := newProcessor(c, key, metrics, learnOnly)
+		engine, err := newProcessor(c, key, o)
 		return engine, key, err
 	}
 	f, err := os.Open(path)
@@ -74,7 +68,7 @@ func fromBaselineWith(c config.Config, path string, key secret, metrics promethe
 	if err := key.UnmarshalText(head[len(baselineHead) : len(head)-1]); err != nil {
 		return nil, key, usagef("read baseline %s: %w", path, err)
 	}
-	engine, err := newProcessor(c, key, metrics, learnOnly)
+	engine, err := newProcessor(c, key, o)
 	if err != nil {
 		return nil, key, err
 	}

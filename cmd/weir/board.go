@@ -50,8 +50,8 @@ func (b *board) apply(e schemas.Event) {
 		b.decisions.put(e.ID, e)
 		return
 	}
-	if old, ok := b.incidents.events[e.Incident]; ok && len(e.Signals) == 0 {
-		e.Signals = old.Signals
+	if old, ok := b.incidents.events[e.Incident]; ok {
+		keepPeak(&e, &old)
 	}
 	b.incidents.put(e.Incident, e)
 }

@@ -104,6 +104,11 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 	if err != nil {
 		return usageError{err}
 	}
+	if configuration, err := p.configuration(); err == nil {
+		if a, ok := allowedBy(configuration.Allow, &event); ok {
+			fmt.Fprintf(s.err, "weir: %s is in the allowlist (%s): no edge touches that\n", printable(event.Value, 60), a)
+		}
+	}
 	if err := newControlClient(data).post(ctx, []schemas.Event{event}); err != nil {
 		return err
 	}
@@ -127,6 +132,9 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 		prefix, err := netip.ParsePrefix(value)
 		if err != nil {
 			return schemas.Event{}, fmt.Errorf("prefix %q is not of the form 192.0.2.0/24 or 2001:db8::/48", value)
+		}
+		if least := shortestPrefix(prefix.Addr()); prefix.Bits() < least {
+			return schemas.Event{}, fmt.Errorf("prefix %s is a part of the world: give /%d or longer, or take a decision on a site", value, least)
 		}
 		value = prefix.Masked().String()
 	case schemas.ScopeSignature:
@@ -155,6 +163,31 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 			Expires: now.Add(c.For), Reason: c.Reason, Origin: origin,
 		},
 	}, nil
+}
+
+// shortestPrefix bounds what one slip of the hand can lock out.
+func shortestPrefix(addr netip.Addr) int {
+	if addr.Unmap().Is4() {
+		return 8
+	}
+	return 19 // the registries' largest allocations to one network
+}
+
+// allowedBy is the entry of the allowlist that would keep a decision from touching
+// all or part of its value, if there is one.
+func allowedBy(allow []netip.Prefix, e *schemas.Event) (netip.Prefix, bool) {
+	prefix, err := netip.ParsePrefix(e.Value)
+	if addr, addrErr := netip.ParseAddr(e.Value); addrErr == nil {
+		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if err == nil {
+		for _, a := range allow {
+			if a.Overlaps(prefix) {
+				return a, true
+			}
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 type removeDecisionsCommand struct {

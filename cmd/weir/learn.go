@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -33,7 +34,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
 		from = ""
 	}
-	engine, key, err := fromBaseline(configuration, from, newSecret(), true)
+	engine, key, err := fromBaseline(configuration, from, newSecret(), processor.Options{LearnOnly: true})
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ type program struct {
 
 func main() {
 	embedded.ChildMain() // does not return in the child that holds ClickHouse
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], screen{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)

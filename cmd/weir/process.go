@@ -46,6 +46,7 @@ type processing struct {
 	position position   // as read; what is saved leaves out what waits in order
 	order    *order
 	pending  []schemas.Event // emitted, on their way to the desk
+	signals  []schemas.SignalRow
 }
 
 // position is how far the stream has been processed.
@@ -63,9 +64,12 @@ func openProcessing(file, stream, baseline string, c config.Config, metrics prom
 		file: file, order: newOrder(),
 		position: position{Stream: stream, Numbers: make(map[string]uint64)},
 	}
+	o := processor.Options{Registerer: metrics, Signals: func(end time.Time, site string, signals []schemas.Signal) {
+		r.signals = appendSignals(r.signals, end, site, signals)
+	}}
 	saved, err := os.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
-		r.engine, r.position.Secret, err = fromBaselineWith(c, baseline, newSecret(), metrics, false)
+		r.engine, r.position.Secret, err = fromBaseline(c, baseline, newSecret(), o)
 		return r, err
 	}
 	if err != nil {
@@ -81,7 +85,7 @@ func openProcessing(file, stream, baseline string, c config.Config, metrics prom
 	if err := json.Unmarshal(line, &was); err != nil {
 		return nil, fmt.Errorf("state %s is damaged: move it away to begin anew: %w", file, err)
 	}
-	if r.engine, err = newProcessor(c, was.Secret, metrics, false); err != nil {
+	if r.engine, err = newProcessor(c, was.Secret, o); err != nil {
 		return nil, err
 	}
 	if err := r.engine.Load(in); err != nil {
@@ -101,7 +105,7 @@ func (r *processing) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	aside.Go(func() { every(ctx, idleTick, r.tick) })
-	aside.Go(func() { every(ctx, signalTick, r.signals) })
+	aside.Go(func() { every(ctx, signalTick, r.publishSignals) })
 	aside.Go(func() { every(ctx, stateTick, r.saveOrSay) })
 	aside.Go(func() { every(ctx, snapshotTick, r.snapshot) })
 	err := r.bus.Follow(ctx, bus.FollowOptions{
@@ -211,32 +215,25 @@ func logEvent(log *slog.Logger, e schemas.Event) {
 	log.Info(string(e.Type), "decision", e.ID, "action", e.Action, "scope", e.Scope, "value", e.Value, "collateral", e.Collateral)
 }
 
-// signals publishes every site's signals of now.
-func (r *processing) signals(ctx context.Context) {
+// publishSignals publishes the signals of the windows that have ended.
+func (r *processing) publishSignals(ctx context.Context) {
 	r.mu.Lock()
-	sites := r.engine.Sites()
+	rows := r.signals
+	r.signals = nil
 	r.mu.Unlock()
-	now := time.Now().UTC().Truncate(time.Second)
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
-	send := func() {
+	for i, row := range rows {
+		if err := encoder.Encode(row); err != nil {
+			r.log.Warn("a signal was left out", "site", row.Site, "signal", row.Name, "error", err)
+		}
+		if body.Len() < schemas.MaxMessage/2 && i < len(rows)-1 {
+			continue
+		}
 		if err := r.bus.Publish(ctx, schemas.SubjectSignals, "", body.Bytes()); err != nil && ctx.Err() == nil {
 			r.log.Warn("signals were not published", "error", err)
 		}
 		body.Reset()
-	}
-	for _, site := range sites {
-		for _, g := range site.Signals {
-			if err := encoder.Encode(schemas.SignalRow{Time: now, Site: site.Name, Window: "10s", Signal: g}); err != nil {
-				r.log.Warn("a signal was left out", "site", site.Name, "signal", g.Name, "error", err)
-			}
-		}
-		if body.Len() > schemas.MaxMessage/2 {
-			send()
-		}
-	}
-	if body.Len() > 0 {
-		send()
 	}
 }
 

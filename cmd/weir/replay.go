@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/internal/config"
@@ -52,14 +50,16 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	engine, _, err := fromBaseline(configuration, c.Baseline, secret{}, false)
-	if err != nil {
-		return err
-	}
 	r := &replay{
-		processor: engine,
-		edge:      judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow}),
-		summary:   newSummary(),
+		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow}),
+		summary: newSummary(),
+	}
+	var o processor.Options
+	if c.Data != "" || c.ClickHouse != "" {
+		o.Signals = r.takeSignals
+	}
+	if r.processor, _, err = fromBaseline(configuration, c.Baseline, secret{}, o); err != nil {
+		return err
 	}
 	outputs, err := c.open(s, r)
 	if err != nil {
@@ -73,11 +73,11 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		if err := r.chunk(chunk); err != nil {
 			return err
 		}
-		return store.write(ctx, chunk.Batch, r.takeEvents())
+		return store.write(ctx, chunk.Batch, r.takeEvents(), &r.signals)
 	})
-	err = errors.Join(err, store.close(ctx), outputs())
+	err = errors.Join(err, store.close(ctx, &r.signals), outputs())
 	if !c.Quiet && (err == nil || stats.Lines() > 0) {
-		r.summary.print(s.out, stats, engine.Sites())
+		r.summary.print(s.out, stats, r.processor.Sites())
 	}
 	return err
 }
@@ -136,6 +136,7 @@ type replay struct {
 	verdictWriter *verdictWriter // nil: not asked for
 	verdicts      []verdict      // of the chunk's rows
 	emitted       []schemas.Event
+	signals       []schemas.SignalRow // for the store
 	err           error
 }
 
@@ -174,6 +175,18 @@ func (r *replay) emit(event schemas.Event) {
 	}
 }
 
+func (r *replay) takeSignals(end time.Time, site string, signals []schemas.Signal) {
+	r.signals = appendSignals(r.signals, end, site, signals)
+}
+
+// appendSignals makes rows of a site's signals.
+func appendSignals(rows []schemas.SignalRow, end time.Time, site string, signals []schemas.Signal) []schemas.SignalRow {
+	for _, g := range signals {
+		rows = append(rows, schemas.SignalRow{Time: end, Site: site, Window: "10s", Signal: g})
+	}
+	return rows
+}
+
 // takeEvents returns what was emitted since it was last called.
 func (r *replay) takeEvents() []schemas.Event {
 	events := r.emitted
@@ -182,14 +195,14 @@ func (r *replay) takeEvents() []schemas.Event {
 }
 
 // newProcessor makes the processor that the configuration asks for, its hashes keyed
-// by secret.
-func newProcessor(c config.Config, secret secret, metrics prometheus.Registerer, learnOnly bool) (*processor.Processor, error) {
+// by secret; o adds what the configuration does not say.
+func newProcessor(c config.Config, secret secret, o processor.Options) (*processor.Processor, error) {
 	return processor.New(processor.Options{
 		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allow,
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
-		LearnOnly: learnOnly, Registerer: metrics,
+		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals,
 	})
 }
 

@@ -94,8 +94,12 @@ func fingerprint(h io.Writer, path string) error {
 	return err
 }
 
-// write stores a chunk's requests and the events that came of it.
-func (r *replayStore) write(ctx context.Context, b *schemas.Batch, events []schemas.Event) error {
+// signalRows is how many signals are stored at once.
+const signalRows = 20000
+
+// write stores a chunk's requests and the events that came of it, and signals once
+// there are many.
+func (r *replayStore) write(ctx context.Context, b *schemas.Batch, events []schemas.Event, signals *[]schemas.SignalRow) error {
 	if r.direct == nil {
 		return nil
 	}
@@ -105,12 +109,24 @@ func (r *replayStore) write(ctx context.Context, b *schemas.Batch, events []sche
 			return err
 		}
 	}
+	if len(*signals) >= signalRows {
+		if err := r.recordSignals(ctx, signals); err != nil {
+			return err
+		}
+	}
 	return r.direct.Write(ctx, b)
 }
 
-func (r *replayStore) close(ctx context.Context) error {
+func (r *replayStore) recordSignals(ctx context.Context, signals *[]schemas.SignalRow) error {
+	r.sets++
+	err := r.db.RecordSignals(ctx, fmt.Sprintf("%s/%d", r.stream, r.sets), *signals)
+	*signals = (*signals)[:0]
+	return err
+}
+
+func (r *replayStore) close(ctx context.Context, signals *[]schemas.SignalRow) error {
 	if r.direct == nil {
 		return nil
 	}
-	return errors.Join(r.direct.Close(ctx), r.end())
+	return errors.Join(r.recordSignals(ctx, signals), r.direct.Close(ctx), r.end())
 }

@@ -279,7 +279,11 @@ func (d *departure) print(w io.Writer, measures []attribute.Measure) {
 	if d.to < d.last-rateBin {
 		end = "until about " + at(d.to)
 	}
-	fmt.Fprintf(w, "\n%s\n  It began at about %s UTC %s.\n", printable(d.site, 100), at(d.from), end)
+	site := printable(d.site, 100)
+	if site == "" {
+		site = "(the log does not name its site)"
+	}
+	fmt.Fprintf(w, "\n%s\n  It began at about %s UTC %s.\n", site, at(d.from), end)
 	fmt.Fprintf(w, "  %s requests a second instead of %s; about %s clients.\n", figure(d.rate), figure(d.normal), count(uint64(d.during.Clients())))
 	if len(measures) == 0 {
 		fmt.Fprintf(w, "  Compared with %s clients before it, nothing sets it apart safely.\n", count(uint64(d.before.Clients())))

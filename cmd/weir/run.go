@@ -303,7 +303,7 @@ func journalName(path string) string {
 // on the server that the configuration names. ends stops the former.
 func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() error) {
 	r = &storing{
-		bus: b, journal: storeDir(w.config.Data), stream: stream, log: w.log,
+		bus: b, journal: storeDir(w.config.Data), stream: stream, retention: w.config.ClickHouse.Retention, log: w.log,
 		ready: func() { w.stored.Store(true) },
 	}
 	if dsn := w.config.ClickHouse.DSN; dsn != "" {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 
 	"golang.org/x/term"
@@ -35,7 +36,7 @@ func (c *sqlCommand) Run(ctx context.Context, s screen, p *program) error {
 		options.Format = "PrettyCompact"
 	}
 	if c.Query != "" {
-		err = db.Query(ctx, c.Query, options, s.out)
+		err = ask(ctx, db, c.Query, options, s.out)
 	} else {
 		err = c.session(ctx, s, db, options)
 	}
@@ -61,6 +62,17 @@ func (c *sqlCommand) open(ctx context.Context, p *program) (*clickhouse.DB, func
 	return db, db.Close, nil
 }
 
+var formatClause = regexp.MustCompile(`(?is)^(.*\S)\s+FORMAT\s+([A-Za-z][A-Za-z0-9]*)\s*;?\s*$`)
+
+// ask answers one query; a FORMAT clause at its end, as ClickHouse's own client takes
+// it, counts before --format.
+func ask(ctx context.Context, db *clickhouse.DB, query string, o clickhouse.QueryOptions, out io.Writer) error {
+	if m := formatClause.FindStringSubmatch(query); m != nil {
+		query, o.Format = m[1], m[2]
+	}
+	return db.Query(ctx, query, o, out)
+}
+
 // session answers query after query. In a terminal an error is shown and the
 // session goes on, and Ctrl-C cancels the query; from a pipe it ends with the first
 // error.
@@ -68,7 +80,7 @@ func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, o
 	in, ok := s.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return eachStatement(bufio.NewReader(s.in), func(query string) error {
-			return db.Query(ctx, query, options, s.out)
+			return ask(ctx, db, query, options, s.out)
 		})
 	}
 	state, err := term.MakeRaw(int(in.Fd()))
@@ -92,7 +104,7 @@ func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, o
 		if err != nil {
 			return err
 		}
-		if err := inTerminal(ctx, in, state, func(ctx context.Context) error { return db.Query(ctx, query, options, s.out) }); err != nil {
+		if err := inTerminal(ctx, in, state, func(ctx context.Context) error { return ask(ctx, db, query, options, s.out) }); err != nil {
 			fmt.Fprintln(t, printable(err.Error(), 2000))
 		}
 	}

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -29,12 +31,13 @@ import (
 //	WEIR_INCIDENTS, WEIR_DECISIONS         -> incidents, decisions
 //	weir.panes.signals                     -> signals
 type storing struct {
-	bus     *bus.Bus
-	open    func(context.Context) (*clickhouse.DB, error)
-	journal string // directory
-	stream  string // names the stream's sequences, for ever
-	log     *slog.Logger
-	ready   func() // called once the tables are there
+	bus       *bus.Bus
+	open      func(context.Context) (*clickhouse.DB, error)
+	journal   string // directory
+	stream    string // names the stream's sequences, for ever
+	retention time.Duration
+	log       *slog.Logger
+	ready     func() // called once the tables are there
 }
 
 // run stores until ctx ends. ClickHouse being away is waited for.
@@ -70,7 +73,7 @@ func (r *storing) connect(ctx context.Context) (db *clickhouse.DB, err error) {
 		if db, err = r.open(ctx); err != nil {
 			return err
 		}
-		if err := db.Migrate(ctx); err != nil {
+		if err := errors.Join(db.Migrate(ctx), r.retain(ctx, db)); err != nil {
 			return errors.Join(err, db.Close())
 		}
 		return nil
@@ -79,6 +82,24 @@ func (r *storing) connect(ctx context.Context) (db *clickhouse.DB, err error) {
 		r.ready()
 	}
 	return db, err
+}
+
+// retain makes the table keep requests for as long as the configuration says. What is
+// stored is not rewritten: whole parts leave when their time has come.
+func (r *storing) retain(ctx context.Context, db *clickhouse.DB) error {
+	ttl := fmt.Sprintf("stored_at + toIntervalSecond(%d)", int64(r.retention.Seconds()))
+	var engine bytes.Buffer
+	if err := db.Query(ctx, "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'requests'",
+		clickhouse.QueryOptions{Write: true}, &engine); err != nil {
+		return err
+	}
+	if strings.Contains(engine.String(), ttl) {
+		return nil
+	}
+	r.log.Info("retention changed", "requests_are_kept", r.retention)
+	return db.Query(ctx, "ALTER TABLE requests MODIFY TTL "+ttl, clickhouse.QueryOptions{
+		Write: true, Settings: map[string]any{"materialize_ttl_after_modify": 0},
+	}, io.Discard)
 }
 
 // follow is one partition of the request stream, as the writer wants it.

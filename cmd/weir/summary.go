@@ -87,12 +87,7 @@ func (s *summary) event(e schemas.Event) {
 		s.incidents = append(s.incidents, i)
 	}
 	before := i.event.Sites
-	if i.event.Kind != "" && worst(e.Signals) < worst(i.event.Signals) { // tell of the peak, not of the end
-		e.Signals, e.Cause = i.event.Signals, i.event.Cause
-	}
-	if e.Kind == "" {
-		e.Kind = i.event.Kind
-	}
+	keepPeak(&e, &i.event)
 	i.event = e
 	for _, site := range before {
 		s.open[site] = slices.DeleteFunc(s.open[site], func(x *incidentSummary) bool { return x == i })

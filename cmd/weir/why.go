@@ -100,9 +100,7 @@ func (l *latest) add(e schemas.Event) {
 	}
 	if i, ok := l.at[key]; ok {
 		old := l.events[i]
-		if len(e.Signals) == 0 {
-			e.Signals = old.Signals
-		}
+		keepPeak(&e, &old)
 		if e.Decision != nil && old.Decision != nil && e.Evidence == nil {
 			e.Evidence = old.Evidence
 		}
@@ -111,6 +109,16 @@ func (l *latest) add(e schemas.Event) {
 	}
 	l.at[key] = len(l.events)
 	l.events = append(l.events, e)
+}
+
+// keepPeak lets an incident's newest event tell of its worst moment, not of its end.
+func keepPeak(e, old *schemas.Event) {
+	if worst(e.Signals) < worst(old.Signals) {
+		e.Signals, e.Cause = old.Signals, old.Cause
+	}
+	if e.Kind == "" {
+		e.Kind = old.Kind
+	}
 }
 
 // about picks what concerns the subject: an incident with its decisions, one
