@@ -11,6 +11,7 @@ package accesslog
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -30,58 +31,89 @@ type Parser interface {
 	Parse(line []byte, r *schemas.Request) Reason
 }
 
-// Format names a log format. The zero value is Auto.
-type Format uint8
+// Format is a log format: the name of one of those below, or the text of a
+// log_format of nginx or a LogFormat of Apache (see ByName). The zero value is
+// Auto.
+type Format string
 
-// The formats.
+// The formats that have names.
 const (
-	Auto          Format = iota // find it by Detect
-	Weir                        // weir's own nginx JSON
-	Combined                    // nginx and Apache combined, extra fields at the end allowed
-	VhostCombined               // combined with "host:port " or "host " in front
-	Common                      // combined without referer and agent
-	numFormats    = int(iota)
+	Auto          Format = ""               // find it by Detect
+	Weir          Format = "weir"           // weir's own nginx JSON
+	Combined      Format = "combined"       // nginx and Apache combined, extra fields at the end allowed
+	VhostCombined Format = "vhost_combined" // combined with "host:port " or "host " in front
+	Common        Format = "common"         // combined without referer and agent
+	Caddy         Format = "caddy"          // Caddy's JSON, other messages in between
+	Traefik       Format = "traefik"        // Traefik's common log format
+	TraefikJSON   Format = "traefik_json"
+	HAProxy       Format = "haproxy" // httplog, with or without a syslog header
 )
 
-var formatNames = [numFormats]string{"auto", "weir", "combined", "vhost_combined", "common"}
+// named lists the formats that have names, in the order in which people read them.
+func named() []Format {
+	return []Format{Auto, Weir, Combined, VhostCombined, Common, Caddy, Traefik, TraefikJSON, HAProxy}
+}
 
-// String is the format's name, as in a configuration and in NATS subjects.
+// String is the format's name or text, which ByName takes.
 func (f Format) String() string {
-	if int(f) < numFormats {
-		return formatNames[f]
+	if f == Auto {
+		return "auto"
 	}
-	return "unknown"
+	return string(f)
 }
 
 // Names lists the names that ByName takes.
-func Names() []string { return append([]string(nil), formatNames[:]...) }
-
-// ByName is the inverse of String; the empty name is Auto. The error lists the
-// names.
-func ByName(name string) (Format, error) {
-	if name == "" {
-		return Auto, nil
+func Names() (names []string) {
+	for _, f := range named() {
+		names = append(names, f.String())
 	}
-	for f, n := range formatNames {
-		if n == name {
-			return Format(f), nil
-		}
-	}
-	return Auto, fmt.Errorf("log format %q is not known: want one of %s", name, strings.Join(formatNames[:], ", "))
+	return names
 }
 
-// New makes a parser of the format; of Auto and of unknown formats it makes one
-// that refuses every line.
+// ByName is the inverse of String; the empty name is Auto. A text with '$' or '%'
+// in it is a format of its own: a log_format of nginx or a LogFormat of Apache, as
+// it stands in their configuration or its inside alone. The error lists the names,
+// or says what is wrong with the text.
+func ByName(name string) (Format, error) {
+	for _, f := range named() {
+		if name == f.String() || name == string(f) {
+			return f, nil
+		}
+	}
+	if !strings.ContainsAny(name, "$%") {
+		return Auto, fmt.Errorf("log format %q is not known: want one of %s, or the text of an nginx log_format or an Apache LogFormat", name, strings.Join(Names(), ", "))
+	}
+	text := oneLine(name)
+	if _, err := compile(text); err != nil {
+		return Auto, err
+	}
+	return Format(text), nil
+}
+
+// New makes a parser of the format; of Auto and of what ByName refuses it makes
+// one that refuses every line.
 func New(f Format) Parser {
+	const both = schemas.FieldReferer | schemas.FieldUserAgent
 	switch f {
 	case Weir:
-		return &weirJSON{}
+		return &flatJSON{lookup: weirKey}
 	case Combined:
-		return &combined{fields: schemas.FieldReferer | schemas.FieldUserAgent, agent: true}
+		return &combined{fields: both, agent: true}
 	case VhostCombined:
-		return &combined{fields: schemas.FieldSite | schemas.FieldReferer | schemas.FieldUserAgent, agent: true, host: true}
+		return &combined{fields: schemas.FieldSite | both, agent: true, host: true}
 	case Common:
 		return &combined{}
+	case Caddy:
+		return &caddyJSON{}
+	case Traefik:
+		return &combined{fields: both | schemas.FieldDuration, agent: true, traefik: true}
+	case TraefikJSON:
+		return &flatJSON{lookup: traefikKey}
+	case HAProxy:
+		return &haproxy{clock: localClock{zone: time.Local}}
+	}
+	if program, err := compile(string(f)); err == nil {
+		return &custom{program: program}
 	}
 	return refuser{}
 }
@@ -90,15 +122,17 @@ type refuser struct{}
 
 func (refuser) Parse([]byte, *schemas.Request) Reason { return Syntax }
 
-// Detect finds the format that takes most of the lines, and the share of them
-// that it takes, empty lines left out. Where none takes any it returns Auto and 0.
+// Detect finds the format with a name that takes most of the lines, and the share
+// of them that it takes; empty lines, and messages of a server that it writes to
+// the same log, are left out. Where none takes any it returns Auto and 0.
 func Detect(lines [][]byte) (best Format, share float64) {
 	var r schemas.Request
-	for f := Weir; int(f) < numFormats; f++ {
+	// What takes a line of another goes behind that other.
+	for _, f := range []Format{Weir, Caddy, TraefikJSON, HAProxy, Traefik, Combined, VhostCombined, Common} {
 		parser, taken, all := New(f), 0, 0
 		for _, line := range lines {
 			reason := parser.Parse(line, &r)
-			if reason == Empty {
+			if reason == Empty || reason == Message {
 				continue
 			}
 			all++
@@ -127,11 +161,12 @@ const (
 	Client                   // the client is not an IP address
 	Time                     // no time, or not one
 	Number                   // a number is malformed or out of range
+	Message                  // something else than a request that this server logs
 	NumReasons = int(iota)
 )
 
 var reasonNames = [NumReasons]string{
-	"none", "empty", "too_long", "truncated", "syntax", "client", "time", "number",
+	"none", "empty", "too_long", "truncated", "syntax", "client", "time", "number", "message",
 }
 
 // String is the reason's name, as in metrics.

@@ -13,6 +13,7 @@ type combined struct {
 	fields  schemas.Fields
 	host    bool // a host stands in front
 	agent   bool // referer and agent follow
+	traefik bool // and then what only Traefik has
 	clock   clock
 	scratch []byte // for what had escapes or upper case in it
 }
@@ -140,8 +141,8 @@ func (p *combined) front(front []byte, escaped bool, r *schemas.Request) Reason 
 	if r.Client, ok = parseAddress(front[:space]); !ok {
 		return Client
 	}
-	// "ident user": a user may hold spaces, and may be empty.
-	if bytes.IndexByte(front[space+1:], ' ') <= 0 {
+	// "ident user": a user may hold spaces, and may be empty or left out.
+	if space+1 == len(front) || front[space+1] == ' ' {
 		return Syntax
 	}
 	return None
@@ -185,8 +186,11 @@ func number(line []byte, i int) (n int64, next int) {
 	return n, i
 }
 
-// headers reads ` "referer" "agent"` at i.
+// headers reads ` "referer" "agent"` at i; some write a bare ` - -` for none.
 func (p *combined) headers(line []byte, i int, escaped bool, r *schemas.Request) bool {
+	if string(line[i:]) == " - -" {
+		return !p.traefik
+	}
 	end := quotedEnd(line, i+1, escaped)
 	if end < 0 || end+1 >= len(line) || line[end+1] != ' ' {
 		return false
@@ -197,6 +201,9 @@ func (p *combined) headers(line []byte, i int, escaped bool, r *schemas.Request)
 		return false
 	}
 	r.UserAgent = dashless(line[i+1 : end : end])
+	if p.traefik {
+		return traefikTail(line, end+1, r)
+	}
 	return end+1 == len(line) || extrasHold(line, end+1, escaped)
 }
 
@@ -238,6 +245,10 @@ func (p *combined) plain(text []byte) []byte {
 		return text
 	}
 	start := len(p.scratch)
-	p.scratch = appendUnescaped(p.scratch, text)
+	if p.traefik {
+		p.scratch = appendUnquoted(p.scratch, text)
+	} else {
+		p.scratch = appendUnescaped(p.scratch, text)
+	}
 	return p.scratch[start:len(p.scratch):len(p.scratch)]
 }

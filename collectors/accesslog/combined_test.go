@@ -191,7 +191,7 @@ func TestByName(t *testing.T) {
 		}
 	}
 	_, err := ByName("combine")
-	if err == nil || err.Error() != `log format "combine" is not known: want one of auto, weir, combined, vhost_combined, common` {
+	if err == nil || err.Error() != `log format "combine" is not known: want one of auto, weir, combined, vhost_combined, common, caddy, traefik, traefik_json, haproxy, or the text of an nginx log_format or an Apache LogFormat` {
 		t.Error(err)
 	}
 }

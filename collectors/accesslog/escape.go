@@ -28,6 +28,18 @@ func appendUnescaped(dst, text []byte) []byte {
 	return dst
 }
 
+// appendUnquoted appends text with \" undone, and no other escape: Traefik has
+// only this one.
+func appendUnquoted(dst, text []byte) []byte {
+	for i, c := range text {
+		if c == '\\' && i+1 < len(text) && text[i+1] == '"' {
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
 func unescapeTable(c byte) byte {
 	switch c {
 	case '"', '\\':

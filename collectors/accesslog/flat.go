@@ -1,18 +1,20 @@
 package accesslog
 
 import (
-	"bytes"
-
 	"github.com/weir-project/weir/schemas"
 )
 
-// weirJSON reads weir's own nginx format: one JSON object a line. Of a key that
-// stands twice the last one counts. A field is carried where its key is there
-// and not null, even where the value is empty.
-type weirJSON struct {
+// flatJSON reads one JSON object a line: weir's own nginx format, or Traefik's.
+// Of a key that stands twice the last one counts. A field is carried where its key
+// is there and not null, even where the value is empty.
+type flatJSON struct {
+	lookup  func(name []byte) key
 	scratch []byte
 	tls     tlsCache
 	seen    uint8 // of the required keys
+	start   int64 // when the request began, unix milliseconds, where seenStart
+	version []byte
+	cipher  []byte
 	keys    [maxKeys]learnt
 }
 
@@ -25,7 +27,7 @@ type learnt struct {
 }
 
 // maxKeys is how many keys of a line are learnt.
-const maxKeys = 32
+const maxKeys = 64
 
 // key is a known key of an object.
 type key uint8
@@ -51,9 +53,16 @@ const (
 	keyAction
 	keyDecision
 	keyRequestID
+
+	keyStart // Traefik's
+	keyNanoseconds
+	keyUpstreamNanoseconds
+	keyTLSVersion
+	keyTLSCipher
+	keyCookieHeader
 )
 
-func keyOf(name []byte) key {
+func weirKey(name []byte) key {
 	switch string(name) {
 	case "time":
 		return keyTime
@@ -100,15 +109,17 @@ func keyOf(name []byte) key {
 const (
 	seenTime = 1 << iota
 	seenClient
+	seenStart
 )
 
 // Parse implements Parser.
-func (p *weirJSON) Parse(line []byte, r *schemas.Request) Reason {
+func (p *flatJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if len(line) > MaxLine {
 		return TooLong
 	}
 	*r = schemas.Request{}
 	p.scratch, p.seen = p.scratch[:0], 0
+	p.version, p.cipher = nil, nil
 	i := skipSpace(line, 0)
 	if i == len(line) {
 		return Empty
@@ -143,8 +154,16 @@ func (p *weirJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if skipSpace(line, i+1) != len(line) {
 		return Syntax
 	}
-	if p.seen&seenTime == 0 {
+	if p.seen&seenStart != 0 {
+		if r.Time = p.start + r.Duration/1000; r.Time > maxTime {
+			return Time
+		}
+	} else if p.seen&seenTime == 0 {
 		return Time
+	}
+	if len(p.version) > 0 {
+		p.scratch, r.TLS = appendTLS(p.scratch, p.version, p.cipher)
+		r.Fields |= schemas.FieldTLS
 	}
 	if p.seen&seenClient == 0 {
 		return Client
@@ -153,7 +172,7 @@ func (p *weirJSON) Parse(line []byte, r *schemas.Request) Reason {
 }
 
 // member reads `"key":value` at i, the line's n-th, and gives the index behind it.
-func (p *weirJSON) member(line []byte, i, n int, r *schemas.Request) (next int, reason Reason) {
+func (p *flatJSON) member(line []byte, i, n int, r *schemas.Request) (next int, reason Reason) {
 	var id key
 	if l := &p.keys[min(n, maxKeys-1)]; l.size > 0 && i+l.size < len(line) && string(line[i:i+l.size]) == string(l.text[:l.size]) {
 		if id, i = l.key, i+l.size; line[i] <= ' ' {
@@ -185,7 +204,7 @@ func (p *weirJSON) member(line []byte, i, n int, r *schemas.Request) (next int, 
 
 // key reads `"key":` at i, learns it as the n-th, and gives the index of the
 // value, or -1.
-func (p *weirJSON) key(line []byte, i, n int) (id key, value int) {
+func (p *flatJSON) key(line []byte, i, n int) (id key, value int) {
 	start := i
 	if i >= len(line) || line[i] != '"' {
 		return 0, -1
@@ -205,14 +224,14 @@ func (p *weirJSON) key(line []byte, i, n int) (id key, value int) {
 		return 0, -1
 	}
 	i = skipSpace(line, i+1)
-	id = keyOf(name)
+	id = p.lookup(name)
 	if l := &p.keys[min(n, maxKeys-1)]; i-start <= len(l.text) {
 		l.size, l.key = copy(l.text[:], line[start:i]), id
 	}
 	return id, i
 }
 
-func (p *weirJSON) unescape(text []byte) ([]byte, bool) {
+func (p *flatJSON) unescape(text []byte) ([]byte, bool) {
 	start := len(p.scratch)
 	var ok bool
 	p.scratch, ok = appendJSON(p.scratch, text)
@@ -220,7 +239,7 @@ func (p *weirJSON) unescape(text []byte) ([]byte, bool) {
 }
 
 // set gives a value to the field of its key. An unknown key is ignored.
-func (p *weirJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason {
+func (p *flatJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason {
 	if k == kindNull {
 		return None
 	}
@@ -292,8 +311,10 @@ func (p *weirJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason 
 	case keyRequestID:
 		r.RequestID = dashless(value)
 		r.Fields |= schemas.FieldRequestID
-	default:
+	case keyUnknown:
 		return None
+	default:
+		return p.setTraefik(id, value, k, r)
 	}
 	return verdict(fits, ok)
 }
@@ -315,28 +336,4 @@ func parseCookie(value []byte) schemas.Cookie {
 		return schemas.CookieNone
 	}
 	return schemas.CookieSome
-}
-
-// tlsCache remembers normalised forms of the few TLS parameters that clients
-// have; a client that invents ever new ones costs it time, not memory.
-type tlsCache struct {
-	raw, normal [64][]byte
-	long        []byte
-}
-
-func (c *tlsCache) normalise(raw []byte) []byte {
-	if len(raw) == 0 {
-		return nil
-	}
-	if len(raw) > schemas.MaxTrait {
-		c.long = schemas.NormaliseTLS(c.long[:0], raw)
-		return c.long
-	}
-	n := len(raw)
-	slot := (n*31 + int(raw[n-1]) + int(raw[n/2])*7 + int(raw[n/3])*13) % len(c.raw)
-	if !bytes.Equal(c.raw[slot], raw) {
-		c.raw[slot] = append(c.raw[slot][:0], raw...)
-		c.normal[slot] = schemas.NormaliseTLS(c.normal[slot][:0], raw)
-	}
-	return c.normal[slot]
 }
