@@ -59,12 +59,36 @@ func (b *board) apply(e schemas.Event) {
 func (l *boardList) put(id string, e schemas.Event) {
 	if _, ok := l.events[id]; !ok {
 		l.order = append(l.order, id)
-		if len(l.order) > l.limit {
-			delete(l.events, l.order[0])
-			l.order = slices.Delete(l.order, 0, 1)
-		}
 	}
 	l.events[id] = e
+	if len(l.order) > l.limit {
+		l.evict(e.Time)
+	}
+}
+
+// evict forgets what has ended, and, where that is not a tenth, the oldest of the rest:
+// rarely, because it looks at all.
+func (l *boardList) evict(now time.Time) {
+	room := l.limit - l.limit/10
+	forget := func(only func(schemas.Event) bool) {
+		l.order = slices.DeleteFunc(l.order, func(id string) bool {
+			gone := len(l.events) > room && only(l.events[id])
+			if gone {
+				delete(l.events, id)
+			}
+			return gone
+		})
+	}
+	forget(func(e schemas.Event) bool { return ended(&e, now) })
+	forget(func(schemas.Event) bool { return true })
+}
+
+// ended reports whether an incident is closed, or a decision counts no more.
+func ended(e *schemas.Event, now time.Time) bool {
+	if e.Decision == nil || e.ID == "" {
+		return e.Type == schemas.IncidentClosed
+	}
+	return e.Type == schemas.DecisionRemoved || !e.Expires.After(now)
 }
 
 // list returns the latest events, the newest thing first.
@@ -87,17 +111,7 @@ func (b *board) allIncidents() []schemas.Event {
 func (b *board) inForce(now time.Time) []schemas.Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.DeleteFunc(b.decisions.list(), func(e schemas.Event) bool {
-		return e.Type == schemas.DecisionRemoved || !e.Expires.After(now)
-	})
-}
-
-// decision finds one decision, in force or not.
-func (b *board) decision(id string) (schemas.Event, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e, ok := b.decisions.events[id]
-	return e, ok
+	return slices.DeleteFunc(b.decisions.list(), func(e schemas.Event) bool { return ended(&e, now) })
 }
 
 // everything returns all that is known, incidents first.

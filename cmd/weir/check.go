@@ -74,7 +74,7 @@ func checkNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) err
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, c.Test[0], c.Test[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("nginx: %s: %s", strings.Join(c.Test, " "), lastLine(out, err))
+		return fmt.Errorf("nginx: %s: %s", strings.Join(c.Test, " "), complaint(out, err))
 	}
 	if text {
 		forHTTP, forServer := nginx.IncludeLines(c.Directory)
@@ -82,6 +82,16 @@ func checkNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) err
 		fmt.Fprintf(w, "               once in http { }:        %s\n               first in each server { }: %s\n", forHTTP, forServer)
 	}
 	return nil
+}
+
+// complaint is the line of nginx's output that says what is wrong.
+func complaint(output []byte, err error) string {
+	for line := range strings.Lines(string(output)) {
+		if strings.Contains(line, "[emerg]") {
+			return printable(strings.TrimSpace(line), 500)
+		}
+	}
+	return lastLine(output, err)
 }
 
 func checkBus(ctx context.Context, c config.Config) error {

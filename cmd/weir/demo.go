@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,7 +24,7 @@ import (
 type demoCommand struct {
 	Dir     string        `placeholder:"DIR" help:"Where to work; by default a new folder for temporary files. It stays."`
 	Seed    uint64        `default:"1" help:"Who comes: the same seed, the same visitors and bots."`
-	Hours   time.Duration `default:"6h" help:"Ordinary hours to learn from first."`
+	Hours   time.Duration `default:"24h" help:"Ordinary hours to learn from first."`
 	Keep    bool          `help:"Leave everything running until Ctrl-C."`
 	Picture string        `placeholder:"FILE" help:"Draw the table there, as SVG; DIR/demo.svg is always drawn."`
 	Output  string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
@@ -244,17 +246,23 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 		d.nginx.Address(), d.plan.Before, d.plan.Attack, d.plan.After)
 
 	part("watching", d.watch)
+	var view sync.WaitGroup
+	viewing, endView := context.WithCancel(ctx)
+	defer endView()
 	if d.Output == "text" {
-		live := demo.NewLive(d.screen.out, d.board)
-		part("the view", func(ctx context.Context) error { live.Run(ctx, d.extra(ctx)); return nil })
+		view.Go(func() { demo.NewLive(d.screen.out, d.board).Run(viewing, d.extra(ctx)) })
 	}
 	traffic := demo.NewTraffic(demo.TrafficOptions{Address: d.nginx.Address(), Visits: d.traffic, Plan: d.plan, Board: d.board})
 	if err := traffic.Run(ctx); err != nil {
+		endView()
+		view.Wait()
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
 		return demo.Report{}, err
 	}
+	endView() // before the table, or it would be drawn over
+	view.Wait()
 	report := d.board.Report()
 	if d.Output == "text" {
 		fmt.Fprintln(d.screen.out)
@@ -279,6 +287,11 @@ func (d *demonstration) weir(ctx context.Context) error {
 	defer log.Close()
 	run := exec.CommandContext(ctx, d.self, "--config", d.path("weir.yml"), "run", "--baseline", d.path("baseline"))
 	run.Stdout, run.Stderr = log, log
+	// It must not outlive the demo, however that ends. The signal comes when the thread
+	// that started it ends (prctl(2), PR_SET_PDEATHSIG): this one stays.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	run.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
 	run.WaitDelay = 20 * time.Second
 	if err := run.Run(); err != nil {
@@ -372,6 +385,7 @@ func (d *demonstration) next(ctx context.Context) {
 		d.say("  %s incidents --data %s", weir, d.path("data"))
 	}
 	if decision != "" {
+		d.say("  %s why --data %s %s", weir, d.path("data"), incident)
 		d.say("  %s why --data %s %s", weir, d.path("data"), decision)
 	}
 	d.say("  %s sql --data %s \"SELECT action, count(), uniqExact(client) FROM requests GROUP BY action\"", weir, d.path("data"))

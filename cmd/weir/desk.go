@@ -27,28 +27,20 @@ type desk struct {
 
 // restore fills the board from what the streams hold, and returns once it is there.
 func (d *desk) restore(ctx context.Context) error {
-	for _, s := range []struct{ stream, from string }{
-		{schemas.StreamIncidents, ""}, {schemas.StreamDecisions, schemas.SubjectSnapshot},
-	} {
-		start := uint64(1)
-		if s.from != "" {
-			var err error
-			if start, err = d.bus.SnapshotStart(ctx, s.stream, s.from); err != nil {
-				return err
-			}
-		}
-		if err := d.drain(ctx, s.stream, start); err != nil {
+	// From the oldest on, and not from the newest snapshot: that has no evidence.
+	for _, stream := range []string{schemas.StreamIncidents, schemas.StreamDecisions} {
+		if err := d.drain(ctx, stream); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *desk) drain(ctx context.Context, stream string, from uint64) error {
+func (d *desk) drain(ctx context.Context, stream string) error {
 	ctx, done := context.WithCancel(ctx)
 	defer done()
 	return followEvents(ctx, d.bus, d.log, bus.FollowOptions{
-		Stream: stream, From: from, Reader: "desk", CaughtUp: done,
+		Stream: stream, Reader: "desk", CaughtUp: done,
 	}, func(events []schemas.Event, _ bool) {
 		for _, e := range events {
 			d.board.apply(e)

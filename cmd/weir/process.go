@@ -253,6 +253,10 @@ func (r *processing) saveOrSay(context.Context) {
 func (r *processing) save() error {
 	var state bytes.Buffer
 	r.mu.Lock()
+	if len(r.pending) > 0 { // the state before is the one whose events were all published
+		r.mu.Unlock()
+		return nil
+	}
 	settled := r.position
 	settled.Sequence, settled.Numbers = r.order.oldest(r.position.Sequence), r.order.numbers(r.position.Numbers)
 	line, err := json.Marshal(settled)

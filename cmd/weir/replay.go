@@ -65,7 +65,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.store(ctx, inputs)
+	store, err := c.store(ctx, s, inputs)
 	if err != nil {
 		return errors.Join(err, outputs())
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/weir-project/weir/collectors/tail"
+	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/clickhouse"
 )
@@ -25,16 +26,17 @@ type replayStore struct {
 }
 
 // store opens where --data or --clickhouse say.
-func (c *replayCommand) store(ctx context.Context, inputs []tail.Input) (*replayStore, error) {
+func (c *replayCommand) store(ctx context.Context, s screen, inputs []tail.Input) (*replayStore, error) {
 	r := new(replayStore)
+	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
 	var err error
 	switch {
 	case c.Data != "" && c.ClickHouse != "":
 		return nil, usagef("--data and --clickhouse: give one of them")
 	case c.Data != "":
-		r.db, r.end, err = openData(ctx, c.Data, true)
+		r.db, r.end, err = openData(ctx, c.Data, true, log)
 	case c.ClickHouse != "":
-		if r.db, err = clickhouse.Open(ctx, clickhouse.Options{DSN: c.ClickHouse}); err == nil {
+		if r.db, err = clickhouse.Open(ctx, clickhouse.Options{DSN: c.ClickHouse, Logger: log}); err == nil {
 			r.end = r.db.Close
 		}
 	default:
@@ -56,11 +58,12 @@ func (c *replayCommand) store(ctx context.Context, inputs []tail.Input) (*replay
 }
 
 // replayName names a replay by what it reads, so that the same replay into the same
-// store adds nothing: paths, sites, formats, sizes and the first megabyte of each.
+// store adds nothing, whatever the files are called: sites, formats, sizes and the first
+// megabyte of each. A log that has grown is another one.
 func replayName(inputs []tail.Input) (string, error) {
 	h := sha256.New()
 	for _, input := range inputs {
-		fmt.Fprintf(h, "%q %q %s\n", input.Path, input.Site, input.Format)
+		fmt.Fprintf(h, "%q %s\n", input.Site, input.Format)
 		if input.Path == "-" {
 			continue
 		}

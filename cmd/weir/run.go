@@ -74,6 +74,7 @@ type weir struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	stored  atomic.Bool // ClickHouse has its tables
+	home    *storeHome  // nil with a server elsewhere
 }
 
 // run opens what can fail at once, and then runs the roles until ctx ends:
@@ -82,8 +83,8 @@ type weir struct {
 //	collect ─▶ bus ─▶ process ─▶ bus ─▶ store, enforce
 //	                      └─▶ serve
 //
-// What stops, stops in the order of the stream: collectors and processor first,
-// then the store's writers, ClickHouse, and the bus.
+// When ctx ends, every role ends; ClickHouse and the bus are stopped after them, because
+// what they hold is still written then.
 func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	unlock, err := lockData(w.config.Data)
 	if err != nil {
@@ -263,6 +264,7 @@ func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
 		return nil, fmt.Errorf("journal %s: %w", journals, unwrapPath(err))
 	}
 	var ships []*ship.Ship
+	seen := make(map[string]bool)
 	for _, source := range w.config.Sources {
 		format, err := accesslog.ByName(source.Format)
 		if err != nil {
@@ -278,6 +280,13 @@ func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
 		for _, path := range paths {
 			if path, err = filepath.Abs(path); err != nil {
 				return nil, err
+			}
+			if seen[path] {
+				return nil, usagef("sources: %s is named twice: every line would count twice", path)
+			}
+			seen[path] = true
+			if _, err := os.Stat(path); err != nil {
+				w.log.Warn("a log is not there yet; it is followed once it is", "log", path)
 			}
 			s, err := ship.New(ship.Options{
 				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format,
@@ -317,6 +326,7 @@ func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() er
 		Logger: w.log, Metrics: w.metrics,
 	}, log: w.log}
 	h.home.Store(embedded.New(h.options))
+	w.home = h
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.run(ctx) }()
@@ -356,7 +366,7 @@ func (w *weir) ready(b *bus.Bus) func() error {
 		if err := b.Check(); err != nil {
 			return err
 		}
-		if !w.stored.Load() {
+		if !w.stored.Load() || w.home != nil && !w.home.home.Load().Ready() {
 			return errors.New("ClickHouse is not ready; requests wait in NATS")
 		}
 		return nil

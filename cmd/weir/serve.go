@@ -23,6 +23,9 @@ import (
 // permissions are the authority: it needs no token.
 const controlSocket = "weir.sock"
 
+// maxSocketPath is what a unix socket's path may have (unix(7), sun_path).
+const maxSocketPath = 107
+
 // maxBody bounds a request to the API, in bytes.
 const maxBody = 1 << 20
 
@@ -99,6 +102,9 @@ func (s *server) listen(address, data string) (tcp, socket net.Listener, err err
 		return nil, nil, usagef("http.listen %s: %w; give another with --http", address, unwrapNet(err))
 	}
 	path := filepath.Join(data, controlSocket)
+	if len(path) > maxSocketPath {
+		return nil, nil, errors.Join(usagef("data directory %s: its path is too long for a socket in it (%d bytes, at most %d); give a shorter one with --data", data, len(path), maxSocketPath), tcp.Close())
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // the lock on data is ours: it is stale
 		return nil, nil, errors.Join(fmt.Errorf("control socket %s: %w", path, unwrapPath(err)), tcp.Close())
 	}

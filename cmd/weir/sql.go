@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -53,7 +55,7 @@ func (c *sqlCommand) open(ctx context.Context, p *program) (*clickhouse.DB, func
 		dsn, data = configuration.ClickHouse.DSN, configuration.Data
 	}
 	if dsn == "" {
-		return openData(ctx, data, false)
+		return openData(ctx, data, false, nil)
 	}
 	db, err := clickhouse.Open(ctx, clickhouse.Options{DSN: dsn})
 	if err != nil {
@@ -70,7 +72,29 @@ func ask(ctx context.Context, db *clickhouse.DB, query string, o clickhouse.Quer
 	if m := formatClause.FindStringSubmatch(query); m != nil {
 		query, o.Format = m[1], m[2]
 	}
+	if isTerminal(out) {
+		o.Settings = map[string]any{"output_format_pretty_color": 0}
+		out = plainTerminal{out}
+	}
 	return db.Query(ctx, query, o, out)
+}
+
+// plainTerminal keeps what strangers chose from steering the terminal: control
+// characters but newline and tab become '?'.
+type plainTerminal struct{ w io.Writer }
+
+func (p plainTerminal) Write(text []byte) (int, error) {
+	plain := slices.Clone(text)
+	for i, c := range plain {
+		c1 := c >= 0x80 && c < 0xA0 && i > 0 && plain[i-1] == 0xC2 // U+0080 to U+009F
+		if c < 0x20 && c != '\n' && c != '\t' || c == 0x7F || c1 {
+			plain[i] = '?'
+			if c1 {
+				plain[i-1] = '?'
+			}
+		}
+	}
+	return p.w.Write(plain)
 }
 
 // session answers query after query. In a terminal an error is shown and the
@@ -88,11 +112,24 @@ func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, o
 		return err
 	}
 	defer term.Restore(int(in.Fd()), state)
+	// Ctrl-C cancels a query and not the session, which ends with Ctrl-D; a request to
+	// stop ends it at once.
+	ctx = context.WithoutCancel(ctx)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(stop)
+	go func() {
+		if _, ok := <-stop; ok {
+			_ = term.Restore(int(in.Fd()), state)
+			os.Exit(exitFailed)
+		}
+	}()
+	defer close(stop)
 	t := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
 	}{in, s.out}, "weir> ")
-	if width, height, err := term.GetSize(int(in.Fd())); err == nil {
+	if width, height, err := term.GetSize(int(in.Fd())); err == nil && width > 0 && height > 0 {
 		_ = t.SetSize(width, height) // only the line's wrapping is lost
 	}
 	fmt.Fprintln(t, "Tables: requests, requests_readable, signals, incidents, decisions. A query ends with ';'. Ctrl-D leaves.")
@@ -103,6 +140,9 @@ func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, o
 		}
 		if err != nil {
 			return err
+		}
+		if word := strings.ToLower(strings.TrimRight(strings.TrimSpace(query), "; ")); word == "exit" || word == "quit" {
+			return nil
 		}
 		if err := inTerminal(ctx, in, state, func(ctx context.Context) error { return ask(ctx, db, query, options, s.out) }); err != nil {
 			fmt.Fprintln(t, printable(err.Error(), 2000))
@@ -132,7 +172,8 @@ func readStatement(t *term.Terminal) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if lines = append(lines, line); strings.HasSuffix(strings.TrimSpace(line), ";") {
+		word := strings.ToLower(strings.TrimSpace(line))
+		if lines = append(lines, line); strings.HasSuffix(word, ";") || len(lines) == 1 && (word == "exit" || word == "quit") {
 			return strings.Join(lines, "\n"), nil
 		}
 		if strings.TrimSpace(strings.Join(lines, "")) == "" {

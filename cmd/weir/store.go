@@ -178,8 +178,8 @@ func openHome(ctx context.Context, home embedded.Home, log *slog.Logger, metrics
 
 // openData opens the store of a data directory for a command that comes and goes,
 // whether or not weir run has it open.
-func openData(ctx context.Context, data string, create bool) (db *clickhouse.DB, closeAll func() error, err error) {
-	options := embedded.Options{Dir: data}
+func openData(ctx context.Context, data string, create bool, log *slog.Logger) (db *clickhouse.DB, closeAll func() error, err error) {
+	options := embedded.Options{Dir: data, Logger: log}
 	if create {
 		if err := os.MkdirAll(filepath.Join(data, "clickhouse"), 0o700); err != nil {
 			return nil, nil, fmt.Errorf("data directory %s: %w; give another with --data", data, unwrapPath(err))
@@ -189,7 +189,7 @@ func openData(ctx context.Context, data string, create bool) (db *clickhouse.DB,
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err = openHome(ctx, home, nil, nil)
+	db, err = openHome(ctx, home, log, nil)
 	if err != nil {
 		return nil, nil, errors.Join(err, closeHome())
 	}

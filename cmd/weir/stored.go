@@ -15,7 +15,7 @@ import (
 // storedEvents reads the latest events from the store of a data directory, the
 // newest first.
 func storedEvents(ctx context.Context, data string) ([]schemas.Event, error) {
-	db, closeDB, err := openData(ctx, data, false)
+	db, closeDB, err := openData(ctx, data, false, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,10 +10,12 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/clickhouse"
 )
 
 type whyCommand struct {
@@ -28,6 +31,17 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 		return err
 	}
 	found := about(events, c.Subject)
+	if addr, err := netip.ParseAddr(c.Subject); err == nil && c.Events == "" {
+		touched, err := c.touched(ctx, s, p, addr)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if e.Decision != nil && touched[e.ID] && !slices.ContainsFunc(found, func(f schemas.Event) bool { return f.Decision != nil && f.ID == e.ID }) {
+				found = append(found, e)
+			}
+		}
+	}
 	if len(found) == 0 {
 		return fmt.Errorf("why %s: no incident or decision is about it", printable(c.Subject, 80))
 	}
@@ -56,6 +70,53 @@ func (c *whyCommand) read(ctx context.Context, s screen, p *program) ([]schemas.
 		return nil, err
 	}
 	return knownEvents(ctx, data)
+}
+
+// touched asks the store which decisions met requests of a client, and says so: a
+// signature names no address, and yet stops its requests.
+func (c *whyCommand) touched(ctx context.Context, s screen, p *program, addr netip.Addr) (map[string]bool, error) {
+	data, err := c.directory(p)
+	if err != nil {
+		return nil, err
+	}
+	db, closeDB, err := openData(ctx, data, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	client := schemas.ClientOf(addr)
+	first, last := client.As16(), client.As16()
+	if !client.Is4() {
+		for i := 8; i < len(last); i++ {
+			last[i] = 0xFF
+		}
+	}
+	var body bytes.Buffer
+	query := fmt.Sprintf(`SELECT decision, action, count() AS requests, formatDateTime(min(time), '%%F %%T') AS first, formatDateTime(max(time), '%%F %%T') AS last
+		FROM requests WHERE client BETWEEN toIPv6('%s') AND toIPv6('%s') GROUP BY decision, action ORDER BY min(time) LIMIT 100`,
+		netip.AddrFrom16(first), netip.AddrFrom16(last))
+	err = db.Query(ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &body)
+	if err = errors.Join(err, closeDB()); err != nil {
+		return nil, err
+	}
+	met := make(map[string]bool)
+	for decoder := json.NewDecoder(&body); decoder.More(); {
+		var row struct {
+			Decision, Action, First, Last string
+			Requests                      uint64
+		}
+		if err := decoder.Decode(&row); err != nil {
+			return nil, err
+		}
+		what := "let through"
+		if row.Decision != "" {
+			what = row.Action + " by " + row.Decision
+			met[row.Decision] = true
+		}
+		if c.Output == "text" {
+			fmt.Fprintf(s.out, "%s requests of %s, %s to %s UTC: %s\n", count(row.Requests), addr, row.First, row.Last, printable(what, 100))
+		}
+	}
+	return met, nil
 }
 
 // readEvents reads NDJSON events and keeps the latest of each incident and

@@ -1,0 +1,29 @@
+package embedded
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+// setAsideTorn renames table definitions of length zero, which a full disk leaves behind
+// where a table was being created and with which ClickHouse never starts again. The
+// table was never there: migrations make it anew.
+func setAsideTorn(folder string, log *slog.Logger) {
+	for _, pattern := range []string{"data/metadata/*.sql", "data/metadata/*/*.sql", "data/store/*/*/*.sql"} {
+		paths, err := filepath.Glob(filepath.Join(folder, pattern))
+		if err != nil {
+			continue // only a malformed pattern does this
+		}
+		for _, path := range paths {
+			if info, err := os.Lstat(path); err != nil || info.Size() > 0 || !info.Mode().IsRegular() {
+				continue
+			}
+			if err := os.Rename(path, path+".torn"); err != nil {
+				log.Error("a table's definition is empty and cannot be set aside", "file", path, "error", err)
+				continue
+			}
+			log.Warn("a table's definition was empty, as a full disk leaves it; it is set aside", "file", path+".torn")
+		}
+	}
+}
