@@ -204,6 +204,12 @@ func (p *caddyJSON) scalar(line []byte, i int) (value []byte, k kind, next int) 
 
 // skipValue is the index behind the value at i.
 func skipValue(line []byte, i int) (next int, reason Reason) {
+	if i+1 < len(line) && line[i] == '[' && line[i+1] == '"' { // most are an array of one
+		end, escaped := stringEnd(line, i+2)
+		if end > 0 && !escaped && end+1 < len(line) && line[end+1] == ']' {
+			return end + 2, None
+		}
+	}
 	next, k := valueEnd(line, i, 1)
 	if k == kindBad {
 		return i, Syntax

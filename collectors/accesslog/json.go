@@ -122,7 +122,8 @@ func valueEnd(text []byte, i, depth int) (end int, k kind) {
 	}
 	switch text[i] {
 	case '"':
-		if end, _ = stringEnd(text, i+1); end < 0 || !escapesHold(text[i+1:end]) {
+		end, escaped := stringEnd(text, i+1)
+		if end < 0 || escaped && !escapesHold(text[i+1:end]) {
 			return i, kindBad
 		}
 		return end + 1, kindString
