@@ -58,7 +58,7 @@ func (s *Store) start(ctx context.Context, l *launch) (*process, error) {
 	if l.isolation == "" {
 		l.isolation = isolateNamespace
 	}
-	setAsideTorn(filepath.Join(l.dir, storeFolder), s.log)
+	removeTorn(filepath.Join(l.dir, storeFolder), s.log)
 	child, err := l.start(ctx)
 	if errors.Is(err, errNamespace) && s.options.isolation == "" {
 		s.log.Info("no user namespaces here: the store listens on a random port of the loopback interface, with a random secret")

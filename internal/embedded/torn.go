@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// setAsideTorn renames table definitions of length zero, which a full disk leaves behind
-// where a table was being created and with which ClickHouse never starts again. The
-// table was never there: migrations make it anew.
-func setAsideTorn(folder string, log *slog.Logger) {
+// removeTorn removes table definitions of length zero, which a full disk leaves behind
+// where a table was being created and with which ClickHouse never starts again. There
+// is nothing in them and the table was never there: migrations make it anew.
+func removeTorn(folder string, log *slog.Logger) {
 	for _, pattern := range []string{"data/metadata/*.sql", "data/metadata/*/*.sql", "data/store/*/*/*.sql"} {
 		paths, err := filepath.Glob(filepath.Join(folder, pattern))
 		if err != nil {
@@ -19,11 +19,11 @@ func setAsideTorn(folder string, log *slog.Logger) {
 			if info, err := os.Lstat(path); err != nil || info.Size() > 0 || !info.Mode().IsRegular() {
 				continue
 			}
-			if err := os.Rename(path, path+".torn"); err != nil {
-				log.Error("a table's definition is empty and cannot be set aside", "file", path, "error", err)
+			if err := os.Remove(path); err != nil {
+				log.Error("a table's definition is empty and cannot be removed", "file", path, "error", err)
 				continue
 			}
-			log.Warn("a table's definition was empty, as a full disk leaves it; it is set aside", "file", path+".torn")
+			log.Warn("a table's definition was empty, as a full disk leaves it; it is removed", "file", path)
 		}
 	}
 }

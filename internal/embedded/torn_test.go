@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestTornDefinitionIsSetAside starts a store in which the definition of a table is
+// TestTornDefinitionIsRemoved starts a store in which the definition of a table is
 // empty, as a full disk leaves it: it starts all the same, and what is whole is there.
-func TestTornDefinitionIsSetAside(t *testing.T) {
+func TestTornDefinitionIsRemoved(t *testing.T) {
 	needLibrary(t)
 	dir := t.TempDir()
 	first := New(Options{Dir: dir})
