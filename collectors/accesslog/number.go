@@ -12,8 +12,8 @@ func parseStatus(text []byte) (uint16, bool) {
 	if nothing(text) {
 		return 0, true
 	}
-	n, ok := parseDecimal(text, 0)
-	return uint16(n), ok && n <= 999 && len(text) <= 3
+	n, end := number(text, 0)
+	return uint16(n), end == len(text) && len(text) <= 3
 }
 
 // parseCount reads a number of bytes; nothing and "-" are 0.
