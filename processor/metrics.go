@@ -19,7 +19,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_processor_requests_total", Help: "Requests processed."}),
 		future: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_processor_future_requests_total", Help: "Requests over an hour ahead of all before them, taken as of now: an edge's clock may be wrong."}),
+			Name: "weir_processor_future_requests_total", Help: "Requests over half a minute ahead of all before them, taken as of now: an edge's clock may be wrong."}),
 		sites: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_processor_sites", Help: "Sites kept."}),
 		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -32,8 +32,8 @@ type Processor struct {
 	ids    incidentIDs
 	count  *metrics
 
-	leaps  int   // requests in a row that are of about leapTo, far ahead of latest
-	leapTo int64 // unix ms
+	leaps  int   // requests in a row that are far ahead of latest
+	leapTo int64 // the last of them, unix ms
 }
 
 // New makes a Processor. Errors are about the options, one clear line each.
@@ -88,24 +88,24 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 }
 
 // A clock that leaps: how far ahead, in ms, a request may be of all before it, and how
-// many in a row must agree that it is later than that.
+// many in a row, each no earlier than the one before, must agree that it is later.
 const (
-	leapFar  = int64(time.Hour / time.Millisecond)
-	leapRows = 3
+	leapFar  = int64(30 * time.Second / time.Millisecond)
+	leapRows = 4
 )
 
-// believes reports whether event time may move to t. One edge with a wrong clock must
-// not make everybody else late; a log that was silent for hours goes on with its third
+// believes reports whether event time may move to t. A line with a wrong clock must not
+// make everybody else late; a log that was silent for a while goes on with its fourth
 // request.
 func (p *Processor) believes(t int64) bool {
 	if p.latest == 0 || t <= p.latest+leapFar {
 		p.leaps = 0
 		return true
 	}
-	if p.leaps == 0 || t < p.leapTo-leapFar || t > p.leapTo+leapFar {
-		p.leaps, p.leapTo = 0, t
+	if p.leaps == 0 || t < p.leapTo || t > p.leapTo+3600_000 {
+		p.leaps = 0
 	}
-	p.leaps++
+	p.leaps, p.leapTo = p.leaps+1, t
 	if p.leaps < leapRows {
 		return false
 	}

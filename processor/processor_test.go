@@ -321,7 +321,7 @@ func TestMetrics(t *testing.T) {
 }
 
 // TestOneWrongClock holds that a single request of the year 2100, or two, neither end
-// windows nor make what follows late; three in a row are believed.
+// windows nor make what follows late; four in a row are believed.
 func TestOneWrongClock(t *testing.T) {
 	p, err := New(Options{})
 	if err != nil {
@@ -336,12 +336,39 @@ func TestOneWrongClock(t *testing.T) {
 		}
 		p.Consume(b.Batch(), nil, func(schemas.Event) {})
 	}
-	at(start, future, start+1000, future, future, start+2000)
-	if p.latest != start+2000 {
-		t.Errorf("two requests of 2100 moved the clock to %s", time.UnixMilli(p.latest).UTC())
+	at(start, future, start+1000, future, future, future-1, start+2000, start+62000, start+3000)
+	if p.latest != start+3000 {
+		t.Errorf("three requests of 2100 moved the clock to %s", time.UnixMilli(p.latest).UTC())
 	}
-	at(future, future+1, future+2)
-	if p.latest != future+2 {
-		t.Errorf("three in a row were not believed: the clock is at %s", time.UnixMilli(p.latest).UTC())
+	at(future, future+1, future+2, future+3)
+	if p.latest != future+3 {
+		t.Errorf("four in a row were not believed: the clock is at %s", time.UnixMilli(p.latest).UTC())
+	}
+}
+
+// TestRewindUsesABaselineOnAnEarlierLog learns from one time and sees an earlier one.
+func TestRewindUsesABaselineOnAnEarlierLog(t *testing.T) {
+	p, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC)
+	feed := func(from time.Time) {
+		b := schemas.NewBuilder("edge", "test")
+		for i := range 600 {
+			b.Append(&schemas.Request{Time: from.Add(time.Duration(i) * time.Second).UnixMilli(), Site: []byte("a.example"),
+				Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Path: []byte("/"), Status: 200})
+		}
+		p.Consume(b.Batch(), nil, func(schemas.Event) {})
+	}
+	feed(later)
+	learned := p.Sites()[0].Learned
+	if learned == 0 {
+		t.Fatal("nothing was learned: the test shows nothing")
+	}
+	p.Rewind()
+	feed(later.Add(-24 * time.Hour))
+	if again := p.Sites()[0].Learned; again < learned+learned/2 {
+		t.Errorf("learned from %s and then from %s: an earlier log teaches nothing", learned, again)
 	}
 }

@@ -86,6 +86,18 @@ func (p *Processor) Load(r io.Reader) error {
 	return nil
 }
 
+// Rewind keeps what was learned and forgets when: the next request may be of any time,
+// also long before. Incidents and decisions that were open are gone. To be called after
+// Load where what was saved is a baseline and not the same stream's past.
+func (p *Processor) Rewind() {
+	p.latest, p.closed, p.leaps, p.leapTo = 0, 0, 0, 0
+	for i, s := range p.sites {
+		fresh := newSite(p, s.name, i)
+		s.windows, s.buckets, s.bucket = fresh.windows, fresh.buckets, fresh.bucket
+		s.state, s.incident, s.decisions, s.last = fresh.state, nil, nil, 0
+	}
+}
+
 func unpack(data []byte) ([]byte, error) {
 	switch {
 	case len(data) > maxState:

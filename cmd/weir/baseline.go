@@ -75,5 +75,6 @@ func fromBaseline(c config.Config, path string, key secret, o processor.Options)
 	if err := engine.Load(in); err != nil {
 		return nil, key, usagef("read baseline %s: %w", path, err)
 	}
+	engine.Rewind() // what is read next may be of any time
 	return engine, key, nil
 }

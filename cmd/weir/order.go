@@ -149,7 +149,9 @@ func (o *order) release(now time.Time, consume func(*schemas.Batch)) (reached in
 	var due []dueRow
 	for _, h := range o.held {
 		for h.some && h.moment() <= level {
-			due = append(due, dueRow{h.moment(), h.next})
+			row := dueRow{h.moment(), h.next}
+			row.Time = row.moment // the collector's clock bounds an edge's
+			due = append(due, row)
 			o.rows--
 			h.some = h.rows.Next(&h.next)
 		}

@@ -103,6 +103,7 @@ type analysis struct {
 	charged       []uint64 // normal rows that a measure matches already
 	core          map[item]bool
 	candidates    []candidate
+	chosen        []chosen
 	frequentItems []item
 	uppers        []float64 // UpperShare by count
 	strong        []strongPair

@@ -44,7 +44,30 @@ func (a *analysis) choose() []Measure {
 		}
 		measures = append(measures, m)
 	}
+	a.settle(measures)
 	return measures
+}
+
+// chosen is what a measure was made of.
+type chosen struct {
+	candidate
+	signature schemas.Signature
+	normal    []uint64
+	requests  float64 // that no measure before it matched
+}
+
+// settle says what the measures stop once all are known. The attack's share of the
+// observed requests was a lower bound; what the measures match together is a better
+// one, and no part is more than the whole.
+func (a *analysis) settle(measures []Measure) {
+	_, open := a.suspect.count(a.open)
+	a.attackShare = max(a.attackShare, 1-open/max(a.suspect.total, 1))
+	a.normalShare = 1 - a.attackShare
+	for i := range measures {
+		c := &a.chosen[i]
+		measures[i].Stops = min(1, c.requests/(a.attackShare*a.suspect.total))
+		measures[i].Evidence = a.evidence(c.signature, c.candidate, c.normal)
+	}
 }
 
 // narrow puts in place of a candidate that the held-out clients refused those with
@@ -258,11 +281,10 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	share := a.bound(own)
 	m := Measure{
 		Action: action, Scope: schemas.ScopeSignature, Value: signature.String(), Signature: signature,
-		Stops:      min(1, requests/(a.attackShare*a.suspect.total)),
 		Collateral: share, CollateralClients: a.calibrate0.all,
 		CollateralPerHour: share * a.clientsPerHour(),
 	}
-	m.Evidence = a.evidence(signature, c, normal)
+	a.chosen = append(a.chosen, chosen{c, signature, normal, requests})
 	a.take(c.rows, normal)
 	return m, true
 }
