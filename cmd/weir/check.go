@@ -61,7 +61,7 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 		return err
 	}
 	for _, input := range inputs {
-		if err := checkLog(ctx, s.out, input, text); err != nil {
+		if err := checkLog(ctx, s, input, text); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ type logCheck struct {
 	Requests []map[string]string `json:"requests,omitempty"`
 }
 
-func checkLog(ctx context.Context, w io.Writer, input tail.Input, text bool) error {
+func checkLog(ctx context.Context, s screen, input tail.Input, text bool) error {
 	found := logCheck{File: input.Path, Refused: map[string]uint64{}}
 	var rows schemas.Rows
 	stats, err := tail.Read(ctx, []tail.Input{input}, tail.Options{}, func(chunk *tail.Chunk) error {
@@ -126,6 +126,9 @@ func checkLog(ctx context.Context, w io.Writer, input tail.Input, text bool) err
 	if err != nil {
 		return err
 	}
+	if err := emptyLogs(s, stats); err != nil {
+		return err
+	}
 	found.Lines, found.Parsed = stats.Lines(), stats.Parsed()
 	found.Format = stats.Files[0].Format.String()
 	for reason, n := range stats.Refused() {
@@ -134,9 +137,9 @@ func checkLog(ctx context.Context, w io.Writer, input tail.Input, text bool) err
 		}
 	}
 	if !text {
-		return json.NewEncoder(w).Encode(found)
+		return json.NewEncoder(s.out).Encode(found)
 	}
-	return printCheck(w, &found, stats)
+	return printCheck(s.out, &found, stats)
 }
 
 func printCheck(out io.Writer, c *logCheck, stats tail.Stats) error {

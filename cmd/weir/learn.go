@@ -45,6 +45,9 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	if err := emptyLogs(s, stats); err != nil {
+		return err
+	}
 	if stats.Parsed() == 0 {
 		return fmt.Errorf("learn: no line of %s could be read, nothing learned", plural(len(inputs), "file"))
 	}

@@ -27,6 +27,20 @@ func readLogs(ctx context.Context, s screen, inputs []tail.Input, quiet bool, ea
 	return stats, err
 }
 
+// emptyLogs is the error that there was no line in any log; a log without lines beside
+// others is a warning.
+func emptyLogs(s screen, stats tail.Stats) error {
+	if stats.Lines() == 0 && len(stats.Files) > 0 {
+		return fmt.Errorf("log %s is empty: there is nothing to read; name the log that the server writes, or its rotated ones", printable(stats.Files[0].Path, 200))
+	}
+	for i := range stats.Files {
+		if f := &stats.Files[i]; f.Empty() {
+			fmt.Fprintf(s.err, "weir: log %s is empty; going on with the others\n", printable(f.Path, 200))
+		}
+	}
+	return nil
+}
+
 // showProgress draws a bar of the bytes read until the returned function is
 // called.
 func showProgress(w io.Writer, p *tail.Progress) (stop func()) {
@@ -64,11 +78,6 @@ func printRefused(w io.Writer, stats tail.Stats) {
 	for reason, n := range stats.Refused() {
 		if n > 0 {
 			fmt.Fprintf(w, "          %s refused: %s\n", count(n), accesslog.Reason(reason))
-		}
-	}
-	for i := range stats.Files {
-		if f := &stats.Files[i]; f.Empty() {
-			fmt.Fprintf(w, "          %s is empty\n", f.Path)
 		}
 	}
 }

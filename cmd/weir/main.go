@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -95,7 +96,7 @@ func run(ctx context.Context, args []string, s screen) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(s.err, "weir: %v (see weir --help)\n", err)
+		fmt.Fprintf(s.err, "weir: %s (see weir --help)\n", plain(err))
 		return exitUsage
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
@@ -112,11 +113,21 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintln(w, "weir: interrupted")
 		return exitFailed
 	case errors.As(err, &usage):
-		fmt.Fprintf(w, "weir: %v\n", err)
+		fmt.Fprintf(w, "weir: %s\n", plain(err))
 		return exitUsage
 	}
-	fmt.Fprintf(w, "weir: %v\n", err)
+	fmt.Fprintf(w, "weir: %s\n", plain(err))
 	return exitFailed
+}
+
+// plain is an error's text, safe for a terminal: a file's name may hold anything. Several
+// errors stay several lines.
+func plain(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i], 4000)
+	}
+	return strings.Join(slices.Compact(lines), "\nweir: ")
 }
 
 // configuration loads what --config names, or the defaults.

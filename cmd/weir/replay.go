@@ -73,11 +73,18 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		if err := r.chunk(chunk); err != nil {
 			return err
 		}
-		return store.write(ctx, chunk.Batch, r.takeEvents(), &r.signals)
+		return store.write(ctx, chunk.Batch, r.verdicts, r.takeEvents(), &r.signals)
 	})
 	err = errors.Join(err, store.close(ctx, &r.signals), outputs())
 	if !c.Quiet && (err == nil || stats.Lines() > 0) {
-		r.summary.print(s.out, stats, r.processor.Sites())
+		out := s.out
+		if c.Events == "-" || c.Verdicts == "-" {
+			out = s.err // standard output carries data
+		}
+		r.summary.print(out, stats, r.processor.Sites())
+	}
+	if err == nil {
+		err = emptyLogs(s, stats)
 	}
 	return err
 }
@@ -95,9 +102,15 @@ func (c *replayCommand) open(s screen, r *replay) (closeAll func() error, err er
 		}
 		return first
 	}
+	if c.Events != "" && c.Events != "-" && c.Events == c.Verdicts {
+		return nil, usagef("--events and --verdicts: give each a file of its own")
+	}
 	create := func(path string) (io.Writer, error) {
 		if path == "-" {
 			return s.out, nil
+		}
+		if input := sameFile(path, append(paths(c.Files), c.Baseline)); input != "" {
+			return nil, usagef("%s is what is read: writing there would destroy it; give another file", printable(input, 200))
 		}
 		f, err := os.Create(path)
 		if err != nil {
@@ -125,6 +138,20 @@ func (c *replayCommand) open(s screen, r *replay) (closeAll func() error, err er
 		closers = append([]func() error{r.verdictWriter.flush}, closers...)
 	}
 	return closeAll, nil
+}
+
+// sameFile is the one of the paths that is the same file as path, "" if none.
+func sameFile(path string, paths []string) string {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	for _, other := range paths {
+		if is, err := os.Stat(other); err == nil && os.SameFile(info, is) {
+			return other
+		}
+	}
+	return ""
 }
 
 // replay is one run over past logs. All of it happens in one goroutine.

@@ -23,6 +23,9 @@ type replayStore struct {
 	end    func() error
 	stream string
 	sets   int
+
+	rows    schemas.Rows
+	builder *schemas.Builder
 }
 
 // store opens where --data or --clickhouse say.
@@ -102,7 +105,7 @@ const signalRows = 20000
 
 // write stores a chunk's requests and the events that came of it, and signals once
 // there are many.
-func (r *replayStore) write(ctx context.Context, b *schemas.Batch, events []schemas.Event, signals *[]schemas.SignalRow) error {
+func (r *replayStore) write(ctx context.Context, b *schemas.Batch, verdicts []verdict, events []schemas.Event, signals *[]schemas.SignalRow) error {
 	if r.direct == nil {
 		return nil
 	}
@@ -117,7 +120,35 @@ func (r *replayStore) write(ctx context.Context, b *schemas.Batch, events []sche
 			return err
 		}
 	}
-	return r.direct.Write(ctx, b)
+	return r.judged(b, verdicts, func(b *schemas.Batch) error { return r.direct.Write(ctx, b) })
+}
+
+// judged hands over the batch with the verdicts as its actions, as an edge that held the
+// decisions would have logged them.
+func (r *replayStore) judged(b *schemas.Batch, verdicts []verdict, write func(*schemas.Batch) error) error {
+	if r.builder == nil {
+		r.builder = schemas.NewBuilder(b.Edge, b.Source)
+	}
+	var request schemas.Request
+	r.rows.Reset(b)
+	for row := 0; r.rows.Next(&request); row++ {
+		request.Fields |= schemas.FieldAction
+		request.Action = append(request.Action[:0:0], verdicts[row].action...)
+		request.Decision = append(request.Decision[:0:0], verdicts[row].decision...)
+		if !r.builder.Fits(&request) {
+			if err := write(r.builder.Batch()); err != nil {
+				return err
+			}
+			r.builder.Reset()
+		}
+		r.builder.Append(&request)
+	}
+	if r.builder.Len() == 0 {
+		return nil
+	}
+	err := write(r.builder.Batch())
+	r.builder.Reset()
+	return err
 }
 
 func (r *replayStore) recordSignals(ctx context.Context, signals *[]schemas.SignalRow) error {

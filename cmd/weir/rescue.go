@@ -72,12 +72,15 @@ func (c *rescueCommand) Run(ctx context.Context, s screen) error {
 func (c *rescueCommand) tell(s screen, stats tail.Stats, found []*departure) error {
 	var pasted []nginx.Measure
 	for _, d := range found {
-		measures := attribute.Analyse(d.before, d.during, attribute.Budget{Collateral: c.Collateral, Site: d.site, Since: d.from})
+		measures := believable(attribute.Analyse(d.before, d.during, attribute.Budget{Collateral: c.Collateral, Site: d.site, Since: d.from}))
+		if len(measures) == 0 && len(pasted) > 0 {
+			continue // beside an attack, another site's own ups and downs are not news
+		}
 		d.print(s.out, measures)
 		pasted = append(pasted, d.measures(measures, len(found) == 1)...)
 	}
 	if len(pasted) == 0 {
-		return errors.New("rescue: nothing sets the attack apart within the collateral allowed; try --collateral 0.02, a longer log from before, or weir's own log format, which carries more traits")
+		return errors.New("rescue: nothing sets what departs apart from visitors, and it may be no attack at all; if it is one, try --collateral 0.02, a longer log from before, or weir's own log format, which carries more traits")
 	}
 	rescue := nginx.NewRescue(pasted, nil)
 	snippet := rescue.String()
@@ -91,6 +94,30 @@ func (c *rescueCommand) tell(s screen, stats tail.Stats, found []*departure) err
 	}
 	fmt.Fprintf(s.out, "\n%s\n", snippet)
 	return nil
+}
+
+// leastStopped is how much of what departs the measures must stop together: less does
+// not set an attack apart, it is one of the things that differ between any two hours.
+const leastStopped = 0.4
+
+// believable keeps the measures of what is likely an attack, and of these none that names
+// a robot: search engines come in waves, and a site that locks them out is found no more.
+func believable(measures []attribute.Measure) []attribute.Measure {
+	stopped := 0.0
+	measures = slices.DeleteFunc(measures, func(m attribute.Measure) bool {
+		for _, t := range m.Signature {
+			if t.Trait == schemas.TraitAgentFamily && t.Value == "robot" ||
+				t.Trait == schemas.TraitUserAgent && schemas.AgentFamily([]byte(t.Value)) == "robot" {
+				return true
+			}
+		}
+		stopped += m.Stops
+		return false
+	})
+	if stopped < leastStopped {
+		return nil
+	}
+	return measures
 }
 
 // Bounds of the first reading.
@@ -286,7 +313,7 @@ func (d *departure) print(w io.Writer, measures []attribute.Measure) {
 	fmt.Fprintf(w, "\n%s\n  It began at about %s UTC %s.\n", site, at(d.from), end)
 	fmt.Fprintf(w, "  %s requests a second instead of %s; about %s clients.\n", figure(d.rate), figure(d.normal), count(uint64(d.during.Clients())))
 	if len(measures) == 0 {
-		fmt.Fprintf(w, "  Compared with %s clients before it, nothing sets it apart safely.\n", count(uint64(d.before.Clients())))
+		fmt.Fprintf(w, "  Compared with %s clients before it, nothing sets it apart safely: it may be no attack.\n", count(uint64(d.before.Clients())))
 		return
 	}
 	stops, collateral := 0.0, 0.0

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -52,7 +51,7 @@ func (c *simulateCommand) Run(ctx context.Context, s screen) error {
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(c.Log), err)
+		return fmt.Errorf("write %s: %w", c.Log, err)
 	}
 	if c.Output == "json" {
 		return json.NewEncoder(s.out).Encode(summary)
@@ -81,6 +80,9 @@ func (c *simulateCommand) config() (simulate.Config, error) {
 	}
 	if err := config.Validate(); err != nil {
 		return config, usageError{err}
+	}
+	if c.Format == "combined" && c.Site == "" {
+		return config, usagef("--format combined does not name the site of a request: say which one to write, --site www.example.org")
 	}
 	return config, nil
 }
