@@ -88,16 +88,16 @@ func (r *Report) marks(b *strings.Builder, slots []Slot) {
 	if r.AttackBegan == nil {
 		return
 	}
-	mark := func(at float64, text string, y float64) {
+	mark := func(at float64, text, anchor string, aside, y float64) {
 		x := panelLeft + at/slotSeconds/float64(len(slots))*(panelRight-panelLeft)
 		for _, top := range []float64{firstTop, secondTop} {
 			fmt.Fprintf(b, `<line x1="%.1f" x2="%.1f" y1="%g" y2="%g" stroke="#222" stroke-dasharray="3 3"/>`+"\n", x, x, top-4, top+panelHeight)
 		}
-		fmt.Fprintf(b, `<text x="%.1f" y="%g">%s</text>`+"\n", x+4, y, text)
+		fmt.Fprintf(b, `<text x="%.1f" y="%g" text-anchor="%s">%s</text>`+"\n", x+aside, y, anchor, text)
 	}
-	mark(*r.AttackBegan, "attack begins", firstTop+10)
+	mark(*r.AttackBegan, "attack begins", "end", -4, firstTop+10)
 	if r.FirstStopped != nil {
-		mark(*r.AttackBegan+*r.FirstStopped, fmt.Sprintf("first block, %.1f s later", *r.FirstStopped), firstTop+26)
+		mark(*r.AttackBegan+*r.FirstStopped, fmt.Sprintf("first block, %.1f s later", *r.FirstStopped), "start", 4, firstTop+10)
 	}
 }
 
