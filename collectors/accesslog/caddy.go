@@ -204,11 +204,8 @@ func (p *caddyJSON) scalar(line []byte, i int) (value []byte, k kind, next int) 
 
 // skipValue is the index behind the value at i.
 func skipValue(line []byte, i int) (next int, reason Reason) {
-	if i+1 < len(line) && line[i] == '[' && line[i+1] == '"' { // most are an array of one
-		end, escaped := stringEnd(line, i+2)
-		if end > 0 && !escaped && end+1 < len(line) && line[end+1] == ']' {
-			return end + 2, None
-		}
+	if end := onlyOne(line, i); end > 0 {
+		return end, None
 	}
 	next, k := valueEnd(line, i, 1)
 	if k == kindBad {
@@ -219,23 +216,22 @@ func skipValue(line []byte, i int) (next int, reason Reason) {
 
 // header reads the array at i of a header field's values, of which the first counts.
 func (p *caddyJSON) header(line []byte, i int, field header, r *schemas.Request) (next int, reason Reason) {
-	next, reason = skipValue(line, i)
-	if reason != None {
-		return i, Syntax
-	}
-	if field == headerCookie {
-		r.Cookie = schemas.CookieSome
-		return next, None
-	}
-	if line[i] == '[' {
-		i = skipSpace(line, i+1)
-	}
-	if line[i] != '"' { // "Authorization":[]
-		return next, None
-	}
-	value, k, _ := p.scalar(line, i)
-	if k == kindBad {
-		return i, Syntax
+	var value []byte
+	if end := onlyOne(line, i); end > 0 {
+		value, next = line[i+2:end-2:end-2], end
+	} else {
+		if next, reason = skipValue(line, i); reason != None {
+			return i, reason
+		}
+		if line[i] == '[' {
+			i = skipSpace(line, i+1)
+		}
+		if line[i] == '"' { // and not "Authorization":[]
+			var k kind
+			if value, k, _ = p.scalar(line, i); k == kindBad {
+				return i, Syntax
+			}
+		}
 	}
 	switch field {
 	case headerReferer:
@@ -246,6 +242,21 @@ func (p *caddyJSON) header(line []byte, i int, field header, r *schemas.Request)
 		r.AcceptLanguage = value
 	case headerAcceptEncoding:
 		r.AcceptEncoding = value
+	case headerCookie:
+		r.Cookie = schemas.CookieSome
 	}
 	return next, None
+}
+
+// onlyOne is the index behind an array at i of one text without escapes, as nearly
+// all are, or 0.
+func onlyOne(line []byte, i int) (next int) {
+	if i+1 >= len(line) || line[i] != '[' || line[i+1] != '"' {
+		return 0
+	}
+	end, escaped := stringEnd(line, i+2)
+	if end < 0 || escaped || end+1 >= len(line) || line[end+1] != ']' {
+		return 0
+	}
+	return end + 2
 }

@@ -51,18 +51,23 @@ func mark(word uint64) uint64 {
 // stringEnd is the index of the quote that closes the string whose inside begins
 // at i, and whether it holds escapes; -1 where there is none.
 func stringEnd(text []byte, i int) (end int, escaped bool) {
-	for {
-		for i+8 <= len(text) {
-			m := mark(binary.LittleEndian.Uint64(text[i:]))
-			if m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
-			}
+	for i+8 <= len(text) {
+		m := mark(binary.LittleEndian.Uint64(text[i:]))
+		if m == 0 {
 			i += 8
+			continue
 		}
-		if i >= len(text) {
+		i += bits.TrailingZeros64(m) >> 3
+		if text[i] == '"' {
+			return i, escaped
+		}
+		if text[i] != '\\' {
 			return -1, escaped
 		}
+		escaped = true
+		i += 2
+	}
+	for i < len(text) {
 		switch c := text[i]; {
 		case c == '"':
 			return i, escaped
@@ -75,6 +80,7 @@ func stringEnd(text []byte, i int) (end int, escaped bool) {
 			i++
 		}
 	}
+	return -1, escaped
 }
 
 // numberEnd is the index behind the number at i, or i where there is none.
@@ -156,7 +162,9 @@ func nestedEnd(text []byte, i, depth int) (end int, k kind) {
 	if depth == maxDepth {
 		return i, kindBad
 	}
-	i = skipSpace(text, i+1)
+	if i++; i < len(text) && text[i] <= ' ' {
+		i = skipSpace(text, i)
+	}
 	if i < len(text) && text[i] == closing {
 		return i + 1, kindOther
 	}
@@ -168,15 +176,22 @@ func nestedEnd(text []byte, i, depth int) (end int, k kind) {
 			if i, k = valueEnd(text, i, depth); k == kindBad {
 				return i, kindBad
 			}
-			if i = skipSpace(text, i); i >= len(text) || text[i] != ':' {
+			if i < len(text) && text[i] != ':' {
+				i = skipSpace(text, i)
+			}
+			if i >= len(text) || text[i] != ':' {
 				return i, kindBad
 			}
-			i = skipSpace(text, i+1)
+			if i++; i < len(text) && text[i] <= ' ' {
+				i = skipSpace(text, i)
+			}
 		}
 		if i, k = valueEnd(text, i, depth+1); k == kindBad {
 			return i, kindBad
 		}
-		i = skipSpace(text, i)
+		if i < len(text) && text[i] <= ' ' {
+			i = skipSpace(text, i)
+		}
 		switch {
 		case i >= len(text):
 			return i, kindBad
@@ -185,7 +200,9 @@ func nestedEnd(text []byte, i, depth int) (end int, k kind) {
 		case text[i] != ',':
 			return i, kindBad
 		}
-		i = skipSpace(text, i+1)
+		if i++; i < len(text) && text[i] <= ' ' {
+			i = skipSpace(text, i)
+		}
 	}
 }
 

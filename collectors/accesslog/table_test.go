@@ -3,6 +3,7 @@ package accesslog
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"os"
 	"regexp"
 	"runtime"
@@ -15,7 +16,7 @@ import (
 // tableFile has the table between these marks.
 const (
 	tableFile  = "../../docs/formats.md"
-	tableBegin = "<!-- table: WEIR_UPDATE=1 go test -run TestFormatsTable ./collectors/accesslog -->\n"
+	tableBegin = "<!-- table: WEIR_UPDATE=1 go test -benchtime 50ms -run TestFormatsTable ./collectors/accesslog -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
@@ -56,7 +57,7 @@ func TestFormatsTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if timeless(old) != timeless(table) {
-		t.Errorf("%s is not what the parsers do: WEIR_UPDATE=1 go test -run TestFormatsTable ./collectors/accesslog\n%s", tableFile, table)
+		t.Errorf("%s is not what the parsers do: WEIR_UPDATE=1 go test -benchtime 50ms -run TestFormatsTable ./collectors/accesslog\n%s", tableFile, table)
 	}
 }
 
@@ -79,12 +80,15 @@ func formatsTable(t *testing.T, measure bool) string {
 		}
 		nanoseconds := ""
 		if measure {
-			nanoseconds = fmt.Sprint(testing.Benchmark(func(b *testing.B) { benchmark(b, row.format, row.line) }).Extra["cpu-ns/op"])
-			nanoseconds, _, _ = strings.Cut(nanoseconds, ".")
+			best := math.Inf(1) // of several: others use the machine too
+			for range 7 {
+				best = min(best, testing.Benchmark(func(b *testing.B) { benchmark(b, row.format, row.line) }).Extra["cpu-ns/op"])
+			}
+			nanoseconds = fmt.Sprintf("%.0f", best)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %d | %s |\n", row.name, strings.ReplaceAll(example, "|", `\|`), fieldNames(r.Fields), len(line), nanoseconds)
 	}
-	fmt.Fprintf(&b, "\nMeasured in processor time on one core of %s; none allocates.\n", processorName())
+	fmt.Fprintf(&b, "\nMeasured in processor time on one core of %s, the best of seven; none allocates.\n", processorName())
 	return b.String()
 }
 
