@@ -21,7 +21,7 @@ import (
 
 type checkCommand struct {
 	Files  []string `arg:"" optional:"" name:"file" help:"Logs to read as weir would."`
-	Format string   `default:"auto" help:"Log format: ${enum}." enum:"${formats}"`
+	Format string   `default:"auto" help:"Log format: ${formats}; or an nginx log_format or Apache LogFormat as it stands in the configuration."`
 	Output string   `default:"text" enum:"text,json" help:"text or json."`
 }
 

@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, s screen) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{
 			"version": version, "propagation": "2s",
-			"formats": strings.Join(accesslog.Names(), ","),
+			"formats": strings.Join(accesslog.Names(), ", "),
 		},
 	)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 // logFlags say which logs to read, for every command that reads past ones.
 type logFlags struct {
 	Files  []string `arg:"" name:"file" help:"Logs: plain, .gz or .zst, '-' for standard input; HOST=FILE where the log does not name its site."`
-	Format string   `default:"auto" help:"Log format: ${enum}." enum:"${formats}"`
+	Format string   `default:"auto" help:"Log format: ${formats}; or an nginx log_format or Apache LogFormat as it stands in the configuration."`
 }
 
 type replayCommand struct {
