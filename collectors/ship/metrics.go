@@ -12,6 +12,7 @@ type metrics struct {
 	batches prometheus.Counter
 	bytes   prometheus.Counter
 	retries prometheus.Counter
+	skipped prometheus.Counter
 	lag     prometheus.Gauge
 }
 
@@ -28,6 +29,7 @@ func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics
 		batches: counter("weir_collector_batches_total", "Batches published."),
 		bytes:   counter("weir_collector_batch_bytes_total", "Bytes of the published batches, compressed."),
 		retries: counter("weir_collector_publish_retries_total", "Attempts to publish that failed and were repeated."),
+		skipped: counter("weir_collector_files_skipped_total", "Rotated files that were not read to their end; each is logged."),
 		lag: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_collector_lag_seconds", Help: "How old the newest line was when it was published.", ConstLabels: labels,
 		}),
@@ -38,7 +40,7 @@ func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.lines, refused, m.batches, m.bytes, m.retries, m.lag} {
+	for _, c := range []prometheus.Collector{m.lines, refused, m.batches, m.bytes, m.retries, m.skipped, m.lag} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err
 		}

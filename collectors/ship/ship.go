@@ -145,13 +145,14 @@ func (s *Ship) run(ctx context.Context) error {
 	if s.o.Format != accesslog.Auto {
 		s.state.Format = s.o.Format.String()
 	}
-	if !follower.Resume(s.state.Position) {
-		s.o.Logger.Warn("the log was replaced while nobody followed it: lines may be lost", "log", s.o.Path)
-	}
-	for ctx.Err() == nil {
+	follower.Resume(s.state.Position, s.state.Past) // it logs what is lost
+	for skipped := uint64(0); ctx.Err() == nil; {
 		began := time.Now()
 		piece, err := follower.Next()
 		s.complain(err)
+		s.state.Past = follower.Past()
+		s.metrics.skipped.Add(float64(follower.Skipped() - skipped))
+		skipped = follower.Skipped()
 		switch n := len(piece.Data); {
 		case n > 0:
 			if err := s.piece(ctx, piece); err != nil {

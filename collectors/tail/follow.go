@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"time"
@@ -25,19 +24,46 @@ type FollowOptions struct {
 }
 
 // Follower reads the lines that are appended to a file, through its being
-// renamed and created anew, copied and truncated, and deleted. It neither waits
-// nor runs anything in Next; Wait waits. It serves one goroutine.
+// renamed and created anew, copied and truncated, and deleted, however often
+// between two looks. It neither waits nor runs anything in Next; Wait waits. It
+// serves one goroutine.
+//
+// From the moment it sees a file it holds it open until it has read it to its
+// end: names shift with each rotation, what is packed or deleted can be read on by who has it
+// open, and no other file can get its inode. What it is done with it knows by device and inode,
+// by its first bytes, and by how far it was read.
 type Follower struct {
 	path    string
 	o       FollowOptions
 	file    *os.File // nil where there is none yet
 	at      Position
-	queue   []string // rotated files to read before path
-	old     bool     // file is not the one at path any more
+	head    bool   // file is the one at path
+	queue   []held // to read after file, in the order of rotation
 	quiet   time.Time
 	buffer  []byte
 	watcher *fsnotify.Watcher
 	watched bool // watching was tried
+
+	known   map[fileID]Mark   // files beside it, and how far they have been read
+	former  []Mark            // known ones whose inode another file has by now
+	packed  map[fileID]bool   // packed files that have been looked at
+	waiting map[fileID]string // files to read that are not open yet
+	refused map[fileID]bool   // files that could not be opened
+	past    []Mark            // see Past
+	resumed bool              // past is of an earlier Follower
+	begun   bool              // the first look was taken
+	looked  time.Time         // at the directory
+	times   [2]int64          // of the directory, at that look
+	skipped uint64
+	trouble error // why the file at path cannot be opened
+}
+
+// held is an open file that is to be read.
+type held struct {
+	file   *os.File
+	at     Position
+	suffix string // of its name, as last seen
+	head   bool   // it is the one at path
 }
 
 // Piece is a run of whole lines of one file. Data is valid until Next is called
@@ -63,31 +89,48 @@ func NewFollower(path string, o FollowOptions) *Follower {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Follower{path: path, o: o}
+	return &Follower{
+		path: path, o: o, known: map[fileID]Mark{}, packed: map[fileID]bool{},
+		waiting: map[fileID]string{}, refused: map[fileID]bool{},
+	}
 }
 
-// Resume goes to a position that a Piece had. Where its file is gone, following
-// begins anew at the start of the file at path, and complete is false: lines have
-// been lost, unless the position was at the end of its file.
-func (f *Follower) Resume(p Position) (complete bool) {
-	f.o.FromEnd = f.o.FromEnd && !p.known()
+// Resume goes to a position that a Piece had, with what Past gave at that time:
+// of the files beside the log those are read that are not among the past ones and
+// are not older than they. With past nil, those are that were written to after the
+// position's own. Where the position's file is gone, complete is false and it is
+// logged: lines have been lost, unless a packed form of it shows that it was read to its end.
+func (f *Follower) Resume(p Position, past []Mark) (complete bool) {
+	for _, mark := range past {
+		f.replaced(mark.id())
+		f.known[mark.id()] = mark
+	}
+	f.past, f.resumed = past, past != nil || p.known()
+	f.o.FromEnd = f.o.FromEnd && !f.resumed
 	if !p.known() {
 		return true
 	}
-	file, at, name := find(f.path, p, p.Offset)
-	if file == nil {
-		return false
+	if f.file, f.at = find(f.path, p, p.Offset); f.file != nil {
+		return true
 	}
-	f.use(file, at, name)
-	return true
+	return f.gone(p)
 }
+
+// Past gives the files that come before the one being read, those written to last, at
+// most 16, in the order in which they were written to. It is never nil once Next has been called, and never
+// changed later.
+func (f *Follower) Past() []Mark { return f.past }
+
+// Skipped counts the files that, as far as can be told, were not read to their
+// end, each of which was logged.
+func (f *Follower) Skipped() uint64 { return f.skipped }
 
 // ErrGone says that the bytes of a range exist no more.
 var ErrGone = errors.New("the log's range is gone")
 
 // Reread gives the bytes between two positions of one piece again.
 func (f *Follower) Reread(from, to Position) ([]byte, error) {
-	file, _, _ := find(f.path, from, to.Offset)
+	file, _ := find(f.path, from, to.Offset)
 	if file == nil {
 		return nil, fmt.Errorf("log %s, bytes %d to %d: %w", f.path, from.Offset, to.Offset, ErrGone)
 	}
@@ -101,64 +144,31 @@ func (f *Follower) Reread(from, to Position) ([]byte, error) {
 
 // Next gives the lines that are there by now and were not given yet.
 func (f *Follower) Next() (Piece, error) {
-	if f.file == nil {
-		if err := f.open(); err != nil || f.file == nil {
-			return Piece{From: f.at, To: f.at}, err
-		}
+	f.look()
+	if f.file == nil && !f.advance() {
+		return Piece{From: f.at, To: f.at}, f.trouble
 	}
 	piece, err := f.lines(false)
-	if err != nil || len(piece.Data) > 0 {
-		f.quiet = time.Time{}
+	if err == nil && len(piece.Data) == 0 {
+		if piece, err = f.leave(); err == nil && len(piece.Data) == 0 {
+			return piece, f.trouble
+		}
 		return piece, err
 	}
-	return f.rotate()
+	f.quiet = time.Time{}
+	return piece, err
 }
 
-// use makes file the one being read.
-func (f *Follower) use(file *os.File, at Position, name string) {
-	if f.file != nil {
-		f.file.Close()
+// advance goes on to the next file of the queue; false where there is none.
+func (f *Follower) advance() bool {
+	if len(f.queue) == 0 {
+		return false
 	}
-	f.file, f.at, f.quiet = file, at, time.Time{}
-	if f.old = name != f.path; f.old && len(f.queue) == 0 {
-		f.queue = later(f.path, file, at)
-	}
-}
-
-// open opens the next file of the queue, or the one at path.
-func (f *Follower) open() error {
-	name := f.path
-	if len(f.queue) > 0 {
-		name, f.queue = f.queue[0], f.queue[1:]
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			f.o.FromEnd = false // all that it will hold is new
-			return nil
-		}
-		return pathError(name, err)
-	}
-	at, size, err := startOf(file)
-	if err != nil {
-		file.Close()
-		return pathError(name, err)
-	}
-	if f.o.FromEnd && size > 0 {
-		if at, err = at.moved(file, size); err != nil {
-			file.Close()
-			return pathError(name, err)
-		}
-		var last [1]byte
-		_, err = file.ReadAt(last[:], size-1)
-		at.Inside = err == nil && last[0] != '\n'
-	}
-	f.o.FromEnd = false
-	if f.file != nil {
-		f.file.Close()
-	}
-	f.file, f.at, f.old, f.quiet = file, at, name != f.path, time.Time{}
-	return nil
+	next := f.queue[0]
+	f.queue = f.queue[1:]
+	f.file, f.at, f.head, f.quiet = next.file, next.at, next.head, time.Time{}
+	delete(f.known, f.at.id())
+	return true
 }
 
 // lines reads from the current position to the last newline there is; with last,
@@ -182,7 +192,7 @@ func (f *Follower) lines(last bool) (Piece, error) {
 			return piece, pathError(f.path, err)
 		}
 	}
-	if n == 0 || !f.at.holds(f.file, f.at.Offset) { // truncated: rotate sees to it
+	if n == 0 || !f.at.holds(f.file, f.at.Offset) { // truncated: look sees to it
 		return piece, nil
 	}
 	end := bytes.LastIndexByte(f.buffer[:n], '\n') + 1
@@ -206,69 +216,44 @@ func (f *Follower) lines(last bool) (Piece, error) {
 	return piece, nil
 }
 
-// rotate looks, at the end of the current file, for what became of it.
-func (f *Follower) rotate() (Piece, error) {
+// leave goes on to the next file, where the current one was read to its end and
+// is written to no more.
+func (f *Follower) leave() (Piece, error) {
 	nothing := Piece{From: f.at, To: f.at}
-	if !f.at.holds(f.file, f.at.Offset) {
-		f.truncated()
+	if f.head || len(f.queue) == 0 || !f.at.holds(f.file, f.at.Offset) {
 		return nothing, nil
 	}
-	if !f.old {
-		info, err := os.Stat(f.path)
-		if err != nil {
-			return nothing, nil // moved or deleted, with no new one yet: it may still grow
-		}
-		current, err := f.file.Stat()
-		if err != nil {
-			return nothing, pathError(f.path, err)
-		}
-		if os.SameFile(info, current) {
-			return nothing, nil
-		}
+	// Whoever writes may not have turned to the new file yet.
+	info, err := f.file.Stat()
+	if err != nil {
+		return nothing, pathError(f.path, err)
 	}
-	// There is a new file. Whoever writes may not have turned to it yet.
 	now := time.Now()
 	if f.quiet.IsZero() {
 		f.quiet = now
 	}
-	if now.Sub(f.quiet) < f.o.Grace {
+	if now.Sub(f.quiet) < f.o.Grace && now.Sub(info.ModTime()) < f.o.Grace {
 		return nothing, nil
 	}
 	piece, err := f.lines(true)
 	if err != nil || len(piece.Data) > 0 {
 		return piece, err
 	}
-	if len(f.queue) == 0 && !f.old {
-		f.queue = later(f.path, f.file, f.at)
-	}
-	if err := f.open(); err != nil {
-		return nothing, err
-	}
+	f.known[f.at.id()] = Mark{f.at, info.ModTime().UnixNano()}
+	f.file.Close()
+	f.file = nil
+	f.advance()
+	f.remember()
 	return Piece{From: f.at, To: f.at}, nil
-}
-
-// truncated goes on where the bytes that were cut off have been copied to, if
-// they have, and at the file's new beginning if not.
-func (f *Follower) truncated() {
-	start, _, err := startOf(f.file)
-	if f.at.Length > 0 {
-		if file, at, name := find(f.path, f.at, f.at.Offset); file != nil {
-			f.queue = nil
-			f.use(file, at, name)
-			f.quiet = time.Unix(0, 1) // nobody writes to a copy
-			return
-		}
-		f.o.Logger.Warn("a log was cut off and no copy of it found", "log", f.path, "offset", f.at.Offset)
-	}
-	if err == nil {
-		f.at = start
-	}
 }
 
 // Close ends following.
 func (f *Follower) Close() error {
 	if f.watcher != nil {
 		f.watcher.Close()
+	}
+	for _, h := range f.queue {
+		h.file.Close()
 	}
 	if f.file != nil {
 		return f.file.Close()

