@@ -102,7 +102,7 @@ func (c *replayCommand) open(s screen, r *replay) (closeAll func() error, err er
 		}
 		return first
 	}
-	if c.Events != "" && c.Events != "-" && c.Events == c.Verdicts {
+	if c.Events != "" && c.Events != "-" && c.Events == c.Verdicts && c.Events != os.DevNull {
 		return nil, usagef("--events and --verdicts: give each a file of its own")
 	}
 	create := func(path string) (io.Writer, error) {
