@@ -29,9 +29,9 @@ type FollowOptions struct {
 // serves one goroutine.
 //
 // From the moment it sees a file it holds it open until it has read it to its
-// end: names shift with each rotation, what is packed or deleted can be read on by who has it
-// open, and no other file can get its inode. What it is done with it knows by device and inode,
-// by its first bytes, and by how far it was read.
+// end: names shift with each rotation, what is packed or deleted can be read on by
+// who has it open, and no other file can get its inode. What it is done with it
+// knows by device and inode, by its first bytes, and by how far it was read.
 type Follower struct {
 	path    string
 	o       FollowOptions
@@ -99,7 +99,8 @@ func NewFollower(path string, o FollowOptions) *Follower {
 // of the files beside the log those are read that are not among the past ones and
 // are not older than they. With past nil, those are that were written to after the
 // position's own. Where the position's file is gone, complete is false and it is
-// logged: lines have been lost, unless a packed form of it shows that it was read to its end.
+// logged: lines have been lost, unless a packed form of it shows that it was read
+// to its end.
 func (f *Follower) Resume(p Position, past []Mark) (complete bool) {
 	for _, mark := range past {
 		f.replaced(mark.id())
@@ -111,14 +112,15 @@ func (f *Follower) Resume(p Position, past []Mark) (complete bool) {
 		return true
 	}
 	if f.file, f.at = find(f.path, p, p.Offset); f.file != nil {
+		f.replaced(f.at.id())
 		return true
 	}
 	return f.gone(p)
 }
 
-// Past gives the files that come before the one being read, those written to last, at
-// most 16, in the order in which they were written to. It is never nil once Next has been called, and never
-// changed later.
+// Past gives the files that come before the one being read, those written to
+// last, at most 16, in the order in which they were written to. It is never nil
+// once Next has been called, and never changed later.
 func (f *Follower) Past() []Mark { return f.past }
 
 // Skipped counts the files that, as far as can be told, were not read to their

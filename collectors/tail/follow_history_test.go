@@ -165,3 +165,134 @@ func TestFollowAnyHistory(t *testing.T) {
 		}
 	})
 }
+
+// newHistory is a follower that has read the first lines of a log.
+func newHistory(t *testing.T) *history {
+	h := &history{grown: &grown{t: t, path: filepath.Join(t.TempDir(), "access.log")}}
+	h.f = newFollower(h.path)
+	t.Cleanup(func() { h.f.Close() })
+	h.write("", 3)
+	h.all()
+	return h
+}
+
+// want fails unless each line came once, and as many files as said were lost.
+func (h *history) want(skipped uint64) {
+	h.t.Helper()
+	h.all()
+	wantLines(h.t, h.got, h.n)
+	if h.lost += h.f.Skipped(); h.lost != skipped {
+		h.t.Errorf("%d files are said to be lost, want %d", h.lost, skipped)
+	}
+}
+
+// A link is turned to another file several times between two reads.
+func TestFollowLink(t *testing.T) {
+	h := newHistory(t)
+	link := h.path
+	turn := func(name string) {
+		h.path = filepath.Join(filepath.Dir(link), name)
+		os.Remove(link)
+		h.must(os.Symlink(name, link))
+		h.write("", 4)
+	}
+	h.must(os.Rename(link, link+"-0"))
+	for day := range 3 {
+		turn(fmt.Sprintf("site-2025-11-0%d.log", day+1))
+	}
+	h.next(2)
+	h.path = link
+	h.restart()
+	for day := range 3 {
+		turn(fmt.Sprintf("site-2025-11-1%d.log", day))
+	}
+	h.want(0)
+}
+
+// A writer goes on in a file that has been left.
+func TestFollowLeftFileGrows(t *testing.T) {
+	h := newHistory(t)
+	h.rename()
+	h.write("", 2)
+	h.all()
+	h.write(".1", 3)
+	h.changed(filepath.Dir(h.path))
+	h.all()
+	h.restart()
+	h.write(".1", 3)
+	h.all()
+	h.write("", 1)
+	h.want(0)
+}
+
+// A copy that was made by hand, of the log or of a rotated file, is not read.
+func TestFollowBackup(t *testing.T) {
+	h := newHistory(t)
+	backup := func(of, to string) {
+		content, err := os.ReadFile(h.path + of)
+		h.must(err)
+		h.must(os.WriteFile(h.path+to, content, 0o600))
+		h.changed(h.path + to)
+	}
+	h.write("", 9)
+	backup("", ".1-1")
+	h.write("", 2)
+	h.all()
+	h.rename()
+	h.write("", 8)
+	backup(".1", "-2")
+	h.next(1)
+	backup("", "-3")
+	h.all()
+	h.restart()
+	h.rename()
+	h.write("", 2)
+	h.want(0)
+}
+
+// What cannot be read any more is counted.
+func TestFollowLost(t *testing.T) {
+	h := newHistory(t)
+	h.rename()
+	h.append("", "this was never seen\n")
+	h.rename()
+	h.pack()
+	h.write("", 2)
+	h.want(1)
+
+	h = newHistory(t)
+	h.must(os.Truncate(h.path, 0))
+	h.write("", 2)
+	h.want(1)
+}
+
+// More files are waiting than are held open.
+func TestFollowManyWaiting(t *testing.T) {
+	h := newHistory(t)
+	for range maxHeld + 10 {
+		h.rename()
+		h.write("", 1)
+	}
+	h.next(3)
+	h.restart()
+	h.want(0)
+}
+
+// Files of the time before the first look are not read, nor are they later.
+func TestFollowFromNowOn(t *testing.T) {
+	g := &grown{t: t, path: filepath.Join(t.TempDir(), "access.log")}
+	for n := range 2 * maxPast {
+		g.append(fmt.Sprint(".", 2*maxPast-n), fmt.Sprintf("of before %d\n", n))
+	}
+	h := &history{grown: g, f: newFollower(g.path), rotations: 2 * maxPast}
+	t.Cleanup(func() { h.f.Close() })
+	h.all()
+	h.write("", 1)
+	h.all()
+	h.restart()
+	h.rename()
+	h.write("", 1)
+	h.all()
+	h.restart()
+	h.want(0)
+}

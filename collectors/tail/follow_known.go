@@ -118,8 +118,8 @@ func (f *Follower) accounted(s sibling) (accounted, ready bool) {
 		}
 	}
 	for _, k := range f.byChange() {
-		if same(k.Position, k.Changed) {
-			return reaches(s.name, k.Offset), ready
+		if same(k.Position, k.Changed) && reaches(s.name, k.Offset) {
+			return true, ready
 		}
 	}
 	return false, ready

@@ -21,8 +21,8 @@ type cutOff struct {
 }
 
 // look finds out what rotation has done since the last look, and opens all that is
-// to be read. The directory is read only where it has changed, and every few polls because a file that
-// was left may have grown.
+// to be read. The directory is read only where it has changed, and every few
+// polls because a file that was left may have grown.
 func (f *Follower) look() {
 	info, err := os.Stat(f.path)
 	cuts := f.truncated()
@@ -243,9 +243,10 @@ func (f *Follower) beginning(file *os.File, start Position, size int64, cuts []*
 // copyOfOpen reports whether file is a copy of one that is open and whole: it is
 // of use only once that one is cut off.
 func (f *Follower) copyOfOpen(file *os.File, size int64) bool {
+	mark := Position{}.marked(file)
 	copyOf := func(other *os.File, at Position) bool {
 		info, err := other.Stat()
-		return err == nil && size <= info.Size() && at.begins(file)
+		return err == nil && size <= info.Size() && (at.begins(file) || mark.begins(other))
 	}
 	if f.file != nil && copyOf(f.file, f.at) {
 		return true
