@@ -227,7 +227,7 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 	}
 	if step {
 		if s.p.o.Signals != nil {
-			s.p.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.Signals(&s.reading, &s.scores))
+			s.p.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.All(&s.reading, &s.scores))
 		}
 		s.endStep(second)
 	}

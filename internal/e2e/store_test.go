@@ -39,6 +39,21 @@ func TestStoredEqualsCounted(t *testing.T) {
 	}
 }
 
+// TestSignalsAreStored finds every signal of every ten seconds in the store.
+func TestSignalsAreStored(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
+	mustWeir(t, "simulate", log, "--hours", "0.5", "--tail", "1m", "--seed", "9")
+	mustWeir(t, "replay", "-q", "--data", data, log)
+	got := mustWeir(t, "sql", "--data", data, `SELECT name FROM signals WHERE site = 'www.example.org' GROUP BY name HAVING count() > 100 ORDER BY name`)
+	for _, name := range []string{"request_rate", "unique_clients", "path_entropy", "distinct_path_share", "not_found_share", "error_share", "new_client_share"} {
+		if !strings.Contains("\n"+got+"\n", "\n"+name+"\n") {
+			t.Errorf("no signal %s; there are %s", name, strings.ReplaceAll(got, "\n", ", "))
+		}
+	}
+}
+
 // TestOldLogsStay replays a log of 2015 and merges: it is still there.
 func TestOldLogsStay(t *testing.T) {
 	needClickHouse(t)

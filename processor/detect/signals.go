@@ -206,9 +206,18 @@ func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
 // Signals are what an event shows: those out of their range, and always the rate
 // and the clients.
 func Signals(r *Reading, s *Scores) []schemas.Signal {
+	return list(r, s, func(i int) bool { return i == RequestRate || i == UniqueClients || s.Score[i] >= 3 })
+}
+
+// All are every signal, as the store keeps them.
+func All(r *Reading, s *Scores) []schemas.Signal {
+	return list(r, s, func(int) bool { return true })
+}
+
+func list(r *Reading, s *Scores, wanted func(int) bool) []schemas.Signal {
 	var out []schemas.Signal
 	for i, sig := range signals {
-		if i != RequestRate && i != UniqueClients && s.Score[i] < 3 {
+		if !wanted(i) {
 			continue
 		}
 		out = append(out, schemas.Signal{
