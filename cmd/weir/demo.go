@@ -23,7 +23,7 @@ import (
 
 type demoCommand struct {
 	Dir     string        `placeholder:"DIR" help:"Where to work; by default a new folder for temporary files. It stays."`
-	Seed    uint64        `default:"1" help:"Who comes: the same seed, the same visitors and bots."`
+	Seed    uint64        `default:"3" help:"Who comes: the same seed, the same visitors and bots; it also picks the library that the bots are written with."`
 	Hours   time.Duration `default:"24h" help:"Ordinary hours to learn from first."`
 	Keep    bool          `help:"Leave everything running until Ctrl-C."`
 	Picture string        `placeholder:"FILE" help:"Draw the table there, as SVG; DIR/demo.svg is always drawn."`
