@@ -152,7 +152,13 @@ func (r *processing) message(ctx context.Context, m *bus.Message) error {
 
 // release processes the rows that are in order by now.
 func (r *processing) release(ctx context.Context, now time.Time) error {
-	reached := r.order.release(now, func(b *schemas.Batch) { r.engine.Consume(b, nil, r.emit) })
+	reached := r.order.release(now, func(b *schemas.Batch) {
+		r.engine.Consume(b, nil, r.emit)
+		if len(r.signals) >= signalRows { // a backlog brings days of them within seconds
+			r.sendSignals(ctx, r.signals)
+			r.signals = nil
+		}
+	})
 	if reached > 0 {
 		r.engine.Advance(reached, r.emit)
 	}
@@ -221,6 +227,10 @@ func (r *processing) publishSignals(ctx context.Context) {
 	rows := r.signals
 	r.signals = nil
 	r.mu.Unlock()
+	r.sendSignals(ctx, rows)
+}
+
+func (r *processing) sendSignals(ctx context.Context, rows []schemas.SignalRow) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	for i, row := range rows {
