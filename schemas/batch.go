@@ -13,7 +13,7 @@ import (
 )
 
 // BatchVersion is the layout that this code writes and reads.
-const BatchVersion = 1
+const BatchVersion = 2
 
 // Bounds on one batch, held when encoding and when decoding.
 const (
@@ -26,7 +26,7 @@ const (
 // bounds with their lengths, and a row of every column. What does not compress
 // (and a flood's random paths do not) is sent as long as it is, so a batch is
 // full before one more such row, its head and s2's own framing pass MaxMessage.
-const rowRoom = 5*MaxText + 4*MaxTrait + 2*MaxSite + 4*MaxMethod + 160
+const rowRoom = 5*MaxText + 5*MaxTrait + 2*MaxSite + 5*MaxMethod + 160
 
 // headRoom is more than what stands once in a message, beside the names of the
 // edge and the source: tags, lengths of columns, numbers.
@@ -78,6 +78,7 @@ func (x *Batch) textColumns() [textCount]*[]uint32 {
 	return [textCount]*[]uint32{
 		&x.Site, &x.Method, &x.Path, &x.Query, &x.Protocol, &x.Referer, &x.UserAgent,
 		&x.AcceptLanguage, &x.AcceptEncoding, &x.Tls, &x.Action, &x.Decision, &x.RequestId,
+		&x.CacheStatus, &x.Extra,
 	}
 }
 
@@ -85,14 +86,16 @@ func (r *Request) textFields() [textCount]*[]byte {
 	return [textCount]*[]byte{
 		&r.Site, &r.Method, &r.Path, &r.Query, &r.Protocol, &r.Referer, &r.UserAgent,
 		&r.AcceptLanguage, &r.AcceptEncoding, &r.TLS, &r.Action, &r.Decision, &r.RequestID,
+		&r.CacheStatus, &r.Extra,
 	}
 }
 
-const textCount = 13
+const textCount = 15
 
 var textBounds = [textCount]int{
 	MaxSite, MaxMethod, MaxText, MaxText, MaxMethod, MaxText, MaxText,
 	MaxTrait, MaxTrait, MaxTrait, MaxMethod, MaxTrait, MaxTrait,
+	MaxMethod, MaxTrait,
 }
 
 // Fits reports whether a row can be added that carries the fields of the rows so
@@ -128,6 +131,8 @@ func (b *Builder) Append(r *Request) {
 	x.Action = append(x.Action, t.index(10, r.Action, MaxMethod))
 	x.Decision = append(x.Decision, t.index(11, r.Decision, MaxTrait))
 	x.RequestId = append(x.RequestId, t.add(r.RequestID, MaxTrait)) // each is another: no use in looking
+	x.CacheStatus = append(x.CacheStatus, t.index(13, r.CacheStatus, MaxMethod))
+	x.Extra = append(x.Extra, t.index(14, r.Extra, MaxTrait))
 	x.Status = append(x.Status, uint32(r.Status))
 	x.Cookie = append(x.Cookie, uint32(r.Cookie))
 	x.Bytes = append(x.Bytes, bytes)

@@ -29,7 +29,7 @@ const (
 
 type Batch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Layout version; a reader refuses what it does not know. Now 1.
+	// Layout version; a reader refuses what it does not know. Now 2.
 	Version uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The edge that logged the requests, as configured; bounded to 255 bytes.
 	Edge string `protobuf:"bytes,2,opt,name=edge,proto3" json:"edge,omitempty"`
@@ -68,6 +68,8 @@ type Batch struct {
 	Action         []uint32 `protobuf:"varint,32,rep,packed,name=action,proto3" json:"action,omitempty"`
 	Decision       []uint32 `protobuf:"varint,33,rep,packed,name=decision,proto3" json:"decision,omitempty"`
 	RequestId      []uint32 `protobuf:"varint,34,rep,packed,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	CacheStatus    []uint32 `protobuf:"varint,35,rep,packed,name=cache_status,json=cacheStatus,proto3" json:"cache_status,omitempty"`
+	Extra          []uint32 `protobuf:"varint,36,rep,packed,name=extra,proto3" json:"extra,omitempty"`
 	// Numbers.
 	Status []uint32 `protobuf:"varint,40,rep,packed,name=status,proto3" json:"status,omitempty"`
 	Bytes  []uint64 `protobuf:"varint,41,rep,packed,name=bytes,proto3" json:"bytes,omitempty"`
@@ -278,6 +280,20 @@ func (x *Batch) GetRequestId() []uint32 {
 	return nil
 }
 
+func (x *Batch) GetCacheStatus() []uint32 {
+	if x != nil {
+		return x.CacheStatus
+	}
+	return nil
+}
+
+func (x *Batch) GetExtra() []uint32 {
+	if x != nil {
+		return x.Extra
+	}
+	return nil
+}
+
 func (x *Batch) GetStatus() []uint32 {
 	if x != nil {
 		return x.Status
@@ -470,7 +486,7 @@ var File_batch_proto protoreflect.FileDescriptor
 
 const file_batch_proto_rawDesc = "" +
 	"\n" +
-	"\vbatch.proto\x12\aweir.v1\"\x91\x06\n" +
+	"\vbatch.proto\x12\aweir.v1\"\xca\x06\n" +
 	"\x05Batch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04edge\x18\x02 \x01(\tR\x04edge\x12\x16\n" +
@@ -498,7 +514,9 @@ const file_batch_proto_rawDesc = "" +
 	"\x06action\x18  \x03(\rR\x06action\x12\x1a\n" +
 	"\bdecision\x18! \x03(\rR\bdecision\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\" \x03(\rR\trequestId\x12\x16\n" +
+	"request_id\x18\" \x03(\rR\trequestId\x12!\n" +
+	"\fcache_status\x18# \x03(\rR\vcacheStatus\x12\x14\n" +
+	"\x05extra\x18$ \x03(\rR\x05extra\x12\x16\n" +
 	"\x06status\x18( \x03(\rR\x06status\x12\x14\n" +
 	"\x05bytes\x18) \x03(\x04R\x05bytes\x12\x1a\n" +
 	"\bduration\x18* \x03(\x04R\bduration\x12+\n" +

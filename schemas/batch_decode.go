@@ -171,7 +171,8 @@ func (r *Rows) Next(request *Request) bool {
 	request.UserAgent, request.AcceptLanguage = r.texts[b.UserAgent[i]], r.texts[b.AcceptLanguage[i]]
 	request.AcceptEncoding, request.TLS = r.texts[b.AcceptEncoding[i]], r.texts[b.Tls[i]]
 	request.Action, request.Decision = r.texts[b.Action[i]], r.texts[b.Decision[i]]
-	request.RequestID = r.texts[b.RequestId[i]]
+	request.RequestID, request.CacheStatus = r.texts[b.RequestId[i]], r.texts[b.CacheStatus[i]]
+	request.Extra = r.texts[b.Extra[i]]
 	return true
 }
 

@@ -63,6 +63,7 @@ func ordinary(n int) Request {
 		AcceptLanguage:   []byte("de,en;q=0.7"),
 		TLS:              []byte("TLSv1.3 TLS_AES_256_GCM_SHA384 X25519:P-256"),
 		RequestID:        fmt.Appendf(nil, "%032x", k),
+		CacheStatus:      []byte([]string{"HIT", "MISS"}[k%2]),
 	}
 }
 
@@ -272,7 +273,7 @@ func TestBatchCutsStrings(t *testing.T) {
 // Each way in which a batch may not hold together is refused.
 func TestBatchRefuses(t *testing.T) {
 	bad := map[string]func(*Batch){
-		"version":       func(b *Batch) { b.Version = 2 },
+		"version":       func(b *Batch) { b.Version = BatchVersion + 1 },
 		"no version":    func(b *Batch) { b.Version = 0 },
 		"edge":          func(b *Batch) { b.Edge = string(make([]byte, MaxSite+1)) },
 		"source":        func(b *Batch) { b.Source = string(make([]byte, MaxSource+1)) },

@@ -13,7 +13,7 @@ const (
 	MaxSite   = 255  // bytes of a host name (RFC 1035, section 2.3.4)
 	MaxMethod = 32   // bytes
 	MaxText   = 2048 // bytes of a path, a query, a referer, an agent
-	MaxTrait  = 512  // bytes of a language, an encoding, TLS parameters
+	MaxTrait  = 512  // bytes of a language, an encoding, TLS parameters; of all extra fields together
 )
 
 // Request is one HTTP request as an edge logged it.
@@ -44,6 +44,8 @@ type Request struct {
 	Action         []byte // what the edge did: "allow", "throttle", "challenge", "block"; empty if not logged
 	Decision       []byte // the decision that it did it for
 	RequestID      []byte
+	CacheStatus    []byte // what the edge's cache did, as logged: "HIT", "MISS", ...
+	Extra          []byte // other named fields of the format, "name=value" each, tab-separated
 }
 
 // Cookie says whether a request carried any cookie; never which.
@@ -75,6 +77,8 @@ const (
 	FieldUpstreamDuration
 	FieldAction
 	FieldRequestID
+	FieldCacheStatus
+	FieldExtra
 )
 
 // Has reports whether all of want are carried.

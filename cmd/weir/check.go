@@ -166,7 +166,7 @@ func printCheck(out io.Writer, c *logCheck, stats tail.Stats) error {
 var fieldOrder = []string{
 	"time", "site", "client", "method", "path", "query", "status", "bytes", "duration", "upstream_duration",
 	"protocol", "referer", "user_agent", "accept_language", "accept_encoding", "tls", "cookie", "action", "decision",
-	"request_id", "path_shape", "query_keys",
+	"request_id", "cache_status", "extra", "path_shape", "query_keys",
 }
 
 // fieldsOf names the values of a request; what its format does not carry is left out.
@@ -192,6 +192,8 @@ func fieldsOf(r *schemas.Request) map[string]string {
 	optional(schemas.FieldAction, "action", string(r.Action))
 	optional(schemas.FieldAction, "decision", string(r.Decision))
 	optional(schemas.FieldRequestID, "request_id", string(r.RequestID))
+	optional(schemas.FieldCacheStatus, "cache_status", string(r.CacheStatus))
+	optional(schemas.FieldExtra, "extra", string(r.Extra))
 	if r.Cookie != schemas.CookieUnknown {
 		m["cookie"] = map[schemas.Cookie]string{schemas.CookieNone: "none", schemas.CookieSome: "some"}[r.Cookie]
 	}

@@ -22,8 +22,8 @@ type block struct {
 
 	site, method, protocol, userAgent           dictionary
 	acceptLanguage, acceptEncoding, tls         dictionary
-	action, decision, edge, stream              dictionary
-	path, query, referer, requestID             text
+	action, decision, cacheStatus, edge, stream dictionary
+	path, query, referer, requestID, extra      text
 	status, partition                           proto.ColUInt16
 	bytes, duration, upstreamDuration, sequence proto.ColUInt64
 	cookie                                      cookies
@@ -49,6 +49,7 @@ func newBlock() *block {
 		{Name: "user_agent", Data: &b.userAgent}, {Name: "accept_language", Data: &b.acceptLanguage},
 		{Name: "accept_encoding", Data: &b.acceptEncoding}, {Name: "tls", Data: &b.tls},
 		{Name: "action", Data: &b.action}, {Name: "decision", Data: &b.decision}, {Name: "request_id", Data: &b.requestID},
+		{Name: "cache_status", Data: &b.cacheStatus}, {Name: "extra", Data: &b.extra},
 		{Name: "edge", Data: &b.edge}, {Name: "status", Data: &b.status}, {Name: "bytes", Data: &b.bytes},
 		{Name: "duration", Data: &b.duration}, {Name: "upstream_duration", Data: &b.upstreamDuration},
 		{Name: "cookie", Data: &b.cookie}, {Name: "fields", Data: &b.fields}, {Name: "weight", Data: &b.weight},
@@ -161,6 +162,8 @@ func (b *block) appendTexts(x *schemas.Batch, strings []string, from, to int) {
 	b.action.append(x.Action[from:to], strings)
 	b.decision.append(x.Decision[from:to], strings)
 	b.requestID.append(x.RequestId[from:to], strings)
+	b.cacheStatus.append(x.CacheStatus[from:to], strings)
+	b.extra.append(x.Extra[from:to], strings)
 }
 
 // networkOf is an address's IPv4 /24 or IPv6 /48, in 16 bytes.

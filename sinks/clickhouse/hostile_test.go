@@ -24,7 +24,7 @@ func TestHostileRequestsComeBackAsTheyWere(t *testing.T) {
 		b.Append(&schemas.Request{Time: int64(i) * 1000, Client: netip.MustParseAddr("192.0.2.1"), Status: 999, Cookie: schemas.Cookie(i % 3),
 			Bytes: 1<<63 - 1, Duration: 1<<63 - 1,
 			Site: v[:min(len(v), schemas.MaxSite)], Method: short, Path: v, Query: v, Protocol: short, Referer: v, UserAgent: v, AcceptLanguage: v,
-			AcceptEncoding: v, TLS: v, Action: short, Decision: v, RequestID: v})
+			AcceptEncoding: v, TLS: v, Action: short, Decision: v, RequestID: v, CacheStatus: short, Extra: v})
 	}
 	d, err := db.NewDirect(t.Context(), DirectOptions{Stream: "replay:'hostile\\"})
 	if err != nil {
@@ -40,13 +40,13 @@ func TestHostileRequestsComeBackAsTheyWere(t *testing.T) {
 	if err := d.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	columns := "method, path, query, protocol, referer, user_agent, accept_language, accept_encoding, tls, action, decision, request_id, site"
+	columns := "method, path, query, protocol, referer, user_agent, accept_language, accept_encoding, tls, action, decision, request_id, cache_status, extra, site"
 	got := ask(t, db, "SELECT DISTINCT toUnixTimestamp(time), "+"hex("+strings.ReplaceAll(columns, ", ", "), hex(")+"), hex(edge), cookie FROM requests ORDER BY time")
 	for i, line := range strings.Split(got, "\n") {
 		text := texts[i]
 		short := text[:min(len(text), schemas.MaxMethod)]
 		want := []string{fmt.Sprint(i)}
-		for _, v := range []string{short, text, text, short, text, text, text, text, text, short, text, text, text[:min(len(text), schemas.MaxSite)], "edge'\\\n\x00"} {
+		for _, v := range []string{short, text, text, short, text, text, text, text, text, short, text, text, short, text, text[:min(len(text), schemas.MaxSite)], "edge'\\\n\x00"} {
 			want = append(want, strings.ToUpper(hexOf(v)))
 		}
 		want = append(want, []string{"", "none", "some"}[i%3])
