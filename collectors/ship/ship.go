@@ -32,9 +32,32 @@ type Publisher interface {
 	Publish(ctx context.Context, subject, id string, data []byte) error
 }
 
-// Options say what to ship; Path, Edge and a Journal are needed.
+// Input gives the lines of one source in order, and any range of them again. It
+// serves one goroutine. tail.Follower is one; another may count what it has
+// in its positions' offsets, or name it by their cursors.
+type Input interface {
+	// Resume goes to a position that a Piece had, with what Past gave then; false where
+	// lines between it and what there is now are gone, which it logs.
+	Resume(at tail.Position, past []tail.Mark) (complete bool)
+	// Next gives the lines that are there by now and were not given yet, without
+	// waiting for any; no data where there are none. An error is logged, and Next
+	// called again.
+	Next() (tail.Piece, error)
+	// Reread gives the bytes between two positions of one piece again, the same bytes;
+	// after a restart, before Resume. An error that wraps tail.ErrGone says that they
+	// exist no more.
+	Reread(from, to tail.Position) ([]byte, error)
+	// Wait returns when there may be more, or after d, or with ctx's error.
+	Wait(ctx context.Context, d time.Duration) error
+	Past() []tail.Mark
+	Skipped() uint64
+	Close() error
+}
+
+// Options say what to ship; Path (or Open and Source), Edge and a Journal are needed.
 type Options struct {
 	Path   string           // the log
+	Open   func() Input     // of another input than a log; nil follows Path
 	Edge   string           // this server's name
 	Source string           // the input's name, the same over restarts; "" is Path
 	Site   string           // the site of all requests; "" leaves what the log says
@@ -59,6 +82,9 @@ type Options struct {
 func (o *Options) defaults() {
 	if o.Source == "" {
 		o.Source = o.Path
+	}
+	if o.Open == nil {
+		o.Open = func() Input { return tail.NewFollower(o.Path, o.Follow) }
 	}
 	if o.Linger == 0 {
 		o.Linger = 150 * time.Millisecond
@@ -102,7 +128,7 @@ type Ship struct {
 // New makes a Ship. It runs nothing.
 func New(o Options, journal Journal, publisher Publisher) (*Ship, error) {
 	o.defaults()
-	if o.Path == "" || o.Edge == "" {
+	if o.Source == "" || o.Edge == "" {
 		return nil, errors.New("ship: needs the path of a log and the name of this edge")
 	}
 	if len(o.Edge) > schemas.MaxSite || len(o.Source) > schemas.MaxSource {
@@ -135,24 +161,24 @@ func (s *Ship) run(ctx context.Context) error {
 		return err
 	}
 	s.begin(state)
-	follower := tail.NewFollower(s.o.Path, s.o.Follow)
-	defer follower.Close()
+	input := s.o.Open()
+	defer input.Close()
 	if s.state.Intent != nil {
-		if err := s.recover(ctx, follower); err != nil {
+		if err := s.recover(ctx, input); err != nil {
 			return err
 		}
 	}
 	if s.o.Format != accesslog.Auto {
 		s.state.Format = s.o.Format.String()
 	}
-	follower.Resume(s.state.Position, s.state.Past) // it logs what is lost
+	input.Resume(s.state.Position, s.state.Past) // it logs what is lost
 	for skipped := uint64(0); ctx.Err() == nil; {
 		began := time.Now()
-		piece, err := follower.Next()
+		piece, err := input.Next()
 		s.complain(err)
-		s.state.Past = follower.Past()
-		s.metrics.skipped.Add(float64(follower.Skipped() - skipped))
-		skipped = follower.Skipped()
+		s.state.Past = input.Past()
+		s.metrics.skipped.Add(float64(input.Skipped() - skipped))
+		skipped = input.Skipped()
 		switch n := len(piece.Data); {
 		case n > 0:
 			if err := s.piece(ctx, piece); err != nil {
@@ -165,7 +191,7 @@ func (s *Ship) run(ctx context.Context) error {
 			if err := s.idle(ctx, piece.To); err != nil {
 				return err
 			}
-			err = follower.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
+			err = input.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
 		}
 		if err != nil && ctx.Err() != nil {
 			return nil
@@ -262,12 +288,12 @@ func (s *Ship) ship(ctx context.Context, intent *Intent, data []byte) error {
 }
 
 // recover publishes again what the last Run may not have published to its end.
-func (s *Ship) recover(ctx context.Context, follower *tail.Follower) error {
+func (s *Ship) recover(ctx context.Context, input Input) error {
 	intent := s.state.Intent
 	var data []byte
 	if intent.To != s.state.Position {
 		var err error
-		if data, err = follower.Reread(s.state.Position, intent.To); err != nil {
+		if data, err = input.Reread(s.state.Position, intent.To); err != nil {
 			// Some of its batches may be in the stream. Empty ones take the place
 			// of those that are not, so that the numbers have no gap and none is
 			// used twice.

@@ -20,6 +20,8 @@ type Position struct {
 	// Inside says that it lies within a line that is longer than any may be: what
 	// follows up to the next newline is no line.
 	Inside bool `json:"inside,omitempty"`
+	// Cursor names the place where the source is no file and has names for places.
+	Cursor string `json:"cursor,omitempty"`
 }
 
 // Mark is how far a file that is not read at the moment has been read.
