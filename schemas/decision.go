@@ -110,6 +110,14 @@ type SignalRow struct {
 	Signal
 }
 
+// Signals of what visitors met, which nothing is judged by: of all requests of the
+// window, the share that an edge stopped; of those that it let through, the share that
+// ended with 5xx or 499.
+const (
+	StoppedShare  = "stopped_share"
+	UnservedShare = "unserved_share"
+)
+
 // Signal is one number of a window beside what is normal for it.
 type Signal struct {
 	Name   string  `json:"name"`  // "request_rate", "unique_clients", "path_entropy", ...

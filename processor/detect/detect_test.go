@@ -151,3 +151,32 @@ func BenchmarkScore(bench *testing.B) {
 		Score(b, 2, &r)
 	}
 }
+
+// What visitors met counts only what an edge let through.
+func TestVisitorSignals(t *testing.T) {
+	find := func(r Reading, name string) float64 {
+		for _, s := range All(&r, &Scores{}) {
+			if s.Name == name {
+				return s.Value
+			}
+		}
+		t.Fatalf("no signal %s", name)
+		return 0
+	}
+	var r Reading
+	r.Requests, r.Stopped = 1000, 900
+	r.Raw[ErrorShare], r.Raw[AbandonedShare] = 0.02, 0.03 // 50 of the 100 let through
+	if got := find(r, schemas.StoppedShare); got != 0.9 {
+		t.Errorf("stopped %v, want 0.9", got)
+	}
+	if got := find(r, schemas.UnservedShare); got != 0.5 {
+		t.Errorf("unserved %v, want 0.5", got)
+	}
+	if got := find(Reading{}, schemas.UnservedShare); got != 0 {
+		t.Errorf("nothing came, unserved %v", got)
+	}
+	r.Stopped = 1000
+	if got := find(r, schemas.UnservedShare); got != 0 {
+		t.Errorf("everything stopped, unserved %v", got)
+	}
+}

@@ -209,10 +209,27 @@ func Signals(r *Reading, s *Scores) []schemas.Signal {
 	return list(r, s, func(i int) bool { return i == RequestRate || i == UniqueClients || s.Score[i] >= 3 })
 }
 
-// All are every signal, as the store keeps them.
+// All are every signal, as the store keeps them, and what of the window concerns
+// visitors: which share of the requests an edge stopped, and which share of the others
+// got no answer. Nothing is learned or judged by these two, so they have no normal.
 func All(r *Reading, s *Scores) []schemas.Signal {
-	return list(r, s, func(int) bool { return true })
+	return append(list(r, s, func(int) bool { return true }),
+		schemas.Signal{Name: schemas.StoppedShare, Group: harm, Value: fine(r.Stopped / max(r.Requests, 1))},
+		schemas.Signal{Name: schemas.UnservedShare, Group: harm, Value: fine(r.unserved())})
 }
+
+// unserved is the share of the requests that an edge let through that ended with 5xx or
+// with 499, the visitor having given up. An edge's own refusal is no 5xx.
+func (r *Reading) unserved() float64 {
+	through := r.Requests - r.Stopped
+	if through <= 0 {
+		return 0
+	}
+	return min(1, (r.Raw[ErrorShare]+r.Raw[AbandonedShare])*r.Requests/through)
+}
+
+// fine is round to six decimals, for shares that are summed up over days.
+func fine(v float64) float64 { return math.Round(v*1e6) / 1e6 }
 
 func list(r *Reading, s *Scores, wanted func(int) bool) []schemas.Signal {
 	var out []schemas.Signal
