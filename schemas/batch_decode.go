@@ -176,5 +176,39 @@ func (r *Rows) Next(request *Request) bool {
 	return true
 }
 
+// Column names a column of strings.
+type Column uint8
+
+// The columns of strings.
+const (
+	ColumnSite Column = iota
+	ColumnMethod
+	ColumnPath
+	ColumnQuery
+	ColumnProtocol
+	ColumnReferer
+	ColumnUserAgent
+	ColumnAcceptLanguage
+	ColumnAcceptEncoding
+	ColumnTLS
+	ColumnAction
+	ColumnDecision
+	ColumnRequestID
+	ColumnCacheStatus
+	ColumnExtra
+)
+
+// Indices are a column's, one a row, into the batch's string table, 0 being "".
+// What is computed of a string can be kept under its index for as long as the batch
+// is walked: equal indices are equal strings. The same string may have several
+// indices; request ids do. Not to be changed.
+func (r *Rows) Indices(c Column) []uint32 { return *r.batch.textColumns()[c] }
+
+// Texts is the batch's string table, which Indices point into. Not to be changed.
+func (r *Rows) Texts() [][]byte { return r.texts }
+
+// Row is the index of the row that Next gave last, -1 before the first.
+func (r *Rows) Row() int { return r.next - 1 }
+
 // Len is the number of rows of the batch.
 func (r *Rows) Len() int { return len(r.batch.GetTime()) }

@@ -149,6 +149,37 @@ func TestBatchRoundTrip(t *testing.T) {
 	})
 }
 
+// The indices say the same as the rows.
+func TestRowsIndices(t *testing.T) {
+	b := NewBuilder("e", "s")
+	for i := range 50 {
+		r := ordinary(i)
+		b.Append(&r)
+	}
+	var rows Rows
+	rows.Reset(b.Batch())
+	if rows.Row() != -1 {
+		t.Errorf("row %d before the first", rows.Row())
+	}
+	var r Request
+	for n := 0; rows.Next(&r); n++ {
+		if rows.Row() != n {
+			t.Errorf("row %d, want %d", rows.Row(), n)
+		}
+		for c, field := range r.textFields() {
+			if got := rows.Texts()[rows.Indices(Column(c))[n]]; !bytes.Equal(got, *field) {
+				t.Errorf("row %d, column %d: %q, want %q", n, c, got, *field)
+			}
+		}
+		if !bytes.Equal(rows.Texts()[rows.Indices(ColumnExtra)[n]], r.Extra) || !bytes.Equal(rows.Texts()[rows.Indices(ColumnUserAgent)[n]], r.UserAgent) {
+			t.Errorf("row %d: the names of the columns do not stand in their order", n)
+		}
+	}
+	if rows.Len() != 50 || len(rows.Texts()) >= 50*textCount {
+		t.Errorf("%d rows, %d strings", rows.Len(), len(rows.Texts()))
+	}
+}
+
 // A decoder forgets the batch before, also one that was refused half-way.
 func TestBatchDecoderForgets(t *testing.T) {
 	var d BatchDecoder
