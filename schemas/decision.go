@@ -110,6 +110,9 @@ type SignalRow struct {
 	Signal
 }
 
+// RequestRate is the signal of requests a second.
+const RequestRate = "request_rate"
+
 // Signals of what visitors met, which nothing is judged by: of all requests of the
 // window, the share that an edge stopped; of those that it let through, the share that
 // ended with 5xx or 499.

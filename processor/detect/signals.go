@@ -203,19 +203,24 @@ func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
 	return s
 }
 
-// Signals are what an event shows: those out of their range, and always the rate
-// and the clients.
+// Signals are what an event shows: those out of their range, and always the rate,
+// the clients, and what visitors met.
 func Signals(r *Reading, s *Scores) []schemas.Signal {
-	return list(r, s, func(i int) bool { return i == RequestRate || i == UniqueClients || s.Score[i] >= 3 })
+	return append(list(r, s, func(i int) bool { return i == RequestRate || i == UniqueClients || s.Score[i] >= 3 }), visitors(r)...)
 }
 
 // All are every signal, as the store keeps them, and what of the window concerns
 // visitors: which share of the requests an edge stopped, and which share of the others
 // got no answer. Nothing is learned or judged by these two, so they have no normal.
 func All(r *Reading, s *Scores) []schemas.Signal {
-	return append(list(r, s, func(int) bool { return true }),
-		schemas.Signal{Name: schemas.StoppedShare, Group: harm, Value: fine(r.Stopped / max(r.Requests, 1))},
-		schemas.Signal{Name: schemas.UnservedShare, Group: harm, Value: fine(r.unserved())})
+	return append(list(r, s, func(int) bool { return true }), visitors(r)...)
+}
+
+func visitors(r *Reading) []schemas.Signal {
+	return []schemas.Signal{
+		{Name: schemas.StoppedShare, Group: harm, Value: fine(r.Stopped / max(r.Requests, 1))},
+		{Name: schemas.UnservedShare, Group: harm, Value: fine(r.unserved())},
+	}
 }
 
 // unserved is the share of the requests that an edge let through that ended with 5xx or
