@@ -63,13 +63,13 @@ func (n *incidentIDs) next(t time.Time) string {
 
 // change emits what a step did to the incident.
 func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
-	now := s.p.knownAt(second)
+	now := s.d.knownAt(second)
 	switch c {
 	case detect.Opened:
-		s.incident = &incident{id: s.p.ids.next(now), opened: now, second: second, next: second}
+		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second}
 		s.taint()
 		emit(s.event(schemas.IncidentOpened, now))
-		s.p.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
+		s.d.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
 	case detect.Updated:
 		s.incident.next = second
 		emit(s.event(schemas.IncidentUpdated, now))
@@ -105,7 +105,7 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 	if i.number > 0 {
 		i.next = second + nextLook
 	}
-	if s.p.o.LearnOnly || s.learned() < s.p.o.MinBaseline {
+	if s.d.o.LearnOnly || s.learned() < s.d.o.MinBaseline {
 		return
 	}
 	normal := s.normalSample()
@@ -118,25 +118,25 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 }
 
 func (s *site) expire(second int64, emit func(schemas.Event)) {
-	if len(s.decisions) == 0 {
+	if len(s.know.decisions) == 0 {
 		return
 	}
-	now, kept := s.p.knownAt(second), s.decisions[:0]
-	for _, d := range s.decisions {
+	now, kept := s.d.knownAt(second), s.know.decisions[:0]
+	for _, d := range s.know.decisions {
 		if now.Before(d.Expires) {
 			kept = append(kept, d)
 			continue
 		}
 		s.tell(schemas.DecisionRemoved, d, now, emit)
 	}
-	clear(s.decisions[len(kept):])
-	s.decisions = kept
+	clear(s.know.decisions[len(kept):])
+	s.know.decisions = kept
 }
 
 // review renews and lifts.
 func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	now, kept, regulars := s.p.knownAt(second), s.decisions[:0], normal.IDs()
-	for _, d := range s.decisions {
+	now, kept, regulars := s.d.knownAt(second), s.know.decisions[:0], normal.IDs()
+	for _, d := range s.know.decisions {
 		hurts := false
 		if d.signature != nil {
 			live := attribute.Look(regulars, suspect, d.signature)
@@ -153,26 +153,26 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 			s.tell(schemas.DecisionRemoved, d, now, emit)
 			continue
 		}
-		if d.Expires.Sub(now) < s.p.o.TTL/2 && d.matched == second {
-			d.Expires = now.Add(s.p.o.TTL)
+		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second {
+			d.Expires = now.Add(s.d.o.TTL)
 			s.tell(schemas.DecisionRenewed, d, now, emit)
 		}
 		kept = append(kept, d)
 	}
-	clear(s.decisions[len(kept):])
-	s.decisions = kept
+	clear(s.know.decisions[len(kept):])
+	s.know.decisions = kept
 }
 
 // add decides what stops more than the decisions in force.
 func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	i, now := s.incident, s.p.knownAt(second)
+	i, now := s.incident, s.d.knownAt(second)
 	rate := s.normalRate(second)
 	budget := attribute.Budget{
-		Collateral: s.p.o.Collateral, MinClients: s.p.o.MinClients, NormalRate: rate,
-		MaxMeasures: maxDecisions - len(s.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
+		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: rate,
+		MaxMeasures: maxDecisions - len(s.know.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
 	}
 	held := make(map[string]bool)
-	for _, d := range s.decisions {
+	for _, d := range s.know.decisions {
 		held[d.Value] = true
 		if d.signature != nil {
 			budget.InForce = append(budget.InForce, d.signature)
@@ -188,10 +188,10 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 		i.number++
 		d := &decision{incident: i.id, signature: m.Signature, matched: second, Decision: schemas.Decision{
 			ID: fmt.Sprintf("%s-%d", i.id, i.number), Action: m.Action, Scope: m.Scope, Value: m.Value,
-			Expires: now.Add(s.p.o.TTL), Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
+			Expires: now.Add(s.d.o.TTL), Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
 			CollateralClients: m.CollateralClients, Origin: "weir", Evidence: m.Evidence, Reason: reason(m),
 		}}
-		s.decisions = append(s.decisions, d)
+		s.know.decisions = append(s.know.decisions, d)
 		s.tell(schemas.DecisionAdded, d, now, emit)
 	}
 }
@@ -212,5 +212,5 @@ func reason(m attribute.Measure) string {
 func (s *site) tell(t schemas.EventType, d *decision, now time.Time, emit func(schemas.Event)) {
 	c := d.Decision
 	emit(schemas.Event{Type: t, Time: now, Sites: []string{s.name}, Incident: d.incident, Decision: &c})
-	s.p.count.decisions.WithLabelValues(string(t), string(d.Action)).Inc()
+	s.d.count.decisions.WithLabelValues(string(t), string(d.Action)).Inc()
 }

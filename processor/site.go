@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/weir-project/weir/processor/attribute"
@@ -29,27 +28,23 @@ const (
 	knownMax = 16384
 	// bucketPaths bounds the paths that one step may add to them.
 	bucketPaths = 1024
-	// slow is an answer that a visitor gives up on, in microseconds.
-	slow = 5_000_000
 	// generation is after how many steps the older half of the normal sample goes: a
 	// day.
 	generation = 24 * 3600 / stepSeconds
 )
 
-// site is everything that is kept of one site.
+// site is what the Detector keeps of one site.
 type site struct {
-	p     *Processor
+	d     *Detector
 	name  string
 	phase int64 // which second of ten its steps end in
-	salt  uint64
+	know  *siteKnowledge
 
-	windows  window.Site
-	base     *baseline.Site
-	state    detect.State
-	familiar *sketch.Seen // client programs of at least two normal clients
-	once     *sketch.Seen // client programs of at least one
-	users    *sketch.Seen // pairs of program and client
-	known    *sketch.Seen // paths served in normal traffic
+	windows window.Site
+	base    *baseline.Site
+	state   detect.State
+	once    *sketch.Seen // client programs of at least one normal client
+	users   *sketch.Seen // pairs of program and client
 
 	buckets [quarantine + 1]bucket
 	bucket  int                  // the one that is being filled
@@ -57,8 +52,7 @@ type site struct {
 	age     int                  // steps that the younger has
 	joined  *attribute.Sample    // both, made when an incident needs it
 
-	incident  *incident
-	decisions []*decision // in force, of this and earlier incidents
+	incident *incident
 
 	requests uint64
 	last     int64 // unix second of the last request
@@ -77,139 +71,36 @@ type bucket struct {
 	filled  bool
 }
 
-func newSite(p *Processor, name string, number int) *site {
+func newSite(d *Detector, name string, number int) *site {
 	s := &site{
-		p: p, name: name, phase: int64(number % stepSeconds), salt: p.saltOf(name),
-		base: baseline.New(detect.Scales()), familiar: sketch.NewSeen(familiarMax), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax), known: sketch.NewSeen(knownMax),
+		d: d, name: name, phase: int64(number % stepSeconds), know: d.know.of(name),
+		base: baseline.New(detect.Scales()), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax),
 	}
 	for i := range s.buckets {
-		s.buckets[i].sample = attribute.NewSample(p.extract, bucketClients)
+		s.buckets[i].sample = attribute.NewSample(d.extract, bucketClients)
 	}
 	for i := range s.normal {
-		s.normal[i] = attribute.NewSample(p.extract, max(512, p.o.SampleClients*32/max(32, number+1)))
+		s.normal[i] = attribute.NewSample(d.extract, max(512, d.o.SampleClients*32/max(32, number+1)))
 	}
 	return s
 }
 
-// observe counts one request.
-func (s *site) observe(r *schemas.Request, action schemas.Action) {
-	p := s.p
-	s.requests++
-	second := r.Time / 1000
-	s.last = max(s.last, second)
-	client := schemas.ClientOf(r.Client)
-	hash := p.extract.ClientHash(client.As16())
-	fresh := !p.seen.Add(hash ^ s.salt)
-	stopped := action.Severity() > 0
-
-	var traits attribute.Traits
-	p.extract.Profile(&traits, r)
-	pane, late := s.windows.Pane(second)
-	s.tally(&pane.Counts, r, late, fresh, stopped)
-	path := p.pathHash(r.Path)
-	pane.Clients.Insert(hash)
-	pane.Paths.Insert(path)
-	pane.Entropy.Insert(path, 1)
-	unknown := !s.known.Has(path)
-	s.mark(pane, hash, r.Status, unknown, !s.familiar.Has(traits.Program()))
-
-	if len(p.o.Allow) > 0 && p.allowed(client) {
-		return
+// take adds a pane of the second that closes next.
+func (s *site) take(p *Pane) {
+	n := p.Counts[window.Requests]
+	s.requests += n
+	if n > 0 {
+		s.last = max(s.last, p.Second)
 	}
 	b := &s.buckets[s.bucket]
-	if unknown && !stopped && r.Status < 400 && len(b.paths) < bucketPaths {
-		b.paths = append(b.paths, path)
-	}
-	sample := b.sample
-	sample.Requests++
-	if sample.Wants(hash) {
-		p.extract.Rest(&traits, r)
-		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: fresh, Stopped: stopped})
-	}
-}
-
-func (s *site) mark(pane *window.Pane, client uint64, status uint16, unknown, unfamiliar bool) {
-	if status == 404 || status == 410 {
-		pane.Marked[window.MissingPage].Insert(client)
-	}
-	if unknown {
-		pane.Marked[window.UnknownPath].Insert(client)
-	}
-	if unfamiliar {
-		pane.Marked[window.Unfamiliar].Insert(client)
-	}
-}
-
-func (s *site) tally(c *window.Counts, r *schemas.Request, late, fresh, stopped bool) {
-	c[window.Requests]++
-	switch {
-	case r.Status == 404 || r.Status == 410:
-		c[window.NotFound]++
-	case r.Status == 499:
-		c[window.Abandoned]++
-	case r.Status >= 500:
-		c[window.ServerError]++
-	case r.Status >= 400:
-		c[window.ClientError]++
-	}
-	if late {
-		c[window.Late]++
-	}
-	if fresh {
-		c[window.NewClients]++
-	}
-	if stopped {
-		c[window.Stopped]++
-	}
-	if r.Duration > slow {
-		c[window.Slow]++
-	}
-	if !asset(r.Path) {
-		c[window.Pages]++
-	}
-	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {
-		c[window.NoReferer]++
-	}
-}
-
-// asset reports whether a path is a style, a script, an image or a font: what a
-// browser fetches with a page.
-func asset(path []byte) bool {
-	dot := bytes.LastIndexByte(path, '.')
-	if dot < 0 || len(path)-dot > 6 {
-		return false
-	}
-	switch string(path[dot+1:]) {
-	case "css", "js", "mjs", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2", "ttf", "map":
-		return true
-	}
-	return false
-}
-
-// infer is what an edge did to a request whose log does not say: where a decision
-// in force matches and the answer is one that edges give to stopped requests.
-func (s *site) infer(r *schemas.Request) schemas.Action {
-	if len(s.decisions) == 0 || r.Status != 403 && r.Status != 429 && r.Status != 503 && r.Status != 444 {
-		return schemas.Allow
-	}
-	var scratch []byte
-	for _, d := range s.decisions {
-		match := false
-		if d.signature != nil {
-			match, scratch = d.signature.Match(r, scratch)
-		} else {
-			match = d.Value == schemas.ClientOf(r.Client).String()
-		}
-		if match {
-			return d.Action
-		}
-	}
-	return schemas.Allow
+	b.sample.Join(p.Sample)
+	b.paths = append(b.paths, p.Served[:min(len(p.Served), bucketPaths-len(b.paths))]...)
+	s.windows.Take(p.Second, &p.Pane)
 }
 
 // idle reports whether closing the second after this one changes nothing.
 func (s *site) idle(second int64) bool {
-	return s.incident == nil && len(s.decisions) == 0 && !s.state.Suspicious() &&
+	return s.incident == nil && len(s.know.decisions) == 0 && !s.state.Suspicious() &&
 		second-s.last > (quarantine+2)*stepSeconds
 }
 
@@ -226,8 +117,8 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 		s.look(second, emit)
 	}
 	if step {
-		if s.p.o.Signals != nil {
-			s.p.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.All(&s.reading, &s.scores))
+		if s.d.o.Signals != nil {
+			s.d.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.All(&s.reading, &s.scores))
 		}
 		s.endStep(second)
 	}
@@ -275,18 +166,17 @@ func (s *site) endStep(second int64) {
 	leaving.sample.Reset()
 	leaving.paths = leaving.paths[:0]
 	leaving.filled, leaving.tainted = false, false
-	leaving.sample.SetPeriod((second + 1) / periodSeconds)
 }
 
 func (s *site) learn(b *bucket) {
 	s.base.Learn(hourOf(b.second), b.reading.Even[:])
 	b.sample.Programs(func(client, program uint64) {
 		if !s.users.Add(program^client) && s.once.Add(program) {
-			s.familiar.Add(program)
+			s.know.familiar.Add(program)
 		}
 	})
 	for _, path := range b.paths {
-		s.known.Add(path)
+		s.know.known.Add(path)
 	}
 	s.normal[0].Merge(b.sample, true)
 	s.joined = nil
@@ -310,7 +200,7 @@ func (s *site) normalSample() *attribute.Sample {
 		return s.normal[0]
 	}
 	if s.joined == nil {
-		s.joined = attribute.NewSample(s.p.extract, 2*s.p.o.SampleClients)
+		s.joined = attribute.NewSample(s.d.extract, 2*s.d.o.SampleClients)
 		s.joined.Merge(s.normal[0], false)
 		s.joined.Merge(s.normal[1], false)
 	}
@@ -319,12 +209,12 @@ func (s *site) normalSample() *attribute.Sample {
 
 // suspects is a sample of the last two minutes, no further back than since.
 func (s *site) suspects(second, since int64) *attribute.Sample {
-	sample := attribute.NewSample(s.p.extract, 4*bucketClients)
+	sample := attribute.NewSample(s.d.extract, 4*bucketClients)
 	for back := range len(s.buckets) {
 		b := &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
 		if back == 0 {
 			open := (second - s.phase) % stepSeconds
-			b.sample.Span = time.Duration(open)*time.Second + s.p.o.Lateness
+			b.sample.Span = time.Duration(open) * time.Second
 		} else if !b.filled || b.second <= since {
 			break
 		}

@@ -21,7 +21,7 @@ import (
 // The form of saved state: magic with version, xxh3 of what follows, then the
 // compressed content.
 const (
-	magic    = "weirst1\n"
+	magic    = "weirst2\n"
 	maxState = 1 << 30 // bytes, compressed and not
 )
 
@@ -33,20 +33,12 @@ var ErrState = errors.New("saved state cannot be used")
 // The secret is not saved, but the state is of use only with the same one.
 func (p *Processor) Save(w io.Writer) error {
 	s := &state.Writer{}
-	s.Uint(p.fingerprint())
-	s.Int(p.latest)
-	s.Int(p.closed)
-	s.Text(p.ids.last)
-	s.Uint(uint64(p.ids.number))
-	if err := writeSeen(s, p.seen); err != nil {
+	s.Uint(fingerprint(p.counter.seed))
+	if err := p.counter.write(s); err != nil {
 		return err
 	}
-	s.Uint(uint64(len(p.sites)))
-	for _, site := range p.sites {
-		s.Text(site.name)
-		if err := site.write(s); err != nil {
-			return err
-		}
+	if err := p.detector.write(s); err != nil {
+		return err
 	}
 	content := s2.Encode(nil, s.Bytes)
 	head := binary.LittleEndian.AppendUint64([]byte(magic), xxh3.Hash(content))
@@ -59,7 +51,7 @@ func (p *Processor) Save(w io.Writer) error {
 }
 
 // fingerprint tells one secret's hashes from another's, and says nothing of it.
-func (p *Processor) fingerprint() uint64 { return xxh3.HashStringSeed("weir state", p.seed) >> 32 }
+func fingerprint(seed uint64) uint64 { return xxh3.HashStringSeed("weir state", seed) >> 32 }
 
 // Load replaces everything by what Save wrote with the same secret and MaxClients.
 // What is malformed, too large or of another version is refused with one clear
@@ -77,12 +69,10 @@ func (p *Processor) Load(r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("load the processor's state: %w: %w", ErrState, err)
 	}
-	loaded.count = p.count
+	count := p.counter.count
+	loaded.counter.count, loaded.detector.count = count, count
 	*p = *loaded
-	for _, s := range p.sites {
-		s.p = p
-	}
-	p.count.sites.Set(float64(len(p.sites)))
+	count.sites.Set(float64(len(p.detector.sites)))
 	return nil
 }
 
@@ -90,11 +80,14 @@ func (p *Processor) Load(r io.Reader) error {
 // also long before. Incidents and decisions that were open are gone. To be called after
 // Load where what was saved is a baseline and not the same stream's past.
 func (p *Processor) Rewind() {
-	p.latest, p.closed, p.leaps, p.leapTo = 0, 0, 0, 0
-	for i, s := range p.sites {
-		fresh := newSite(p, s.name, i)
+	c, d := p.counter, p.detector
+	fresh := newCounter(c.o, c.know, c.count)
+	fresh.seen, fresh.extract = c.seen, c.extract
+	p.counter, d.closed = fresh, 0
+	for i, s := range d.sites {
+		fresh := newSite(d, s.name, i)
 		s.windows, s.buckets, s.bucket = fresh.windows, fresh.buckets, fresh.bucket
-		s.state, s.incident, s.decisions, s.last = fresh.state, nil, nil, 0
+		s.state, s.incident, s.know.decisions, s.last = fresh.state, nil, nil, 0
 	}
 }
 
@@ -122,36 +115,70 @@ func unpack(data []byte) ([]byte, error) {
 
 // read makes a processor of the same options out of saved state.
 func (p *Processor) read(r *state.Reader) (*Processor, error) {
-	o := p.o
+	o := p.counter.o
 	o.Registerer = nil
 	q, err := New(o)
 	if err != nil {
 		return nil, err
 	}
-	if r.Uint(math.MaxUint64) != p.fingerprint() {
+	if r.Uint(math.MaxUint64) != fingerprint(p.counter.seed) {
 		r.Fail("it was saved with another secret")
 	}
-	q.latest, q.closed = r.Int(), r.Int()
-	if lag := q.latest/1000 - q.closed; q.latest < 0 || lag < 0 || lag > 60 {
+	q.counter.read(r)
+	q.detector.read(r)
+	r.End()
+	if lag := q.counter.closed - q.detector.closed; lag < 0 || lag > 60 {
+		r.Fail("its clocks do not hold together")
+	}
+	return q, r.Err()
+}
+
+// write appends what a Counter keeps over a restart.
+func (c *Counter) write(w *state.Writer) error {
+	w.Int(c.latest)
+	w.Int(c.closed)
+	return writeSeen(w, c.seen)
+}
+
+func (c *Counter) read(r *state.Reader) {
+	c.latest, c.closed = r.Int(), r.Int()
+	if lag := c.latest/1000 - c.closed; c.latest < 0 || lag < 0 || lag > 60 {
 		r.Fail("its clock does not hold together")
 	}
-	q.ids.last, q.ids.number = r.Text(64), int(r.Uint(math.MaxInt32))
-	readSeen(r, q.seen)
-	for range r.Count(p.o.MaxSites) {
+	readSeen(r, c.seen)
+}
+
+// write appends what a Detector keeps over a restart.
+func (d *Detector) write(w *state.Writer) error {
+	w.Int(d.closed)
+	w.Text(d.ids.last)
+	w.Uint(uint64(d.ids.number))
+	w.Uint(uint64(len(d.sites)))
+	for _, s := range d.sites {
+		w.Text(s.name)
+		if err := s.write(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Detector) read(r *state.Reader) {
+	d.closed = r.Int()
+	d.ids.last, d.ids.number = r.Text(64), int(r.Uint(math.MaxInt32))
+	for range r.Count(d.o.MaxSites) {
 		name := r.Text(schemas.MaxSite)
-		if _, ok := q.index[name]; ok {
+		if _, ok := d.index[name]; ok {
 			r.Fail("the site %q stands twice", name)
 		}
 		if r.Err() != nil {
-			break
+			return
 		}
-		s := newSite(q, name, len(q.sites))
+		s := newSite(d, name, len(d.sites))
 		s.read(r)
-		q.sites = append(q.sites, s)
-		q.index[name] = s
+		d.sites = append(d.sites, s)
+		d.index[name] = s
 	}
-	r.End()
-	return q, r.Err()
 }
 
 func writeSeen(w *state.Writer, s *sketch.Seen) error {
@@ -174,7 +201,7 @@ func readSeen(r *state.Reader, s *sketch.Seen) {
 }
 
 func (s *site) filters() [4]*sketch.Seen {
-	return [4]*sketch.Seen{s.familiar, s.once, s.users, s.known}
+	return [4]*sketch.Seen{s.know.familiar, s.once, s.users, s.know.known}
 }
 
 func (s *site) write(w *state.Writer) error {
@@ -209,7 +236,7 @@ func (s *site) read(r *state.Reader) {
 		n.Read(r)
 	}
 	text := r.Text(64 << 20)
-	if s.last > s.p.latest/1000 {
+	if s.last > s.d.closed {
 		r.Fail("site %q has requests of the future", s.name)
 	}
 	if r.Err() != nil {
@@ -251,7 +278,7 @@ func (s *site) open() savedOpen {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
 	}
-	for _, d := range s.decisions {
+	for _, d := range s.know.decisions {
 		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident})
 	}
 	return saved
@@ -286,6 +313,6 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 			}
 			kept.signature = signature
 		}
-		s.decisions = append(s.decisions, kept)
+		s.know.decisions = append(s.know.decisions, kept)
 	}
 }

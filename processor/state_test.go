@@ -104,7 +104,7 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if q.latest < 0 || q.latest > start+100*minute { // a clock of its own takes its time
+		if q.counter.latest < 0 || q.counter.latest > start+100*minute { // a clock of its own takes its time
 			return
 		}
 		for _, b := range batches {

@@ -105,6 +105,13 @@ func (s *Sample) SetPeriod(period int64) { s.period = mix(uint64(period)) }
 
 func (s *Sample) key(clientHash uint64) uint64 { return mix(clientHash ^ s.period) }
 
+// Begin makes an empty sample one that keeps, from the start, only clients of a level:
+// one in 2^level.
+func (s *Sample) Begin(level uint) { s.level = level }
+
+// Level is how thin the sample is: of 2^level clients it keeps one.
+func (s *Sample) Level() uint { return s.level }
+
 // Wants reports whether requests of the client would be kept. The caller of
 // AddTraits asks first, and spares itself the traits.
 func (s *Sample) Wants(clientHash uint64) bool { return s.takes(s.key(clientHash)) }
@@ -288,24 +295,63 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 		if clean && from.stopped || !s.takes(from.hash) {
 			continue
 		}
-		at := s.find(from.hash)
+		at := s.adopt(from, other)
 		if at < 0 {
-			if at = s.insert(from.hash, from.fresh); at < 0 {
-				continue
-			}
-			s.clients[at].addr, s.clients[at].id = from.addr, from.id
-			if from.text >= 0 && s.keepsText(from.hash) {
-				s.clients[at].text = int32(len(s.texts))
-				s.texts = append(s.texts, other.texts[from.text])
-			}
+			continue
 		}
 		c := &s.clients[at]
 		c.requests += from.requests
 		c.peak = max(c.peak, from.peak)
 		c.stopped = c.stopped || from.stopped
-		for j := from.head; j >= 0; j = other.rows[j].next {
-			s.addRow(at, &other.rows[j].traits, other.rows[j].count, other.rows[j].served)
+		s.addRows(at, from, other)
+	}
+}
+
+// Join adds what other holds as if both were one sample: other is of the same span, of
+// other requests. Both must come from the same Extractor, or from ones of the same seed.
+func (s *Sample) Join(other *Sample) {
+	if other.level > s.level {
+		s.raise(other.level)
+	}
+	s.Requests += other.Requests
+	for i := range other.clients {
+		from := &other.clients[i]
+		if !s.takes(from.hash) {
+			continue
 		}
+		at := s.adopt(from, other)
+		if at < 0 {
+			continue
+		}
+		c := &s.clients[at]
+		c.requests += from.requests
+		c.peak += from.peak
+		c.stopped = c.stopped || from.stopped
+		s.addRows(at, from, other)
+	}
+}
+
+// adopt finds a client of another sample or makes it, without its requests; negative
+// where it is not wanted.
+func (s *Sample) adopt(from *client, other *Sample) int32 {
+	at := s.find(from.hash)
+	if at >= 0 {
+		return at
+	}
+	if at = s.insert(from.hash, from.fresh); at < 0 {
+		return at
+	}
+	s.clients[at].addr, s.clients[at].id = from.addr, from.id
+	if from.text >= 0 && s.keepsText(from.hash) {
+		s.clients[at].text = int32(len(s.texts))
+		s.texts = append(s.texts, other.texts[from.text])
+	}
+	return at
+}
+
+func (s *Sample) addRows(at int32, from *client, other *Sample) {
+	for j := from.head; j >= 0; j = other.rows[j].next {
+		s.addRow(at, &other.rows[j].traits, other.rows[j].count, other.rows[j].served)
 	}
 }
 

@@ -110,6 +110,29 @@ func (s *Site) Pane(second int64) (p *Pane, late bool) {
 	return &s.panes[slot(second)], late
 }
 
+// Take adds a pane of the second that closes next. It comes back with other content,
+// to be reset.
+func (s *Site) Take(second int64, p *Pane) {
+	into, _ := s.Pane(second)
+	if into.Counts[Requests] == 0 {
+		*into, *p = *p, *into
+		return
+	}
+	into.Merge(p)
+}
+
+// Merge adds what other has counted. other is not changed.
+func (p *Pane) Merge(other *Pane) {
+	p.Counts.Add(&other.Counts)
+	// Merging fails between sketches of different precision only: all are of one.
+	_ = p.Clients.Merge(&other.Clients)
+	_ = p.Paths.Merge(&other.Paths)
+	for i := range p.Marked {
+		_ = p.Marked[i].Merge(&other.Marked[i])
+	}
+	p.Entropy.Merge(&other.Entropy)
+}
+
 func slot(second int64) int { return int(uint64(second) % ring) }
 
 // Close closes a second, and those before it that were not.

@@ -1,0 +1,149 @@
+package processor
+
+import (
+	"bytes"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// slow is an answer that a visitor gives up on, in microseconds.
+const slow = 5_000_000
+
+// countedSite is what a Counter keeps of one site.
+type countedSite struct {
+	c     *Counter
+	name  string
+	salt  uint64
+	known *siteKnowledge
+
+	panes []*Pane // open, in the order of their seconds
+	last  *Pane   // of them, the one used last
+	level uint    // at which the next pane's sample begins
+}
+
+// pane is the pane of an open second.
+func (s *countedSite) pane(second int64) *Pane {
+	if s.last != nil && s.last.Second == second {
+		return s.last
+	}
+	at := len(s.panes)
+	for at > 0 && s.panes[at-1].Second > second {
+		at--
+	}
+	if at > 0 && s.panes[at-1].Second == second {
+		s.last = s.panes[at-1]
+		return s.last
+	}
+	s.last = s.c.pane(s.name, second, s.level)
+	s.panes = append(s.panes, nil)
+	copy(s.panes[at+1:], s.panes[at:])
+	s.panes[at] = s.last
+	return s.last
+}
+
+// take is the pane of the second that closes, nil where it has none.
+func (s *countedSite) take(second int64) *Pane {
+	if len(s.panes) == 0 || s.panes[0].Second > second {
+		return nil
+	}
+	p := s.panes[0]
+	s.panes = append(s.panes[:0], s.panes[1:]...)
+	if s.last == p {
+		s.last = nil
+	}
+	s.level = p.nextLevel()
+	return p
+}
+
+// observe counts one request.
+func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
+	c := s.c
+	client := schemas.ClientOf(r.Client)
+	hash := c.extract.ClientHash(client.As16())
+	fresh := !c.seen.Add(hash ^ s.salt)
+	stopped := action.Severity() > 0
+
+	var traits attribute.Traits
+	c.extract.Profile(&traits, r)
+	pane, late := c.openPane(s, r.Time/1000)
+	tally(&pane.Counts, r, late, fresh, stopped)
+	path := c.pathHash(r.Path)
+	pane.Clients.Insert(hash)
+	pane.Paths.Insert(path)
+	pane.Entropy.Insert(path, 1)
+	unknown := !s.known.known.Has(path)
+	mark(&pane.Pane, hash, r.Status, unknown, !s.known.familiar.Has(traits.Program()))
+
+	if len(c.o.Allow) > 0 && c.allowed(client) {
+		return
+	}
+	if unknown && !stopped && r.Status < 400 && len(pane.Served) < paneServed {
+		pane.Served = append(pane.Served, path)
+	}
+	sample := pane.Sample
+	sample.Requests++
+	if sample.Wants(hash) {
+		c.extract.Rest(&traits, r)
+		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: fresh, Stopped: stopped})
+	}
+}
+
+func mark(pane *window.Pane, client uint64, status uint16, unknown, unfamiliar bool) {
+	if status == 404 || status == 410 {
+		pane.Marked[window.MissingPage].Insert(client)
+	}
+	if unknown {
+		pane.Marked[window.UnknownPath].Insert(client)
+	}
+	if unfamiliar {
+		pane.Marked[window.Unfamiliar].Insert(client)
+	}
+}
+
+func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped bool) {
+	c[window.Requests]++
+	switch {
+	case r.Status == 404 || r.Status == 410:
+		c[window.NotFound]++
+	case r.Status == 499:
+		c[window.Abandoned]++
+	case r.Status >= 500:
+		c[window.ServerError]++
+	case r.Status >= 400:
+		c[window.ClientError]++
+	}
+	if late {
+		c[window.Late]++
+	}
+	if fresh {
+		c[window.NewClients]++
+	}
+	if stopped {
+		c[window.Stopped]++
+	}
+	if r.Duration > slow {
+		c[window.Slow]++
+	}
+	if !asset(r.Path) {
+		c[window.Pages]++
+	}
+	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {
+		c[window.NoReferer]++
+	}
+}
+
+// asset reports whether a path is a style, a script, an image or a font: what a
+// browser fetches with a page.
+func asset(path []byte) bool {
+	dot := bytes.LastIndexByte(path, '.')
+	if dot < 0 || len(path)-dot > 6 {
+		return false
+	}
+	switch string(path[dot+1:]) {
+	case "css", "js", "mjs", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2", "ttf", "map":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,185 @@
+package processor
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/sketch"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Other is the site that takes the requests of all hosts beyond MaxSites.
+const Other = "(other)"
+
+// Counter folds requests into panes, one a site and second: the half of processing
+// whose cost goes with the requests. It sees all requests of a client or none. What it
+// hands on depends on the options, on the requests so far, in their order, and on
+// what the Detector knew meanwhile. Not for concurrent use.
+type Counter struct {
+	o       Options
+	seed    uint64
+	extract *attribute.Extractor
+	seen    *sketch.Seen // clients by site
+	know    *Knowledge
+
+	sites []*countedSite // in the order of their first request
+	index map[string]*countedSite
+	rows  schemas.Rows
+	free  []*Pane // emptied, for later seconds
+	open  int     // panes not taken yet
+
+	latest int64 // greatest time seen, unix ms
+	closed int64 // last second closed, unix s; 0 before the first
+	count  *metrics
+
+	leaps  int   // requests in a row that are far ahead of latest
+	leapTo int64 // the last of them, unix ms
+}
+
+// newCounter makes a Counter of options that were checked.
+func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
+	seed := seedOf(o.Secret)
+	return &Counter{
+		o: o, seed: seed, know: know, count: count,
+		extract: attribute.NewExtractor(seed),
+		seen:    sketch.NewSeen(o.MaxClients),
+		index:   make(map[string]*countedSite),
+	}
+}
+
+// A clock that leaps: how far ahead, in ms, a request may be of all before it, and how
+// many in a row, each no earlier than the one before, must agree that it is later.
+const (
+	leapFar  = int64(30 * time.Second / time.Millisecond)
+	leapRows = 4
+)
+
+// believes reports whether event time may move to t. A line with a wrong clock must not
+// make everybody else late; a log that was silent for a while goes on with its fourth
+// request.
+func (c *Counter) believes(t int64) bool {
+	if c.latest == 0 || t <= c.latest+leapFar {
+		c.leaps = 0
+		return true
+	}
+	if c.leaps == 0 || t < c.leapTo || t > c.leapTo+3600_000 {
+		c.leaps = 0
+	}
+	c.leaps, c.leapTo = c.leaps+1, t
+	if c.leaps < leapRows {
+		return false
+	}
+	c.leaps = 0
+	return true
+}
+
+// actionOf is what an edge logged, without allocating; what is no action is allow.
+func actionOf(logged []byte) schemas.Action {
+	for _, a := range [...]schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle} {
+		if string(logged) == string(a) {
+			return a
+		}
+	}
+	return schemas.Allow
+}
+
+// reach moves event time to now, in unix ms, never back, and returns the last second
+// that has ended: those up to it are to be taken.
+func (c *Counter) reach(now int64) (until int64) {
+	if now <= c.latest {
+		return c.closed
+	}
+	c.latest = now
+	until = (now-c.o.Lateness.Milliseconds())/1000 - 1
+	if c.closed == 0 {
+		c.closed = until
+	}
+	return max(until, c.closed)
+}
+
+// take closes the next second and returns its panes, in the order of the sites. They
+// are the caller's until it gives them back with release.
+func (c *Counter) take() (second int64, panes []*Pane) {
+	c.closed++
+	if c.open == 0 {
+		return c.closed, nil
+	}
+	for _, s := range c.sites {
+		if p := s.take(c.closed); p != nil {
+			panes = append(panes, p)
+			c.open--
+		}
+	}
+	return c.closed, panes
+}
+
+// skip closes seconds in which nothing is open.
+func (c *Counter) skip(until int64) { c.closed = until }
+
+// release takes panes back, to be used again.
+func (c *Counter) release(panes []*Pane) { c.free = append(c.free, panes...) }
+
+// pane is an empty one.
+func (c *Counter) pane(site string, second int64, level uint) *Pane {
+	var p *Pane
+	if n := len(c.free); n > 0 {
+		p, c.free = c.free[n-1], c.free[:n-1]
+	} else {
+		p = &Pane{Sample: attribute.NewSample(c.extract, paneClients)}
+	}
+	p.reset(site, second, level)
+	c.open++
+	return p
+}
+
+// site is the site of a host.
+func (c *Counter) site(host []byte) *countedSite {
+	if s, ok := c.index[string(host)]; ok {
+		return s
+	}
+	name := string(host)
+	if len(c.sites) >= c.o.MaxSites-1 {
+		name = Other
+		if s, ok := c.index[name]; ok {
+			return s
+		}
+	}
+	s := &countedSite{c: c, name: name, salt: c.saltOf(name), known: c.know.of(name)}
+	c.sites = append(c.sites, s)
+	c.index[name] = s
+	c.count.sites.Set(float64(len(c.sites)))
+	return s
+}
+
+func (c *Counter) allowed(client netip.Addr) bool {
+	for _, prefix := range c.o.Allow {
+		if prefix.Contains(client) {
+			return true
+		}
+	}
+	return false
+}
+
+// pathHash is the keyed hash of a path.
+func (c *Counter) pathHash(path []byte) uint64 { return xxh3.HashSeed(path, c.seed+1) }
+
+// saltOf is what a site's clients are told apart by in the common filter.
+func (c *Counter) saltOf(name string) uint64 {
+	return xxh3.HashStringSeed(name, c.seed+binary.LittleEndian.Uint64(c.o.Secret[:8])+2)
+}
+
+// openPane is the pane of a site's second: the oldest that is open where the second has
+// closed (late is then true), the newest that may be open where it is too far ahead.
+func (c *Counter) openPane(s *countedSite, second int64) (p *Pane, late bool) {
+	if c.closed == 0 { // time has not begun: nothing but requests without a time so far
+		c.closed = min(second, 0) - window.Open
+	}
+	late = second <= c.closed
+	second = min(max(second, c.closed+1), c.closed+window.Open)
+	return s.pane(second), late
+}

@@ -1,0 +1,86 @@
+package processor
+
+import (
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Detector makes windows of panes, holds them against baselines, and turns what departs
+// from them into incidents and decisions: the half of processing whose cost goes with the
+// sites. What it emits depends on the options and on the panes so far, and on nothing
+// else: neither on the order of a second's panes nor on who counted them. Not for
+// concurrent use.
+type Detector struct {
+	o       Options
+	extract *attribute.Extractor
+	know    *Knowledge
+
+	sites  []*site // in the order of their first pane
+	index  map[string]*site
+	closed int64 // last second closed, unix s; 0 before the first
+	ids    incidentIDs
+	count  *metrics
+}
+
+// newDetector makes a Detector of options that were checked; extract knows the names of
+// what the panes' samples hold.
+func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count *metrics) *Detector {
+	return &Detector{o: o, extract: extract, know: know, count: count, index: make(map[string]*site)}
+}
+
+// seedOf is what a secret's hashes are keyed by.
+func seedOf(secret [32]byte) uint64 { return xxh3.Hash(secret[:]) }
+
+// close ends a second, with the panes that there are of it: what follows is given to
+// emit, each event with the event time at which it could be known. The panes come back
+// with other content. Every second is to be closed, in order, or skipped.
+func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) {
+	d.closed = second
+	for _, p := range panes {
+		d.site(p.Site).take(p)
+	}
+	for _, s := range d.sites {
+		s.close(second, emit)
+	}
+}
+
+// skip passes over seconds without panes while the Detector is idle.
+func (d *Detector) skip(until int64) {
+	d.closed = until
+	for _, s := range d.sites {
+		s.windows.Close(until)
+	}
+}
+
+// idle reports whether closing seconds without panes changes nothing.
+func (d *Detector) idle() bool {
+	for _, s := range d.sites {
+		if !s.idle(d.closed) {
+			return false
+		}
+	}
+	return true
+}
+
+// knownAt is the event time at which a closed second is known to be over.
+func (d *Detector) knownAt(second int64) time.Time {
+	return time.Unix(second+1, 0).Add(d.o.Lateness).UTC()
+}
+
+// site is the site of that name.
+func (d *Detector) site(name string) *site {
+	if s, ok := d.index[name]; ok {
+		return s
+	}
+	if len(d.sites) >= d.o.MaxSites-1 && name != Other {
+		return d.site(Other)
+	}
+	s := newSite(d, name, len(d.sites))
+	d.sites = append(d.sites, s)
+	d.index[name] = s
+	return s
+}
