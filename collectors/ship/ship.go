@@ -54,6 +54,13 @@ type Input interface {
 	Close() error
 }
 
+// Releaser is an Input that keeps what it gave until it is done with.
+type Releaser interface {
+	// Release says that all before a position is published, and that no restart will
+	// ask for it.
+	Release(tail.Position)
+}
+
 // Options say what to ship; Path (or Open and Source), Edge and a Journal are needed.
 type Options struct {
 	Path   string           // the log
@@ -117,6 +124,7 @@ type Ship struct {
 	publisher Publisher
 	metrics   *metrics
 	state     State
+	input     Input
 	pack      *packer
 	dead      deadLetters
 	saved     bool // the journal holds state
@@ -162,6 +170,7 @@ func (s *Ship) run(ctx context.Context) error {
 	}
 	s.begin(state)
 	input := s.o.Open()
+	s.input = input
 	defer input.Close()
 	if s.state.Intent != nil {
 		if err := s.recover(ctx, input); err != nil {
@@ -257,7 +266,18 @@ func (s *Ship) idle(ctx context.Context, at tail.Position) error {
 		return nil
 	}
 	s.saved = true
-	return s.journal.Save(s.state)
+	return s.save(s.state)
+}
+
+// save journals a state, and lets go of the input that it leaves behind.
+func (s *Ship) save(state State) error {
+	if err := s.journal.Save(state); err != nil {
+		return err
+	}
+	if r, is := s.input.(Releaser); is {
+		r.Release(state.Position)
+	}
+	return nil
 }
 
 // intend is the intent to go on to a position now.
@@ -274,7 +294,7 @@ func (s *Ship) ship(ctx context.Context, intent *Intent, data []byte) error {
 		return err
 	}
 	intent.Next = s.pack.after.Next
-	if err := s.journal.Save(next); err != nil {
+	if err := s.save(next); err != nil {
 		return err
 	}
 	if err := s.publish(ctx, s.pack.messages); err != nil {
