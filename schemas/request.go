@@ -46,6 +46,11 @@ type Request struct {
 	RequestID      []byte
 	CacheStatus    []byte // what the edge's cache did, as logged: "HIT", "MISS", ...
 	Extra          []byte // other named fields of the format, "name=value" each, tab-separated
+
+	// What proxies in front of the edge say of whom they ask for, as logged: from them
+	// a collector tells Client (collectors/realip). In no batch.
+	ForwardedFor []byte // X-Forwarded-For, several header fields joined by commas
+	Forwarded    []byte // RFC 7239
 }
 
 // Cookie says whether a request carried any cookie; never which.
