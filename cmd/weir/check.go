@@ -2,16 +2,19 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/realip"
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
@@ -22,6 +25,7 @@ import (
 type checkCommand struct {
 	Files  []string `arg:"" optional:"" name:"file" help:"Logs to read as weir would."`
 	Format string   `default:"auto" help:"Log format: ${formats}; or an nginx log_format or Apache LogFormat as it stands in the configuration."`
+	Trust  []string `placeholder:"PROXY" help:"Proxies whose X-Forwarded-For is believed, besides those of the configuration: addresses, prefixes, or ${proxies}."`
 	Output string   `default:"text" enum:"text,json" help:"text or json."`
 }
 
@@ -55,13 +59,17 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 			return err
 		}
 	}
-	logs := logFlags{Files: c.Files, Format: c.Format}
+	logs := logFlags{Files: c.Files, Format: c.Format, Trust: c.Trust}
 	inputs, err := logs.inputs()
 	if err != nil {
 		return err
 	}
 	for _, input := range inputs {
-		if err := checkLog(ctx, s, input, text); err != nil {
+		clients, err := logs.resolver(configuration)
+		if err != nil {
+			return err
+		}
+		if err := checkLog(ctx, s, input, clients, proxyHeader(configuration), text); err != nil {
 			return err
 		}
 	}
@@ -102,6 +110,15 @@ func checkBus(ctx context.Context, c config.Config) error {
 	return b.Close()
 }
 
+// behindProxies is a site whose clients cannot be told.
+type behindProxies struct {
+	Site     string `json:"site"`
+	Proxies  string `json:"proxies"`
+	Requests uint64 `json:"requests"`
+	Edges    uint64 `json:"of_proxies"`
+	Mend     string `json:"mend"`
+}
+
 // logCheck is what check found of one log.
 type logCheck struct {
 	File     string              `json:"file"`
@@ -110,12 +127,13 @@ type logCheck struct {
 	Parsed   uint64              `json:"parsed"`
 	Refused  map[string]uint64   `json:"refused,omitempty"`
 	Requests []map[string]string `json:"requests,omitempty"`
+	Behind   []behindProxies     `json:"behind_proxies,omitempty"`
 }
 
-func checkLog(ctx context.Context, s screen, input tail.Input, text bool) error {
+func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.Resolver, header realip.Header, text bool) error {
 	found := logCheck{File: input.Path, Refused: map[string]uint64{}}
 	var rows schemas.Rows
-	stats, err := tail.Read(ctx, []tail.Input{input}, tail.Options{}, func(chunk *tail.Chunk) error {
+	stats, err := tail.Read(ctx, []tail.Input{input}, tail.Options{Stdin: s.in, Resolve: clients.Resolve}, func(chunk *tail.Chunk) error {
 		rows.Reset(chunk.Batch)
 		var r schemas.Request
 		for len(found.Requests) < shownRequests && rows.Next(&r) {
@@ -136,10 +154,21 @@ func checkLog(ctx context.Context, s screen, input tail.Input, text bool) error 
 			found.Refused[accesslog.Reason(reason).String()] = n
 		}
 	}
+	behind := clients.Findings()
+	slices.SortFunc(behind, func(a, b realip.Finding) int {
+		return cmp.Or(-cmp.Compare(a.Edges, b.Edges), cmp.Compare(a.Site, b.Site))
+	})
+	for _, f := range behind {
+		found.Behind = append(found.Behind, behindProxies{f.Site, networkOf(f), f.Requests, f.Edges, mendProxies(f, header)})
+	}
 	if !text {
 		return json.NewEncoder(s.out).Encode(found)
 	}
-	return printCheck(s.out, &found, stats)
+	if err := printCheck(s.out, &found, stats); err != nil {
+		return err
+	}
+	printEdges(s.out, behind, header)
+	return nil
 }
 
 func printCheck(out io.Writer, c *logCheck, stats tail.Stats) error {

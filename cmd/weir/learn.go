@@ -30,6 +30,10 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	clients, err := c.resolver(configuration)
+	if err != nil {
+		return err
+	}
 	from := c.Baseline
 	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
 		from = ""
@@ -38,7 +42,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	stats, err := readLogs(ctx, s, inputs, c.Quiet, func(chunk *tail.Chunk) error {
+	stats, err := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
 		engine.Consume(chunk.Batch, nil, func(schemas.Event) {})
 		return nil
 	})

@@ -13,16 +13,17 @@ import (
 	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/schemas"
 )
 
 // readLogs reads past logs in order, with a progress bar where a person looks.
-func readLogs(ctx context.Context, s screen, inputs []tail.Input, quiet bool, each func(*tail.Chunk) error) (tail.Stats, error) {
+func readLogs(ctx context.Context, s screen, inputs []tail.Input, resolve func(*schemas.Request), quiet bool, each func(*tail.Chunk) error) (tail.Stats, error) {
 	var progress tail.Progress
 	stop := func() {}
 	if !quiet && isTerminal(s.err) {
 		stop = showProgress(s.err, &progress)
 	}
-	stats, err := tail.Read(ctx, inputs, tail.Options{Progress: &progress, Stdin: s.in}, each)
+	stats, err := tail.Read(ctx, inputs, tail.Options{Progress: &progress, Stdin: s.in, Resolve: resolve}, each)
 	stop()
 	return stats, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/realip"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/embedded"
 )
@@ -85,6 +86,7 @@ func run(ctx context.Context, args []string, s screen) int {
 		kong.Vars{
 			"version": version, "propagation": "2s",
 			"formats": strings.Join(accesslog.Names(), ", "),
+			"proxies": strings.Join(realip.Names(), ", "),
 		},
 	)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 type logFlags struct {
 	Files  []string `arg:"" name:"file" help:"Logs: plain, .gz or .zst, '-' for standard input; HOST=FILE where the log does not name its site."`
 	Format string   `default:"auto" help:"Log format: ${formats}; or an nginx log_format or Apache LogFormat as it stands in the configuration."`
+	Trust  []string `placeholder:"PROXY" help:"Proxies whose X-Forwarded-For is believed, besides those of the configuration: addresses, prefixes, or ${proxies}."`
 }
 
 type replayCommand struct {
@@ -50,6 +51,10 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	clients, err := c.resolver(configuration)
+	if err != nil {
+		return err
+	}
 	r := &replay{
 		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow}),
 		summary: newSummary(),
@@ -69,7 +74,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return errors.Join(err, outputs())
 	}
-	stats, err := readLogs(ctx, s, inputs, c.Quiet, func(chunk *tail.Chunk) error {
+	stats, err := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
 		if err := r.chunk(chunk); err != nil {
 			return err
 		}

@@ -26,8 +26,9 @@ type rescueCommand struct {
 }
 
 // Run reads the logs twice: to find when it began, and to compare what came
-// before with what came since. It needs neither configuration nor network.
-func (c *rescueCommand) Run(ctx context.Context, s screen) error {
+// before with what came since. It needs no network, and a
+// configuration only for the proxies in front.
+func (c *rescueCommand) Run(ctx context.Context, s screen, p *program) error {
 	if slices.Contains(c.Files, "-") {
 		return usagef("rescue reads the log twice: give a file, not standard input")
 	}
@@ -38,8 +39,16 @@ func (c *rescueCommand) Run(ctx context.Context, s screen) error {
 	if err != nil {
 		return err
 	}
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	clients, err := c.resolver(configuration)
+	if err != nil {
+		return err
+	}
 	rates := newRateTable()
-	stats, readErr := readLogs(ctx, s, inputs, c.Quiet, func(chunk *tail.Chunk) error {
+	stats, readErr := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
 		rates.add(chunk.Batch)
 		return nil
 	})
@@ -59,7 +68,7 @@ func (c *rescueCommand) Run(ctx context.Context, s screen) error {
 	for _, d := range found {
 		d.prepare()
 	}
-	if _, err := readLogs(ctx, s, inputs, c.Quiet, func(chunk *tail.Chunk) error {
+	if _, err := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
 		sample(found, chunk.Batch)
 		return nil
 	}); err != nil && readErr == nil {

@@ -263,6 +263,10 @@ func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
 	if err := os.MkdirAll(journals, 0o750); err != nil {
 		return nil, fmt.Errorf("journal %s: %w", journals, unwrapPath(err))
 	}
+	resolve, err := newResolvers(w.config, w.log, w.metrics)
+	if err != nil {
+		return nil, err
+	}
 	var ships []*ship.Ship
 	seen := make(map[string]bool)
 	for _, source := range w.config.Sources {
@@ -289,7 +293,7 @@ func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
 				w.log.Warn("a log is not there yet; it is followed once it is", "log", path)
 			}
 			s, err := ship.New(ship.Options{
-				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format,
+				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format, Resolve: resolve(),
 				Registerer: w.metrics, Logger: w.log,
 			}, ship.FileJournal{Path: filepath.Join(journals, journalName(path))}, b)
 			if err != nil {

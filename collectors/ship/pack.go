@@ -116,6 +116,9 @@ func (k *packer) add(r *schemas.Request, clock int64) error {
 		r.Site = k.site
 		r.Fields |= schemas.FieldSite
 	}
+	if k.o.Resolve != nil {
+		k.o.Resolve(r)
+	}
 	p := schemas.PartitionOf(r.Client)
 	b := k.builders[p]
 	if b.Len() >= k.rows || !b.Fits(r) {

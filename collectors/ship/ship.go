@@ -69,7 +69,10 @@ type Options struct {
 	Source string           // the input's name, the same over restarts; "" is Path
 	Site   string           // the site of all requests; "" leaves what the log says
 	Format accesslog.Format // Auto finds it from the first lines
-	Follow tail.FollowOptions
+	// Resolve sets the client of a request that came through proxies; nil leaves what
+	// the log says. It is called by one goroutine.
+	Resolve func(*schemas.Request)
+	Follow  tail.FollowOptions
 
 	Linger time.Duration // between two batches of a trickle; 0 is 150 ms
 	Beat   time.Duration // a partition without rows gets a watermark this often; 0 is 1 s

@@ -22,6 +22,7 @@ type source struct {
 	in            *opened
 	lines         lineReader
 	parser, spare accesslog.Parser
+	resolve       func(*schemas.Request)
 	stats         FileStats
 
 	key     int64
@@ -35,7 +36,7 @@ func openSource(index int, input Input, o *Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{index: index, in: in, key: math.MinInt64}
+	s := &source{index: index, in: in, key: math.MinInt64, resolve: o.Resolve}
 	s.lines.source = in
 	if input.Site != "" {
 		s.site = []byte(input.Site)
@@ -82,6 +83,9 @@ func (s *source) advance() bool {
 	if s.site != nil {
 		s.request.Site = s.site
 		s.request.Fields |= schemas.FieldSite
+	}
+	if s.resolve != nil {
+		s.resolve(&s.request)
 	}
 	return true
 }

@@ -25,6 +25,9 @@ type Options struct {
 	Rows     int       // of one chunk at most; 0 is 4096
 	Stdin    io.Reader // what "-" reads; nil is os.Stdin
 	Progress *Progress // filled while reading; nil for none
+	// Resolve sets the client of a request that came through proxies; nil leaves what
+	// the log says.
+	Resolve func(*schemas.Request)
 }
 
 // Progress is how far a Read is, for a progress bar. Bytes are those of the

@@ -59,7 +59,9 @@ type Source struct {
 
 // Edge names this machine.
 type Edge struct {
-	Name string `yaml:"name" doc:"What this machine is called in batches and tables; letters, digits, '.', '_', '-'." default:"the machine's own name"`
+	Name           string   `yaml:"name" doc:"What this machine is called in batches and tables; letters, digits, '.', '_', '-'." default:"the machine's own name"`
+	TrustedProxies []string `yaml:"trusted_proxies" doc:"Proxies in front of this machine that are believed when they say who the client is: addresses, prefixes, or names of published ranges ('cloudflare', 'cloudfront', 'fastly', 'google', 'imperva', 'sucuri'; 'private' is every private network). See [formats](formats.md#the-client-behind-proxies)."`
+	ProxyHeader    string   `yaml:"proxy_header" doc:"The header that they write, as it stands in the log: 'x-forwarded-for' or 'forwarded'."`
 }
 
 // NATS is where the bus is.
@@ -131,7 +133,7 @@ func Default() Config {
 	return Config{
 		Data:       "/var/lib/weir",
 		Mode:       Observe,
-		Edge:       Edge{Name: name},
+		Edge:       Edge{Name: name, ProxyHeader: "x-forwarded-for"},
 		Processor:  Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, MinBaseline: 20 * time.Minute},
 		Decisions:  Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000},
 		HTTP:       HTTP{Listen: "127.0.0.1:8480"},

@@ -28,7 +28,7 @@ func TestGood(t *testing.T) {
 		{File: "/var/log/nginx/*access.log", Format: "auto"},
 		{File: "/var/log/forum.log", Format: "combined", Site: "forum.example.org"},
 	}
-	full.Edge.Name = "edge-1"
+	full.Edge = Edge{Name: "edge-1", TrustedProxies: []string{"cloudflare", "10.0.0.0/8", "2001:db8::1"}, ProxyHeader: "forwarded"}
 	full.Allow = []netip.Prefix{
 		netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32"),
 	}
@@ -150,6 +150,7 @@ func TestReference(t *testing.T) {
 	}
 	want := Default()
 	want.Sites, want.Sources, want.Allow = map[string]Site{}, []Source{}, []netip.Prefix{}
+	want.Edge.TrustedProxies = []string{}
 	if diff := cmp.Diff(want, got, byPrefix); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

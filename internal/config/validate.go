@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ func (c *Config) validate(d *decoder) {
 	if err := checkName(c.Edge.Name); err != nil {
 		d.wrong("edge.name", "%v", err)
 	}
+	c.validateProxies(d)
 	checkMode(d, "mode", c.Mode)
 	c.validateSources(d)
 	c.validateSites(d)
@@ -65,6 +67,33 @@ func (c *Config) validateSources(d *decoder) {
 			}
 		}
 	}
+}
+
+// ProxyNames are the published ranges that 'edge.trusted_proxies' may name, as
+// collectors/realip knows them.
+func ProxyNames() []string {
+	return []string{"cloudflare", "cloudfront", "fastly", "google", "imperva", "private", "sucuri"}
+}
+
+func (c *Config) validateProxies(d *decoder) {
+	for i, entry := range c.Edge.TrustedProxies {
+		path := fmt.Sprintf("edge.trusted_proxies[%d]", i)
+		if _, err := netip.ParseAddr(entry); err == nil || slices.Contains(ProxyNames(), entry) {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(entry)
+		switch {
+		case err != nil && strings.ContainsAny(entry, ".:/"):
+			d.wrong(path, "%q is no address and no prefix", entry)
+		case err != nil:
+			d.wrong(path, "there is no %q; %s", entry, suggestion(entry, ProxyNames()))
+		case prefix.Bits() == 0:
+			d.wrong(path, "would trust everybody: any client could then say who it is")
+		case prefix.Addr().Is4In6():
+			d.wrong(path, "%s: write the IPv4 prefix itself", entry)
+		}
+	}
+	oneOf(d, "edge.proxy_header", c.Edge.ProxyHeader, "x-forwarded-for", "forwarded")
 }
 
 func (c *Config) validateSites(d *decoder) {
