@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
-	"github.com/klauspost/compress/s2"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 )
 
 // BatchVersion is the layout that this code writes and reads.
@@ -40,8 +37,13 @@ var ErrBatch = errors.New("malformed batch")
 type Builder struct {
 	batch   Batch
 	strings stringTable
+	rows    int
 	last    int64
 	size    int // bytes of the uncompressed message so far, at most
+
+	texts                     [textCount]textColumn
+	status, cookie            column[uint32]
+	bytes, duration, upstream column[uint64]
 }
 
 // NewBuilder makes a Builder for one source of one edge.
@@ -56,20 +58,82 @@ func NewBuilder(edge, source string) *Builder {
 func (b *Builder) Reset() {
 	x := &b.batch
 	b.strings.reset()
-	b.last, b.size = 0, headRoom+len(x.Edge)+len(x.Source)
+	b.rows, b.last, b.size = 0, 0, headRoom+len(x.Edge)+len(x.Source)
 	x.Version, x.Number, x.Watermark, x.Fields, x.Weight = BatchVersion, 0, 0, 0, 0
-	x.Strings, x.StringLengths = b.strings.bytes, b.strings.lengths
-	x.empty()
+	x.Time, x.Client = x.Time[:0], x.Client[:0]
+	for i := range b.texts {
+		b.texts[i].reset()
+	}
+	b.status.reset()
+	b.cookie.reset()
+	b.bytes.reset()
+	b.duration.reset()
+	b.upstream.reset()
 }
 
-// empty shortens every column to no rows and keeps its memory.
-func (x *Batch) empty() {
-	x.Time, x.Client = x.Time[:0], x.Client[:0]
-	for _, column := range x.textColumns() {
-		*column = (*column)[:0]
+// column is a column of a Builder. As long as all rows say the same, which most
+// columns of most batches do, it holds that alone.
+type column[T uint32 | uint64] struct {
+	values []T
+	value  T
+	varies bool
+}
+
+func (c *column[T]) reset() { c.value, c.varies = 0, false }
+
+// add appends a value to a column of so many rows.
+func (c *column[T]) add(v T, rows int) {
+	if v != c.value || c.varies {
+		c.append(v, rows)
 	}
-	x.Status, x.Cookie = x.Status[:0], x.Cookie[:0]
-	x.Bytes, x.Duration, x.UpstreamDuration = x.Bytes[:0], x.Duration[:0], x.UpstreamDuration[:0]
+}
+
+func (c *column[T]) append(v T, rows int) {
+	if !c.varies {
+		if rows == 0 {
+			c.value = v
+			return
+		}
+		c.values, c.varies = filled(c.values, c.value, rows), true
+	}
+	c.values = append(c.values, v)
+}
+
+// all is the whole column.
+func (c *column[T]) all(rows int) []T {
+	if !c.varies {
+		c.values = filled(c.values, c.value, rows)
+	}
+	return c.values
+}
+
+// filled is n times the same, in the given memory where that suffices.
+func filled[T uint32 | uint64](memory []T, v T, n int) []T {
+	if cap(memory) < n {
+		memory = make([]T, n, max(n, 2*cap(memory)))
+	}
+	memory = memory[:n]
+	if v == 0 {
+		clear(memory)
+	} else if n > 0 {
+		memory[0] = v
+		for done := 1; done < n; done *= 2 {
+			copy(memory[done:], memory[:done])
+		}
+	}
+	return memory
+}
+
+// textColumn is a column of indices into the string table.
+type textColumn struct {
+	column[uint32]
+	recent []byte // the last row's string
+	index  uint32 // and its index
+}
+
+func (c *textColumn) reset() {
+	c.column.reset()
+	c.recent, c.index = nil, 0
 }
 
 // textColumns are the columns of indices into the string table, in the order of
@@ -102,8 +166,7 @@ var textBounds = [textCount]int{
 // far: a batch holds requests of one set of fields only, at most MaxRows rows,
 // and at most MaxMessage bytes even where nothing in it can be compressed.
 func (b *Builder) Fits(r *Request) bool {
-	n := len(b.batch.Time)
-	return n == 0 || n < MaxRows && b.batch.Fields == uint32(r.Fields) && b.size < MaxMessage-rowRoom
+	return b.rows == 0 || b.rows < MaxRows && b.batch.Fields == uint32(r.Fields) && b.size < MaxMessage-rowRoom
 }
 
 // Append adds a row, its strings cut to their bounds. The caller has asked Fits.
@@ -118,27 +181,27 @@ func (b *Builder) Append(r *Request) {
 	x.Fields = uint32(r.Fields)
 	x.Time = append(x.Time, step)
 	x.Client = append(x.Client, client[:]...)
-	x.Site = append(x.Site, t.index(0, r.Site, MaxSite))
-	x.Method = append(x.Method, t.index(1, r.Method, MaxMethod))
-	x.Path = append(x.Path, t.index(2, r.Path, MaxText))
-	x.Query = append(x.Query, t.index(3, r.Query, MaxText))
-	x.Protocol = append(x.Protocol, t.index(4, r.Protocol, MaxMethod))
-	x.Referer = append(x.Referer, t.index(5, r.Referer, MaxText))
-	x.UserAgent = append(x.UserAgent, t.index(6, r.UserAgent, MaxText))
-	x.AcceptLanguage = append(x.AcceptLanguage, t.index(7, r.AcceptLanguage, MaxTrait))
-	x.AcceptEncoding = append(x.AcceptEncoding, t.index(8, r.AcceptEncoding, MaxTrait))
-	x.Tls = append(x.Tls, t.index(9, r.TLS, MaxTrait))
-	x.Action = append(x.Action, t.index(10, r.Action, MaxMethod))
-	x.Decision = append(x.Decision, t.index(11, r.Decision, MaxTrait))
-	x.RequestId = append(x.RequestId, t.add(r.RequestID, MaxTrait)) // each is another: no use in looking
-	x.CacheStatus = append(x.CacheStatus, t.index(13, r.CacheStatus, MaxMethod))
-	x.Extra = append(x.Extra, t.index(14, r.Extra, MaxTrait))
-	x.Status = append(x.Status, uint32(r.Status))
-	x.Cookie = append(x.Cookie, uint32(r.Cookie))
-	x.Bytes = append(x.Bytes, bytes)
-	x.Duration = append(x.Duration, duration)
-	x.UpstreamDuration = append(x.UpstreamDuration, upstream)
-	x.Strings, x.StringLengths = t.bytes, t.lengths
+	b.text(ColumnSite, r.Site, MaxSite)
+	b.text(ColumnMethod, r.Method, MaxMethod)
+	b.text(ColumnPath, r.Path, MaxText)
+	b.text(ColumnQuery, r.Query, MaxText)
+	b.text(ColumnProtocol, r.Protocol, MaxMethod)
+	b.text(ColumnReferer, r.Referer, MaxText)
+	b.text(ColumnUserAgent, r.UserAgent, MaxText)
+	b.text(ColumnAcceptLanguage, r.AcceptLanguage, MaxTrait)
+	b.text(ColumnAcceptEncoding, r.AcceptEncoding, MaxTrait)
+	b.text(ColumnTLS, r.TLS, MaxTrait)
+	b.text(ColumnAction, r.Action, MaxMethod)
+	b.text(ColumnDecision, r.Decision, MaxTrait)
+	b.texts[ColumnRequestID].add(t.add(r.RequestID, MaxTrait), b.rows) // each is another: no use in looking
+	b.text(ColumnCacheStatus, r.CacheStatus, MaxMethod)
+	b.text(ColumnExtra, r.Extra, MaxTrait)
+	b.status.add(uint32(r.Status), b.rows)
+	b.cookie.add(uint32(r.Cookie), b.rows)
+	b.bytes.add(bytes, b.rows)
+	b.duration.add(duration, b.rows)
+	b.upstream.add(upstream, b.rows)
+	b.rows++
 
 	b.size += rowBytes + len(t.bytes) + 2*len(t.lengths) - before +
 		protowire.SizeVarint(protowire.EncodeZigZag(step)) +
@@ -148,37 +211,36 @@ func (b *Builder) Append(r *Request) {
 	}
 }
 
+// text adds a string to a column, which often says the same as in the row before.
+func (b *Builder) text(c Column, text []byte, bound int) {
+	k := &b.texts[c]
+	if string(text) != string(k.recent) {
+		k.index, k.recent = b.strings.index(text, bound)
+	}
+	if k.varies || k.index != k.value {
+		k.append(k.index, b.rows)
+	}
+}
+
 // rowBytes is what a row takes beside its strings and its varying numbers: the
-// client, an index of at most two bytes for each text, the status and the cookie.
-const rowBytes = 16 + textCount*2 + 3 + 1
+// client with its bit, an index of at most two bytes for each text, the status and
+// the cookie.
+const rowBytes = 17 + textCount*2 + 3 + 1
 
 // Len is the number of rows so far.
-func (b *Builder) Len() int { return len(b.batch.Time) }
+func (b *Builder) Len() int { return b.rows }
 
-// Batch is the batch so far, valid until the next Append or Reset. Number and
-// Watermark are the caller's to set.
-func (b *Builder) Batch() *Batch { return &b.batch }
-
-// EncodeBatch appends the compressed message to dst. Errors wrap ErrBatch: the
-// batch is larger than a Builder that is asked Fits lets it become.
-func EncodeBatch(dst []byte, b *Batch) ([]byte, error) {
-	if err := b.checkHead(); err != nil {
-		return dst, fmt.Errorf("encode batch: %w: %v", ErrBatch, err)
+// Batch is the batch so far, valid until the next call of Append, Reset or Batch.
+// Number, Watermark and Weight are the caller's to set.
+func (b *Builder) Batch() *Batch {
+	x := &b.batch
+	x.Strings, x.StringLengths = b.strings.bytes, b.strings.lengths
+	for i, c := range x.textColumns() {
+		*c = b.texts[i].all(b.rows)
 	}
-	raw, err := proto.Marshal(b)
-	if err != nil {
-		return dst, fmt.Errorf("encode batch: %w: %v", ErrBatch, err)
-	}
-	if len(raw) > MaxBatchDecoded {
-		return dst, fmt.Errorf("encode batch: %w: %d bytes, at most %d", ErrBatch, len(raw), MaxBatchDecoded)
-	}
-	start := len(dst)
-	dst = slices.Grow(dst, s2.MaxEncodedLen(len(raw)))
-	message := s2.Encode(dst[start:cap(dst)], raw)
-	if len(message) > MaxMessage {
-		return dst[:start], fmt.Errorf("encode batch: %w: %d bytes compressed, at most %d", ErrBatch, len(message), MaxMessage)
-	}
-	return dst[:start+len(message)], nil
+	x.Status, x.Cookie = b.status.all(b.rows), b.cookie.all(b.rows)
+	x.Bytes, x.Duration, x.UpstreamDuration = b.bytes.all(b.rows), b.duration.all(b.rows), b.upstream.all(b.rows)
+	return x
 }
 
 // MessageID is the deterministic id of a batch on its partition, from its source

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -180,6 +181,55 @@ func TestRowsIndices(t *testing.T) {
 	}
 }
 
+// The generated code reads what is written by hand, and what it writes is read by hand.
+func TestBatchIsItsProto(t *testing.T) {
+	builder := NewBuilder("e", "s")
+	rapid.Check(t, func(t *rapid.T) {
+		builder.Reset()
+		fields := Fields(rapid.Uint32().Draw(t, "fields"))
+		requests := rapid.SliceOfN(genRequest(fields), 0, 20).Draw(t, "requests")
+		if len(requests) > 0 && rapid.Bool().Draw(t, "alike") {
+			requests = slices.Repeat(requests[:1], rapid.IntRange(1, 300).Draw(t, "rows"))
+		}
+		for i := range requests {
+			builder.Append(&requests[i])
+		}
+		want := builder.Batch()
+		want.Number, want.Watermark = rapid.Uint64().Draw(t, "number"), rapid.Int64().Draw(t, "watermark")
+		want.Weight = float64(rapid.Uint32().Draw(t, "weight"))
+		var generated Batch
+		if err := proto.Unmarshal(appendBatch(nil, want), &generated); err != nil {
+			t.Fatal(err)
+		}
+		if len(generated.ProtoReflect().GetUnknown()) > 0 {
+			t.Fatal("there are fields that batch.proto does not know")
+		}
+		for name, batch := range map[string]*Batch{"by hand": want, "generated, short": &generated} {
+			raw, err := proto.Marshal(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := DecodeBatch(compressed(raw))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if !proto.Equal(want, got) {
+				t.Errorf("%s:\n got %v\nwant %v", name, got, want)
+			}
+		}
+	})
+}
+
+func TestBatchNamesAreUTF8(t *testing.T) {
+	b := NewBuilder("\xff", "s").Batch()
+	if _, err := EncodeBatch(nil, b); !errors.Is(err, ErrBatch) {
+		t.Errorf("error %v, want ErrBatch", err)
+	}
+	if _, err := DecodeBatch(compressed(appendBatch(nil, b))); !errors.Is(err, ErrBatch) {
+		t.Errorf("error %v, want ErrBatch", err)
+	}
+}
+
 // A decoder forgets the batch before, also one that was refused half-way.
 func TestBatchDecoderForgets(t *testing.T) {
 	var d BatchDecoder
@@ -314,7 +364,13 @@ func TestBatchRefuses(t *testing.T) {
 		"bound":         func(b *Batch) { b.Method[0] = b.UserAgent[0] },
 		"short column":  func(b *Batch) { b.Tls = b.Tls[1:] },
 		"long column":   func(b *Batch) { b.Status = append(b.Status, 1) },
-		"no column":     func(b *Batch) { b.Cookie = nil },
+		"two elements":  func(b *Batch) { b.Cookie = b.Cookie[:2] },
+		"short clients": func(b *Batch) { b.Client4 = []byte{192, 0, 2, 1} },
+		"no bits":       func(b *Batch) { b.Client, b.Client4 = b.Client[:32], []byte{192, 0, 2, 1} },
+		"wrong bits": func(b *Batch) {
+			b.Client, b.Client4, b.ClientLong = b.Client[:32], []byte{192, 0, 2, 1}, []byte{0b100}
+		},
+		"first string":  func(b *Batch) { b.StringLengths = b.StringLengths[1:] },
 		"status":        func(b *Batch) { b.Status[0] = 70_000 },
 		"cookie":        func(b *Batch) { b.Cookie[0] = 3 },
 		"bytes":         func(b *Batch) { b.Bytes[0] = 1 << 63 },
@@ -330,8 +386,9 @@ func TestBatchRefuses(t *testing.T) {
 				r := ordinary(i)
 				builder.Append(&r)
 			}
-			spoil(builder.Batch())
-			raw, err := proto.Marshal(builder.Batch())
+			batch := builder.Batch()
+			spoil(batch)
+			raw, err := proto.Marshal(batch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -396,6 +453,19 @@ func FuzzDecodeBatch(f *testing.F) {
 			message = compressed(message)
 		}
 		walk(t, message)
+		if b, err := DecodeBatch(message); err == nil {
+			raw, _ := decompress(message, MaxBatchDecoded)
+			var generated Batch
+			if err := proto.Unmarshal(raw, &generated); err != nil {
+				t.Fatalf("the generated code refuses it: %v", err)
+			}
+			if raw, err = (proto.MarshalOptions{}).Marshal(&generated); err != nil {
+				t.Fatal(err)
+			}
+			if again, err := DecodeBatch(compressed(raw)); err != nil || !proto.Equal(again, b) {
+				t.Fatalf("the generated code reads it as %v (%v), not %v", again, err, b)
+			}
+		}
 	})
 }
 

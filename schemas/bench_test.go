@@ -13,6 +13,7 @@ func BenchmarkEncodeBatch(b *testing.B) {
 	}
 	builder := NewBuilder("edge-1", "/var/log/nginx/access.log")
 	var message []byte
+	var encoder BatchEncoder
 	b.ReportAllocs()
 	for b.Loop() {
 		builder.Reset()
@@ -22,7 +23,7 @@ func BenchmarkEncodeBatch(b *testing.B) {
 			}
 		}
 		var err error
-		if message, err = EncodeBatch(message[:0], builder.Batch()); err != nil {
+		if message, err = encoder.Encode(message[:0], builder.Batch()); err != nil {
 			b.Fatal(err)
 		}
 	}

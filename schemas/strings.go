@@ -11,21 +11,30 @@ type stringTable struct {
 	lengths []uint32 // of each
 	starts  []uint32 // of each, in bytes
 	slots   []slot   // a power of two of them, at most half in use
-	recent  [textCount]uint32
+	indexed int      // strings that are in slots
 	seed    maphash.Seed
 }
 
 // slot is empty where index is 0.
 type slot struct{ hash, index uint32 }
 
+// fewSlots is the least number of slots.
+const fewSlots = 1024
+
 func newStringTable() stringTable {
-	return stringTable{seed: maphash.MakeSeed(), slots: make([]slot, 1024)}
+	return stringTable{seed: maphash.MakeSeed(), slots: make([]slot, fewSlots)}
 }
 
+// reset empties the table. It keeps the slots that the last batch needed: to clear
+// those of the largest ever would cost a small batch more than all else.
 func (t *stringTable) reset() {
+	need := fewSlots
+	for need < 4*t.indexed {
+		need *= 2
+	}
+	t.slots = t.slots[:min(need, len(t.slots))]
 	clear(t.slots)
-	t.recent = [textCount]uint32{}
-	t.bytes = t.bytes[:0]
+	t.bytes, t.indexed = t.bytes[:0], 0
 	t.lengths, t.starts = append(t.lengths[:0], 0), append(t.starts[:0], 0)
 }
 
@@ -45,32 +54,30 @@ func (t *stringTable) add(text []byte, bound int) uint32 {
 	return uint32(len(t.lengths) - 1)
 }
 
-// index is that of a string, cut to its bound, of one of the columns. A column
-// often says the same as in the row before.
-func (t *stringTable) index(column int, text []byte, bound int) uint32 {
+// index is that of a string, cut to its bound, and the string as the table holds it,
+// which stays as it is until reset.
+func (t *stringTable) index(text []byte, bound int) (uint32, []byte) {
 	if len(text) == 0 {
-		return 0
+		return 0, nil
 	}
 	text = text[:min(len(text), bound)]
-	if before := t.recent[column]; string(t.at(before)) == string(text) {
-		return before
-	}
-	if 2*len(t.lengths) >= len(t.slots) {
+	if 2*t.indexed >= len(t.slots) {
 		t.grow()
 	}
 	hash := uint32(maphash.Bytes(t.seed, text))
 	mask := uint32(len(t.slots) - 1)
 	at := hash & mask
 	for ; t.slots[at].index != 0; at = (at + 1) & mask {
-		if s := t.slots[at]; s.hash == hash && string(t.at(s.index)) == string(text) {
-			t.recent[column] = s.index
-			return s.index
+		if s := t.slots[at]; s.hash == hash {
+			if known := t.at(s.index); string(known) == string(text) {
+				return s.index, known
+			}
 		}
 	}
 	index := t.add(text, bound)
 	t.slots[at] = slot{hash, index}
-	t.recent[column] = index
-	return index
+	t.indexed++
+	return index, t.at(index)
 }
 
 func (t *stringTable) grow() {
