@@ -17,7 +17,7 @@ PROTOC_GEN_GO := $(CACHE)/tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-ge
 STATICCHECK   := $(CACHE)/tools/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 # What `make generate` writes; `make check-generated` compares exactly this.
-GENERATED := schemas/batch.pb.go docs/configuration.md
+GENERATED := schemas/batch.pb.go schemas/panes.pb.go docs/configuration.md
 
 # Passed on: make test TESTFLAGS='-run Golden', make demo ARGS=--keep.
 TESTFLAGS ?=

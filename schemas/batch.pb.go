@@ -350,159 +350,6 @@ func (x *Batch) GetClientLong() []byte {
 	return nil
 }
 
-// Pane is what one processor saw of one site in one second of one partition.
-// Keyed by (partition, second, site): a repeated one replaces, it never adds.
-type Pane struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Version   uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	// Start of the second, unix seconds.
-	Second     int64  `protobuf:"varint,3,opt,name=second,proto3" json:"second,omitempty"`
-	Site       string `protobuf:"bytes,4,opt,name=site,proto3" json:"site,omitempty"`
-	Requests   uint64 `protobuf:"varint,5,opt,name=requests,proto3" json:"requests,omitempty"`
-	Status_404 uint64 `protobuf:"varint,6,opt,name=status_404,json=status404,proto3" json:"status_404,omitempty"`
-	Status_4Xx uint64 `protobuf:"varint,7,opt,name=status_4xx,json=status4xx,proto3" json:"status_4xx,omitempty"`
-	Status_5Xx uint64 `protobuf:"varint,8,opt,name=status_5xx,json=status5xx,proto3" json:"status_5xx,omitempty"`
-	NewClients uint64 `protobuf:"varint,9,opt,name=new_clients,json=newClients,proto3" json:"new_clients,omitempty"`
-	Bytes      uint64 `protobuf:"varint,10,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Requests that came after their second had closed, folded into this one.
-	Late uint64 `protobuf:"varint,11,opt,name=late,proto3" json:"late,omitempty"`
-	// Versioned binary forms of processor/sketch.
-	Clients       []byte `protobuf:"bytes,20,opt,name=clients,proto3" json:"clients,omitempty"`
-	Paths         []byte `protobuf:"bytes,21,opt,name=paths,proto3" json:"paths,omitempty"`
-	PathSample    []byte `protobuf:"bytes,22,opt,name=path_sample,json=pathSample,proto3" json:"path_sample,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Pane) Reset() {
-	*x = Pane{}
-	mi := &file_batch_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Pane) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Pane) ProtoMessage() {}
-
-func (x *Pane) ProtoReflect() protoreflect.Message {
-	mi := &file_batch_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Pane.ProtoReflect.Descriptor instead.
-func (*Pane) Descriptor() ([]byte, []int) {
-	return file_batch_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Pane) GetVersion() uint32 {
-	if x != nil {
-		return x.Version
-	}
-	return 0
-}
-
-func (x *Pane) GetPartition() uint32 {
-	if x != nil {
-		return x.Partition
-	}
-	return 0
-}
-
-func (x *Pane) GetSecond() int64 {
-	if x != nil {
-		return x.Second
-	}
-	return 0
-}
-
-func (x *Pane) GetSite() string {
-	if x != nil {
-		return x.Site
-	}
-	return ""
-}
-
-func (x *Pane) GetRequests() uint64 {
-	if x != nil {
-		return x.Requests
-	}
-	return 0
-}
-
-func (x *Pane) GetStatus_404() uint64 {
-	if x != nil {
-		return x.Status_404
-	}
-	return 0
-}
-
-func (x *Pane) GetStatus_4Xx() uint64 {
-	if x != nil {
-		return x.Status_4Xx
-	}
-	return 0
-}
-
-func (x *Pane) GetStatus_5Xx() uint64 {
-	if x != nil {
-		return x.Status_5Xx
-	}
-	return 0
-}
-
-func (x *Pane) GetNewClients() uint64 {
-	if x != nil {
-		return x.NewClients
-	}
-	return 0
-}
-
-func (x *Pane) GetBytes() uint64 {
-	if x != nil {
-		return x.Bytes
-	}
-	return 0
-}
-
-func (x *Pane) GetLate() uint64 {
-	if x != nil {
-		return x.Late
-	}
-	return 0
-}
-
-func (x *Pane) GetClients() []byte {
-	if x != nil {
-		return x.Clients
-	}
-	return nil
-}
-
-func (x *Pane) GetPaths() []byte {
-	if x != nil {
-		return x.Paths
-	}
-	return nil
-}
-
-func (x *Pane) GetPathSample() []byte {
-	if x != nil {
-		return x.PathSample
-	}
-	return nil
-}
-
 var File_batch_proto protoreflect.FileDescriptor
 
 const file_batch_proto_rawDesc = "" +
@@ -545,28 +392,7 @@ const file_batch_proto_rawDesc = "" +
 	"\x06cookie\x18, \x03(\rR\x06cookie\x12\x18\n" +
 	"\aclient4\x18- \x01(\fR\aclient4\x12\x1f\n" +
 	"\vclient_long\x18. \x01(\fR\n" +
-	"clientLong\"\xff\x02\n" +
-	"\x04Pane\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
-	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x16\n" +
-	"\x06second\x18\x03 \x01(\x03R\x06second\x12\x12\n" +
-	"\x04site\x18\x04 \x01(\tR\x04site\x12\x1a\n" +
-	"\brequests\x18\x05 \x01(\x04R\brequests\x12\x1d\n" +
-	"\n" +
-	"status_404\x18\x06 \x01(\x04R\tstatus404\x12\x1d\n" +
-	"\n" +
-	"status_4xx\x18\a \x01(\x04R\tstatus4xx\x12\x1d\n" +
-	"\n" +
-	"status_5xx\x18\b \x01(\x04R\tstatus5xx\x12\x1f\n" +
-	"\vnew_clients\x18\t \x01(\x04R\n" +
-	"newClients\x12\x14\n" +
-	"\x05bytes\x18\n" +
-	" \x01(\x04R\x05bytes\x12\x12\n" +
-	"\x04late\x18\v \x01(\x04R\x04late\x12\x18\n" +
-	"\aclients\x18\x14 \x01(\fR\aclients\x12\x14\n" +
-	"\x05paths\x18\x15 \x01(\fR\x05paths\x12\x1f\n" +
-	"\vpath_sample\x18\x16 \x01(\fR\n" +
-	"pathSampleB&Z$github.com/weir-project/weir/schemasb\x06proto3"
+	"clientLongB&Z$github.com/weir-project/weir/schemasb\x06proto3"
 
 var (
 	file_batch_proto_rawDescOnce sync.Once
@@ -580,10 +406,9 @@ func file_batch_proto_rawDescGZIP() []byte {
 	return file_batch_proto_rawDescData
 }
 
-var file_batch_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_batch_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_batch_proto_goTypes = []any{
 	(*Batch)(nil), // 0: weir.v1.Batch
-	(*Pane)(nil),  // 1: weir.v1.Pane
 }
 var file_batch_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -604,7 +429,7 @@ func file_batch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_batch_proto_rawDesc), len(file_batch_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   1,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

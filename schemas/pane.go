@@ -3,86 +3,92 @@ package schemas
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/klauspost/compress/s2"
 	"google.golang.org/protobuf/proto"
 )
 
-// PaneVersion is the layout of panes that this code writes and reads.
-const PaneVersion = 1
+// PanesVersion is the layout of panes that this code writes and reads.
+const PanesVersion = 1
 
-// MaxPaneDecoded bounds a pane before compression, in bytes: its sketches are
-// bounded themselves, so a larger one is not weir's.
-const MaxPaneDecoded = 4 << 20
+// Bounds on panes, held when encoding and when decoding.
+const (
+	MaxPanesDecoded = 4 << 20 // bytes of the uncompressed message
+	MaxPanesParts   = 4096    // messages of one set
+	MaxPanes        = 1 << 16 // panes of one message
+	MaxTraitNames   = 1 << 15 // names of one message
+)
 
-// ErrPane is wrapped by every error about a pane that does not hold together.
-var ErrPane = errors.New("malformed pane")
+// ErrPanes is wrapped by every error about panes that do not hold together.
+var ErrPanes = errors.New("malformed panes")
 
-// EncodePane appends the compressed message to dst. The pane's Version is set.
-// Errors wrap ErrPane: a site or sketches out of bounds.
-func EncodePane(dst []byte, p *Pane) ([]byte, error) {
-	p.Version = PaneVersion
+// EncodePanes appends the compressed message to dst. Version is set. Errors wrap
+// ErrPanes: something is out of bounds.
+func EncodePanes(dst []byte, p *Panes) ([]byte, error) {
+	p.Version = PanesVersion
 	if err := p.check(); err != nil {
-		return dst, fmt.Errorf("encode pane: %w: %v", ErrPane, err)
+		return dst, fmt.Errorf("encode panes: %w: %v", ErrPanes, err)
 	}
 	raw, err := proto.Marshal(p)
 	if err != nil {
-		return dst, fmt.Errorf("encode pane: %w: %v", ErrPane, err)
+		return dst, fmt.Errorf("encode panes: %w: %v", ErrPanes, err)
 	}
-	if len(raw) > MaxPaneDecoded {
-		return dst, fmt.Errorf("encode pane: %w: %d bytes, at most %d", ErrPane, len(raw), MaxPaneDecoded)
+	if len(raw) > MaxPanesDecoded {
+		return dst, fmt.Errorf("encode panes: %w: %d bytes, at most %d", ErrPanes, len(raw), MaxPanesDecoded)
 	}
 	message := s2.Encode(nil, raw)
 	if len(message) > MaxMessage {
-		return dst, fmt.Errorf("encode pane: %w: %d bytes compressed, at most %d", ErrPane, len(message), MaxMessage)
+		return dst, fmt.Errorf("encode panes: %w: %d bytes compressed, at most %d", ErrPanes, len(message), MaxMessage)
 	}
 	return append(dst, message...), nil
 }
 
-// DecodePane reads what EncodePane wrote. The sketches within are not looked
-// into: processor/sketch checks its own. Errors wrap ErrPane.
-func DecodePane(message []byte) (*Pane, error) {
-	raw, err := decompress(message, MaxPaneDecoded)
+// DecodePanes reads what EncodePanes wrote. The binary forms within are not looked into:
+// the packages that they are of check their own. Errors wrap ErrPanes.
+func DecodePanes(message []byte) (*Panes, error) {
+	raw, err := decompress(message, MaxPanesDecoded)
 	if err != nil {
-		return nil, fmt.Errorf("decode pane: %w: %v", ErrPane, err)
+		return nil, fmt.Errorf("decode panes: %w: %v", ErrPanes, err)
 	}
-	p := new(Pane)
+	p := new(Panes)
 	if err := proto.Unmarshal(raw, p); err != nil {
-		return nil, fmt.Errorf("decode pane: %w: %v", ErrPane, err)
+		return nil, fmt.Errorf("decode panes: %w: %v", ErrPanes, err)
 	}
 	if err := p.check(); err != nil {
-		return nil, fmt.Errorf("decode pane: %w: %v", ErrPane, err)
+		return nil, fmt.Errorf("decode panes: %w: %v", ErrPanes, err)
 	}
 	return p, nil
 }
 
-func (x *Pane) check() error {
+func (x *Panes) check() error {
 	switch {
-	case x.Version != PaneVersion:
-		return fmt.Errorf("version %d, this reads %d", x.Version, PaneVersion)
+	case x.Version != PanesVersion:
+		return fmt.Errorf("version %d, this reads %d", x.Version, PanesVersion)
 	case x.Partition >= Partitions:
 		return fmt.Errorf("partition %d of %d", x.Partition, Partitions)
-	case len(x.Site) > MaxSite:
-		return fmt.Errorf("a site's name of %d bytes, at most %d", len(x.Site), MaxSite)
-	case !utf8.ValidString(x.Site):
-		return fmt.Errorf("the site's name %q is not UTF-8", x.Site)
+	case x.Parts < 1 || x.Parts > MaxPanesParts:
+		return fmt.Errorf("%d parts, want 1 to %d", x.Parts, MaxPanesParts)
+	case x.Part < 1 || x.Part > x.Parts:
+		return fmt.Errorf("part %d of %d", x.Part, x.Parts)
+	case len(x.Panes) > MaxPanes:
+		return fmt.Errorf("%d panes, at most %d", len(x.Panes), MaxPanes)
+	case len(x.Names) > MaxTraitNames:
+		return fmt.Errorf("%d names, at most %d", len(x.Names), MaxTraitNames)
 	}
-	for name, n := range map[string]uint64{
-		"status_404": x.Status_404, "status_4xx": x.Status_4Xx, "status_5xx": x.Status_5Xx,
-		"new_clients": x.NewClients, "late": x.Late,
-	} {
-		if n > x.Requests {
-			return fmt.Errorf("%s is %d of %d requests", name, n, x.Requests)
+	for _, p := range x.Panes {
+		switch {
+		case p.Second > x.Closed:
+			return fmt.Errorf("a pane of second %d, which is not closed: the last is %d", p.Second, x.Closed)
+		case len(p.Site) > MaxSite:
+			return fmt.Errorf("a site's name of %d bytes, at most %d", len(p.Site), MaxSite)
+		}
+	}
+	for _, n := range x.Names {
+		if n.Trait >= uint32(NumTraits) || len(n.Text) > MaxText {
+			return fmt.Errorf("a name of trait %d with %d bytes", n.Trait, len(n.Text))
 		}
 	}
 	return nil
-}
-
-// MessageID is the deterministic id of a pane, its key: a pane sent again is
-// stored once within the stream's window, and replaces itself after that.
-func (x *Pane) MessageID() string {
-	return fmt.Sprintf("pane/%d/%d/%s", x.Partition, x.Second, x.Site)
 }
 
 // decompress undoes s2, refusing before it allocates what claims to be larger

@@ -10,41 +10,42 @@ import (
 	"pgregory.net/rapid"
 )
 
-func aPane() *Pane {
-	return &Pane{
-		Partition: 3, Second: 1_795_305_600, Site: "shop.example.org", Requests: 120, Status_404: 30, Status_4Xx: 35, Status_5Xx: 2,
-		NewClients: 17, Bytes: 1 << 20, Late: 1, Clients: []byte{1, 2, 3}, Paths: []byte{4, 5}, PathSample: []byte("/a\x00/b"),
+func somePanes() *Panes {
+	return &Panes{
+		Partition: 3, Revision: 12, Sequence: 99, Level: 1_795_305_603_500, Closed: 1_795_305_600, Part: 1, Parts: 2,
+		Panes: []*Pane{{Second: 1_795_305_600, Site: []byte("shop.example.org"), Sketches: []byte{1, 2, 3}, Sample: []byte{4, 5}, Served: []uint64{7, 1 << 60}}},
+		Names: []*TraitName{{Trait: uint32(TraitUserAgent), Hash: 0xDEADBEEF, Text: []byte("curl/8.5.0")}},
 	}
 }
 
-func TestPaneGolden(t *testing.T) {
-	message, err := EncodePane(nil, aPane())
+func TestPanesGolden(t *testing.T) {
+	message, err := EncodePanes(nil, somePanes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "pane.golden", message)
-	if id := aPane().MessageID(); id != "pane/3/1795305600/shop.example.org" {
-		t.Errorf("message id %q", id)
-	}
+	golden(t, "panes.golden", message)
 }
 
-func TestPaneRoundTrip(t *testing.T) {
+func TestPanesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		requests := rapid.Uint64().Draw(t, "requests")
-		of := rapid.Uint64Range(0, requests)
 		blob := rapid.SliceOfN(rapid.Byte(), 1, 300)
-		want := &Pane{
-			Partition: rapid.Uint32Range(0, Partitions-1).Draw(t, "partition"), Second: rapid.Int64().Draw(t, "second"),
-			Site: rapid.StringN(0, 60, MaxSite).Draw(t, "site"), Requests: requests,
-			Status_404: of.Draw(t, "404"), Status_4Xx: of.Draw(t, "4xx"), Status_5Xx: of.Draw(t, "5xx"),
-			NewClients: of.Draw(t, "new"), Late: of.Draw(t, "late"), Bytes: rapid.Uint64().Draw(t, "bytes"),
-			Clients: blob.Draw(t, "clients"), Paths: blob.Draw(t, "paths"), PathSample: blob.Draw(t, "sample"),
+		want := &Panes{
+			Partition: rapid.Uint32Range(0, Partitions-1).Draw(t, "partition"), Revision: rapid.Uint64().Draw(t, "revision"),
+			Sequence: rapid.Uint64().Draw(t, "sequence"), Level: rapid.Int64().Draw(t, "level"),
+			Closed: rapid.Int64().Draw(t, "closed"), Parts: rapid.Uint32Range(1, MaxPanesParts).Draw(t, "parts"),
 		}
-		message, err := EncodePane([]byte("x"), want)
+		want.Part = rapid.Uint32Range(1, want.Parts).Draw(t, "part")
+		for range rapid.IntRange(0, 4).Draw(t, "panes") {
+			want.Panes = append(want.Panes, &Pane{
+				Second: want.Closed, Site: rapid.SliceOfN(rapid.Byte(), 1, MaxSite).Draw(t, "site"),
+				Sketches: blob.Draw(t, "sketches"), Sample: blob.Draw(t, "sample"), Served: []uint64{rapid.Uint64().Draw(t, "served")},
+			})
+		}
+		message, err := EncodePanes([]byte("x"), want)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := DecodePane(message[1:])
+		got, err := DecodePanes(message[1:])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,63 +55,68 @@ func TestPaneRoundTrip(t *testing.T) {
 	})
 }
 
-func TestPaneRefuses(t *testing.T) {
-	for name, spoil := range map[string]func(*Pane){
-		"version":     func(p *Pane) { p.Version = 9 },
-		"partition":   func(p *Pane) { p.Partition = Partitions },
-		"site":        func(p *Pane) { p.Site = string(make([]byte, MaxSite+1)) },
-		"404":         func(p *Pane) { p.Status_404 = p.Requests + 1 },
-		"new clients": func(p *Pane) { p.NewClients = p.Requests + 1 },
-		"late":        func(p *Pane) { p.Late = 1 << 63 },
+func TestPanesRefuse(t *testing.T) {
+	for name, spoil := range map[string]func(*Panes){
+		"version":   func(p *Panes) { p.Version = 9 },
+		"partition": func(p *Panes) { p.Partition = Partitions },
+		"no parts":  func(p *Panes) { p.Parts = 0 },
+		"part":      func(p *Panes) { p.Part = p.Parts + 1 },
+		"part 0":    func(p *Panes) { p.Part = 0 },
+		"parts":     func(p *Panes) { p.Parts = MaxPanesParts + 1 },
+		"open":      func(p *Panes) { p.Panes[0].Second = p.Closed + 1 },
+		"site":      func(p *Panes) { p.Panes[0].Site = make([]byte, MaxSite+1) },
+		"trait":     func(p *Panes) { p.Names[0].Trait = uint32(NumTraits) },
+		"text":      func(p *Panes) { p.Names[0].Text = make([]byte, MaxText+1) },
+		"names":     func(p *Panes) { p.Names = make([]*TraitName, MaxTraitNames+1) },
 	} {
-		p := aPane()
-		p.Version = PaneVersion
+		p := somePanes()
+		p.Version = PanesVersion
 		spoil(p)
+		for i, n := range p.Names {
+			if n == nil {
+				p.Names[i] = new(TraitName)
+			}
+		}
 		raw, err := proto.Marshal(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := DecodePane(compressed(raw)); !errors.Is(err, ErrPane) {
-			t.Errorf("%s: decoding: error %v, want ErrPane", name, err)
+		if _, err := DecodePanes(compressed(raw)); !errors.Is(err, ErrPanes) {
+			t.Errorf("%s: decoding: error %v, want ErrPanes", name, err)
 		}
-		if _, err := EncodePane(nil, p); !errors.Is(err, ErrPane) && name != "version" {
-			t.Errorf("%s: encoding: error %v, want ErrPane", name, err)
+		if _, err := EncodePanes(nil, p); !errors.Is(err, ErrPanes) && name != "version" {
+			t.Errorf("%s: encoding: error %v, want ErrPanes", name, err)
 		}
 	}
-	large := aPane()
-	large.Clients = make([]byte, MaxPaneDecoded)
-	if _, err := EncodePane(nil, large); !errors.Is(err, ErrPane) {
+	large := somePanes()
+	large.Panes[0].Sketches = make([]byte, MaxPanesDecoded)
+	if _, err := EncodePanes(nil, large); !errors.Is(err, ErrPanes) {
 		t.Errorf("too large: error %v", err)
 	}
-	if _, err := DecodePane(compressed(make([]byte, MaxPaneDecoded+1))); !errors.Is(err, ErrPane) {
+	if _, err := DecodePanes(compressed(make([]byte, MaxPanesDecoded+1))); !errors.Is(err, ErrPanes) {
 		t.Errorf("too large: error %v", err)
-	}
-	odd := aPane()
-	odd.Site = "\xff"
-	if _, err := EncodePane(nil, odd); !errors.Is(err, ErrPane) {
-		t.Errorf("not UTF-8: error %v", err)
 	}
 }
 
-func TestPaneTruncated(t *testing.T) {
-	message, err := EncodePane(nil, aPane())
+func TestPanesTruncated(t *testing.T) {
+	message, err := EncodePanes(nil, somePanes())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range message {
-		if _, err := DecodePane(message[:n]); !errors.Is(err, ErrPane) {
-			t.Errorf("%d of %d bytes: error %v, want ErrPane", n, len(message), err)
+		if _, err := DecodePanes(message[:n]); !errors.Is(err, ErrPanes) {
+			t.Errorf("%d of %d bytes: error %v, want ErrPanes", n, len(message), err)
 		}
 	}
 }
 
-func FuzzDecodePane(f *testing.F) {
-	message, err := EncodePane(nil, aPane())
+func FuzzDecodePanes(f *testing.F) {
+	message, err := EncodePanes(nil, somePanes())
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(message, true)
-	raw, err := decompress(message, MaxPaneDecoded)
+	raw, err := decompress(message, MaxPanesDecoded)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -119,14 +125,14 @@ func FuzzDecodePane(f *testing.F) {
 		if !whole {
 			message = compressed(message)
 		}
-		p, err := DecodePane(message)
+		p, err := DecodePanes(message)
 		if err != nil {
-			if !errors.Is(err, ErrPane) {
-				t.Errorf("error %v, want ErrPane", err)
+			if !errors.Is(err, ErrPanes) {
+				t.Errorf("error %v, want ErrPanes", err)
 			}
 			return
 		}
-		if len(p.Site) > MaxSite || p.Partition >= Partitions || p.NewClients > p.Requests {
+		if p.Partition >= Partitions || p.Part > p.Parts || len(p.Panes) > MaxPanes {
 			t.Errorf("taken: %v", p)
 		}
 	})

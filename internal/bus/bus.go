@@ -25,6 +25,9 @@ import (
 // StateBucket is the key-value bucket of leases and checkpoints.
 const StateBucket = "WEIR_STATE"
 
+// SnapshotBucket is the key-value bucket of what processors have worked out.
+const SnapshotBucket = "WEIR_SNAPSHOTS"
+
 // Options say where NATS is. Either Dir (a server in this process) or URL (one
 // elsewhere) is set.
 type Options struct {
@@ -73,6 +76,8 @@ var (
 	ErrDiskFull = errors.New("disk full")
 	// ErrClosed is wrapped once the bus is closed.
 	ErrClosed = errors.New("bus is closed")
+	// ErrNotLast is wrapped by PublishAfter when another has published on the subject.
+	ErrNotLast = errors.New("another message came in between")
 )
 
 // Bus is an open connection. Its methods may be used concurrently.
@@ -84,7 +89,9 @@ type Bus struct {
 	conn    *nats.Conn
 	js      jetstream.JetStream
 	state   jetstream.KeyValue
-	resumed sync.Map // durables that this process has begun to read
+	// snapshots is nil with LeaveStreams
+	snapshots jetstream.KeyValue
+	resumed   sync.Map // durables that this process has begun to read
 }
 
 // Open starts the embedded server or connects to the one at the URL, and makes
@@ -156,6 +163,9 @@ func (b *Bus) where(err error) error {
 // State is the bucket of leases and checkpoints; nil with Options.LeaveStreams
 // where there is none, or none that this process may see.
 func (b *Bus) State() jetstream.KeyValue { return b.state }
+
+// Snapshots is the bucket of snapshots; nil with Options.LeaveStreams.
+func (b *Bus) Snapshots() jetstream.KeyValue { return b.snapshots }
 
 // Check says whether the bus can be used at this moment: for /readyz.
 func (b *Bus) Check() error {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -22,6 +23,21 @@ const ackTimeout = 5 * time.Second
 func (b *Bus) Publish(ctx context.Context, subject, id string, data []byte) error {
 	_, err := b.publish(ctx, message(subject, id, data))
 	return err
+}
+
+// PublishAfter stores a message only if the newest on its subject is that of a sequence
+// (0: there is none), and returns its own. Who writes so has the subject for itself: of
+// two, one gets ErrNotLast. So does who publishes again what had been stored although an
+// error came back: look at Last.
+func (b *Bus) PublishAfter(ctx context.Context, subject string, last uint64, data []byte) (sequence uint64, err error) {
+	m := message(subject, "", data)
+	m.Header = nats.Header{jetstream.ExpectedLastSubjSeqHeader: []string{strconv.FormatUint(last, 10)}}
+	sequence, err = b.publish(ctx, m)
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+		return 0, fmt.Errorf("publish %s: %w", subject, ErrNotLast)
+	}
+	return sequence, err
 }
 
 func (b *Bus) publish(ctx context.Context, m *nats.Msg) (sequence uint64, err error) {

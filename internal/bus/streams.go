@@ -40,10 +40,13 @@ func streams() []stream {
 	}
 }
 
-// shares is how many parts of the disk there are: those of the streams and one
-// for the state.
+// snapshotShare is the snapshots' part of the disk.
+const snapshotShare = 3
+
+// shares is how many parts of the disk there are: those of the streams, one
+// for the state, and the snapshots'.
 func shares() int64 {
-	total := int64(1)
+	total := int64(1 + snapshotShare)
 	for _, s := range streams() {
 		total += s.share
 	}
@@ -79,6 +82,16 @@ func (b *Bus) ensure(ctx context.Context) error {
 		return b.where(fmt.Errorf("bucket %s: %w", StateBucket, err))
 	}
 	b.state = state
+	b.snapshots, err = b.js.KeyValue(ctx, SnapshotBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		b.snapshots, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: SnapshotBucket, Description: "what weir's processors have worked out",
+			History: 1, Storage: jetstream.FileStorage, MaxBytes: b.options.part(snapshotShare), MaxValueSize: streamMessage,
+		})
+	}
+	if err != nil {
+		return b.where(fmt.Errorf("bucket %s: %w", SnapshotBucket, err))
+	}
 	return nil
 }
 
