@@ -2,8 +2,10 @@ package processor
 
 import (
 	"bytes"
+	"net/netip"
 
 	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/clients"
 	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
 )
@@ -21,6 +23,8 @@ type countedSite struct {
 	panes []*Pane // open, in the order of their seconds
 	last  *Pane   // of them, the one used last
 	level uint    // at which the next pane's sample begins
+
+	troubled int64 // as known.troubled was at the last request
 }
 
 // pane is the pane of an open second.
@@ -62,13 +66,13 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	c := s.c
 	client := schemas.ClientOf(r.Client)
 	hash := c.extract.ClientHash(client.As16())
-	fresh := !c.seen.Add(hash ^ s.salt)
 	stopped := action.Severity() > 0
-
 	var traits attribute.Traits
 	c.extract.Profile(&traits, r)
+	asset := asset(r.Path)
+	known := s.recall(r, client, hash, &traits, asset, stopped)
 	pane, late := c.openPane(s, r.Time/1000)
-	tally(&pane.Counts, r, late, fresh, stopped)
+	tally(&pane.Counts, r, late, known.Fresh, stopped, asset)
 	path := c.pathHash(r.Path)
 	pane.Clients.Insert(hash)
 	pane.Paths.Insert(path)
@@ -86,8 +90,28 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	sample.Requests++
 	if sample.Wants(hash) {
 		c.extract.Rest(&traits, r)
-		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: fresh, Stopped: stopped})
+		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped})
 	}
+}
+
+// recall notes the request with its client, and tells what was known of that. An incident
+// makes nobody known, nor does what came while it had not been noticed yet.
+func (s *countedSite) recall(r *schemas.Request, client netip.Addr, hash uint64, t *attribute.Traits, asset, stopped bool) clients.Known {
+	second, name := r.Time/1000, uint32(s.salt>>32)
+	if since := s.known.troubled; since != s.troubled {
+		if s.troubled = since; since != 0 {
+			s.c.clients.Taint(name, since-quarantine*stepSeconds, second)
+		}
+	}
+	h := clients.Hit{
+		Client: client, Hash: hash, Second: second, Site: name, Agent: t[schemas.TraitUserAgent],
+		Traits: clients.Traits{
+			Language: t[schemas.TraitAcceptLanguage], Encoding: t[schemas.TraitAcceptEncoding],
+			TLS: t[schemas.TraitTLS], Protocol: t[schemas.TraitProtocol],
+		},
+		Status: r.Status, Asset: asset, Cookie: r.Cookie == schemas.CookieSome, Stopped: stopped, Calm: s.troubled == 0,
+	}
+	return s.c.clients.Observe(&h)
 }
 
 func mark(pane *window.Pane, client uint64, status uint16, unknown, unfamiliar bool) {
@@ -102,7 +126,7 @@ func mark(pane *window.Pane, client uint64, status uint16, unknown, unfamiliar b
 	}
 }
 
-func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped bool) {
+func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, asset bool) {
 	c[window.Requests]++
 	switch {
 	case r.Status == 404 || r.Status == 410:
@@ -126,7 +150,7 @@ func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped bool) {
 	if r.Duration > slow {
 		c[window.Slow]++
 	}
-	if !asset(r.Path) {
+	if !asset {
 		c[window.Pages]++
 	}
 	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {

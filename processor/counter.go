@@ -8,7 +8,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/weir-project/weir/processor/attribute"
-	"github.com/weir-project/weir/processor/sketch"
+	"github.com/weir-project/weir/processor/clients"
 	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
 )
@@ -24,7 +24,7 @@ type Counter struct {
 	o       Options
 	seed    uint64
 	extract *attribute.Extractor
-	seen    *sketch.Seen // clients by site
+	clients *clients.Table
 	know    *Knowledge
 
 	sites []*countedSite // in the order of their first request
@@ -47,7 +47,7 @@ func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 	return &Counter{
 		o: o, seed: seed, know: know, count: count,
 		extract: attribute.NewExtractor(seed),
-		seen:    sketch.NewSeen(o.MaxClients),
+		clients: clients.New(o.MaxClients, seed),
 		index:   make(map[string]*countedSite),
 	}
 }
@@ -154,6 +154,12 @@ func (c *Counter) site(host []byte) *countedSite {
 	c.index[name] = s
 	c.count.sites.Set(float64(len(c.sites)))
 	return s
+}
+
+// Regular reports whether a client is known from an earlier day with a user agent: see
+// clients.Table.Regular.
+func (c *Counter) Regular(client netip.Addr, agent []byte) bool {
+	return c.clients.Regular(client, c.extract.Agent(agent))
 }
 
 func (c *Counter) allowed(client netip.Addr) bool {

@@ -68,6 +68,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 	case detect.Opened:
 		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second}
 		s.taint()
+		s.know.troubled = second
 		emit(s.event(schemas.IncidentOpened, now))
 		s.d.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
 	case detect.Updated:
@@ -77,7 +78,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		was := s.incident.last
 		e := s.event(schemas.IncidentClosed, now)
 		e.Kind, e.Closed, e.Cause = was.Kind, now, was.Cause
-		s.incident = nil
+		s.incident, s.know.troubled = nil, 0
 		s.taint()
 		emit(e)
 	}

@@ -16,6 +16,7 @@ type siteKnowledge struct {
 	known     *sketch.Seen // paths served in normal traffic
 	familiar  *sketch.Seen // client programs of at least two normal clients
 	decisions []*decision  // in force, of this and earlier incidents
+	troubled  int64        // unix second in which the open incident began, 0 where there is none
 }
 
 // NewKnowledge knows nothing yet.

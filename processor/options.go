@@ -39,8 +39,8 @@ type Options struct {
 	// MaxSites bounds the sites; whatever host comes beyond is counted as the site
 	// "(other)", on which nothing is decided; 1000.
 	MaxSites int
-	// MaxClients bounds the clients remembered as seen before, over all sites; 1<<20,
-	// at 6 bytes each.
+	// MaxClients bounds the clients remembered, over all sites; 1<<20, at no more than
+	// clients.Bytes each, taken as they come.
 	MaxClients int
 	// SampleClients bounds the clients kept with their requests as a site's normal
 	// traffic of a day, at about 300 bytes each; 16384. Beyond 32 sites it shrinks, so

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/weir-project/weir/processor/window"
@@ -79,6 +80,12 @@ func (p *Processor) Advance(now int64, emit func(schemas.Event)) {
 		d.close(second, panes, emit)
 		c.release(panes)
 	}
+}
+
+// Regular reports whether a client is a regular of any site with a user agent: one that
+// came on an earlier day, while nothing was wrong.
+func (p *Processor) Regular(client netip.Addr, agent []byte) bool {
+	return p.counter.Regular(client, agent)
 }
 
 // SiteStatus is a site as a report shows it.

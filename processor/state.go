@@ -21,7 +21,7 @@ import (
 // The form of saved state: magic with version, xxh3 of what follows, then the
 // compressed content.
 const (
-	magic    = "weirst2\n"
+	magic    = "weirst3\n"
 	maxState = 1 << 30 // bytes, compressed and not
 )
 
@@ -34,9 +34,7 @@ var ErrState = errors.New("saved state cannot be used")
 func (p *Processor) Save(w io.Writer) error {
 	s := &state.Writer{}
 	s.Uint(fingerprint(p.counter.seed))
-	if err := p.counter.write(s); err != nil {
-		return err
-	}
+	p.counter.write(s)
 	if err := p.detector.write(s); err != nil {
 		return err
 	}
@@ -53,7 +51,7 @@ func (p *Processor) Save(w io.Writer) error {
 // fingerprint tells one secret's hashes from another's, and says nothing of it.
 func fingerprint(seed uint64) uint64 { return xxh3.HashStringSeed("weir state", seed) >> 32 }
 
-// Load replaces everything by what Save wrote with the same secret and MaxClients.
+// Load replaces everything by what Save wrote with the same secret.
 // What is malformed, too large or of another version is refused with one clear
 // line that wraps ErrState, and the processor stays as it was.
 func (p *Processor) Load(r io.Reader) error {
@@ -82,12 +80,14 @@ func (p *Processor) Load(r io.Reader) error {
 func (p *Processor) Rewind() {
 	c, d := p.counter, p.detector
 	fresh := newCounter(c.o, c.know, c.count)
-	fresh.seen, fresh.extract = c.seen, c.extract
+	fresh.clients, fresh.extract = c.clients, c.extract
+	fresh.clients.Rewind()
 	p.counter, d.closed = fresh, 0
 	for i, s := range d.sites {
 		fresh := newSite(d, s.name, i)
 		s.windows, s.buckets, s.bucket = fresh.windows, fresh.buckets, fresh.bucket
-		s.state, s.incident, s.know.decisions, s.last = fresh.state, nil, nil, 0
+		s.state, s.incident, s.last = fresh.state, nil, 0
+		s.know.decisions, s.know.troubled = nil, 0
 	}
 }
 
@@ -134,10 +134,10 @@ func (p *Processor) read(r *state.Reader) (*Processor, error) {
 }
 
 // write appends what a Counter keeps over a restart.
-func (c *Counter) write(w *state.Writer) error {
+func (c *Counter) write(w *state.Writer) {
 	w.Int(c.latest)
 	w.Int(c.closed)
-	return writeSeen(w, c.seen)
+	c.clients.Write(w)
 }
 
 func (c *Counter) read(r *state.Reader) {
@@ -145,7 +145,7 @@ func (c *Counter) read(r *state.Reader) {
 	if lag := c.latest/1000 - c.closed; c.latest < 0 || lag < 0 || lag > 60 {
 		r.Fail("its clock does not hold together")
 	}
-	readSeen(r, c.seen)
+	c.clients.Read(r)
 }
 
 // write appends what a Detector keeps over a restart.
@@ -293,6 +293,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	if i := saved.Incident; i != nil {
 		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, number: i.Number}
 		s.incident.last.Kind = saved.State.Kind
+		s.know.troubled = i.Second
 		for _, text := range i.Refused {
 			signature, err := schemas.ParseSignature(text)
 			if err != nil {

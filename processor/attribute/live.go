@@ -6,8 +6,8 @@ import "github.com/weir-project/weir/schemas"
 type Live struct {
 	Clients  int     // suspect clients that it matches
 	Requests float64 // their requests that it matches, in the sample
-	// Regulars are the suspect clients that the normal sample knows; Touched those of
-	// them that the signature matches.
+	// Regulars are the suspect clients that the normal sample knows, or that the site
+	// knows from an earlier day; Touched those of them that the signature matches.
 	Regulars, Touched int
 }
 
@@ -26,7 +26,7 @@ func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature
 				live.Requests += float64(suspect.rows[at].count)
 			}
 		}
-		regular := regulars[c.id]
+		regular := c.regular || regulars[c.id]
 		if regular {
 			live.Regulars++
 		}

@@ -46,6 +46,9 @@ func (x *Extractor) hash(t schemas.Trait, value []byte) uint32 {
 	return h
 }
 
+// Agent is the hash of a user agent, as it stands in Traits.
+func (x *Extractor) Agent(agent []byte) uint32 { return x.hash(schemas.TraitUserAgent, agent) }
+
 // profileTraits are those that a client program sends the same with every
 // request: one fact, not five.
 var profileTraits = [...]schemas.Trait{

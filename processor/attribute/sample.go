@@ -55,6 +55,7 @@ type client struct {
 	rows     uint8
 	fresh    bool // not seen before its first request here
 	stopped  bool // an edge stopped a request of it
+	regular  bool // the site knows it from an earlier day
 }
 
 type row struct {
@@ -97,6 +98,7 @@ func (s *Sample) Add(clientHash uint64, r *schemas.Request) {
 type Mark struct {
 	Fresh   bool // its client was not seen before
 	Stopped bool // an edge stopped it
+	Regular bool // its client is known from an earlier day, with this agent
 }
 
 // SetPeriod says in which period (a number that no other has) the requests from now
@@ -139,6 +141,7 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	c.requests++
 	c.peak++
 	c.stopped = c.stopped || m.Stopped
+	c.regular = c.regular || m.Regular
 	served := uint32(1)
 	if refusedBySite(r.Status) {
 		served = 0
@@ -303,6 +306,7 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 		c.requests += from.requests
 		c.peak = max(c.peak, from.peak)
 		c.stopped = c.stopped || from.stopped
+		c.regular = c.regular || from.regular
 		s.addRows(at, from, other)
 	}
 }
@@ -327,6 +331,7 @@ func (s *Sample) Join(other *Sample) {
 		c.requests += from.requests
 		c.peak += from.peak
 		c.stopped = c.stopped || from.stopped
+		c.regular = c.regular || from.regular
 		s.addRows(at, from, other)
 	}
 }

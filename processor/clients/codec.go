@@ -16,6 +16,7 @@ func (t *Table) Write(w *state.Writer) {
 	w.Uint(uint64(t.now))
 	w.Uint(uint64(t.swept))
 	w.Uint(t.forgotten)
+	w.Bool(t.rewound)
 	w.Uint(uint64(len(t.taints)))
 	for _, x := range t.taints {
 		w.Uint(uint64(x.site))
@@ -70,7 +71,7 @@ func (t *Table) Read(r *state.Reader) {
 		return
 	}
 	t.now, t.swept = uint32(r.Uint(math.MaxUint32)), uint32(r.Uint(math.MaxUint32))
-	t.forgotten = r.Uint(math.MaxUint64)
+	t.forgotten, t.rewound = r.Uint(math.MaxUint64), r.Bool()
 	if t.swept > t.now {
 		r.Fail("the clients' clock does not hold together")
 	}

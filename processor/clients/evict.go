@@ -124,6 +124,7 @@ func (t *Table) drop() {
 	for at := 0; at < len(t.clock); {
 		r := t.record(at)
 		r.score /= 2
+		r.lapse(tickOf(t.now))
 		if t.now-min(r.last, t.now) < forgetAfter {
 			at++
 			continue

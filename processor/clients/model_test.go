@@ -113,14 +113,14 @@ func (m *known) observe(s *step, now int64) bool {
 		v = new(visit)
 		m.with[pair] = v
 	}
-	hour := uint16(now / 3600)
+	tick := uint16(now / tickSeconds)
 	switch {
 	case v.flags&regular != 0:
 	case !s.calm:
 		v.first = 0
 	case v.first == 0:
-		v.first = hour
-	case hour-v.first >= regularAfter:
+		v.first = tick
+	case tick-v.first >= regularAfter:
 		v.flags |= regular
 	}
 	return v.flags&regular != 0

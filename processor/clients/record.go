@@ -45,11 +45,11 @@ type record struct {
 	visits      [maxVisits]visit // the used ones first
 }
 
-// visit is what a client is to one site with one agent. Hours are unix hours modulo
-// 2^16, which is seven years; 0 is none.
+// visit is what a client is to one site with one agent. Its times are in ticks of ten
+// minutes modulo 2^16, which is 455 days; 0 is none.
 type visit struct {
 	site, agent uint32
-	first, last uint16 // hours, of calm requests
+	first, last uint16 // of calm requests
 	requests    uint16 // no more are counted than fit
 	flags       uint16
 }
@@ -88,15 +88,15 @@ func addrOf(net uint64) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-func hourOf(second uint32) uint16 {
-	h := uint16(second / 3600)
-	if h == 0 {
+func tickOf(second uint32) uint16 {
+	n := uint16(second / tickSeconds)
+	if n == 0 {
 		return 1
 	}
-	return h
+	return n
 }
 
-// since is how many hours lie between two, negative where b is the earlier.
+// since is how many ticks lie between two, negative where b is the earlier.
 func since(a, b uint16) int { return int(int16(b - a)) }
 
 func secondOf(unix int64) uint32 { return uint32(min(max(unix, 0), math.MaxUint32)) }
@@ -192,7 +192,7 @@ func (r *record) replaceable(now uint16) (oldest *visit) {
 	}
 	for i := range r.visits {
 		v := &r.visits[i]
-		if v.flags&regular != 0 && age(v) < 7*24 {
+		if v.flags&regular != 0 && age(v) < 7*dayTicks {
 			continue
 		}
 		if oldest == nil || age(v) > age(oldest) {
@@ -203,13 +203,22 @@ func (r *record) replaceable(now uint16) (oldest *visit) {
 }
 
 // lapsed reports whether a regular has not come for so long that it is none any more.
-func (v *visit) lapsed(now uint16) bool { return since(v.last, now) > forgetAfter/3600 }
+func (v *visit) lapsed(now uint16) bool { return since(v.last, now) > forgetAfter/tickSeconds }
 
-// recent is the hour of a first visit, brought forward so that it stays within the span
-// that hours can tell: nobody asks whether it is two or three months ago.
+// lapse makes the regulars of visits that lapsed none, before ticks come round.
+func (r *record) lapse(now uint16) {
+	for i := range r.visits {
+		if v := &r.visits[i]; v.last != 0 && v.lapsed(now) {
+			v.flags, v.first, v.last = v.flags&used, 0, 0
+		}
+	}
+}
+
+// recent is the time of a first visit, brought forward so that it stays within the span
+// that ticks can tell: nobody asks whether it is two or three months ago.
 func recent(first, now uint16) uint16 {
-	if since(first, now) > 2*forgetAfter/3600 {
-		return now - 2*forgetAfter/3600
+	if since(first, now) > 2*forgetAfter/tickSeconds {
+		return now - 2*forgetAfter/tickSeconds
 	}
 	return first
 }
@@ -220,7 +229,7 @@ func bit(site uint32) uint64 { return 1 << (site >> 26) }
 func (r *record) regularDays() (days int) {
 	for i := range r.visits {
 		if v := &r.visits[i]; v.flags&regular != 0 {
-			days = max(days, 1+since(v.first, v.last)/24)
+			days = max(days, 1+since(v.first, v.last)/dayTicks)
 		}
 	}
 	return days

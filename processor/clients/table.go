@@ -13,9 +13,11 @@ import (
 const Bytes = 128 + 16 + 5 + 2
 
 const (
-	// regularAfter is how many hours after a first calm request a client that comes again
-	// is a regular: it was here on an earlier day, in whatever time zone.
-	regularAfter = 16
+	tickSeconds = 600 // of the times of visits
+	dayTicks    = 24 * 3600 / tickSeconds
+	// regularAfter is how many ticks after a first calm request a client that comes again
+	// is a regular, 16 hours: it was here on an earlier day, in whatever time zone.
+	regularAfter = 16 * 3600 / tickSeconds
 	// returnedAfter is how many seconds make a client that comes again one that returned.
 	returnedAfter = 600
 	// forgetAfter is how many seconds a client that does not come is remembered.
@@ -65,9 +67,10 @@ type Table struct {
 	swept     uint32 // the day, in seconds, in which the old were last dropped
 	taints    []taint
 	forgotten uint64
+	rewound   bool // the next request may be of any time
 }
 
-// taint is a span of hours in which what came to a site proves nothing.
+// taint is a span of ticks in which what came to a site proves nothing.
 type taint struct {
 	site     uint32
 	from, to uint16
@@ -112,6 +115,9 @@ type Known struct {
 // Observe counts a request. It does not allocate once the table has its size.
 func (t *Table) Observe(h *Hit) (k Known) {
 	second := secondOf(h.Second)
+	if t.rewound {
+		t.shift(int64(second) - int64(t.now))
+	}
 	if second > t.now {
 		t.now = second
 		if second-t.swept >= 24*3600 {
@@ -124,11 +130,11 @@ func (t *Table) Observe(h *Hit) (k Known) {
 		at = t.admit(h.Hash, net, second)
 	}
 	r := t.record(at)
-	hour := hourOf(second)
-	v, fresh := r.visit(h.Site, h.Agent, hour)
+	tick := tickOf(second)
+	v, fresh := r.visit(h.Site, h.Agent, tick)
 	k.Fresh = fresh
 	if v != nil {
-		k.Regular = t.visitNow(v, h, hour)
+		k.Regular = t.visitNow(v, h, tick)
 	}
 	r.take(h, second)
 	t.touch(at, r, h.Calm)
@@ -136,14 +142,14 @@ func (t *Table) Observe(h *Hit) (k Known) {
 }
 
 // visitNow counts a request of a visit and reports whether it is a regular's.
-func (t *Table) visitNow(v *visit, h *Hit, hour uint16) bool {
+func (t *Table) visitNow(v *visit, h *Hit, tick uint16) bool {
 	if v.requests < 1<<16-1 {
 		v.requests++
 	}
 	if v.flags&regular != 0 {
-		if !v.lapsed(hour) {
-			v.last = hour
-			v.first = recent(v.first, hour)
+		if !v.lapsed(tick) {
+			v.last = tick
+			v.first = recent(v.first, tick)
 			return true
 		}
 		v.flags, v.first = used, 0
@@ -152,13 +158,13 @@ func (t *Table) visitNow(v *visit, h *Hit, hour uint16) bool {
 		v.first, v.last = 0, 0
 		return false
 	}
-	v.last = hour
+	v.last = tick
 	switch {
 	case v.first == 0:
-		v.first = hour
-	case since(v.first, hour) >= regularAfter:
+		v.first = tick
+	case since(v.first, tick) >= regularAfter:
 		if t.tainted(v.site, v.first) {
-			v.first = hour
+			v.first = tick
 			return false
 		}
 		v.flags |= regular
@@ -173,16 +179,48 @@ func (t *Table) Taint(site uint32, from, to int64) {
 	if len(t.taints) == maxTaints {
 		t.taints = append(t.taints[:0], t.taints[1:]...)
 	}
-	t.taints = append(t.taints, taint{site, hourOf(secondOf(from)), hourOf(secondOf(to))})
+	t.taints = append(t.taints, taint{site, tickOf(secondOf(from)), tickOf(secondOf(to))})
 }
 
-func (t *Table) tainted(site uint32, hour uint16) bool {
+func (t *Table) tainted(site uint32, tick uint16) bool {
 	for _, x := range t.taints {
-		if x.site == site && since(x.from, hour) >= 0 && since(hour, x.to) >= 0 {
+		if x.site == site && since(x.from, tick) >= 0 && since(tick, x.to) >= 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// Rewind keeps what is known and forgets when: to the next request, of whatever time,
+// everything will be as long ago as it is to the last one now.
+func (t *Table) Rewind() { t.rewound = len(t.clock) > 0 }
+
+// shift moves every time by so many seconds.
+func (t *Table) shift(by int64) {
+	ticks := uint16(by / tickSeconds)
+	move := func(tick *uint16) {
+		if *tick == 0 {
+			return
+		}
+		if *tick += ticks; *tick == 0 {
+			*tick = 1
+		}
+	}
+	for at := range t.clock {
+		r := t.record(at)
+		r.first, r.last = secondOf(int64(r.first)+by), secondOf(int64(r.last)+by)
+		for i := range r.visits {
+			move(&r.visits[i].first)
+			move(&r.visits[i].last)
+		}
+	}
+	for i := range t.taints {
+		move(&t.taints[i].from)
+		move(&t.taints[i].to)
+	}
+	t.now = secondOf(int64(t.now) + by)
+	t.swept = t.now - t.now%(24*3600)
+	t.rewound = false
 }
 
 // Regular reports whether a client is a regular of any site with an agent (a hash of
@@ -193,7 +231,7 @@ func (t *Table) Regular(client netip.Addr, agent uint32) bool {
 	if at < 0 {
 		return false
 	}
-	r, now := t.record(at), hourOf(t.now)
+	r, now := t.record(at), tickOf(t.now)
 	for i := range r.visits {
 		if v := &r.visits[i]; v.flags&regular != 0 && v.agent == agent && !v.lapsed(now) {
 			return true

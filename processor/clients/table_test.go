@@ -309,3 +309,23 @@ func BenchmarkObserve(b *testing.B) {
 		})
 	}
 }
+
+// TestRewindKeepsAges: what was learned from a log of some time ago counts for one of
+// today, and for one of long before.
+func TestRewindKeepsAges(t *testing.T) {
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	for _, by := range []int64{-4000 * day, -day, 0, 300 * day} {
+		table := New(64, 1)
+		visitOf(table, a, someday, true)
+		visitOf(table, a, someday+day, true)
+		visitOf(table, b, someday+day, true)
+		table.Rewind()
+		now := someday + day + by
+		if visitOf(table, b, now, true).Fresh || !visitOf(table, a, now+60, true).Regular {
+			t.Errorf("%d days on: the clients are not known", by/day)
+		}
+		if visitOf(table, b, now+hour, true).Regular || !visitOf(table, b, now+day, true).Regular {
+			t.Errorf("%d days on: the other is a regular too early or too late", by/day)
+		}
+	}
+}
