@@ -76,7 +76,7 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	path := c.pathHash(r.Path)
 	pane.Clients.Insert(hash)
 	pane.Paths.Insert(path)
-	pane.Entropy.Insert(path, 1)
+	c.tallyKeys(&pane.Pane, r, client, hash, path)
 	unknown := !s.known.known.Has(path)
 	mark(&pane.Pane, hash, r.Status, unknown, !s.known.familiar.Has(traits.Program()))
 

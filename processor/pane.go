@@ -27,7 +27,7 @@ type Pane struct {
 // begins at a level (see attribute.Sample.Begin).
 func (p *Pane) reset(site string, second int64, level uint) {
 	p.Site, p.Second = site, second
-	p.Pane.Reset()
+	p.Recycle()
 	p.Served = p.Served[:0]
 	p.Sample.Reset()
 	p.Sample.Begin(level)

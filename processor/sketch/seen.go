@@ -2,7 +2,6 @@ package sketch
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -16,13 +15,16 @@ const (
 
 // Seen answers whether a key was added before, and forgets: two blocked Bloom
 // filters (Bloom 1970; Putze, Sanders and Singler 2007), of which the older is
-// emptied when the newer has taken its capacity of keys or Rotate is called. A key
-// stays known for at least one generation. Wrong answers are always "seen", at
-// most 2 % of new keys.
+// emptied when the newer has taken its capacity of keys, or is as old as Advance is told
+// that it may be. A key stays known for at least one generation after it was last added.
+// Wrong answers are always "seen", at most 2 % of new keys.
+//
+// Merging unites: commutative, associative, idempotent.
 type Seen struct {
 	blocks   uint64 // a power of two
 	capacity int
-	added    int // new keys in the newer generation
+	added    int   // new keys in the newer generation
+	began    int64 // unix second since which it is the newer; 0 is not known
 	young    []uint64
 	old      []uint64
 }
@@ -81,17 +83,55 @@ func (s *Seen) Has(hash uint64) bool {
 func (s *Seen) Rotate() {
 	s.young, s.old = s.old, s.young
 	clear(s.young)
-	s.added = 0
+	s.added, s.began = 0, 0
 }
 
-// ErrMalformed is wrapped by every error about bytes that do not hold together.
-var ErrMalformed = errors.New("malformed sketch")
+// Advance tells the filter the time, a unix second, and forgets what is old: the newer
+// generation becomes the older after life seconds, so a key is known for one to two lives
+// after it was last added. Time that goes back changes nothing.
+func (s *Seen) Advance(now, life int64) {
+	switch {
+	case s.began == 0:
+		s.began = now
+	case now-s.began >= 2*life:
+		s.Rotate()
+		s.Rotate()
+		s.began = now
+	case now-s.began >= life:
+		began := s.began + life
+		s.Rotate()
+		s.began = began
+	}
+}
 
-// AppendBinary appends the filter's versioned binary form.
+// Merge adds what other knows. The filters must have been made for the same capacity.
+func (s *Seen) Merge(other *Seen) error {
+	if s.capacity != other.capacity {
+		return fmt.Errorf("merge a seen-before filter for %d keys into one for %d", other.capacity, s.capacity)
+	}
+	for i := range s.young {
+		s.young[i] |= other.young[i]
+		s.old[i] |= other.old[i]
+	}
+	s.added = max(s.added, other.added)
+	s.began = max(s.began, other.began)
+	return nil
+}
+
+// Reset forgets everything and keeps the memory.
+func (s *Seen) Reset() {
+	s.Rotate()
+	s.Rotate()
+}
+
+// AppendBinary appends the letter S, the version, the capacity, the keys added, when
+// the generation began (8 bytes each, least significant first), and both generations'
+// words.
 func (s *Seen) AppendBinary(dst []byte) ([]byte, error) {
-	dst = append(dst, 'S', 1)
+	dst = append(dst, 'S', 2)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.capacity))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.added))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.began))
 	for _, generation := range [][]uint64{s.young, s.old} {
 		for _, word := range generation {
 			dst = binary.LittleEndian.AppendUint64(dst, word)
@@ -101,17 +141,26 @@ func (s *Seen) AppendBinary(dst []byte) ([]byte, error) {
 }
 
 // UnmarshalBinary reads what AppendBinary wrote into a filter made by NewSeen for
-// the same capacity; anything else is refused with ErrMalformed.
+// the same capacity; anything else is refused with ErrMalformed and changes nothing.
+// Version 1 had no time.
 func (s *Seen) UnmarshalBinary(data []byte) error {
-	if len(data) != 18+16*len(s.young) || data[0] != 'S' || data[1] != 1 {
-		return fmt.Errorf("seen-before filter of %d bytes, want %d of version 1: %w", len(data), 18+16*len(s.young), ErrMalformed)
+	head := 26
+	if len(data) > 1 && data[1] == 1 {
+		head = 18
+	}
+	if len(data) != head+16*len(s.young) || data[0] != 'S' || data[1] < 1 || data[1] > 2 {
+		return fmt.Errorf("seen-before filter of %d bytes, want %d of version 2: %w", len(data), 26+16*len(s.young), ErrMalformed)
 	}
 	capacity, added := binary.LittleEndian.Uint64(data[2:]), binary.LittleEndian.Uint64(data[10:])
-	if capacity != uint64(s.capacity) || added >= capacity {
-		return fmt.Errorf("seen-before filter with %d of %d keys, want a capacity of %d: %w", added, capacity, s.capacity, ErrMalformed)
+	began := int64(0)
+	if head == 26 {
+		began = int64(binary.LittleEndian.Uint64(data[18:]))
 	}
-	s.added = int(added)
-	words := data[18:]
+	if capacity != uint64(s.capacity) || added >= capacity || began < 0 || began > 1<<40 {
+		return fmt.Errorf("seen-before filter with %d of %d keys since %d, want a capacity of %d: %w", added, capacity, began, s.capacity, ErrMalformed)
+	}
+	s.added, s.began = int(added), began
+	words := data[head:]
 	for _, generation := range [][]uint64{s.young, s.old} {
 		for i := range generation {
 			generation[i] = binary.LittleEndian.Uint64(words)

@@ -3,8 +3,6 @@
 // that step with it.
 package window
 
-import "github.com/weir-project/weir/processor/sketch"
-
 // Count names one of a pane's counters.
 type Count int
 
@@ -53,26 +51,6 @@ const (
 	NumMarks    = int(Unfamiliar) + 1
 )
 
-// Pane is one second of one site.
-type Pane struct {
-	Counts  Counts
-	Clients sketch.Distinct
-	Marked  [NumMarks]sketch.Distinct // clients
-	Paths   sketch.Distinct
-	Entropy sketch.Entropy // of the paths
-}
-
-// Reset empties the pane and keeps its memory.
-func (p *Pane) Reset() {
-	p.Counts = Counts{}
-	p.Clients.Reset()
-	for i := range p.Marked {
-		p.Marked[i].Reset()
-	}
-	p.Paths.Reset()
-	p.Entropy.Reset()
-}
-
 const (
 	// Short is the length of the short window in panes, and the step of the others.
 	Short = 10
@@ -94,9 +72,7 @@ type Site struct {
 	long   Counts
 	since  Counts // closed seconds since the last step
 
-	clients, paths sketch.Distinct
-	marked         [NumMarks]sketch.Distinct
-	entropy        sketch.Entropy
+	merged Pane // of the short window, when it is read
 }
 
 // Pane is the open pane for a second: the oldest open one where the second has
@@ -115,22 +91,10 @@ func (s *Site) Pane(second int64) (p *Pane, late bool) {
 func (s *Site) Take(second int64, p *Pane) {
 	into, _ := s.Pane(second)
 	if into.Counts[Requests] == 0 {
-		*into, *p = *p, *into
+		into.swap(p)
 		return
 	}
 	into.Merge(p)
-}
-
-// Merge adds what other has counted. other is not changed.
-func (p *Pane) Merge(other *Pane) {
-	p.Counts.Add(&other.Counts)
-	// Merging fails between sketches of different precision only: all are of one.
-	_ = p.Clients.Merge(&other.Clients)
-	_ = p.Paths.Merge(&other.Paths)
-	for i := range p.Marked {
-		_ = p.Marked[i].Merge(&other.Marked[i])
-	}
-	p.Entropy.Merge(&other.Entropy)
 }
 
 func slot(second int64) int { return int(uint64(second) % ring) }
@@ -195,37 +159,16 @@ type Reading struct {
 // Read merges the panes of the short window. It costs microseconds for an ordinary
 // site and up to a millisecond for one with thousands of clients a second.
 func (s *Site) Read() (r Reading, err error) {
-	s.clients.Reset()
-	s.paths.Reset()
-	s.entropy.Reset()
-	for i := range s.marked {
-		s.marked[i].Reset()
-	}
+	s.merged.Reset()
 	for second := s.closed - Short + 1; second <= s.closed; second++ {
-		p := &s.panes[slot(second)]
-		if p.Counts[Requests] == 0 {
-			continue
-		}
-		if err := s.merge(p); err != nil {
-			return r, err
+		if p := &s.panes[slot(second)]; p.Counts[Requests] > 0 {
+			s.merged.Merge(p)
 		}
 	}
-	r = Reading{Clients: s.clients.Estimate(), Paths: s.paths.Estimate(), Entropy: s.entropy.Bits()}
-	for i := range s.marked {
-		r.Marked[i] = s.marked[i].Estimate()
+	m := &s.merged
+	r = Reading{Clients: m.Clients.Estimate(), Paths: m.Paths.Estimate(), Entropy: m.Tallies[ByPath].Bits()}
+	for i := range m.Marked {
+		r.Marked[i] = m.Marked[i].Estimate()
 	}
 	return r, nil
-}
-
-func (s *Site) merge(p *Pane) error {
-	s.entropy.Merge(&p.Entropy)
-	for i := range s.marked {
-		if err := s.marked[i].Merge(&p.Marked[i]); err != nil {
-			return err
-		}
-	}
-	if err := s.clients.Merge(&p.Clients); err != nil {
-		return err
-	}
-	return s.paths.Merge(&p.Paths)
 }

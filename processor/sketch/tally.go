@@ -1,0 +1,261 @@
+package sketch
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
+
+const (
+	// TallyMax is how many keys a Tally holds at most between merges.
+	TallyMax = 2048
+	// tallyKeep is how many stay when it is full.
+	tallyKeep = TallyMax * 3 / 4
+	// golden makes of a key its rank, a number that has nothing to do with its place in
+	// the table. Odd, so that every key has a rank of its own.
+	golden = 0x9E3779B1
+)
+
+// Tally counts the requests of each key where there are too many keys to keep. It holds
+// up to 1,024 keys: exactly all of them while there are no more, then the heavy ones and a
+// sample of the light ones, in which a key is the likelier the more requests it has. From
+// it come the heavy keys with bounds on their counts (Top), and the entropy (Bits).
+//
+// Every key has a fixed rank u, drawn uniformly from (0, 1] by its hash. When the table is
+// full, keys go whose count is at most t*u, for the least t that makes room; a key that
+// comes (again) later may have missed that much, and carries it as the bound of its error.
+// This is priority sampling (Duffield, Lund and Thorup 2007) of keys, over Misra and
+// Gries' counters (1982) with an error kept for each as lossy counting does (Manku and
+// Motwani 2002), and room made in batches (Anderson et al. 2017). So, whatever the order
+// of the requests:
+//
+//   - a key's true count is between Least and Most;
+//   - a key with more than Missed() requests is in the table. Of N requests, Missed was
+//     never measured above N/150, and is less where some keys are heavy.
+//
+// A count stands for 2^32-1 where it would be greater. Keys are told apart by 32 bits of
+// their hash: in a million keys, one in 4 million requests is counted for another.
+//
+// Merging is commutative to the byte (which 32 names are kept aside), and associative to the byte while there are at most
+// 2,048 keys in all; beyond that the bounds hold in any order. It is not idempotent: a
+// count is a sum. The zero value is empty; it takes 12 KiB at 500 keys, 96 KiB
+// at most.
+type Tally struct {
+	slots []tallied // open addressing, near the order of keys
+	n     int
+	total uint64
+	cut   uint64 // t: what is not in the table has at most cut*u requests
+	names names
+}
+
+// tallied is a key with what was counted since it is here, and what it may have missed
+// before. A count of 0 is a free slot.
+type tallied struct{ key, n, miss uint32 }
+
+// rank is u in units of 2^-32.
+func rank(key uint32) uint64 { return uint64(key*golden) + 1 }
+
+// share is the greatest whole number that is at most cut*u.
+func share(cut uint64, key uint32) uint32 {
+	if cut == 0 {
+		return 0
+	}
+	high, low := bits.Mul64(cut, rank(key))
+	if high>>32 != 0 {
+		return math.MaxUint32
+	}
+	return clamp(high<<32 | low>>32)
+}
+
+// clamp is the number, or the greatest that fits.
+func clamp(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
+
+// Insert counts a key, given by its hash, weight times. The name is what a person calls
+// it; it is copied if it is kept, cut to 96 bytes, and may be nil.
+func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
+	if weight == 0 {
+		return
+	}
+	t.total += uint64(weight)
+	key := uint32(hash)
+	if len(t.slots) == 0 {
+		t.slots = make([]tallied, 16)
+	}
+	mask := len(t.slots) - 1
+	for i := t.slot(key); ; i = (i + 1) & mask {
+		s := &t.slots[i]
+		if s.n == 0 {
+			break
+		}
+		if s.key == key {
+			s.n = clamp(uint64(s.n) + uint64(weight))
+			if s.n&(s.n-1) == 0 { // now and then; a heavy one soon enough
+				t.name(key, s.n, name)
+			}
+			return
+		}
+	}
+	if t.n >= TallyMax {
+		t.shrink(tallyKeep)
+	}
+	t.put(tallied{key, weight, share(t.cut, key)})
+	t.name(key, weight, name)
+}
+
+// slot is where the search for a key begins: in the order of keys.
+func (t *Tally) slot(key uint32) int {
+	return int(uint64(key) * uint64(len(t.slots)) >> 32)
+}
+
+// find is the key's slot, or nil.
+func (t *Tally) find(key uint32) *tallied {
+	if t.n == 0 {
+		return nil
+	}
+	mask := len(t.slots) - 1
+	for i := t.slot(key); t.slots[i].n != 0; i = (i + 1) & mask {
+		if t.slots[i].key == key {
+			return &t.slots[i]
+		}
+	}
+	return nil
+}
+
+// put adds a key that is not there, in a table that may grow.
+func (t *Tally) put(c tallied) {
+	if 2*(t.n+1) > len(t.slots) {
+		old := t.slots
+		t.slots, t.n = make([]tallied, max(16, 2*len(old))), 0
+		for _, s := range old {
+			if s.n != 0 {
+				t.put(s)
+			}
+		}
+	}
+	mask := len(t.slots) - 1
+	i := t.slot(c.key)
+	for t.slots[i].n != 0 {
+		i = (i + 1) & mask
+	}
+	t.slots[i] = c
+	t.n++
+}
+
+// priority is the least cut that takes the key.
+func (c *tallied) priority() uint64 {
+	r := rank(c.key)
+	return ((uint64(c.n)+uint64(c.miss))<<32 + r - 1) / r
+}
+
+// Shrink drops the lightest keys until at most keep are left: less memory for wider
+// bounds.
+func (t *Tally) Shrink(keep int) {
+	if t.n > keep {
+		t.shrink(keep)
+	}
+}
+
+func (t *Tally) shrink(keep int) {
+	var scratch [2 * TallyMax]uint64
+	all := scratch[:0]
+	for i := range t.slots {
+		if t.slots[i].n != 0 {
+			all = append(all, t.slots[i].priority())
+		}
+	}
+	t.raise(smallest(all, len(all)-keep))
+}
+
+// smallest is the number that would stand at the place n, from 1, if all were sorted.
+// It changes their order.
+func smallest(all []uint64, n int) uint64 {
+	low, high := 0, len(all)-1
+	for high-low > 12 {
+		pivot := all[low+(high-low)/2]
+		i, j := low, high
+		for i <= j {
+			for all[i] < pivot {
+				i++
+			}
+			for all[j] > pivot {
+				j--
+			}
+			if i <= j {
+				all[i], all[j] = all[j], all[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case n-1 <= j:
+			high = j
+		case n-1 >= i:
+			low = i
+		default:
+			return all[n-1]
+		}
+	}
+	slices.Sort(all[low : high+1])
+	return all[n-1]
+}
+
+// raise drops the keys that a cut takes. What moves up into a freed slot is looked at
+// too.
+func (t *Tally) raise(cut uint64) {
+	t.cut = max(t.cut, cut)
+	mask := len(t.slots) - 1
+	for i := 0; i < len(t.slots); {
+		s := &t.slots[i]
+		if s.n == 0 || uint64(s.n)+uint64(s.miss) > uint64(share(t.cut, s.key)) {
+			i++
+			continue
+		}
+		t.n--
+		hole := i
+		for j := (i + 1) & mask; t.slots[j].n != 0; j = (j + 1) & mask {
+			home := t.slot(t.slots[j].key)
+			if (j-home)&mask >= (j-hole)&mask {
+				t.slots[hole] = t.slots[j]
+				hole = j
+			}
+		}
+		t.slots[hole] = tallied{}
+	}
+}
+
+// Total is how many requests were counted.
+func (t *Tally) Total() uint64 { return t.total }
+
+// Missed is how many requests a key that is not in the table can have at most.
+func (t *Tally) Missed() uint64 { return t.cut }
+
+// Len is how many keys are held, and whether these are all that came.
+func (t *Tally) Len() (n int, all bool) { return t.n, t.cut == 0 }
+
+// Empty reports whether nothing was counted.
+func (t *Tally) Empty() bool { return t.total == 0 }
+
+// Trim gives back the memory that the present content does not need.
+func (t *Tally) Trim() {
+	if spare(len(t.slots), t.n) {
+		old := t.slots
+		t.slots, t.n = nil, 0
+		for _, s := range old {
+			if s.n != 0 {
+				t.put(s)
+			}
+		}
+	}
+	if len(t.names.list) == 0 {
+		t.names.list = nil
+	}
+}
+
+// Reset empties the tally and keeps its memory.
+func (t *Tally) Reset() {
+	if t.n > 0 {
+		clear(t.slots)
+	}
+	t.n, t.total, t.cut = 0, 0, 0
+	t.names.reset()
+}

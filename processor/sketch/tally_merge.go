@@ -1,0 +1,133 @@
+package sketch
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Merge adds what other has counted. other is not changed.
+func (t *Tally) Merge(other *Tally) {
+	before := t.cut
+	t.mergeBegin(other.cut)
+	for i := range other.slots {
+		if s := other.slots[i]; s.n != 0 {
+			t.mergeKey(s, before, other.cut)
+		}
+	}
+	t.mergeEnd(before, other.cut, other.total)
+	for i := range other.names.list {
+		t.offer(other.names.list[i].key, other.names.list[i].text)
+	}
+}
+
+// mergeBegin lets every key have missed what other may have dropped of it.
+func (t *Tally) mergeBegin(cut uint64) {
+	if cut == 0 {
+		return
+	}
+	for i := range t.slots {
+		if s := &t.slots[i]; s.n != 0 {
+			s.miss = clamp(uint64(s.miss) + uint64(share(cut, s.key)))
+		}
+	}
+}
+
+// mergeKey adds a key of other. ours is our cut before the merge, theirs the other's.
+func (t *Tally) mergeKey(c tallied, ours, theirs uint64) {
+	if s := t.find(c.key); s != nil {
+		s.n = clamp(uint64(s.n) + uint64(c.n))
+		s.miss = clamp(uint64(s.miss) + uint64(c.miss) - min(uint64(share(theirs, c.key)), uint64(s.miss)))
+		return
+	}
+	c.miss = clamp(uint64(c.miss) + uint64(share(ours, c.key)))
+	t.put(c)
+}
+
+func (t *Tally) mergeEnd(ours, theirs, total uint64) {
+	t.total += total
+	if cut := ours + theirs; cut > t.cut {
+		t.raise(cut)
+	}
+	if t.n > TallyMax {
+		t.shrink(tallyKeep)
+	}
+}
+
+// The greatest numbers that a binary form may have.
+const (
+	maxTotal = 1 << 48
+	maxCut   = 1 << 40
+)
+
+// AppendBinary appends the letter T, the version, the total, the cut, the number of keys
+// (varints); for each key, in their order, 4 bytes least significant first, its count and
+// its error (varints); the number of names, and for each the number of its key in that
+// order, its length and its bytes.
+func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
+	var scratch [TallyMax]tallied
+	all := t.sorted(scratch[:0])
+	dst = append(dst, 'T', 1)
+	dst = binary.AppendUvarint(dst, t.total)
+	dst = binary.AppendUvarint(dst, t.cut)
+	dst = binary.AppendUvarint(dst, uint64(len(all)))
+	for i := range all {
+		dst = binary.LittleEndian.AppendUint32(dst, all[i].key)
+		dst = binary.AppendUvarint(dst, uint64(all[i].n))
+		dst = binary.AppendUvarint(dst, uint64(all[i].miss))
+	}
+	return t.names.append(dst, all), nil
+}
+
+// sorted appends the keys in their order. In the table they stand almost so.
+func (t *Tally) sorted(dst []tallied) []tallied {
+	for _, s := range t.slots {
+		if s.n == 0 {
+			continue
+		}
+		dst = append(dst, s)
+		for i := len(dst) - 1; i > 0 && dst[i].key < dst[i-1].key; i-- {
+			dst[i], dst[i-1] = dst[i-1], dst[i]
+		}
+	}
+	return dst
+}
+
+// UnmarshalBinary replaces the content by what AppendBinary wrote. Malformed bytes are
+// refused with ErrMalformed; t is then empty.
+func (t *Tally) UnmarshalBinary(data []byte) error {
+	t.Reset()
+	err := t.MergeBinary(data)
+	if err != nil {
+		t.Reset()
+	}
+	return err
+}
+
+// MergeBinary adds what was written by AppendBinary, without allocating once t is as
+// large as it will be.
+func (t *Tally) MergeBinary(data []byte) error {
+	in := input{what: "tally", data: data}
+	in.header('T', 1)
+	total, cut, n := in.uint(maxTotal), in.uint(maxCut), int(in.uint(TallyMax))
+	if in.bad != "" {
+		return in.err()
+	}
+	var keys [TallyMax]uint32 // for the names
+	before, sum := t.cut, uint64(0)
+	t.mergeBegin(cut)
+	for i := range n {
+		c := tallied{key: in.word(), n: uint32(in.uint(1<<32 - 1)), miss: uint32(in.uint(1<<32 - 1))}
+		if sum += uint64(c.n); c.n == 0 || i > 0 && c.key <= keys[i-1] || sum > total {
+			in.fail(fmt.Sprintf("key %d of %d is out of order, without a count, or counts more than there is", i+1, n))
+			break
+		}
+		keys[i] = c.key
+		t.mergeKey(c, before, cut)
+	}
+	if in.bad == "" && cut == 0 && sum != total && sum < 1<<32-1 {
+		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, total))
+	}
+	t.mergeEnd(before, cut, total)
+	t.readNames(&in, keys[:n])
+	return in.err()
+}
