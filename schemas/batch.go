@@ -54,6 +54,12 @@ func NewBuilder(edge, source string) *Builder {
 	return b
 }
 
+// Rename makes it the Builder of another source, and empties it.
+func (b *Builder) Rename(edge, source string) {
+	b.batch.Edge, b.batch.Source = edge, source
+	b.Reset()
+}
+
 // Reset empties the batch and keeps edge, source and memory.
 func (b *Builder) Reset() {
 	x := &b.batch

@@ -48,10 +48,10 @@ func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics
 	return m, nil
 }
 
-// count counts what the last pack made.
-func (s *Ship) count() {
-	s.metrics.lines.Add(float64(s.pack.lines))
-	for reason, n := range s.pack.refused {
+// count counts what a pack made.
+func (s *Ship) count(k *packer) {
+	s.metrics.lines.Add(float64(k.lines))
+	for reason, n := range k.refused {
 		if n > 0 {
 			s.metrics.refused[reason].Add(float64(n))
 		}

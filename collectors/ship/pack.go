@@ -19,12 +19,14 @@ type message struct {
 // packer makes batches of lines. The same state, intent and lines give the same
 // messages, byte for byte.
 type packer struct {
-	o        *Options
+	o        *Options // of the Ship whose piece it packs
 	site     []byte
 	rows     int
 	builders [schemas.Partitions]*schemas.Builder
+	encoder  schemas.BatchEncoder
 	parser   accesslog.Parser
 	format   accesslog.Format
+	parsers  map[accesslog.Format]accesslog.Parser
 
 	// What the last pack gave.
 	messages []message
@@ -42,19 +44,26 @@ type refusal struct {
 	reason accesslog.Reason
 }
 
+// maxParsers bounds how many formats' parsers a packer keeps.
+const maxParsers = 32
+
 // maxSamples bounds how many refused lines of one pack are kept to choose from.
 const maxSamples = 16
 
-func newPacker(o *Options) *packer {
-	k := &packer{o: o}
+func newPacker() *packer {
+	k := &packer{parsers: map[accesslog.Format]accesslog.Parser{}}
 	for p := range k.builders {
-		k.builders[p] = schemas.NewBuilder(o.Edge, o.Source)
+		k.builders[p] = schemas.NewBuilder("", "")
 	}
 	return k
 }
 
 // pack makes the messages of state.Intent and the state after them.
-func (k *packer) pack(state *State, data []byte) error {
+func (k *packer) pack(o *Options, state *State, data []byte) error {
+	k.o = o
+	for _, b := range k.builders {
+		b.Rename(o.Edge, o.Source)
+	}
 	if err := k.setFormat(state.Format); err != nil {
 		return err
 	}
@@ -98,10 +107,18 @@ func (k *packer) pack(state *State, data []byte) error {
 
 func (k *packer) setFormat(name string) error {
 	format, err := accesslog.ByName(name)
-	if err == nil && (k.parser == nil || format != k.format) {
-		k.format, k.parser = format, accesslog.New(format)
+	if err != nil {
+		return err
 	}
-	return err
+	k.format, k.parser = format, k.parsers[format]
+	if k.parser == nil {
+		if len(k.parsers) >= maxParsers {
+			clear(k.parsers)
+		}
+		k.parser = accesslog.New(format)
+		k.parsers[format] = k.parser
+	}
+	return nil
 }
 
 func (k *packer) refuse(line []byte, reason accesslog.Reason) {
@@ -139,7 +156,7 @@ func (k *packer) seal(p int) error {
 	batch.Number, batch.Watermark = k.after.Next[p], k.after.Watermark
 	start := len(k.memory)
 	var err error
-	if k.memory, err = schemas.EncodeBatch(k.memory, batch); err != nil {
+	if k.memory, err = k.encoder.Encode(k.memory, batch); err != nil {
 		return fmt.Errorf("ship %s: %w", k.o.Source, err)
 	}
 	k.messages = append(k.messages, message{p, batch.MessageID(p), k.memory[start:len(k.memory):len(k.memory)]})

@@ -18,15 +18,15 @@ const (
 
 // publish publishes all messages, those of one partition in their order, and
 // returns when the stream has them. The error is ctx's.
-func (s *Ship) publish(ctx context.Context, messages []message) error {
+func (s *Ship) publish(ctx context.Context, k *packer) error {
 	var running sync.WaitGroup
 	var failed [schemas.Partitions]error
 	for p := range schemas.Partitions {
-		if !s.pack.has(p) {
+		if !k.has(p) {
 			continue
 		}
 		running.Go(func() {
-			for _, m := range messages {
+			for _, m := range k.messages {
 				if m.partition == p && failed[p] == nil {
 					failed[p] = s.publishOne(ctx, m)
 				}
@@ -42,7 +42,6 @@ func (s *Ship) publishOne(ctx context.Context, m message) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		err := s.publisher.Publish(ctx, schemas.SubjectRequests(m.partition), m.id, m.data)
 		if err == nil {
-			s.sent[m.partition] = time.Now()
 			s.metrics.batches.Inc()
 			s.metrics.bytes.Add(float64(len(m.data)))
 			return nil
@@ -90,10 +89,10 @@ type DeadLetter struct {
 
 // publishDead publishes a sample of the refused lines. Nothing waits for it: a
 // failure is a sample less.
-func (s *Ship) publishDead(ctx context.Context) {
+func (s *Ship) publishDead(ctx context.Context, k *packer) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	for _, refused := range s.pack.samples {
+	for _, refused := range k.samples {
 		if !s.dead.take(time.Now()) {
 			return
 		}
@@ -102,7 +101,7 @@ func (s *Ship) publishDead(ctx context.Context) {
 			Line: string(refused.line[:min(len(refused.line), deadLine)]),
 		})
 		if err == nil {
-			err = s.publisher.Publish(ctx, schemas.SubjectDead(s.pack.format.String()), "", letter)
+			err = s.publisher.Publish(ctx, schemas.SubjectDead(k.format.String()), "", letter)
 		}
 		if err != nil {
 			s.o.Logger.Debug("cannot publish a refused line", "error", err)

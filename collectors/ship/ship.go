@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,6 +86,7 @@ type Options struct {
 	// that was lost must not make readers take new batches for old ones.
 	First uint64
 
+	Works      *Works                // shared with other Ships; nil makes one
 	Registerer prometheus.Registerer // nil for none
 	Logger     *slog.Logger          // nil is slog.Default
 }
@@ -104,6 +106,9 @@ func (o *Options) defaults() {
 	}
 	if o.Delay == 0 {
 		o.Delay = time.Second
+	}
+	if o.Works == nil {
+		o.Works = NewWorks(0)
 	}
 	if o.Rows <= 0 || o.Rows > schemas.MaxRows {
 		o.Rows = 4096
@@ -128,17 +133,18 @@ type Ship struct {
 	metrics   *metrics
 	state     State
 	input     Input
-	pack      *packer
 	dead      deadLetters
 	saved     bool // the journal holds state
 	live      bool // the log's newest line is of now
 	sent      [schemas.Partitions]time.Time
 	trouble   error
+	skipped   uint64 // as the input said last
 }
 
 // New makes a Ship. It runs nothing.
 func New(o Options, journal Journal, publisher Publisher) (*Ship, error) {
 	o.defaults()
+	o.Source = strings.ToValidUTF8(o.Source, "\uFFFD") // as batches want it
 	if o.Source == "" || o.Edge == "" {
 		return nil, errors.New("ship: needs the path of a log and the name of this edge")
 	}
@@ -153,7 +159,7 @@ func New(o Options, journal Journal, publisher Publisher) (*Ship, error) {
 }
 
 // full is how much of the log, in bytes, makes it worthwhile to go on at once.
-const full = 1 << 20
+const full = 512 << 10
 
 // Run ships until ctx ends, and then returns nil: what was not published is
 // published by the next Run on the same journal. Other errors are of the journal
@@ -172,44 +178,89 @@ func (s *Ship) run(ctx context.Context) error {
 		return err
 	}
 	s.begin(state)
-	input := s.o.Open()
-	s.input = input
-	defer input.Close()
+	s.input = s.o.Open()
+	defer s.input.Close()
 	if s.state.Intent != nil {
-		if err := s.recover(ctx, input); err != nil {
+		if err := s.recover(ctx); err != nil {
 			return err
 		}
 	}
 	if s.o.Format != accesslog.Auto {
 		s.state.Format = s.o.Format.String()
 	}
-	input.Resume(s.state.Position, s.state.Past) // it logs what is lost
-	for skipped := uint64(0); ctx.Err() == nil; {
-		began := time.Now()
-		piece, err := input.Next()
-		s.complain(err)
-		s.state.Past = input.Past()
-		s.metrics.skipped.Add(float64(input.Skipped() - skipped))
-		skipped = input.Skipped()
-		switch n := len(piece.Data); {
-		case n > 0:
-			if err := s.piece(ctx, piece); err != nil {
+	s.input.Resume(s.state.Position, s.state.Past) // it logs what is lost
+	s.skipped = 0
+	return s.loop(ctx)
+}
+
+// loop makes batches of what comes. As long as there is much, those of a piece are
+// made while the ones before are being published.
+func (s *Ship) loop(ctx context.Context) (err error) {
+	var before *shipment // on its way
+	defer func() {
+		if before != nil {
+			err = errors.Join(err, s.land(before))
+		}
+	}()
+	for ctx.Err() == nil {
+		bench := s.o.Works.spare()
+		if bench == nil {
+			if before != nil {
+				landing := before
+				before = nil
+				if err := s.land(landing); err != nil {
+					return err
+				}
+			}
+			if bench, err = s.o.Works.take(ctx); err != nil {
 				return err
 			}
-			if n < full {
+		}
+		began := time.Now()
+		piece := s.next(bench)
+		var made *shipment
+		if len(piece.Data) > 0 {
+			made, err = s.prepare(bench, piece)
+		}
+		if before != nil {
+			landing := before
+			before = nil
+			err = errors.Join(err, s.land(landing))
+		}
+		switch n := len(piece.Data); {
+		case err != nil:
+			s.o.Works.put(bench)
+			return err
+		case n == 0:
+			if err = s.idle(ctx, bench, piece.To); err == nil {
+				err = s.input.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
+			}
+		case n >= full:
+			before = s.launch(ctx, made)
+		default:
+			if err = s.land(s.launch(ctx, made)); err == nil {
 				err = sleep(ctx, s.o.Linger-time.Since(began))
 			}
-		default:
-			if err := s.idle(ctx, piece.To); err != nil {
-				return err
-			}
-			err = input.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
 		}
-		if err != nil && ctx.Err() != nil {
-			return nil
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// next gives what has come.
+func (s *Ship) next(bench *bench) tail.Piece {
+	if b, is := s.input.(Borrower); is {
+		b.Lend(&bench.buffer)
+	}
+	piece, err := s.input.Next()
+	s.complain(err)
+	s.state.Past = s.input.Past()
+	skipped := s.input.Skipped()
+	s.metrics.skipped.Add(float64(skipped - s.skipped))
+	s.skipped = skipped
+	return piece
 }
 
 // complain logs an error of the log's, once for as long as it lasts.
@@ -228,33 +279,15 @@ func (s *Ship) begin(state State) {
 			s.state.Next[p] = s.o.First
 		}
 	}
-	s.pack = newPacker(&s.o)
-}
-
-// piece ships a run of lines.
-func (s *Ship) piece(ctx context.Context, piece tail.Piece) error {
-	if s.state.Format == "" {
-		s.state.Format = findFormat(piece.Data)
-	}
-	s.state.Position = piece.From
-	now := time.Now()
-	intent := s.intend(piece.To, now)
-	if err := s.ship(ctx, intent, piece.Data); err != nil {
-		return err
-	}
-	if s.pack.lines > s.pack.refusals() {
-		s.live = s.pack.newest >= intent.Clock-liveWithin
-		s.metrics.lag.Set(max(0, float64(intent.Clock-s.pack.newest)/1000))
-	}
-	return nil
 }
 
 // liveWithin is how old, in milliseconds, the newest line may be for a log to be
 // one that is written now: only then does the clock move its watermark.
 const liveWithin = 60_000
 
-// idle notes that all lines so far have arrived, and sends watermarks.
-func (s *Ship) idle(ctx context.Context, at tail.Position) error {
+// idle notes that all lines so far have arrived, and sends watermarks. It gives the
+// bench back.
+func (s *Ship) idle(ctx context.Context, bench *bench, at tail.Position) error {
 	if at != s.state.Position && at != (tail.Position{}) { // in a new file, perhaps
 		s.state.Position, s.saved = at, false
 	}
@@ -263,8 +296,9 @@ func (s *Ship) idle(ctx context.Context, at tail.Position) error {
 		if s.live {
 			intent.Watermark = intent.Clock - s.o.Delay.Milliseconds()
 		}
-		return s.ship(ctx, intent, nil)
+		return s.ship(ctx, bench, intent, nil)
 	}
+	s.o.Works.put(bench)
 	if s.saved {
 		return nil
 	}
@@ -283,40 +317,13 @@ func (s *Ship) save(state State) error {
 	return nil
 }
 
-// intend is the intent to go on to a position now.
-func (s *Ship) intend(to tail.Position, now time.Time) *Intent {
-	return &Intent{To: to, Clock: now.UnixMilli(), Beats: s.due(now), Rows: s.o.Rows, Site: s.o.Site}
-}
-
-// ship makes batches of data as intent says, journals it, and publishes them.
-// After an error nothing has changed but, perhaps, the stream.
-func (s *Ship) ship(ctx context.Context, intent *Intent, data []byte) error {
-	next := s.state
-	next.Intent = intent
-	if err := s.pack.pack(&next, data); err != nil {
-		return err
-	}
-	intent.Next = s.pack.after.Next
-	if err := s.save(next); err != nil {
-		return err
-	}
-	if err := s.publish(ctx, s.pack.messages); err != nil {
-		return err
-	}
-	s.count()
-	s.publishDead(ctx)
-	s.state = s.pack.after
-	s.saved = false
-	return nil
-}
-
 // recover publishes again what the last Run may not have published to its end.
-func (s *Ship) recover(ctx context.Context, input Input) error {
+func (s *Ship) recover(ctx context.Context) error {
 	intent := s.state.Intent
 	var data []byte
 	if intent.To != s.state.Position {
 		var err error
-		if data, err = input.Reread(s.state.Position, intent.To); err != nil {
+		if data, err = s.input.Reread(s.state.Position, intent.To); err != nil {
 			// Some of its batches may be in the stream. Empty ones take the place
 			// of those that are not, so that the numbers have no gap and none is
 			// used twice.
@@ -325,7 +332,16 @@ func (s *Ship) recover(ctx context.Context, input Input) error {
 		}
 	}
 	s.o.Logger.Info("publishing again what may not have arrived", "from", s.state.Position.Offset, "to", intent.To.Offset)
-	return s.ship(ctx, intent, data)
+	bench, err := s.o.Works.take(ctx)
+	if err != nil {
+		return err
+	}
+	return s.ship(ctx, bench, intent, data)
+}
+
+// intend is the intent to go on to a position now.
+func (s *Ship) intend(to tail.Position, now time.Time) *Intent {
+	return &Intent{To: to, Clock: now.UnixMilli(), Beats: s.due(now), Rows: s.o.Rows, Site: s.o.Site}
 }
 
 // due is the set of partitions that have got nothing for a Beat.

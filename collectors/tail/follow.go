@@ -17,7 +17,7 @@ import (
 // FollowOptions are how to follow a file; the zero value is ready to use.
 type FollowOptions struct {
 	FromEnd bool          // begin at the end of a file that was never followed before
-	Piece   int           // bytes read at once at most; 0 is 4 MiB, at least accesslog.MaxLine
+	Piece   int           // bytes read at once at most; 0 is 2 MiB, at least accesslog.MaxLine
 	Poll    time.Duration // how often to look without having been told of a change; 0 is 1 s
 	Grace   time.Duration // how long a replaced file must be quiet before it is left; 0 is 2 s
 	Logger  *slog.Logger  // nil is slog.Default
@@ -40,7 +40,8 @@ type Follower struct {
 	head    bool   // file is the one at path
 	queue   []held // to read after file, in the order of rotation
 	quiet   time.Time
-	buffer  []byte
+	own     []byte
+	buffer  *[]byte // own, or lent
 	watcher *fsnotify.Watcher
 	watched bool // watching was tried
 
@@ -77,7 +78,7 @@ type Piece struct {
 // NewFollower makes a follower of the file at path, which need not exist yet.
 func NewFollower(path string, o FollowOptions) *Follower {
 	if o.Piece == 0 {
-		o.Piece = 4 << 20
+		o.Piece = 2 << 20
 	}
 	o.Piece = max(o.Piece, accesslog.MaxLine)
 	if o.Poll == 0 {
@@ -144,6 +145,10 @@ func (f *Follower) Reread(from, to Position) ([]byte, error) {
 	return data, nil
 }
 
+// Lend gives the memory that Next reads into from now on, which it may replace by a
+// larger one.
+func (f *Follower) Lend(buffer *[]byte) { f.buffer = buffer }
+
 // Next gives the lines that are there by now and were not given yet.
 func (f *Follower) Next() (Piece, error) {
 	f.look()
@@ -177,17 +182,22 @@ func (f *Follower) advance() bool {
 // to the end of the file.
 func (f *Follower) lines(last bool) (Piece, error) {
 	piece := Piece{From: f.at, To: f.at}
-	n := 0
-	for {
-		if n == len(f.buffer) {
-			if n >= f.o.Piece {
-				break
-			}
-			f.buffer = append(f.buffer, make([]byte, min(max(blockSize, n), f.o.Piece-n))...)
-		}
-		m, err := f.file.ReadAt(f.buffer[n:], f.at.Offset+int64(n))
+	if f.buffer == nil {
+		f.buffer = &f.own
+	}
+	info, err := f.file.Stat()
+	if err != nil {
+		return piece, pathError(f.path, err)
+	}
+	if room := int(min(info.Size()-f.at.Offset+1, int64(f.o.Piece))); room > len(*f.buffer) {
+		*f.buffer = make([]byte, max(room, min(blockSize, f.o.Piece)))
+	}
+	buffer := (*f.buffer)[:min(len(*f.buffer), f.o.Piece)]
+	n, ended := 0, false
+	for n < len(buffer) { // what is written from now on is the next piece's
+		m, err := f.file.ReadAt(buffer[n:], f.at.Offset+int64(n))
 		n += m
-		if err == io.EOF {
+		if ended = err == io.EOF; ended {
 			break
 		}
 		if err != nil {
@@ -197,13 +207,13 @@ func (f *Follower) lines(last bool) (Piece, error) {
 	if n == 0 || !f.at.holds(f.file, f.at.Offset) { // truncated: look sees to it
 		return piece, nil
 	}
-	end := bytes.LastIndexByte(f.buffer[:n], '\n') + 1
+	end := bytes.LastIndexByte(buffer[:n], '\n') + 1
 	inside := false
 	switch {
 	case end > 0:
 	case n == f.o.Piece:
 		end, inside = n, true
-	case last:
+	case last && ended:
 		end = n
 	default:
 		return piece, nil
@@ -214,7 +224,7 @@ func (f *Follower) lines(last bool) (Piece, error) {
 	}
 	to.Inside = inside
 	piece.From.Fingerprint, piece.From.Length = to.Fingerprint, to.Length
-	f.at, piece.To, piece.Data = to, to, f.buffer[:end]
+	f.at, piece.To, piece.Data = to, to, buffer[:end]
 	return piece, nil
 }
 
