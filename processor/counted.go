@@ -76,9 +76,9 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	path := c.pathHash(r.Path)
 	pane.Clients.Insert(hash)
 	pane.Paths.Insert(path)
-	c.tallyKeys(&pane.Pane, r, client, hash, path)
+	c.tallyKeys(pane.Pane, r, client, hash, path)
 	unknown := !s.known.known.Has(path)
-	mark(&pane.Pane, hash, r.Status, unknown, !s.known.familiar.Has(traits.Program()))
+	mark(pane.Pane, hash, r.Status, unknown, !s.known.familiar.Has(traits.Program()))
 
 	if len(c.o.Allow) > 0 && c.allowed(client) {
 		return

@@ -130,7 +130,7 @@ func (c *Counter) pane(site string, second int64, level uint) *Pane {
 	if n := len(c.free); n > 0 {
 		p, c.free = c.free[n-1], c.free[:n-1]
 	} else {
-		p = &Pane{Sample: attribute.NewSample(c.extract, paneClients)}
+		p = &Pane{Pane: new(window.Pane), Sample: attribute.NewSample(c.extract, paneClients)}
 	}
 	p.reset(site, second, level)
 	c.open++

@@ -6,6 +6,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -18,6 +19,7 @@ type Detector struct {
 	o       Options
 	extract *attribute.Extractor
 	know    *Knowledge
+	windows *window.Estate
 
 	sites  []*site // in the order of their first pane
 	index  map[string]*site
@@ -29,7 +31,7 @@ type Detector struct {
 // newDetector makes a Detector of options that were checked; extract knows the names of
 // what the panes' samples hold.
 func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count *metrics) *Detector {
-	return &Detector{o: o, extract: extract, know: know, count: count, index: make(map[string]*site)}
+	return &Detector{o: o, extract: extract, know: know, count: count, windows: window.NewEstate(window.DefaultBudget), index: make(map[string]*site)}
 }
 
 // seedOf is what a secret's hashes are keyed by.

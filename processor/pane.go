@@ -18,7 +18,7 @@ const (
 type Pane struct {
 	Site   string
 	Second int64 // unix seconds
-	window.Pane
+	*window.Pane
 	Sample *attribute.Sample // of its clients, with some of their requests
 	Served []uint64          // keyed hashes of paths that were served and not known, some twice
 }

@@ -40,7 +40,7 @@ type site struct {
 	phase int64 // which second of ten its steps end in
 	know  *siteKnowledge
 
-	windows window.Site
+	windows *window.Site
 	base    *baseline.Site
 	state   detect.State
 	once    *sketch.Seen // client programs of at least one normal client
@@ -74,7 +74,7 @@ type bucket struct {
 func newSite(d *Detector, name string, number int) *site {
 	s := &site{
 		d: d, name: name, phase: int64(number % stepSeconds), know: d.know.of(name),
-		base: baseline.New(detect.Scales()), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax),
+		windows: window.NewSite(d.windows), base: baseline.New(detect.Scales()), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax),
 	}
 	for i := range s.buckets {
 		s.buckets[i].sample = attribute.NewSample(d.extract, bucketClients)
@@ -95,7 +95,7 @@ func (s *site) take(p *Pane) {
 	b := &s.buckets[s.bucket]
 	b.sample.Join(p.Sample)
 	b.paths = append(b.paths, p.Served[:min(len(p.Served), bucketPaths-len(b.paths))]...)
-	s.windows.Take(p.Second, &p.Pane)
+	p.Pane = s.windows.Take(p.Second, p.Pane)
 }
 
 // idle reports whether closing the second after this one changes nothing.
@@ -127,11 +127,7 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 
 // look reads the signals and steps the incident.
 func (s *site) look(second int64, emit func(schemas.Event)) {
-	sketches, err := s.windows.Read()
-	if err != nil { // cannot be: all sketches are of one precision
-		return
-	}
-	s.reading = detect.Read(s.windows.Short(), sketches)
+	s.reading = detect.Read(s.windows.Short(), s.windows.Read())
 	hour := hourOf(second)
 	s.scores = detect.Score(s.base, hour, &s.reading)
 	for i, signal := range []int{detect.RequestRate, detect.NewClients} {

@@ -85,6 +85,7 @@ func (p *Processor) Rewind() {
 	p.counter, d.closed = fresh, 0
 	for i, s := range d.sites {
 		fresh := newSite(d, s.name, i)
+		s.windows.Drop()
 		s.windows, s.buckets, s.bucket = fresh.windows, fresh.buckets, fresh.bucket
 		s.state, s.incident, s.last = fresh.state, nil, 0
 		s.know.decisions, s.know.troubled = nil, 0

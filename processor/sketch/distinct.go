@@ -218,9 +218,10 @@ func (d *Distinct) Reset() {
 	d.n, d.dense = 0, false
 }
 
-// Trim gives back the memory that the present content does not need.
+// Trim gives back the memory that the present content does not need. It does nothing
+// where there is no content.
 func (d *Distinct) Trim() {
-	if !d.dense {
+	if !d.dense && d.n > 0 {
 		d.regs = nil
 	}
 	if spare(len(d.keys), d.n) {
@@ -235,7 +236,7 @@ func (d *Distinct) Trim() {
 }
 
 // spare reports whether a table is much larger than what is in it needs.
-func spare(slots, n int) bool { return slots > 64 && slots > 8*n }
+func spare(slots, n int) bool { return slots > 64 && slots > 8*n && n > 0 }
 
 // Empty reports whether nothing was inserted.
 func (d *Distinct) Empty() bool { return d.n == 0 && !d.dense }

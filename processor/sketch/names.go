@@ -74,6 +74,10 @@ func (t *Tally) Name(key uint32) []byte {
 // Forget drops all names.
 func (t *Tally) Forget() { t.names.reset() }
 
+// SwapNames exchanges the names, and the memory for them, with another tally's. Names of
+// keys that a tally does not have are of no consequence.
+func (t *Tally) SwapNames(other *Tally) { t.names, other.names = other.names, t.names }
+
 func (n *names) reset() { n.list = n.list[:0] }
 
 // append writes the names of the keys, which are sorted.

@@ -95,8 +95,19 @@ func (p *Pane) each(do func(number int, s part) bool) {
 	}
 }
 
-// swap exchanges the content of two panes.
-func (p *Pane) swap(other *Pane) { *p, *other = *other, *p }
+// swapNames exchanges what keys are called, and the memory for it.
+func (p *Pane) swapNames(other *Pane) {
+	for i := range p.Tallies {
+		p.Tallies[i].SwapNames(&other.Tallies[i])
+	}
+}
+
+// forget drops what keys are called.
+func (p *Pane) forget() {
+	for i := range p.Tallies {
+		p.Tallies[i].Forget()
+	}
+}
 
 // ErrMalformed is wrapped by every error about bytes that are no pane.
 var ErrMalformed = errors.New("malformed pane")

@@ -1,0 +1,63 @@
+package window
+
+// Estate is what the windows of all sites have in common: emptied panes, room to merge
+// in, and the bound on what closed steps take. Not for concurrent use.
+type Estate struct {
+	free   []*Pane
+	merged Pane
+	sum    Pane
+	bytes  []byte
+
+	budget int // bytes
+	used   int
+	sites  int
+}
+
+// DefaultBudget is how many bytes the closed steps of all sites may take.
+const DefaultBudget = 128 << 20
+
+// maxFree bounds the emptied panes that are kept.
+const maxFree = 4096
+
+// NewEstate makes one whose sites together keep about budget bytes of closed steps.
+// Beyond that a site that has more than its share loses the sketches of its oldest steps,
+// and its ten minutes become shorter (Reading.Seconds tells); its counts stay.
+func NewEstate(budget int) *Estate { return &Estate{budget: budget} }
+
+// Pane is an empty one.
+func (e *Estate) Pane() *Pane {
+	if n := len(e.free); n > 0 {
+		p := e.free[n-1]
+		e.free = e.free[:n-1]
+		return p
+	}
+	return new(Pane)
+}
+
+// Release takes a pane back.
+func (e *Estate) Release(p *Pane) {
+	if len(e.free) < maxFree {
+		p.Recycle()
+		e.free = append(e.free, p)
+	}
+}
+
+// Used is how many bytes the closed steps of all sites take.
+func (e *Estate) Used() int { return e.used }
+
+// share is what a site may keep where there is too much in all.
+func (e *Estate) share() int { return e.budget / max(e.sites, 1) }
+
+// pack writes a pane into dst, whose content is lost, without taking much more memory than
+// it needs.
+func (e *Estate) pack(dst []byte, p *Pane) []byte {
+	var err error
+	if e.bytes, err = p.AppendBinary(e.bytes[:0]); err != nil {
+		panic("window: a pane has no form: " + err.Error())
+	}
+	n := len(e.bytes)
+	if cap(dst) < n || cap(dst) > n+n/4+64 {
+		dst = make([]byte, 0, n+n/8)
+	}
+	return append(dst[:0], e.bytes...)
+}

@@ -1,0 +1,257 @@
+package window
+
+const (
+	tens       = 60 // steps of the long window
+	six        = 6  // steps of the minute, and of a block
+	blocks     = tens / six
+	worthwhile = 256 << 10 // bytes of steps from which on blocks are merged beforehand
+)
+
+// past is the closed steps of one site, each in its binary form, at most 60 of them, and
+// what has been merged of them so that a window need not be merged whole.
+//
+// Steps are numbered. Six whose first number is a multiple of six are a block. A busy
+// site's blocks are kept merged, by two stacks (the queue of Okasaki; for windows
+// Tangwongsan, Hirzel and Schneider, "In-Order Sliding-Window Aggregation in Worst-Case
+// Constant Time", 2021): front has the merge of each block with all that follow it up to
+// the flip, back that of all blocks since. Reading ten minutes then merges at most twelve
+// pieces instead of 60. When front is used up, the blocks of back become a new front: the
+// flip, once in ten minutes, at a step of the site's own. Where the steps are small none of
+// this is worth its memory, and they are merged one by one.
+type past struct {
+	steps  [tens]step
+	first  int64 // number of the oldest step
+	next   int64 // number of the next
+	size   int   // bytes of steps
+	minute Counts
+	long   Counts
+
+	block  [blocks + 1]piece // merged blocks, by number
+	front  [blocks + 1]piece // block b and all after it, up to flip
+	back   piece             // blocks from flip on
+	flip   int64             // number of the first block that is not in front
+	merged int               // bytes of all pieces
+}
+
+type step struct {
+	end    int64 // the last second
+	counts Counts
+	data   []byte // the pane; empty where nothing came or its sketches were dropped
+	less   bool   // they were
+}
+
+// piece is a merge of blocks in its binary form.
+type piece struct {
+	number int64 // of the block it begins with, plus 1; 0 is none
+	data   []byte
+}
+
+func (p *past) step(n int64) *step { return &p.steps[n%tens] }
+
+// push adds a step that ended with a second, and drops those that are too old.
+func (p *past) push(e *Estate, end int64, pane *Pane) {
+	p.expire(e, end)
+	s := p.step(p.next)
+	s.end, s.counts, s.less = end, pane.Counts, false
+	s.data = s.data[:0]
+	if !pane.Empty() {
+		s.data = e.pack(s.data, pane)
+	}
+	e.used += len(s.data)
+	p.size += len(s.data)
+	p.long.Add(&s.counts)
+	p.next++
+	p.countMinute()
+	p.bound(e)
+	p.index(e)
+}
+
+// expire drops the steps that a step which ends with the second pushes out, and all that
+// a gap made too old.
+func (p *past) expire(e *Estate, end int64) {
+	for p.first < p.next && (p.next-p.first >= tens || p.step(p.first).end <= end-tens*Short) {
+		s := p.step(p.first)
+		p.long.Sub(&s.counts)
+		p.drop(e, s)
+		s.counts = Counts{}
+		p.first++
+	}
+	if p.first == p.next { // nothing is left of before
+		p.forget(e)
+	}
+}
+
+// drop forgets a step's sketches.
+func (p *past) drop(e *Estate, s *step) {
+	e.used -= len(s.data)
+	p.size -= len(s.data)
+	s.data = s.data[:0]
+}
+
+// countMinute sums the last six steps. They are few: a difference is not worth it.
+func (p *past) countMinute() {
+	p.minute = Counts{}
+	if p.first == p.next {
+		return
+	}
+	end := p.step(p.next - 1).end
+	for n := max(p.first, p.next-six); n < p.next; n++ {
+		if s := p.step(n); s.end > end-six*Short {
+			p.minute.Add(&s.counts)
+		}
+	}
+}
+
+// bound keeps all sites within the estate's budget, at the cost of those who have more
+// than their share: first what is merged goes, then the oldest sketches.
+func (p *past) bound(e *Estate) {
+	if e.used <= e.budget {
+		return
+	}
+	share := e.share()
+	if p.size+p.merged > share {
+		p.forget(e)
+	}
+	for n := p.first; n < p.next-1 && p.size > share; n++ {
+		if s := p.step(n); len(s.data) > 0 {
+			p.drop(e, s)
+			s.data, s.less = nil, true
+		}
+	}
+}
+
+// forget drops what is merged.
+func (p *past) forget(e *Estate) {
+	e.used -= p.merged
+	p.merged = 0
+	for i := range p.block {
+		p.block[i], p.front[i] = piece{}, piece{}
+	}
+	p.back, p.flip = piece{}, 0
+}
+
+// index keeps blocks merged where that is worth it.
+func (p *past) index(e *Estate) {
+	if p.size < worthwhile || e.used > e.budget {
+		if p.merged > 0 {
+			p.forget(e)
+		}
+		return
+	}
+	for i := range p.front { // what the window has left
+		if f := &p.front[i]; f.number != 0 && (f.number-1)*six < p.first {
+			p.clear(e, f)
+		}
+	}
+	b := p.next/six - 1
+	if p.next%six != 0 || b*six < p.first {
+		return
+	}
+	e.merged.Reset()
+	p.mergeSteps(&e.merged, b*six, p.next)
+	p.set(e, &p.block[b%(blocks+1)], b, &e.merged)
+	if p.back.number == 0 {
+		p.flip = b
+		p.set(e, &p.back, b, &e.merged)
+		return
+	}
+	p.merge(&e.merged, p.back.data)
+	p.set(e, &p.back, p.back.number-1, &e.merged)
+}
+
+// set makes a piece of what is merged.
+func (p *past) set(e *Estate, to *piece, number int64, merged *Pane) {
+	before := len(to.data)
+	to.number, to.data = number+1, e.pack(to.data, merged)
+	e.used += len(to.data) - before
+	p.merged += len(to.data) - before
+}
+
+func (p *past) clear(e *Estate, piece *piece) {
+	e.used -= len(piece.data)
+	p.merged -= len(piece.data)
+	piece.number, piece.data = 0, nil
+}
+
+// turn is the flip: the blocks from first on that are complete become a new front.
+func (p *past) turn(e *Estate, first, end int64) {
+	e.sum.Reset()
+	for b := end - 1; b >= first; b-- {
+		p.mergeBlock(&e.sum, b)
+		p.set(e, &p.front[b%(blocks+1)], b, &e.sum)
+		p.clear(e, &p.block[b%(blocks+1)])
+	}
+	p.flip = end
+	p.clear(e, &p.back)
+}
+
+// mergeLong merges the whole window into an empty pane, and returns how many steps of it
+// have their sketches.
+func (p *past) mergeLong(e *Estate, into *Pane) (covered int) {
+	begin := p.first
+	for n := p.first; n < p.next; n++ {
+		if !p.step(n).less {
+			begin = n
+			break
+		}
+	}
+	covered = int(p.next - begin)
+	first, end := (begin+six-1)/six, p.next/six
+	if p.merged == 0 || first >= end {
+		p.mergeSteps(into, begin, p.next)
+		return covered
+	}
+	if p.back.number > 0 && first > p.flip {
+		p.turn(e, first, end)
+	}
+	p.mergeSteps(into, begin, first*six)
+	if f := &p.front[first%(blocks+1)]; first < p.flip && f.number == first+1 {
+		p.merge(into, f.data)
+		first = p.flip
+	}
+	if p.back.number == first+1 {
+		p.merge(into, p.back.data)
+		first = end
+	}
+	for ; first < end; first++ {
+		p.mergeBlock(into, first)
+	}
+	p.mergeSteps(into, end*six, p.next)
+	return covered
+}
+
+// mergeMinute merges the last six steps, and returns how many have their sketches.
+func (p *past) mergeMinute(into *Pane) (covered int) {
+	if p.first == p.next {
+		return 0
+	}
+	first, end := max(p.first, p.next-six), p.step(p.next-1).end
+	for first < p.next && (p.step(first).end <= end-six*Short || p.step(first).less) {
+		first++
+	}
+	p.mergeSteps(into, first, p.next)
+	return int(p.next - first)
+}
+
+func (p *past) mergeBlock(into *Pane, b int64) {
+	if block := &p.block[b%(blocks+1)]; block.number == b+1 {
+		p.merge(into, block.data)
+		return
+	}
+	p.mergeSteps(into, b*six, (b+1)*six)
+}
+
+func (p *past) mergeSteps(into *Pane, from, to int64) {
+	for n := max(from, p.first); n < min(to, p.next); n++ {
+		if s := p.step(n); len(s.data) > 0 {
+			p.merge(into, s.data)
+		}
+	}
+}
+
+// merge adds what pack wrote; it cannot be malformed.
+func (p *past) merge(into *Pane, data []byte) {
+	if err := into.MergeBinary(data); err != nil {
+		panic("window: its own pane is refused: " + err.Error())
+	}
+}

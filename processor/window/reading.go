@@ -1,0 +1,110 @@
+package window
+
+import (
+	"math"
+
+	"github.com/weir-project/weir/processor/sketch"
+)
+
+// Length is how long a window is.
+type Length int
+
+// The lengths.
+const (
+	TenSeconds Length = iota
+	OneMinute
+	TenMinutes
+)
+
+// Reading is what the sketches of a window say.
+type Reading struct {
+	Clients, Paths float64           // distinct
+	Marked         [NumMarks]float64 // distinct clients
+	Entropy        float64           // bits, of the paths
+}
+
+// Detail is all that is known of a window.
+type Detail struct {
+	Reading
+	Seconds   int    // that its sketches cover; less than its length while a site is new, or the estate's budget is used up
+	Counts    Counts // of its whole length
+	Entropies [NumKeys]float64
+	Duration  Spread // microseconds
+	Size      Spread // bytes
+	// Top are the keys with at least 1 % of the requests, the heaviest first, at most 32.
+	// Their names are valid until the site's next step.
+	Top [NumKeys][]sketch.Heavy
+}
+
+// Spread is quantiles; NaN where there is nothing to have them of.
+type Spread struct{ P50, P95, P99 float64 }
+
+// Top's bounds.
+const (
+	topShare = 0.01
+	topMax   = 32
+)
+
+// Read is the short window's sketches. It costs microseconds for an ordinary site and up
+// to a millisecond for one with thousands of clients a second.
+func (s *Site) Read() (r Reading) {
+	m := s.mergeShort()
+	r = Reading{Clients: m.Clients.Estimate(), Paths: m.Paths.Estimate(), Entropy: m.Tallies[ByPath].Bits()}
+	for i := range m.Marked {
+		r.Marked[i] = m.Marked[i].Estimate()
+	}
+	return r
+}
+
+// mergeShort merges the panes of the short window.
+func (s *Site) mergeShort() *Pane {
+	s.init()
+	m := &s.estate.merged
+	m.Reset()
+	for second := s.closed - Short + 1; second <= s.closed; second++ {
+		if p := s.panes[slot(second)]; p != nil {
+			m.Merge(p)
+		}
+	}
+	return m
+}
+
+// Detail reads a window whole: of the ten seconds those that closed last, of the others
+// the steps that ended last. It keeps d's memory.
+func (s *Site) Detail(length Length, d *Detail) {
+	s.init()
+	m := &s.estate.merged
+	switch length {
+	case TenSeconds:
+		m = s.mergeShort()
+		d.Seconds, d.Counts = Short, s.short
+	case OneMinute:
+		m.Reset()
+		d.Seconds, d.Counts = Short*s.past.mergeMinute(m), s.past.minute
+	default:
+		m.Reset()
+		d.Seconds, d.Counts = Short*s.past.mergeLong(s.estate, m), s.past.long
+	}
+	d.Clients, d.Paths = m.Clients.Estimate(), m.Paths.Estimate()
+	for i := range m.Marked {
+		d.Marked[i] = m.Marked[i].Estimate()
+	}
+	d.Duration, d.Size = spread(&m.Duration), spread(&m.Size)
+	for k := range m.Tallies {
+		d.Entropies[k] = m.Tallies[k].Bits()
+		d.Top[k] = m.Tallies[k].Top(d.Top[k][:0], topShare, topMax)
+		for i := range d.Top[k] {
+			d.Top[k][i].Name = s.names.of(k, d.Top[k][i].Key)
+		}
+	}
+	d.Entropy = d.Entropies[ByPath]
+}
+
+func spread(q *sketch.Quantiles) (s Spread) {
+	var out [3]float64
+	q.Read(out[:], []float64{0.5, 0.95, 0.99})
+	return Spread{out[0], out[1], out[2]}
+}
+
+// Known reports whether there is anything to have a spread of.
+func (s *Spread) Known() bool { return !math.IsNaN(s.P50) }

@@ -1,0 +1,137 @@
+package window
+
+const (
+	// Short is the length of the short window in panes, and the step of the others.
+	Short = 10
+	// Open is how many seconds may be open at once: lateness can be at most one less.
+	Open = 22
+	ring = 16 // more than Short
+)
+
+// Site is the windows of one site. Seconds are unix seconds and close in their order;
+// every Short of them the caller ends a step. The zero value has nothing, and shares
+// nothing with other sites. Not for concurrent use.
+type Site struct {
+	estate *Estate
+	panes  [ring]*Pane // of the short window, and the one that closes next; nil is empty
+	closed int64       // the last second closed; 0 before the first
+	short  Counts
+	since  *Pane // the seconds closed since the last step
+	past   past
+	names  names
+}
+
+// NewSite is a site of the estate.
+func NewSite(e *Estate) *Site {
+	e.sites++
+	return &Site{estate: e}
+}
+
+// Drop gives back what the site takes of its estate. It is not to be used any more.
+func (s *Site) Drop() {
+	if s.estate == nil {
+		return
+	}
+	s.clear(s.closed)
+	for ; s.past.first < s.past.next; s.past.first++ {
+		s.past.drop(s.estate, s.past.step(s.past.first))
+	}
+	s.past.forget(s.estate)
+	s.estate.sites--
+}
+
+// init makes what the zero value lacks.
+func (s *Site) init() {
+	if s.estate == nil {
+		s.estate = NewEstate(DefaultBudget)
+		s.estate.sites++
+	}
+	if s.since == nil {
+		s.since = new(Pane)
+	}
+}
+
+func slot(second int64) int { return int(uint64(second) % ring) }
+
+// Take adds a pane of the second that closes next, and returns another for the caller to
+// use: p is the site's from now on.
+func (s *Site) Take(second int64, p *Pane) *Pane {
+	s.init()
+	if s.closed == 0 {
+		s.closed = second - 1
+	}
+	second = min(max(second, s.closed+1), s.closed+ring-Short)
+	at := &s.panes[slot(second)]
+	if *at == nil {
+		*at = p
+		return s.estate.Pane()
+	}
+	(*at).Merge(p)
+	return p
+}
+
+// Close closes a second, and those before it that were not.
+func (s *Site) Close(second int64) {
+	s.init()
+	if s.closed == 0 || second-s.closed > ring {
+		s.clear(second)
+		return
+	}
+	for s.closed < second {
+		s.closed++
+		if p := s.panes[slot(s.closed)]; p != nil {
+			s.short.Add(&p.Counts)
+			s.since.Merge(p)
+		}
+		s.leave(s.closed - Short)
+	}
+}
+
+// leave takes a second out of the short window. Names are needed once, when they are
+// merged: the memory for them goes on with the pane that leaves.
+func (s *Site) leave(second int64) {
+	p := s.panes[slot(second)]
+	s.panes[slot(second)] = nil
+	youngest := s.panes[slot(second+Short)]
+	if p == nil {
+		return
+	}
+	s.short.Sub(&p.Counts)
+	if youngest != nil {
+		p.swapNames(youngest)
+	}
+	s.estate.Release(p)
+}
+
+// clear forgets the seconds after a gap longer than the short window.
+func (s *Site) clear(second int64) {
+	for i, p := range s.panes {
+		if p != nil {
+			s.estate.Release(p)
+			s.panes[i] = nil
+		}
+	}
+	s.short, s.closed = Counts{}, second
+	if s.since != nil {
+		s.since.Recycle()
+	}
+}
+
+// Step ends a step: what closed since the last becomes a part of the minute and the ten
+// minutes.
+func (s *Site) Step() {
+	s.init()
+	s.names.learn(s.since)
+	s.since.forget()
+	s.past.push(s.estate, s.closed, s.since)
+	s.since.Recycle()
+}
+
+// Short is the counts of the last 10 closed seconds.
+func (s *Site) Short() *Counts { return &s.short }
+
+// Minute is the counts of the last 6 steps.
+func (s *Site) Minute() *Counts { return &s.past.minute }
+
+// Long is the counts of the last 60 steps, 10 minutes.
+func (s *Site) Long() *Counts { return &s.past.long }
