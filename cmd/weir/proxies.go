@@ -68,11 +68,11 @@ func networkOf(f realip.Finding) string {
 
 // mendProxies says what to do about a finding.
 func mendProxies(f realip.Finding, header realip.Header) string {
-	name, variable := "X-Forwarded-For", "$http_x_forwarded_for"
+	name, variable, key := "X-Forwarded-For", "$http_x_forwarded_for", "forwarded_for"
 	if header == realip.Forwarded {
-		name, variable = "Forwarded", "$http_forwarded"
+		name, variable, key = "Forwarded", "$http_forwarded", "forwarded"
 	}
-	log := fmt.Sprintf("log the header %s as well (nginx: \"%s\" in the log_format; weir's format has it), or have the server apply it (nginx: set_real_ip_from, real_ip_header)", name, variable)
+	log := fmt.Sprintf("log the header %s as well (nginx: \"%s\" in the log_format, in weir's as the key %s), or have the server apply it (nginx: set_real_ip_from, real_ip_header)", name, variable, key)
 	trust := fmt.Sprintf("trust them: edge: {trusted_proxies: [%s]} in the configuration, or --trust %s", f.Network, f.Network)
 	switch {
 	case f.Trusted && f.Header:

@@ -11,7 +11,6 @@ package accesslog
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -72,13 +71,21 @@ func Names() (names []string) {
 
 // ByName is the inverse of String; the empty name is Auto. A text with '$' or '%'
 // in it is a format of its own: a log_format of nginx or a LogFormat of Apache, as
-// it stands in their configuration or its inside alone. The error lists the names,
-// or says what is wrong with the text.
+// it stands in their configuration or its inside alone. Lines of HAProxy's that
+// capture header fields are HAProxy's format with these. The error lists the names, or
+// says what is wrong with the text.
 func ByName(name string) (Format, error) {
 	for _, f := range named() {
 		if name == f.String() || name == string(f) {
 			return f, nil
 		}
+	}
+	if isCaptures(name) {
+		text := oneLine(name)
+		if _, err := readCaptures(text); err != nil {
+			return Auto, err
+		}
+		return Format(text), nil
 	}
 	if !strings.ContainsAny(name, "$%") {
 		return Auto, fmt.Errorf("log format %q is not known: want one of %s, or the text of an nginx log_format or an Apache LogFormat", name, strings.Join(Names(), ", "))
@@ -108,9 +115,16 @@ func New(f Format) Parser {
 	case Traefik:
 		return &combined{fields: both | schemas.FieldDuration, agent: true, traefik: true}
 	case TraefikJSON:
-		return &flatJSON{lookup: traefikKey}
+		return &flatJSON{lookup: traefikKey, traefik: true}
 	case HAProxy:
-		return &haproxy{clock: localClock{zone: time.Local}}
+		return newHAProxy(nil)
+	}
+	if isCaptures(string(f)) {
+		c, err := readCaptures(string(f))
+		if err != nil {
+			return refuser{}
+		}
+		return newHAProxy(c)
 	}
 	if program, err := compile(string(f)); err == nil {
 		return &custom{program: program}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"unsafe"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // parseAddress reads an IPv4 or IPv6 address; brackets and a zone are dropped,
@@ -46,4 +48,23 @@ func parseIPv6(text []byte) (netip.Addr, bool) {
 	// error, which is dropped, and in a zone, which has been cut.
 	addr, err := netip.ParseAddr(unsafe.String(&text[0], len(text)))
 	return addr.Unmap(), err == nil
+}
+
+// parseClient reads the address of a client, or several with commas between, as
+// $proxy_add_x_forwarded_for and X-Forwarded-For have them. Of several the last one is
+// who connected, or what the proxy that connected said; those before it are only what
+// that one says, so they are kept beside it.
+func parseClient(text []byte, r *schemas.Request) (netip.Addr, bool) {
+	addr, ok := parseAddress(text)
+	if ok {
+		return addr, true
+	}
+	comma := bytes.LastIndexByte(text, ',')
+	if comma < 0 {
+		return addr, false
+	}
+	if addr, ok = parseAddress(bytes.TrimLeft(text[comma+1:], " ")); ok && len(r.ForwardedFor) == 0 {
+		r.ForwardedFor = text[:comma:comma]
+	}
+	return addr, ok
 }

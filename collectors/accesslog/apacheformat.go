@@ -136,6 +136,9 @@ func apacheVariable(format string, i int) (o op, last int, err error) {
 			if o.name = format[start : i+1]; some {
 				o.field = fieldNone
 			}
+			if o.extra = apacheInExtra(letter, argument); o.extra == "" && o.field == fieldExtra {
+				o.field = fieldNone
+			}
 			return o, i, nil
 		}
 	}
@@ -179,7 +182,11 @@ func apacheKnown(letter, argument string) (op, error) {
 	case "v", "V":
 		return op{field: fieldSite, chosen: letter == "V", word: true}, nil
 	case "i":
-		return apacheHeader(argument), nil
+		return op{field: headerField(strings.ToLower(argument)), chosen: true}, nil
+	case "o":
+		return op{field: answerField(strings.ToLower(argument)), chosen: true}, nil
+	case "C":
+		return op{chosen: true}, nil
 	case "x":
 		switch argument {
 		case "SSL_PROTOCOL":
@@ -188,34 +195,37 @@ func apacheKnown(letter, argument string) (op, error) {
 			return op{field: fieldTLSCipher}, nil
 		}
 	case "e":
-		if argument == "UNIQUE_ID" {
+		switch argument {
+		case "UNIQUE_ID":
 			return op{field: fieldRequestID}, nil
+		case "cache-status":
+			return op{field: fieldCacheStatus, chosen: true}, nil
 		}
 	case "A", "I", "k", "l", "L", "p", "P", "R", "S", "X":
-		return op{}, nil
+		return op{field: fieldExtra}, nil
 	}
-	return op{chosen: true}, nil
+	return op{field: fieldExtra, chosen: true}, nil
 }
 
-func apacheHeader(name string) op {
-	o := op{chosen: true}
-	switch strings.ToLower(name) {
-	case "host":
-		o.field = fieldSite
-	case "referer":
-		o.field = fieldReferer
-	case "user-agent":
-		o.field = fieldUserAgent
-	case "accept-language":
-		o.field = fieldAcceptLanguage
-	case "accept-encoding":
-		o.field = fieldAcceptEncoding
-	case "cookie":
-		o.field = fieldCookieHeader
-	case "x-request-id":
-		o.field = fieldRequestID
+// apacheInExtra is how the value of a letter is called in Extra: by nginx's word for it
+// where nginx has one. It is empty for what is not kept.
+func apacheInExtra(letter, argument string) string {
+	switch letter {
+	case "i":
+		return nameInExtra(argument)
+	case "o":
+		return answerInExtra(argument)
+	case "l", "^ti", "^to":
+		return ""
+	case "e", "n", "x":
+		return strings.ToLower(argument)
 	}
-	return o
+	return map[string]string{
+		"A": "server_addr", "I": "request_length", "k": "connection_requests", "L": "log_id", "p": "server_port", "P": "pid",
+		"R": "handler", "S": "bytes_transferred", "X": "connection_status", "f": "request_filename", "u": "remote_user",
+		"a": "remote_addr", "h": "remote_host", "v": "server_name", "V": "host", "b": "body_bytes_sent", "B": "body_bytes_sent", "O": "bytes_sent",
+		"D": "request_time_us", "T": "request_time", "m": "request_method", "H": "server_protocol", "U": "uri", "q": "args", "s": "status",
+	}[letter]
 }
 
 // apacheTime reads the argument of %t.

@@ -1,6 +1,8 @@
 package accesslog
 
 import (
+	"bytes"
+
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -9,38 +11,41 @@ import (
 // request carries stands in objects within, its header fields as arrays, in an
 // order that differs from line to line.
 type caddyJSON struct {
-	scratch []byte
-	tls     tlsCache
-	found   caddyFound
+	lineKeys, requestKeys, tlsKeys keys
+	scratch                        []byte
+	extra                          []byte
+	tls                            tlsCache
+	hosts                          hostCache
+	found                          caddyFound
+	common                         [numCommon][]byte // header fields that many send, by commonHeaders
+	rare                           []rareHeader      // the others, as they come
 }
+
+// rareHeader is a header field that is none of commonHeaders.
+type rareHeader struct{ name, value []byte }
+
+// maxRare bounds them; more than a request's Extra has room for.
+const maxRare = 16
 
 // caddyFound is what one line has told so far.
 type caddyFound struct {
 	handled         bool   // it is a request's
 	time, client    bool   // they are there
 	peer            []byte // the address that connected, for where there is no client_ip
+	peerPort        bool   // it has a port behind it
 	headers         bool
+	answer          bool  // the answer's header fields are there
 	version, cipher int64 // of TLS, as on the wire
+	common          uint32
 }
-
-// place is which object a key stands in.
-type place uint8
-
-const (
-	inLine place = iota
-	inRequest
-	inHeaders
-	inTLS
-	inOther
-)
 
 // Parse implements Parser.
 func (p *caddyJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if len(line) > MaxLine {
 		return TooLong
 	}
-	*r = schemas.Request{}
-	p.scratch, p.found = p.scratch[:0], caddyFound{}
+	*r = schemas.Request{Fields: schemas.FieldTLS} // without its object there was no TLS
+	p.scratch, p.extra, p.rare, p.found = p.scratch[:0], p.extra[:0], p.rare[:0], caddyFound{}
 	i := skipSpace(line, 0)
 	if i == len(line) {
 		return Empty
@@ -48,7 +53,7 @@ func (p *caddyJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if line[i] != '{' {
 		return Syntax
 	}
-	end, reason := p.object(line, i, inLine, r)
+	end, reason := p.object(line, i, &p.lineKeys, caddyLineKey, r)
 	if reason != None {
 		return reason
 	}
@@ -70,26 +75,139 @@ func (p *caddyJSON) finish(r *schemas.Request) Reason {
 		return Time
 	}
 	if !p.found.client {
+		read := parseAddress
+		if p.found.peerPort {
+			read = beforePort
+		}
 		var ok bool
-		if r.Client, ok = parseAddress(p.found.peer); !ok {
+		if r.Client, ok = read(p.found.peer); !ok {
 			return Client
 		}
 	}
 	if p.found.headers {
-		r.Fields |= schemas.FieldReferer | schemas.FieldUserAgent | schemas.FieldAcceptLanguage | schemas.FieldAcceptEncoding | schemas.FieldCookie
+		r.Fields |= schemas.FieldReferer | schemas.FieldUserAgent | schemas.FieldAcceptLanguage | schemas.FieldAcceptEncoding |
+			schemas.FieldCookie | schemas.FieldRequestID | schemas.FieldExtra
 		if r.Cookie == schemas.CookieUnknown {
 			r.Cookie = schemas.CookieNone
 		}
+		r.Extra = p.extras()
+	}
+	if p.found.answer {
+		r.Fields |= schemas.FieldCacheStatus
 	}
 	if p.found.version != 0 {
-		r.Fields |= schemas.FieldTLS
 		r.TLS = p.tls.ofWire(uint16(p.found.version), uint16(p.found.cipher))
 	}
 	return None
 }
 
-// object reads the object at i and gives the index behind it.
-func (p *caddyJSON) object(line []byte, i int, in place, r *schemas.Request) (next int, reason Reason) {
+// extras writes the header fields that have no place of their own. Caddy writes them in
+// a new order every time; here those that many send come first, in one order, so that
+// requests alike are alike.
+func (p *caddyJSON) extras() []byte {
+	for i := range p.common {
+		if p.found.common&(1<<i) != 0 {
+			p.extra = appendExtra(p.extra, commonHeaders[i].extra, p.common[i])
+		}
+	}
+	for _, h := range p.rare {
+		p.extra = appendHeader(p.extra, "http_", h.name, h.value)
+	}
+	return p.extra
+}
+
+// object reads the object at i, whose keys lookup knows, and gives the index behind it.
+func (p *caddyJSON) object(line []byte, i int, known *keys, lookup func([]byte) key, r *schemas.Request) (next int, reason Reason) {
+	if i = skipSpace(line, i+1); i < len(line) && line[i] == '}' {
+		return i + 1, None
+	}
+	for n := 0; ; n++ {
+		id, value, text := known.next(line, i, n, lookup, &p.scratch)
+		if value < 0 {
+			return i, Syntax
+		}
+		if i, reason = p.value(line, value, id, text, r); reason != None {
+			return i, reason
+		}
+		var more bool
+		if i, more = another(line, i); i < 0 {
+			return i, Syntax
+		}
+		if !more {
+			return i + 1, None
+		}
+	}
+}
+
+// value reads the value at i of a key, which is a text behind its quote or anything
+// else, and gives the index behind it.
+func (p *caddyJSON) value(line []byte, i int, id key, text bool, r *schemas.Request) (next int, reason Reason) {
+	if text {
+		end, escaped := stringEnd(line, i)
+		if end < 0 {
+			return i, Syntax
+		}
+		value := line[i:end:end]
+		if escaped {
+			if id == keyUnknown {
+				if !escapesHold(value) {
+					return i, Syntax
+				}
+				return end + 1, None
+			}
+			var ok bool
+			if value, ok = unescapeJSON(&p.scratch, value); !ok {
+				return i, Syntax
+			}
+		}
+		if id == keyUnknown {
+			return end + 1, None
+		}
+		return end + 1, p.set(id, value, kindString, r)
+	}
+	if i < len(line) && line[i] == '{' {
+		switch id {
+		case keyCaddyRequest:
+			return p.object(line, i, &p.requestKeys, caddyRequestKey, r)
+		case keyCaddyTLS:
+			return p.object(line, i, &p.tlsKeys, caddyTLSKey, r)
+		case keyCaddyHeaders:
+			p.found.headers = true
+			return p.headers(line, i, r)
+		case keyCaddyAnswer:
+			p.found.answer = true
+			return p.answer(line, i, r)
+		}
+	}
+	end, k := valueEnd(line, i, 1)
+	if k == kindBad {
+		return i, Syntax
+	}
+	if id == keyUnknown || k == kindNull {
+		return end, None
+	}
+	return end, p.set(id, line[i:end:end], k, r)
+}
+
+// headers reads the object at i of a request's header fields.
+func (p *caddyJSON) headers(line []byte, i int, r *schemas.Request) (next int, reason Reason) {
+	return p.fields(line, i, func(name, value []byte) { p.header(name, value, r) }, false)
+}
+
+// answer reads the object at i of the answer's header fields, of which only what the
+// cache did is of interest.
+func (p *caddyJSON) answer(line []byte, i int, r *schemas.Request) (next int, reason Reason) {
+	return p.fields(line, i, func(name, value []byte) {
+		if name[0]|0x20 == 'x' || name[0]|0x20 == 'c' {
+			p.answerHeader(name, value, r)
+		}
+	}, true)
+}
+
+// fields reads an object of header fields, each an array of values, and gives each
+// with its name where it has a value: the first one, or of X-Forwarded-For and
+// Forwarded, which grow at their end, all.
+func (p *caddyJSON) fields(line []byte, i int, each func(name, value []byte), answer bool) (next int, reason Reason) {
 	if i = skipSpace(line, i+1); i < len(line) && line[i] == '}' {
 		return i + 1, None
 	}
@@ -102,161 +220,65 @@ func (p *caddyJSON) object(line []byte, i int, in place, r *schemas.Request) (ne
 			return i, Syntax
 		}
 		name := line[i+1 : end]
-		if i = end + 1; i < len(line) && line[i] != ':' {
-			i = skipSpace(line, i)
-		}
-		if i >= len(line) || line[i] != ':' {
-			return i, Syntax
-		}
-		if i++; i < len(line) && line[i] <= ' ' {
-			i = skipSpace(line, i)
-		}
-		if i, reason = p.value(line, i, in, name, r); reason != None {
-			return i, reason
-		}
-		if i < len(line) && line[i] <= ' ' {
-			i = skipSpace(line, i)
-		}
-		if i >= len(line) {
-			return i, Syntax
-		}
-		if line[i] == '}' {
-			return i + 1, None
-		}
-		if line[i] != ',' {
-			return i, Syntax
-		}
-		if i++; i < len(line) && line[i] <= ' ' {
-			i = skipSpace(line, i)
-		}
-	}
-}
-
-// value reads the value at i of a key and gives the index behind it.
-func (p *caddyJSON) value(line []byte, i int, in place, name []byte, r *schemas.Request) (next int, reason Reason) {
-	if i < len(line) && line[i] == '{' {
-		if within := placeOf(in, name); within != inOther {
-			p.found.headers = p.found.headers || within == inHeaders
-			return p.object(line, i, within, r)
-		}
-	}
-	if in == inHeaders {
-		if field := headerOf(name); field != headerOther {
-			return p.header(line, i, field, r)
-		}
-		return skipValue(line, i)
-	}
-	var set func(p *caddyJSON, value []byte, k kind, r *schemas.Request) Reason
-	switch in {
-	case inLine:
-		set = caddyLineKey(name)
-	case inRequest:
-		set = caddyRequestKey(name)
-	case inTLS:
-		set = caddyTLSKey(name)
-	}
-	if set == nil {
-		return skipValue(line, i)
-	}
-	value, k, next := p.scalar(line, i)
-	if k == kindBad {
-		return i, Syntax
-	}
-	if k == kindNull {
-		return next, None
-	}
-	return next, set(p, value, k, r)
-}
-
-func placeOf(in place, name []byte) place {
-	switch {
-	case in == inLine && string(name) == "request":
-		return inRequest
-	case in == inRequest && string(name) == "headers":
-		return inHeaders
-	case in == inRequest && string(name) == "tls":
-		return inTLS
-	}
-	return inOther
-}
-
-// scalar is the value at i, escapes undone.
-func (p *caddyJSON) scalar(line []byte, i int) (value []byte, k kind, next int) {
-	if i < len(line) && line[i] == '"' {
-		end, escaped := stringEnd(line, i+1)
-		if end < 0 {
-			return nil, kindBad, i
-		}
-		value = line[i+1 : end : end]
-		if escaped {
-			start := len(p.scratch)
-			var ok bool
-			if p.scratch, ok = appendJSON(p.scratch, value); !ok {
-				return nil, kindBad, i
+		var value []byte
+		if end+4 < len(line) && line[end+1] == ':' && line[end+2] == '[' && line[end+3] == '"' {
+			start := end + 4
+			if end, escaped = stringEnd(line, start); end > 0 && !escaped && end+2 < len(line) && line[end+1] == ']' {
+				value, i = line[start:end:end], end+2
+			} else {
+				value, i, reason = p.array(line, start-2, isForwarded(name))
 			}
-			value = p.scratch[start:len(p.scratch):len(p.scratch)]
-		}
-		return value, kindString, end + 1
-	}
-	next, k = valueEnd(line, i, 0)
-	return line[i:next:next], k, next
-}
-
-// skipValue is the index behind the value at i.
-func skipValue(line []byte, i int) (next int, reason Reason) {
-	if end := onlyOne(line, i); end > 0 {
-		return end, None
-	}
-	next, k := valueEnd(line, i, 1)
-	if k == kindBad {
-		return i, Syntax
-	}
-	return next, None
-}
-
-// header reads the array at i of a header field's values, of which the first counts.
-func (p *caddyJSON) header(line []byte, i int, field header, r *schemas.Request) (next int, reason Reason) {
-	var value []byte
-	if end := onlyOne(line, i); end > 0 {
-		value, next = line[i+2:end-2:end-2], end
-	} else {
-		if next, reason = skipValue(line, i); reason != None {
-			return i, reason
-		}
-		if line[i] == '[' {
-			i = skipSpace(line, i+1)
-		}
-		if line[i] == '"' { // and not "Authorization":[]
-			var k kind
-			if value, k, _ = p.scalar(line, i); k == kindBad {
+		} else {
+			if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
 				return i, Syntax
 			}
+			value, i, reason = p.array(line, skipSpace(line, i+1), isForwarded(name))
+		}
+		if reason != None {
+			return i, reason
+		}
+		if len(name) > 0 && value != nil {
+			each(name, value)
+		}
+		var more bool
+		if i, more = another(line, i); i < 0 {
+			return i, Syntax
+		}
+		if !more {
+			return i + 1, None
 		}
 	}
-	switch field {
-	case headerReferer:
-		r.Referer = value
-	case headerUserAgent:
-		r.UserAgent = value
-	case headerAcceptLanguage:
-		r.AcceptLanguage = value
-	case headerAcceptEncoding:
-		r.AcceptEncoding = value
-	case headerCookie:
-		r.Cookie = schemas.CookieSome
-	}
-	return next, None
 }
 
-// onlyOne is the index behind an array at i of one text without escapes, as nearly
-// all are, or 0.
-func onlyOne(line []byte, i int) (next int) {
-	if i+1 >= len(line) || line[i] != '[' || line[i+1] != '"' {
-		return 0
+func isForwarded(name []byte) bool {
+	return string(name) == "X-Forwarded-For" || string(name) == "Forwarded"
+}
+
+// array reads the values of a header field at i, in whatever form, and gives the first,
+// or all joined by commas, and the index behind it.
+func (p *caddyJSON) array(line []byte, i int, join bool) (value []byte, next int, reason Reason) {
+	next, k := valueEnd(line, i, 1)
+	if k == kindBad {
+		return nil, i, Syntax
 	}
-	end, escaped := stringEnd(line, i+2)
-	if end < 0 || escaped || end+1 >= len(line) || line[end+1] != ']' {
-		return 0
+	inside := line[i:next]
+	if line[i] == '[' {
+		inside = bytes.TrimSpace(inside[1 : len(inside)-1])
 	}
-	return end + 2
+	start := len(p.scratch)
+	for n := 0; len(inside) > 0 && inside[0] == '"'; n++ { // and not "Authorization":[]
+		end, _ := stringEnd(inside, 1)
+		var ok bool
+		if n > 0 {
+			p.scratch = append(p.scratch, ", "...)
+		}
+		if p.scratch, ok = appendJSON(p.scratch, inside[1:end]); !ok {
+			return nil, i, Syntax
+		}
+		if value = p.scratch[start:len(p.scratch):len(p.scratch)]; !join {
+			break
+		}
+		inside = bytes.TrimLeft(inside[end+1:], " \t\r\n,")
+	}
+	return value, next, None
 }

@@ -2,172 +2,138 @@ package accesslog
 
 import "github.com/weir-project/weir/schemas"
 
-// header is a header field that a request has a place for.
-type header uint8
-
+// The keys that Caddy's objects have.
 const (
-	headerOther header = iota
-	headerReferer
-	headerUserAgent
-	headerAcceptLanguage
-	headerAcceptEncoding
-	headerCookie
+	keyCaddyRequest key = iota + 128
+	keyCaddyHeaders
+	keyCaddyTLS
+	keyCaddyAnswer
+	keyCaddyTime
+	keyCaddyMessage
+	keyCaddyDuration
+	keyCaddySize
+	keyCaddyStatus
+	keyCaddyClient
+	keyCaddyPeer
+	keyCaddyPeerPort
+	keyCaddyProtocol
+	keyCaddyMethod
+	keyCaddyHost
+	keyCaddyURI
+	keyCaddyVersion
+	keyCaddyCipher
 )
 
-// headerOf knows header fields in Go's canonical form.
-func headerOf(name []byte) header {
-	switch string(name) {
-	case "Referer":
-		return headerReferer
-	case "User-Agent":
-		return headerUserAgent
-	case "Accept-Language":
-		return headerAcceptLanguage
-	case "Accept-Encoding":
-		return headerAcceptEncoding
-	case "Cookie":
-		return headerCookie
-	}
-	return headerOther
-}
-
-// caddySet gives the value of a key to what it belongs to.
-type caddySet = func(p *caddyJSON, value []byte, k kind, r *schemas.Request) Reason
-
-func caddyLineKey(name []byte) caddySet {
+func caddyLineKey(name []byte) key {
 	switch string(name) {
 	case "ts":
-		return setCaddyTime
+		return keyCaddyTime
 	case "msg":
-		return setCaddyMessage
+		return keyCaddyMessage
 	case "duration":
-		return setCaddyDuration
+		return keyCaddyDuration
 	case "size":
-		return setCaddySize
+		return keyCaddySize
 	case "status":
-		return setCaddyStatus
+		return keyCaddyStatus
+	case "request":
+		return keyCaddyRequest
+	case "resp_headers":
+		return keyCaddyAnswer
 	}
-	return nil
+	return keyUnknown
 }
 
-func caddyRequestKey(name []byte) caddySet {
+func caddyRequestKey(name []byte) key {
 	switch string(name) {
 	case "client_ip":
-		return setCaddyClient
+		return keyCaddyClient
 	case "remote_ip":
-		return setCaddyPeer
+		return keyCaddyPeer
 	case "remote_addr":
-		return setCaddyPeerPort
+		return keyCaddyPeerPort
 	case "proto":
-		return setCaddyProtocol
+		return keyCaddyProtocol
 	case "method":
-		return setCaddyMethod
+		return keyCaddyMethod
 	case "host":
-		return setCaddyHost
+		return keyCaddyHost
 	case "uri":
-		return setCaddyURI
+		return keyCaddyURI
+	case "headers":
+		return keyCaddyHeaders
+	case "tls":
+		return keyCaddyTLS
 	}
-	return nil
+	return keyUnknown
 }
 
-func caddyTLSKey(name []byte) caddySet {
+func caddyTLSKey(name []byte) key {
 	switch string(name) {
 	case "version":
-		return setCaddyVersion
+		return keyCaddyVersion
 	case "cipher_suite":
-		return setCaddyCipher
+		return keyCaddyCipher
 	}
-	return nil
+	return keyUnknown
 }
 
-func setCaddyTime(p *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	var ok bool
-	if r.Time, ok = parseTime(value); !ok || k == kindOther {
-		return Time
-	}
-	p.found.time = true
-	return None
-}
-
-func setCaddyMessage(p *caddyJSON, value []byte, k kind, _ *schemas.Request) Reason {
-	p.found.handled = k == kindString && string(value) == "handled request"
-	return None
-}
-
-// setCaddyDuration takes seconds; a duration_format that writes another unit as
-// text leaves it unknown.
-func setCaddyDuration(_ *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	if k != kindNumber {
+// set gives the value of a key to what it belongs to.
+func (p *caddyJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason {
+	fits, ok := k == kindString, true
+	switch id {
+	case keyCaddyTime:
+		if r.Time, ok = parseTime(value); !ok || k == kindOther {
+			return Time
+		}
+		p.found.time = true
+		return None
+	case keyCaddyMessage:
+		p.found.handled = fits && string(value) == "handled request"
+		return None
+	case keyCaddyDuration: // another unit than seconds is a text, and leaves it unknown
+		if k != kindNumber {
+			return None
+		}
+		fits = true
+		r.Duration, ok = parseSeconds(value)
+		r.Fields |= schemas.FieldDuration
+	case keyCaddySize:
+		fits = k == kindNumber
+		r.Bytes, ok = parseCount(value)
+	case keyCaddyStatus:
+		fits = k == kindNumber
+		r.Status, ok = parseStatus(value)
+	case keyCaddyClient:
+		if r.Client, ok = parseAddress(value); !ok {
+			return Client
+		}
+		p.found.client = true
+		return None
+	case keyCaddyPeer:
+		p.found.peer, p.found.peerPort = value, false
+		return None
+	case keyCaddyPeerPort: // what Caddy wrote before 2.5
+		p.found.peer, p.found.peerPort = value, true
+		return None
+	case keyCaddyProtocol:
+		r.Protocol = value
+	case keyCaddyMethod:
+		r.Method = value
+	case keyCaddyHost:
+		r.Site = p.hosts.site(value)
+		r.Fields |= schemas.FieldSite
+	case keyCaddyURI:
+		r.Path, r.Query = nil, nil
+		splitTarget(value, r)
+	case keyCaddyVersion:
+		fits = true
+		p.found.version, ok = parseCount(value)
+	case keyCaddyCipher:
+		fits = true
+		p.found.cipher, ok = parseCount(value)
+	default: // an object that is none
 		return None
 	}
-	var ok bool
-	r.Duration, ok = parseSeconds(value)
-	r.Fields |= schemas.FieldDuration
-	return verdict(true, ok)
-}
-
-func setCaddySize(_ *caddyJSON, value []byte, k kind, r *schemas.Request) (reason Reason) {
-	var ok bool
-	r.Bytes, ok = parseCount(value)
-	return verdict(k == kindNumber, ok)
-}
-
-func setCaddyStatus(_ *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	var ok bool
-	r.Status, ok = parseStatus(value)
-	return verdict(k == kindNumber, ok)
-}
-
-func setCaddyClient(p *caddyJSON, value []byte, _ kind, r *schemas.Request) Reason {
-	if r.Client, p.found.client = parseAddress(value); !p.found.client {
-		return Client
-	}
-	return None
-}
-
-func setCaddyPeer(p *caddyJSON, value []byte, _ kind, _ *schemas.Request) Reason {
-	p.found.peer = value
-	return None
-}
-
-// setCaddyPeerPort is setCaddyPeer for what Caddy wrote before 2.5.
-func setCaddyPeerPort(p *caddyJSON, value []byte, _ kind, r *schemas.Request) Reason {
-	if r.Client, p.found.client = beforePort(value); !p.found.client {
-		return Client
-	}
-	return None
-}
-
-func setCaddyProtocol(_ *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	r.Protocol = value
-	return verdict(k == kindString, true)
-}
-
-func setCaddyMethod(_ *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	r.Method = value
-	return verdict(k == kindString, true)
-}
-
-func setCaddyHost(p *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	p.scratch, r.Site = appendHost(p.scratch, value)
-	r.Fields |= schemas.FieldSite
-	return verdict(k == kindString, true)
-}
-
-func setCaddyURI(_ *caddyJSON, value []byte, k kind, r *schemas.Request) Reason {
-	r.Path, r.Query = nil, nil
-	splitTarget(value, r)
-	return verdict(k == kindString, true)
-}
-
-func setCaddyVersion(p *caddyJSON, value []byte, _ kind, _ *schemas.Request) Reason {
-	var ok bool
-	p.found.version, ok = parseCount(value)
-	return verdict(true, ok)
-}
-
-func setCaddyCipher(p *caddyJSON, value []byte, _ kind, _ *schemas.Request) Reason {
-	var ok bool
-	p.found.cipher, ok = parseCount(value)
-	return verdict(true, ok)
+	return verdict(fits, ok)
 }

@@ -71,7 +71,7 @@ func (p *combined) Parse(line []byte, r *schemas.Request) Reason {
 	}
 	if escaped {
 		request = p.plain(request)
-		r.Referer, r.UserAgent = p.plain(r.Referer), p.plain(r.UserAgent)
+		r.Referer, r.UserAgent, r.ForwardedFor = p.plain(r.Referer), p.plain(r.UserAgent), p.plain(r.ForwardedFor)
 	}
 	splitRequest(request, r)
 	return None
@@ -137,8 +137,15 @@ func (p *combined) front(front []byte, escaped bool, r *schemas.Request) Reason 
 	if space < 0 {
 		return Syntax
 	}
+	for space > 0 && front[space-1] == ',' { // several addresses
+		next := bytes.IndexByte(front[space+1:], ' ')
+		if next < 0 {
+			return Syntax
+		}
+		space += 1 + next
+	}
 	var ok bool
-	if r.Client, ok = parseAddress(front[:space]); !ok {
+	if r.Client, ok = parseClient(front[:space], r); !ok {
 		return Client
 	}
 	// "ident user": a user may hold spaces, and may be empty or left out.

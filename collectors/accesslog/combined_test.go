@@ -21,6 +21,7 @@ type plainRequest struct {
 	Bytes, Duration, Upstream                                int64
 	Cookie                                                   schemas.Cookie
 	Fields                                                   schemas.Fields
+	Cache, Extra, ForwardedFor, Forwarded                    string
 }
 
 func plainOf(r *schemas.Request) plainRequest {
@@ -29,6 +30,7 @@ func plainOf(r *schemas.Request) plainRequest {
 		r.Client.String(), string(r.Site), string(r.Method), string(r.Path), string(r.Query), string(r.Protocol), string(r.Referer), string(r.UserAgent),
 		string(r.AcceptLanguage), string(r.AcceptEncoding), string(r.TLS), string(r.Action), string(r.Decision), string(r.RequestID),
 		r.Status, r.Bytes, r.Duration, r.UpstreamDuration, r.Cookie, r.Fields,
+		string(r.CacheStatus), string(r.Extra), string(r.ForwardedFor), string(r.Forwarded),
 	}
 }
 
@@ -67,6 +69,10 @@ func TestCombined(t *testing.T) {
 			want{Time: at, Client: "fe80::1", Method: "GET", Path: "/", Protocol: "HTTP/1.1", Status: 200, Bytes: 1}},
 		"mapped": {Combined, `::ffff:192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"`,
 			want{Time: at, Client: "192.0.2.7", Method: "GET", Path: "/", Protocol: "HTTP/1.1", Status: 200, Bytes: 1}},
+		"several addresses": {Combined, `6.6.6.6, 192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"`,
+			want{Time: at, Client: "192.0.2.7", Method: "GET", Path: "/", Protocol: "HTTP/1.1", Status: 200, Bytes: 1, ForwardedFor: "6.6.6.6"}},
+		"several addresses, one escaped": {Combined, `\x22,::1, 192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1 "-" "-"`,
+			want{Time: at, Client: "192.0.2.7", Method: "GET", Path: "/", Protocol: "HTTP/1.1", Status: 200, Bytes: 1, ForwardedFor: `",::1`}},
 		"absolute URI": {Combined, front + `"GET HTTP://X.org:80/a?b HTTP/1.1" 200 1 "-" "-"`,
 			want{Time: at, Client: "192.0.2.7", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/1.1", Status: 200, Bytes: 1}},
 		"absolute URI without path": {Combined, front + `"GET https://x.org?b HTTP/1.1" 200 1 "-" "-"`,
@@ -130,7 +136,8 @@ func TestCombinedRefuses(t *testing.T) {
 		front + request + `OK 1 "-" "-"`:                                                       Number,
 		"\x00\x00" + front + request + `200 1 "-" "-"`:                                         Client,
 		`x.org - - [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:                  Client,
-		`192.0.2.7, 192.0.2.8 - - [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:   Client,
+		`192.0.2.7, x - - [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:           Client,
+		`192.0.2.7, [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:                 Syntax,
 		`192.0.2.256 - - [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:            Client,
 		`192.0.02.6 - - [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:             Client,
 		`192.0.2 - - [17/May/2015:10:05:03 +0000] ` + request + `200 1 "-" "-"`:                Client,

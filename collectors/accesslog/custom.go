@@ -17,6 +17,7 @@ type custom struct {
 	clock   clock
 	tls     tlsCache
 	scratch []byte
+	extra   []byte
 	line    customLine
 }
 
@@ -37,7 +38,7 @@ func (p *custom) Parse(line []byte, r *schemas.Request) Reason {
 	}
 	program := p.program
 	*r = schemas.Request{Fields: program.fields}
-	p.scratch, p.line = p.scratch[:0], customLine{}
+	p.scratch, p.extra, p.line = p.scratch[:0], p.extra[:0], customLine{}
 	p.line.escaped = program.escape != escapeNone && bytes.IndexByte(line, '\\') >= 0
 	if !startsWith(line, program.lead) {
 		return blankOr(line, Syntax)

@@ -43,6 +43,10 @@ const (
 	fieldAction
 	fieldDecision
 	fieldRequestID
+	fieldCacheStatus
+	fieldForwardedFor
+	fieldForwarded
+	fieldExtra // what has no other place, by its name
 )
 
 // carried is the field of a request that a field of the format fills.
@@ -70,17 +74,23 @@ func (f field) carried() schemas.Fields {
 		return schemas.FieldAction
 	case fieldRequestID:
 		return schemas.FieldRequestID
+	case fieldCacheStatus:
+		return schemas.FieldCacheStatus
+	case fieldExtra:
+		return schemas.FieldExtra
 	}
 	return 0
 }
 
 // set gives a raw value to what it is for.
 func (p *custom) set(o *op, raw []byte, r *schemas.Request) Reason {
-	if o.field == fieldNone {
+	if o.field == fieldNone || o.field == fieldExtra {
 		if !o.chosen && !o.several && o.length == 0 && bytes.IndexByte(raw, ' ') >= 0 {
 			return Syntax // of a format with more in it than this one
 		}
-		return None
+		if o.field == fieldNone {
+			return None
+		}
 	}
 	value, ok := p.plain(raw)
 	if !ok {
@@ -94,7 +104,7 @@ func (p *custom) set(o *op, raw []byte, r *schemas.Request) Reason {
 	}
 	switch o.field {
 	case fieldClient:
-		if r.Client, ok = parseAddress(value); !ok {
+		if r.Client, ok = parseClient(value, r); !ok {
 			return Client
 		}
 	case fieldSite:
@@ -139,6 +149,14 @@ func (p *custom) set(o *op, raw []byte, r *schemas.Request) Reason {
 		r.Decision = dashless(value)
 	case fieldRequestID:
 		r.RequestID = dashless(value)
+	case fieldCacheStatus:
+		r.CacheStatus = dashless(value)
+	case fieldForwardedFor:
+		r.ForwardedFor = dashless(value)
+	case fieldForwarded:
+		r.Forwarded = dashless(value)
+	case fieldExtra:
+		p.extra = appendExtra(p.extra, o.extra, value)
 	default:
 		return setNumber(o.field, value, r)
 	}
@@ -168,6 +186,9 @@ func setNumber(f field, value []byte, r *schemas.Request) Reason {
 }
 
 func (p *custom) setTime(o *op, value []byte, r *schemas.Request) Reason {
+	if o.length > 0 && len(value) != o.length { // alone between quotes, or escaped
+		return Time
+	}
 	ok := false
 	switch o.field {
 	case fieldMsec:
@@ -205,6 +226,7 @@ func (p *custom) finish(r *schemas.Request) Reason {
 			return Time
 		}
 	}
+	r.Extra = p.extra
 	if p.program.fields.Has(schemas.FieldTLS) && len(p.line.protocol) > 0 {
 		start := len(p.scratch)
 		p.scratch = append(p.scratch, p.line.protocol...)

@@ -9,25 +9,17 @@ import (
 // is there and not null, even where the value is empty.
 type flatJSON struct {
 	lookup  func(name []byte) key
+	traefik bool
+	keys    keys
 	scratch []byte
+	extra   []byte
 	tls     tlsCache
-	seen    uint8 // of the required keys
+	hosts   hostCache
+	seen    uint8 // of the required keys, and of what says which are carried
 	start   int64 // when the request began, unix milliseconds, where seenStart
 	version []byte
 	cipher  []byte
-	keys    [maxKeys]learnt
 }
-
-// A log's lines have their keys in one order. So where the n-th key of the line
-// before stood like this, this one is likely to stand too.
-type learnt struct {
-	text [48]byte // `"key":`, with the white space around the colon
-	size int      // 0 for none
-	key  key
-}
-
-// maxKeys is how many keys of a line are learnt.
-const maxKeys = 64
 
 // key is a known key of an object.
 type key uint8
@@ -53,6 +45,9 @@ const (
 	keyAction
 	keyDecision
 	keyRequestID
+	keyCacheStatus
+	keyForwardedFor
+	keyForwarded
 
 	keyStart // Traefik's
 	keyNanoseconds
@@ -60,6 +55,14 @@ const (
 	keyTLSVersion
 	keyTLSCipher
 	keyCookieHeader
+	keyRequestHeader
+	keyScheme
+	keyEntryPoint // from here on as in traefikExtras
+	keyRouter
+	keyService
+	keyServer
+	keyUpstreamStatus
+	keyRetries
 )
 
 func weirKey(name []byte) key {
@@ -102,6 +105,12 @@ func weirKey(name []byte) key {
 		return keyDecision
 	case "request_id":
 		return keyRequestID
+	case "cache_status":
+		return keyCacheStatus
+	case "forwarded_for":
+		return keyForwardedFor
+	case "forwarded":
+		return keyForwarded
 	}
 	return keyUnknown
 }
@@ -110,6 +119,8 @@ const (
 	seenTime = 1 << iota
 	seenClient
 	seenStart
+	seenHeaders // of Traefik's: header fields that it would not keep if it were told to keep a few
+	seenPlain   // of Traefik's: the request was not encrypted
 )
 
 // Parse implements Parser.
@@ -118,7 +129,7 @@ func (p *flatJSON) Parse(line []byte, r *schemas.Request) Reason {
 		return TooLong
 	}
 	*r = schemas.Request{}
-	p.scratch, p.seen = p.scratch[:0], 0
+	p.scratch, p.extra, p.seen = p.scratch[:0], p.extra[:0], 0
 	p.version, p.cipher = nil, nil
 	i := skipSpace(line, 0)
 	if i == len(line) {
@@ -131,29 +142,30 @@ func (p *flatJSON) Parse(line []byte, r *schemas.Request) Reason {
 		return Time
 	}
 	for n := 0; ; n++ {
-		next, reason := p.member(line, i, n, r)
+		id, value, text := p.keys.next(line, i, n, p.lookup, &p.scratch)
+		if value < 0 {
+			return Syntax
+		}
+		next, reason := p.value(line, value, id, text, r)
 		if reason != None {
 			return reason
 		}
-		if i = next; i < len(line) && line[i] != ',' {
-			i = skipSpace(line, i)
-		}
-		if i >= len(line) {
+		var more bool
+		if i, more = another(line, next); i < 0 {
 			return Syntax
 		}
-		if line[i] == '}' {
+		if !more {
 			break
-		}
-		if line[i] != ',' {
-			return Syntax
-		}
-		if i++; i < len(line) && line[i] != '"' {
-			i = skipSpace(line, i)
 		}
 	}
 	if skipSpace(line, i+1) != len(line) {
 		return Syntax
 	}
+	return p.finish(r)
+}
+
+// finish checks that all is there, and sets what depends on several keys.
+func (p *flatJSON) finish(r *schemas.Request) Reason {
 	if p.seen&seenStart != 0 {
 		if r.Time = p.start + r.Duration/1000; r.Time > maxTime {
 			return Time
@@ -161,37 +173,34 @@ func (p *flatJSON) Parse(line []byte, r *schemas.Request) Reason {
 	} else if p.seen&seenTime == 0 {
 		return Time
 	}
-	if len(p.version) > 0 {
-		p.scratch, r.TLS = appendTLS(p.scratch, p.version, p.cipher)
-		r.Fields |= schemas.FieldTLS
-	}
 	if p.seen&seenClient == 0 {
 		return Client
+	}
+	if p.traefik {
+		p.finishTraefik(r)
 	}
 	return None
 }
 
-// member reads `"key":value` at i, the line's n-th, and gives the index behind it.
-func (p *flatJSON) member(line []byte, i, n int, r *schemas.Request) (next int, reason Reason) {
-	var id key
-	if l := &p.keys[min(n, maxKeys-1)]; l.size > 0 && i+l.size < len(line) && string(line[i:i+l.size]) == string(l.text[:l.size]) {
-		if id, i = l.key, i+l.size; line[i] <= ' ' {
-			i = skipSpace(line, i)
-		}
-	} else if id, i = p.key(line, i, n); i < 0 {
-		return i, Syntax
-	}
-	if i < len(line) && line[i] == '"' {
-		end, escaped := stringEnd(line, i+1)
+// value reads the value at i of a key, which is a text behind its quote or anything
+// else, and gives the index behind it.
+func (p *flatJSON) value(line []byte, i int, id key, text bool, r *schemas.Request) (next int, reason Reason) {
+	if text {
+		end, escaped := stringEnd(line, i)
 		if end < 0 {
 			return i, Syntax
 		}
-		value := line[i+1 : end : end]
+		value := line[i:end:end]
 		if escaped {
 			var ok bool
-			if value, ok = p.unescape(value); !ok {
+			if value, ok = unescapeJSON(&p.scratch, value); !ok {
 				return i, Syntax
 			}
+		}
+		if id == keyRequestHeader {
+			p.seen |= seenHeaders
+			p.requestHeader(line, i, value)
+			return end + 1, None
 		}
 		return end + 1, p.set(id, value, kindString, r)
 	}
@@ -200,42 +209,6 @@ func (p *flatJSON) member(line []byte, i, n int, r *schemas.Request) (next int, 
 		return i, Syntax
 	}
 	return end, p.set(id, line[i:end:end], k, r)
-}
-
-// key reads `"key":` at i, learns it as the n-th, and gives the index of the
-// value, or -1.
-func (p *flatJSON) key(line []byte, i, n int) (id key, value int) {
-	start := i
-	if i >= len(line) || line[i] != '"' {
-		return 0, -1
-	}
-	end, escaped := stringEnd(line, i+1)
-	if end < 0 {
-		return 0, -1
-	}
-	name := line[i+1 : end]
-	if escaped {
-		var ok bool
-		if name, ok = p.unescape(name); !ok {
-			return 0, -1
-		}
-	}
-	if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
-		return 0, -1
-	}
-	i = skipSpace(line, i+1)
-	id = p.lookup(name)
-	if l := &p.keys[min(n, maxKeys-1)]; i-start <= len(l.text) {
-		l.size, l.key = copy(l.text[:], line[start:i]), id
-	}
-	return id, i
-}
-
-func (p *flatJSON) unescape(text []byte) ([]byte, bool) {
-	start := len(p.scratch)
-	var ok bool
-	p.scratch, ok = appendJSON(p.scratch, text)
-	return p.scratch[start:len(p.scratch):len(p.scratch)], ok
 }
 
 // set gives a value to the field of its key. An unknown key is ignored.
@@ -255,13 +228,13 @@ func (p *flatJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason 
 		}
 	case keyClient:
 		if fits {
-			if r.Client, ok = parseAddress(value); !ok {
+			if r.Client, ok = parseClient(value, r); !ok {
 				return Client
 			}
 			p.seen |= seenClient
 		}
 	case keyHost:
-		p.scratch, r.Site = appendHost(p.scratch, value)
+		r.Site = p.hosts.site(value)
 		r.Fields |= schemas.FieldSite
 	case keyMethod:
 		r.Method = value
@@ -311,6 +284,13 @@ func (p *flatJSON) set(id key, value []byte, k kind, r *schemas.Request) Reason 
 	case keyRequestID:
 		r.RequestID = dashless(value)
 		r.Fields |= schemas.FieldRequestID
+	case keyCacheStatus:
+		r.CacheStatus = dashless(value)
+		r.Fields |= schemas.FieldCacheStatus
+	case keyForwardedFor:
+		r.ForwardedFor = dashless(value)
+	case keyForwarded:
+		r.Forwarded = dashless(value)
 	case keyUnknown:
 		return None
 	default:

@@ -12,7 +12,7 @@ import (
 
 const (
 	haproxyTimed = schemas.FieldDuration | schemas.FieldUpstreamDuration
-	allHeaders   = refererAndAgent | schemas.FieldAcceptLanguage | schemas.FieldAcceptEncoding | schemas.FieldCookie
+	allHeaders   = refererAndAgent | schemas.FieldAcceptLanguage | schemas.FieldAcceptEncoding | schemas.FieldCookie | schemas.FieldRequestID
 )
 
 const (
@@ -24,9 +24,9 @@ const (
 
 // TestFormats reads lines of the formats of other servers.
 func TestFormats(t *testing.T) {
-	caddy := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Site: "x.org", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/2.0", Status: 200, Bytes: 5, Duration: 1200, Fields: schemas.FieldSite | schemas.FieldDuration}
-	proxied := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/1.1", Status: 200, Bytes: 5, Duration: 150000, Upstream: 57000, Fields: haproxyTimed}
-	traefik := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Site: "x.org", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/2.0", Status: 200, Bytes: 5, Duration: 150000, Upstream: 57000, Fields: schemas.FieldSite | haproxyTimed}
+	caddy := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Site: "x.org", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/2.0", Status: 200, Bytes: 5, Duration: 1200, Fields: schemas.FieldSite | schemas.FieldDuration | schemas.FieldTLS | schemas.FieldCacheStatus}
+	proxied := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/1.1", Status: 200, Bytes: 5, Duration: 150000, Upstream: 57000, Fields: haproxyTimed | schemas.FieldExtra, Extra: "frontend=web~\tbackend=app/one"}
+	traefik := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Site: "x.org", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/2.0", Status: 200, Bytes: 5, Duration: 150000, Upstream: 57000, Fields: schemas.FieldSite | haproxyTimed | schemas.FieldExtra}
 	clf := plainRequest{Time: "2015-05-17T10:05:03.000Z", Client: "192.0.2.7", Method: "GET", Path: "/a", Query: "b", Protocol: "HTTP/1.1", Status: 200, Bytes: 5, Duration: 12000, Fields: refererAndAgent | schemas.FieldDuration}
 	with := func(r plainRequest, change func(r *plainRequest)) plainRequest { change(&r); return r }
 	for _, c := range []struct {
@@ -36,18 +36,29 @@ func TestFormats(t *testing.T) {
 	}{
 		{Caddy, caddyFront + caddyBehind, caddy},
 		{Caddy, " " + strings.ReplaceAll(caddyFront+caddyBehind, ",", " , ") + "\r", caddy},
-		{Caddy, caddyFront + `,"headers":{}` + caddyBehind, with(caddy, func(r *plainRequest) { r.Fields |= allHeaders; r.Cookie = schemas.CookieNone })},
+		{Caddy, caddyFront + `,"headers":{}` + caddyBehind, with(caddy, func(r *plainRequest) { r.Fields |= allHeaders | schemas.FieldExtra; r.Cookie = schemas.CookieNone })},
 		{Caddy, caddyFront + `,"headers":{"Cookie":["REDACTED"],"X":["a","b"],"Referer":["\"\u00e9"],"Authorization":[],"User-Agent":["a","b"],"Accept-Encoding":["gzip"],"Accept-Language":[ "de" ]},"tls":{"resumed":false,"version":772,"cipher_suite":4865,"proto":"h2","server_name":"x"}` + caddyBehind,
 			with(caddy, func(r *plainRequest) {
-				r.Fields |= allHeaders | schemas.FieldTLS
+				r.Fields |= allHeaders | schemas.FieldExtra
+				r.Extra = "http_x=a"
 				r.Cookie, r.Referer, r.UA, r.Encoding, r.Language = schemas.CookieSome, "\"é", "a", "gzip", "de"
 				r.TLS = "TLSv1.3 TLS_AES_128_GCM_SHA256"
 			})},
+		{Caddy, caddyFront + `,"headers":{"Sec-Fetch-Mode":["navigate"],"X-Forwarded-For":["1.1.1.1", "2.2.2.2" ],"Authorization":["secret"],"X-Zz":["\t"],"Forwarded":["for=1.1.1.1"],"Accept":["*/*"],"X-Request-Id":["i"],"":["x"],"a=b":["x"],"` +
+			strings.Repeat("L", 99) + `":["x"]}` + strings.Replace(caddyBehind, `"Server"`, `"X-Cache":["HIT"],"Server"`, 1),
+			with(caddy, func(r *plainRequest) {
+				r.Fields |= allHeaders | schemas.FieldExtra
+				r.Cookie, r.ForwardedFor, r.Forwarded, r.ID, r.Cache = schemas.CookieNone, "1.1.1.1, 2.2.2.2", "for=1.1.1.1", "i", "HIT"
+				r.Extra = "http_accept=*/*\thttp_sec_fetch_mode=navigate\thttp_x_zz= "
+			})},
 		{Caddy, strings.Replace(caddyFront, `"remote_ip":"10.0.0.1","remote_port":"1","client_ip":"192.0.2.7"`, `"remote_addr":"192.0.2.7:80"`, 1) + caddyBehind, caddy},
 		{Caddy, strings.Replace(caddyFront, `,"client_ip":"192.0.2.7"`, ``, 1) + caddyBehind, with(caddy, func(r *plainRequest) { r.Client = "10.0.0.1" })},
-		{Caddy, caddyFront + strings.Replace(caddyBehind, "0.0012", `"1.2ms"`, 1), with(caddy, func(r *plainRequest) { r.Duration, r.Fields = 0, schemas.FieldSite })},
+		{Caddy, caddyFront + strings.Replace(caddyBehind, "0.0012", `"1.2ms"`, 1), with(caddy, func(r *plainRequest) { r.Duration, r.Fields = 0, r.Fields&^schemas.FieldDuration })},
 		{HAProxy, haproxyFace + `"GET /a?b HTTP/1.1"`, proxied},
-		{HAProxy, "<134>May 17 10:05:03 lb haproxy[7]: " + haproxyFace + `{a "b} {|} "GET /a?b HTTP/1.1"` + "\r", proxied},
+		{HAProxy, "<134>May 17 10:05:03 lb haproxy[7]: " + haproxyFace + `{a "b} {|c} "GET /a?b HTTP/1.1"` + "\r",
+			with(proxied, func(r *plainRequest) { r.Extra += "\tcaptured_request_1=a \"b\tcaptured_response_2=c" })},
+		{HAProxy, strings.Replace(haproxyFace, "----", "cD--", 1) + `{a#7cb|#22} "GET /a?b HTTP/1.1"`,
+			with(proxied, func(r *plainRequest) { r.Extra += "\ttermination=cD--\tcaptured_1=a|b\tcaptured_2=\"" })},
 		{HAProxy, "<134>1 2015-05-17T10:05:03Z lb haproxy 7 - - " + haproxyFace + `"GET http://x/a?b HTTP/1.1"`, proxied},
 		{HAProxy, strings.Replace(haproxyFace, " - - ----", ` a="GET / b 6.6.6.6 ----`, 1) + `"GET /a#22#23?b HTTP/1.1"`, with(proxied, func(r *plainRequest) { r.Path = `/a"#` })},
 		{HAProxy, haproxyFace + `"<BADREQ>"`, with(proxied, func(r *plainRequest) { r.Method, r.Path, r.Query, r.Protocol = "", "", "", "" })},
@@ -57,18 +68,22 @@ func TestFormats(t *testing.T) {
 		{TraefikJSON, traefikJSON + `"time":"2015-05-17T10:05:03Z"}`, traefik},
 		{TraefikJSON, traefikJSON + `"TLSCipher":"TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA","TLSVersion":"1.2","request_Cookie":"REDACTED","request_User-Agent":"a"}`,
 			with(traefik, func(r *plainRequest) {
-				r.Fields |= schemas.FieldTLS | schemas.FieldCookie | schemas.FieldUserAgent
+				r.Fields |= schemas.FieldTLS | schemas.FieldCookie | refererAndAgent
 				r.TLS, r.Cookie, r.UA = "TLSv1.2 ECDHE-RSA-AES256-SHA", schemas.CookieSome, "a"
 			})},
+		{TraefikJSON, traefikJSON + `"RequestScheme":"http","RouterName":"r@docker","ServiceName":null,"RetryAttempts":0,"OriginStatus":404,"request_Accept":"*/*","request_X-Forwarded-For":"1.1.1.1","request_Proxy-Authorization":"secret","request_x\"y":"z","downstream_X-Cache":"HIT"}`,
+			with(traefik, func(r *plainRequest) {
+				r.Fields |= schemas.FieldTLS | allHeaders | schemas.FieldCacheStatus
+				r.Cookie, r.ForwardedFor, r.Cache, r.Extra = schemas.CookieNone, "1.1.1.1", "HIT", "router=r@docker\tupstream_status=404\thttp_accept=*/*"
+			})},
+		{TraefikJSON, strings.Replace(traefikJSON, `"ClientHost":"`, `"ClientHost":"6.6.6.6, 7.7.7.7,`, 1) + `"x":0}`, with(traefik, func(r *plainRequest) { r.ForwardedFor = "6.6.6.6, 7.7.7.7" })},
 		{TraefikJSON, strings.Replace(traefikJSON, "StartUTC", "Start", 1) + `"time":"2015-05-17T10:05:03.25Z"}`, traefik},
 		{Traefik, `192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET /a?b HTTP/1.1" 200 5 "-" "-" 7 "a@docker -> b@docker" "http://10.0.0.1:80" 12ms`, clf},
 		{Traefik, `192.0.2.7 - - [17/May/2015:10:05:03 +0000] "GET /a?b HTTP/1.1" 200 5 "\"r\"" "a\n \x41\"" 7 "-" "-" 12ms`,
 			with(clf, func(r *plainRequest) { r.Referer, r.UA = `"r"`, `a\n \x41"` })},
 	} {
 		parser := New(c.format)
-		if p, ok := parser.(*haproxy); ok {
-			p.clock.zone = time.UTC
-		}
+		inUTC(parser)
 		var r schemas.Request
 		if reason := parser.Parse([]byte(c.line), &r); reason != None {
 			t.Errorf("%s: refused: %s", c.line, reason)
@@ -78,6 +93,66 @@ func TestFormats(t *testing.T) {
 		if format, share := Detect([][]byte{[]byte(c.line)}); format != c.format || share != 1 {
 			t.Errorf("%s: found %s, %g", c.line, format, share)
 		}
+	}
+}
+
+func inUTC(parser Parser) {
+	if p, ok := parser.(*haproxy); ok {
+		p.clock.zone = time.UTC
+	}
+}
+
+// TestCaptures reads HAProxy's lines with what its configuration captures.
+func TestCaptures(t *testing.T) {
+	const both = `frontend web
+		capture request header Host len 64
+		capture request header User-Agent len 128
+		http-request capture req.hdr(X-Forwarded-For) len 64
+		http-request capture req.cook(sid) len 10
+		http-request capture src_port len 5
+		capture response header X-Cache len 8
+		http-response capture res.hdr(Server) id 0`
+	const fields = haproxyTimed | schemas.FieldExtra
+	base := plainRequest{Time: "2015-05-17T10:05:03.250Z", Client: "192.0.2.7", Method: "GET", Path: "/", Protocol: "HTTP/1.1", Status: 200, Bytes: 5, Duration: 150000, Upstream: 57000}
+	for _, c := range []struct {
+		format, blocks string
+		change         func(r *plainRequest)
+	}{
+		{both, `{X.org:443|a#7cb|1.1.1.1, 2.2.2.2|secret|99} {HIT|nginx} `, func(r *plainRequest) {
+			r.Site, r.UA, r.ForwardedFor, r.Cache, r.Fields = "x.org", "a|b", "1.1.1.1, 2.2.2.2", "HIT", fields|schemas.FieldSite|schemas.FieldUserAgent|schemas.FieldCacheStatus
+			r.Extra = "frontend=web~\tbackend=app/one\tsrc_port=99\tsent_http_server=nginx"
+		}},
+		{both, `{a|b} {HIT|} `, func(r *plainRequest) { // of another configuration
+			r.Cache, r.Fields = "HIT", fields|schemas.FieldSite|schemas.FieldUserAgent|schemas.FieldCacheStatus
+			r.Extra = "frontend=web~\tbackend=app/one\tcaptured_request_1=a\tcaptured_request_2=b"
+		}},
+		{"capture request header user-agent len 9", `{a}b} `, func(r *plainRequest) {
+			r.UA, r.Fields, r.Extra = "a}b", fields|schemas.FieldUserAgent, "frontend=web~\tbackend=app/one"
+		}},
+		{"capture response header Cache-Status len 9", `{hit} `, func(r *plainRequest) {
+			r.Cache, r.Fields, r.Extra = "hit", fields|schemas.FieldCacheStatus, "frontend=web~\tbackend=app/one"
+		}},
+		{"capture request header Cookie len 9", ``, func(r *plainRequest) {
+			r.Fields, r.Extra = fields|schemas.FieldCookie, "frontend=web~\tbackend=app/one"
+		}},
+	} {
+		format := mustFormat(t, c.format)
+		if again := mustFormat(t, format.String()); again != format {
+			t.Errorf("%q becomes %q", format, again)
+		}
+		parser := New(format)
+		inUTC(parser)
+		want := base
+		c.change(&want)
+		var r schemas.Request
+		if reason := parser.Parse([]byte(haproxyFace+c.blocks+`"GET / HTTP/1.1"`), &r); reason != None {
+			t.Errorf("%s: refused: %s", c.blocks, reason)
+		} else if diff := cmp.Diff(want, plainOf(&r)); diff != "" {
+			t.Errorf("%s: %s", c.blocks, diff)
+		}
+	}
+	if _, err := ByName("capture request header "); err == nil || err.Error() != "log format: names nothing that HAProxy captures: want lines such as capture request header User-Agent len 128" {
+		t.Error(err)
 	}
 }
 

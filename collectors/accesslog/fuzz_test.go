@@ -169,3 +169,26 @@ func onlyTexts(line []byte) bool {
 	}
 	return true
 }
+
+// FuzzForget reads one line after another: what a parser learned from the first must
+// not show in what it says of the second.
+func FuzzForget(f *testing.F) {
+	formats := []Format{Weir, Combined, VhostCombined, Common, Caddy, Traefik, TraefikJSON, HAProxy, benchJSONFormat, benchNginxFormat, benchApacheFormat}
+	for i, line := range [][]byte{benchWeir(1), benchCombined(1), append([]byte("x.org "), benchCombined(1)...), benchCombined(2), benchCaddy(1), benchTraefik(1), benchTraefikJSON(1), benchHAProxy(1), benchNginxJSON(1), benchNginx(1), benchApache(1)} {
+		f.Add(uint8(i), line, bytes.ReplaceAll(line, []byte(`":`), []byte(`" : `)))
+		f.Add(uint8(i), line, bytes.ReplaceAll(line, []byte(`":"`), []byte(`":`)))
+	}
+	f.Fuzz(func(t *testing.T, n uint8, first, second []byte) {
+		format := formats[int(n)%len(formats)]
+		parser := New(format)
+		var got, want schemas.Request
+		parser.Parse(first, &got)
+		reason := New(format).Parse(second, &want)
+		if again := parser.Parse(second, &got); again != reason {
+			t.Fatalf("%s: %s after another line, %s alone", format, again, reason)
+		}
+		if diff := cmp.Diff(plainOf(&want), plainOf(&got)); reason == None && diff != "" {
+			t.Error(diff)
+		}
+	})
+}

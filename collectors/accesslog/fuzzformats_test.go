@@ -40,7 +40,8 @@ func FuzzHAProxy(f *testing.F) {
 	f.Add([]byte(haproxyFace + `{a|b} {} "GET /a#22?b HTTP/1.1"`))
 	f.Add([]byte("May 17 10:05:03 lb haproxy[7]: " + haproxyFace + `"<BADREQ>"` + "\r"))
 	f.Add([]byte("<1> x [17/May/2015:10:05:03.100]  ::1:2 [29/Feb/2016:23:59:60.999] a b -1/+1/2/3/4 200 5 a=\"b - ---- 0/0 \"GET /"))
-	parser := &haproxy{clock: localClock{zone: time.UTC}}
+	parser := New(HAProxy)
+	inUTC(parser)
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var r schemas.Request
 		if parseUnharmed(t, parser, line, &r) != None {

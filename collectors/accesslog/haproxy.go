@@ -3,6 +3,7 @@ package accesslog
 import (
 	"bytes"
 	"net/netip"
+	"time"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -12,12 +13,23 @@ import (
 //	addr:port [time] frontend backend/server TR/Tw/Tc/Tr/Ta status bytes CC CS tsc conns queues [{..} [{..}]] "request"
 //
 // (HAProxy's configuration manual, section 8.2.3). HAProxy writes #XX for a quote, a
-// brace, '#' and what cannot be printed, in the request and in what it captures. What
-// is captured has no name in the log, so it is left out; bytes are the answer's with
-// its header.
+// brace, '#' and what cannot be printed, in the request and in what it captures. Bytes
+// are the answer's with its header.
 type haproxy struct {
-	clock   localClock
-	scratch []byte
+	clock    localClock
+	captures *captures // nil where nothing is known of them
+	fields   schemas.Fields
+	hosts    hostCache
+	scratch  []byte
+	extra    []byte
+}
+
+func newHAProxy(c *captures) *haproxy {
+	p := &haproxy{clock: localClock{zone: time.Local}, captures: c, fields: schemas.FieldDuration | schemas.FieldUpstreamDuration | schemas.FieldExtra}
+	if c != nil {
+		p.fields |= c.fields()
+	}
+	return p
 }
 
 // Parse implements Parser.
@@ -28,8 +40,8 @@ func (p *haproxy) Parse(line []byte, r *schemas.Request) Reason {
 	if len(line) > MaxLine {
 		return TooLong
 	}
-	*r = schemas.Request{Fields: schemas.FieldDuration | schemas.FieldUpstreamDuration}
-	p.scratch = p.scratch[:0]
+	*r = schemas.Request{Fields: p.fields}
+	p.scratch, p.extra = p.scratch[:0], p.extra[:0]
 	open := stampOpen(line)
 	if open < 0 {
 		if bytes.Contains(line, []byte(" haproxy[")) {
@@ -46,16 +58,18 @@ func (p *haproxy) Parse(line []byte, r *schemas.Request) Reason {
 		return Time
 	}
 	rest := line[end+2:]
-	request, ok := quotedRequest(rest)
+	request, before, ok := quotedRequest(rest)
 	if !ok {
 		if bytes.IndexByte(rest, '"') < 0 {
 			return Message // a connection on which nothing was asked, or not HTTP
 		}
 		return Syntax
 	}
-	if reason := timersAndStatus(rest, r); reason != None {
+	if reason := p.timersAndStatus(rest, r); reason != None {
 		return reason
 	}
+	p.captured(before, r)
+	r.Extra = p.extra
 	if r.Time += r.Duration / 1000; r.Time > maxTime {
 		return Time
 	}
@@ -94,25 +108,26 @@ func beforePort(text []byte) (addr netip.Addr, ok bool) {
 // quotedRequest is the request at the end of the line. There is no raw quote in it,
 // whatever a cookie in front of it may hold; and it is the last field, so it may
 // have been cut where HAProxy's lines end (1,024 bytes unless told otherwise).
-func quotedRequest(rest []byte) (request []byte, ok bool) {
+func quotedRequest(rest []byte) (request, before []byte, ok bool) {
 	end := len(rest)
 	if end > 0 && rest[end-1] == '"' {
 		end--
 	}
 	open := bytes.LastIndexByte(rest[:end], '"')
 	if open < 2 || rest[open-1] != ' ' || rest[open-2] != '}' && rest[open-2]-'0' > 9 {
-		return nil, false
+		return nil, nil, false
 	}
-	return rest[open+1 : end : end], true
+	return rest[open+1 : end : end], rest[:open-1], true
 }
 
 // timersAndStatus reads "frontend backend/server TR/Tw/Tc/Tr/Ta status bytes ".
-func timersAndStatus(rest []byte, r *schemas.Request) Reason {
-	for range 2 {
+func (p *haproxy) timersAndStatus(rest []byte, r *schemas.Request) Reason {
+	for _, name := range [2]string{"frontend", "backend"} {
 		space := bytes.IndexByte(rest, ' ')
 		if space <= 0 {
 			return Syntax
 		}
+		p.extra = appendExtra(p.extra, name, rest[:space])
 		rest = rest[space+1:]
 	}
 	var timers [5]int64

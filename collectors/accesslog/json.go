@@ -51,13 +51,18 @@ func mark(word uint64) uint64 {
 // stringEnd is the index of the quote that closes the string whose inside begins
 // at i, and whether it holds escapes; -1 where there is none.
 func stringEnd(text []byte, i int) (end int, escaped bool) {
-	for i+8 <= len(text) {
-		m := mark(binary.LittleEndian.Uint64(text[i:]))
-		if m == 0 {
-			i += 8
+	for i+16 <= len(text) {
+		first := mark(binary.LittleEndian.Uint64(text[i:]))
+		second := mark(binary.LittleEndian.Uint64(text[i+8:]))
+		if first|second == 0 {
+			i += 16
 			continue
 		}
-		i += bits.TrailingZeros64(m) >> 3
+		if first == 0 {
+			first = second
+			i += 8
+		}
+		i += bits.TrailingZeros64(first) >> 3
 		if text[i] == '"' {
 			return i, escaped
 		}

@@ -152,7 +152,7 @@ func nginxQuoted(text string, i int) (word string, next int) {
 // client may have chosen any byte.
 func nginxVariable(name string) op {
 	o := nginxKnown(name)
-	o.name = "$" + name
+	o.name, o.extra = "$"+name, name
 	return o
 }
 
@@ -166,10 +166,10 @@ func nginxKnown(name string) op {
 		return op{field: fieldClock, length: len("17/May/2015:10:05:03 +0000")}
 	case "remote_addr", "realip_remote_addr", "proxy_protocol_addr":
 		return op{field: fieldClient}
+	case "proxy_add_x_forwarded_for":
+		return op{field: fieldClient, chosen: true}
 	case "host":
 		return op{field: fieldSite, chosen: true, word: true}
-	case "http_host":
-		return op{field: fieldSite, chosen: true}
 	case "server_name":
 		return op{field: fieldSite}
 	case "request":
@@ -190,16 +190,8 @@ func nginxKnown(name string) op {
 		return op{field: fieldSeconds}
 	case "upstream_response_time":
 		return op{field: fieldUpstream, several: true}
-	case "http_referer":
-		return op{field: fieldReferer, chosen: true}
-	case "http_user_agent":
-		return op{field: fieldUserAgent, chosen: true}
-	case "http_accept_language":
-		return op{field: fieldAcceptLanguage, chosen: true}
-	case "http_accept_encoding":
-		return op{field: fieldAcceptEncoding, chosen: true}
-	case "http_cookie":
-		return op{field: fieldCookieHeader, chosen: true}
+	case "upstream_cache_status":
+		return op{field: fieldCacheStatus}
 	case "ssl_protocol":
 		return op{field: fieldTLSProtocol}
 	case "ssl_cipher":
@@ -217,16 +209,35 @@ func nginxKnown(name string) op {
 	case "proxy_upstream_name", "proxy_host", "proxy_port", "namespace", "ingress_name", "service_name", "service_port",
 		"pid", "pipe", "scheme", "https", "http2", "http3", "hostname", "nginx_version", "request_length", "request_completion",
 		"connection", "connection_requests", "connection_time", "gzip_ratio", "remote_port", "realip_remote_port",
-		"server_addr", "server_port", "limit_req_status", "limit_conn_status", "ssl_session_reused", "ssl_session_id",
-		"ssl_curve", "ssl_early_data", "msie6", "is_args", "geoip_country_code", "geoip2_country_code", "proxy_protocol_port":
+		"server_addr", "server_port", "limit_req_status", "limit_conn_status", "ssl_session_reused",
+		"ssl_curve", "ssl_early_data", "msie6", "geoip_country_code", "geoip2_country_code", "proxy_protocol_port":
+		return op{field: fieldExtra}
+	case "is_args", "ssl_session_id":
 		return op{}
+	case "request_body": // may hold passwords
+		return op{chosen: true}
+	}
+	return nginxNamed(name)
+}
+
+// nginxNamed is what a variable is whose name says so by its beginning.
+func nginxNamed(name string) op {
+	if header, ok := strings.CutPrefix(name, "http_"); ok {
+		return op{field: headerField(strings.ReplaceAll(header, "_", "-")), chosen: true}
+	}
+	for _, prefix := range []string{"sent_http_", "upstream_http_"} {
+		if header, ok := strings.CutPrefix(name, prefix); ok {
+			return op{field: answerField(strings.ReplaceAll(header, "_", "-")), chosen: true}
+		}
 	}
 	switch {
-	case name == "upstream_addr", name == "upstream_status", name == "upstream_cache_status",
+	case strings.HasPrefix(name, "cookie_"), strings.HasPrefix(name, "upstream_cookie_"):
+		return op{chosen: true}
+	case name == "upstream_addr", name == "upstream_status",
 		strings.HasPrefix(name, "upstream_") && (strings.HasSuffix(name, "_time") || strings.Contains(name, "bytes") || strings.HasSuffix(name, "_length")):
-		return op{several: true}
+		return op{field: fieldExtra, several: true}
 	case strings.HasPrefix(name, "tcpinfo_"):
-		return op{}
+		return op{field: fieldExtra}
 	}
-	return op{chosen: true}
+	return op{field: fieldExtra, chosen: true}
 }

@@ -48,6 +48,7 @@ type op struct {
 	several bool // "a, b : c", of several upstreams
 	length  int  // bytes, where it is always as many
 	pattern string
+	extra   string // its name in Request.Extra
 }
 
 // piece is a value and the literal behind it.
@@ -161,6 +162,7 @@ func (p *program) holds(o *op, sep string, space byte) bool {
 // choose leaves of several values for the same thing the best one, and checks that
 // what every request needs is there.
 func choose(pieces []piece) error {
+	clientBehind(pieces)
 	var best [256]int // rank by kind of thing, 0 for none
 	for i := range pieces {
 		o := &pieces[i].op
@@ -175,6 +177,12 @@ func choose(pieces []piece) error {
 		o := &pieces[i].op
 		thing, rank := rankOf(o)
 		lost := rank > 0 && (rank < best[thing] || taken[thing] && o.field != fieldMoment)
+		if lost && thing != thingTime && thing != thingTarget {
+			if o.field = fieldExtra; o.name == "$proxy_add_x_forwarded_for" {
+				o.field = fieldForwardedFor
+			}
+			continue
+		}
 		if lost || whole && (o.field == fieldMethod || o.field == fieldProtocol || o.field == fieldQuery) {
 			o.field = fieldNone
 			continue
@@ -195,6 +203,23 @@ func choose(pieces []piece) error {
 	return nil
 }
 
+// clientBehind takes X-Forwarded-For for the client where the format has no other: it
+// is of a server that only a proxy can reach.
+func clientBehind(pieces []piece) {
+	forwarded := -1
+	for i := range pieces {
+		switch pieces[i].op.field {
+		case fieldClient:
+			return
+		case fieldForwardedFor:
+			forwarded = i
+		}
+	}
+	if forwarded >= 0 {
+		pieces[forwarded].op.field = fieldClient
+	}
+}
+
 // thing is what several variables can tell.
 type thing uint8
 
@@ -206,6 +231,7 @@ const (
 	thingTarget
 	thingBytes
 	thingDuration
+	thingCache
 )
 
 const (
@@ -249,6 +275,8 @@ func rankOf(o *op) (thing, int) {
 	case fieldClient:
 		switch o.name {
 		case "$remote_addr", "%a":
+			return thingClient, 4
+		case "$proxy_add_x_forwarded_for":
 			return thingClient, 3
 		case "%h":
 			return thingClient, 2
@@ -260,6 +288,11 @@ func rankOf(o *op) (thing, int) {
 			return thingBytes, 2
 		}
 		return thingBytes, 1
+	case fieldCacheStatus:
+		if o.name == "$upstream_cache_status" {
+			return thingCache, 2
+		}
+		return thingCache, 1
 	}
 	return thingOther, 0
 }

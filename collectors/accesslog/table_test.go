@@ -95,7 +95,7 @@ func formatsTable(t *testing.T, measure bool) string {
 // fieldNames names a set of fields; the cookie's is that there was one.
 func fieldNames(f schemas.Fields) string {
 	var names []string
-	for i, name := range []string{"site", "referer", "user_agent", "accept_language", "accept_encoding", "tls", "cookie", "duration", "upstream_duration", "action", "request_id"} {
+	for i, name := range []string{"site", "referer", "user_agent", "accept_language", "accept_encoding", "tls", "cookie", "duration", "upstream_duration", "action", "request_id", "cache_status", "extra"} {
 		if f.Has(1 << i) {
 			names = append(names, name)
 		}

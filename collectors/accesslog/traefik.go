@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -42,10 +43,36 @@ func traefikKey(name []byte) key {
 		return keyAcceptEncoding
 	case "request_Cookie":
 		return keyCookieHeader
+	case "request_X-Forwarded-For":
+		return keyForwardedFor
+	case "request_Forwarded":
+		return keyForwarded
+	case "request_X-Request-Id":
+		return keyRequestID
+	case "RequestScheme":
+		return keyScheme
+	case "entryPointName":
+		return keyEntryPoint
+	case "RouterName":
+		return keyRouter
+	case "ServiceName":
+		return keyService
+	case "ServiceAddr":
+		return keyServer
+	case "OriginStatus":
+		return keyUpstreamStatus
+	case "RetryAttempts":
+		return keyRetries
 	case "TLSVersion":
 		return keyTLSVersion
 	case "TLSCipher":
 		return keyTLSCipher
+	}
+	switch {
+	case bytes.HasPrefix(name, []byte("request_")):
+		return keyRequestHeader
+	case bytes.HasPrefix(name, []byte("downstream_")) && cacheHeader(strings.ToLower(string(name[len("downstream_"):]))):
+		return keyCacheStatus
 	}
 	return keyUnknown
 }
@@ -67,11 +94,9 @@ func (p *flatJSON) setTraefik(id key, value []byte, k kind, r *schemas.Request) 
 	case keyNanoseconds:
 		fits = number
 		r.Duration, ok = parseNanoseconds(value)
-		r.Fields |= schemas.FieldDuration
 	case keyUpstreamNanoseconds:
 		fits = number
 		r.UpstreamDuration, ok = parseNanoseconds(value)
-		r.Fields |= schemas.FieldUpstreamDuration
 	case keyTLSVersion:
 		p.version = value
 	case keyTLSCipher:
@@ -79,8 +104,61 @@ func (p *flatJSON) setTraefik(id key, value []byte, k kind, r *schemas.Request) 
 	case keyCookieHeader:
 		r.Cookie = schemas.CookieSome
 		r.Fields |= schemas.FieldCookie
+	case keyRequestHeader:
+		return None // no text: no header field
+	case keyScheme:
+		if string(value) == "http" {
+			p.seen |= seenPlain
+		}
+	case keyUpstreamStatus, keyRetries:
+		if fits = number; string(value) != "0" {
+			p.extra = appendExtra(p.extra, traefikExtras[id-keyEntryPoint], value)
+		}
+	case keyEntryPoint, keyRouter, keyService, keyServer:
+		p.extra = appendExtra(p.extra, traefikExtras[id-keyEntryPoint], value)
 	}
 	return verdict(fits, ok)
+}
+
+// traefikExtras are the names in Extra of the keys from keyEntryPoint on.
+var traefikExtras = [...]string{"entry_point", "router", "service", "upstream_addr", "upstream_status", "retries"}
+
+// requestHeader takes a header field that has no place of its own. Its key stands
+// before the value, in a form without escapes where it is a name at all.
+func (p *flatJSON) requestHeader(line []byte, value int, text []byte) {
+	before := bytes.TrimRight(line[:value-1], " \t\r\n:")
+	if len(before) == 0 {
+		return
+	}
+	before = before[:len(before)-1]
+	name := before[bytes.LastIndexByte(before, '"')+1:]
+	if name, ok := bytes.CutPrefix(name, []byte("request_")); ok {
+		p.extra = appendHeader(p.extra, "http_", name, text)
+	}
+}
+
+// finishTraefik sets what a line of Traefik's carries. Traefik leaves out the key of a
+// header field that was not sent. Where it is told to keep all of them, others stand
+// in the line than those that have a place; where it keeps a few by name, these are
+// mostly the agent and the referer.
+func (p *flatJSON) finishTraefik(r *schemas.Request) {
+	const few = schemas.FieldReferer | schemas.FieldUserAgent
+	if p.seen&seenHeaders != 0 {
+		r.Fields |= few | schemas.FieldAcceptLanguage | schemas.FieldAcceptEncoding | schemas.FieldCookie | schemas.FieldRequestID
+		if r.Cookie == schemas.CookieUnknown {
+			r.Cookie = schemas.CookieNone
+		}
+	} else if r.Fields&few != 0 {
+		r.Fields |= few
+	}
+	if len(p.version) > 0 {
+		p.scratch, r.TLS = appendTLS(p.scratch, p.version, p.cipher)
+	}
+	if len(p.version) > 0 || p.seen&seenPlain != 0 {
+		r.Fields |= schemas.FieldTLS
+	}
+	r.Fields |= schemas.FieldDuration | schemas.FieldUpstreamDuration | schemas.FieldExtra
+	r.Extra = p.extra
 }
 
 // parseNanoseconds gives microseconds.

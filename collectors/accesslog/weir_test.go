@@ -29,6 +29,8 @@ func TestWeir(t *testing.T) {
 		front + `,"status":000,"cookie":"","tls":"  "}`:                                                                                           {Time: at, Client: "192.0.2.7", Cookie: schemas.CookieNone, Fields: schemas.FieldCookie | schemas.FieldTLS},
 		front + `,"user_agent":"-","referer":"\ud83d\ude00\ud83dx"}`:                                                                              {Time: at, Client: "192.0.2.7", UA: "-", Referer: "😀�x", Fields: refererAndAgent},
 		front + ",\"user_agent\":\"\xff\xfe\"}":                                                                                                   {Time: at, Client: "192.0.2.7", UA: "\xff\xfe", Fields: schemas.FieldUserAgent},
+		front + `,"cache_status":"HIT","forwarded_for":"1.1.1.1, 2.2.2.2","forwarded":"-","x":"y"}`:                                               {Time: at, Client: "192.0.2.7", Cache: "HIT", ForwardedFor: "1.1.1.1, 2.2.2.2", Fields: schemas.FieldCacheStatus},
+		`{"time":1747476303.123,"client":"6.6.6.6, 192.0.2.7"}`:                                                                                   {Time: at, Client: "192.0.2.7", ForwardedFor: "6.6.6.6"},
 		front + `,"uri":"","method":""}`:                                                                                                          {Time: at, Client: "192.0.2.7"},
 	} {
 		var r schemas.Request
@@ -107,6 +109,9 @@ func TestWeirForgets(t *testing.T) {
 		`{"time":1,"client":"::1","host"`,
 		`{"time":1,"client":"::1","host":`,
 		`{"time":1,"client":"::1","user_agent":"\"host\":"}`,
+		`{"time":1,"client":"::1","status":200,"bytes":1,"x":"                                "}`,
+		`{"time":"1","client":"::1","status":"300","bytes": "2","x":"                                "}`,
+		`{"time":1,"client":"::1","status":null,"bytes":	3,"x":"                                "}`,
 	}
 	parser := New(Weir)
 	for i := range 100 {
