@@ -105,7 +105,6 @@ type analysis struct {
 	candidates    []candidate
 	chosen        []chosen
 	frequentItems []item
-	uppers        []float64 // UpperShare by count
 	strong        []strongPair
 }
 

@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"math"
 	"slices"
 
 	"github.com/weir-project/weir/schemas"
@@ -80,9 +81,8 @@ func (a *analysis) narrow(c candidate) {
 		if len(a.candidates) >= maxCandidates || slices.ContainsFunc(c.items, func(x item) bool { return x.trait == it.trait }) {
 			continue
 		}
-		rows := and(c.rows, a.suspect.bitmap(it))
-		if a.enough(rows) {
-			if n := a.weigh(append(slices.Clone(c.items), it), rows); n.normal.all <= a.tooMany() {
+		if bitmap := a.suspect.bitmap(it); a.enough(c.rows, bitmap) {
+			if n := a.weigh(append(slices.Clone(c.items), it), and(c.rows, bitmap)); n.normal.all <= a.tooMany() {
 				a.candidates = append(a.candidates, n)
 			}
 		}
@@ -151,13 +151,17 @@ func (a *analysis) ratio(clients, normal int) float64 {
 
 // upper is UpperShare of the choosing half, kept: few counts occur, very often.
 func (a *analysis) upper(x int) float64 {
-	for len(a.uppers) <= x && len(a.uppers) <= a.choose0.all {
-		a.uppers = append(a.uppers, UpperShare(len(a.uppers), a.choose0.all))
+	if x > a.choose0.all {
+		return 1
 	}
-	if x < len(a.uppers) {
-		return a.uppers[x]
+	known := &a.normal.uppers
+	for len(*known) <= x {
+		*known = append(*known, math.NaN())
 	}
-	return 1
+	if math.IsNaN((*known)[x]) {
+		(*known)[x] = UpperShare(x, a.choose0.all)
+	}
+	return (*known)[x]
 }
 
 // strongPair is two core items that set most of their requests apart: the suspect
@@ -195,9 +199,11 @@ func (a *analysis) findStrong(core []item) {
 			pair := []item{x, y}
 			rows := a.suspect.match(pair)
 			clients, requests := a.suspect.count(rows)
-			normal := a.normal.touched(a.normal.match(pair), false)
-			if requests >= coreShare*a.attackShare*a.suspect.total && a.ratio(clients, normal.all) >= strongRatio {
-				a.strong = append(a.strong, strongPair{rows, a.normalClients * a.upper(normal.all)})
+			if requests < coreShare*a.attackShare*a.suspect.total {
+				continue
+			}
+			if normal := a.normal.pair(x, y); a.ratio(clients, normal) >= strongRatio {
+				a.strong = append(a.strong, strongPair{rows, a.normalClients * a.upper(normal)})
 			}
 		}
 	}
@@ -222,8 +228,7 @@ func (a *analysis) specialise(c candidate) candidate {
 				continue
 			}
 			// The rarer the item is in normal traffic, the fewer strangers match.
-			_, requests := a.normal.count(a.normal.bitmap(it))
-			if share := requests / max(a.normal.total, 1); share < bestShare {
+			if share := a.normal.requestsOf(it) / max(a.normal.total, 1); share < bestShare {
 				best, found, bestShare = a.weigh(append(slices.Clone(c.items), it), rows), true, share
 			}
 		}

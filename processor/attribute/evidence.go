@@ -40,10 +40,8 @@ func (a *analysis) evidence(s schemas.Signature, c candidate, normal []uint64) *
 }
 
 func (a *analysis) traitEvidence(it item, value string) schemas.TraitEvidence {
-	_, observed := a.suspect.count(a.suspect.bitmap(it))
-	_, normal := a.normal.count(a.normal.bitmap(it))
-	normal /= max(a.normal.total, 1)
-	attack := a.attackOf(observed/a.suspect.total, normal)
+	normal := a.normal.requestsOf(it) / max(a.normal.total, 1)
+	attack := a.attackOf(a.suspect.requestsOf(it)/a.suspect.total, normal)
 	floor := 0.5 / max(a.normal.total, 1)
 	return schemas.TraitEvidence{
 		Trait: it.trait.String(), Value: value, Attack: attack, Normal: normal,

@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 
@@ -29,6 +30,28 @@ type matrix struct {
 	words   int
 	known   [schemas.NumTraits]bool
 	bitmaps map[item][]uint64
+
+	// What was counted before. The normal sample stands still while an incident is
+	// open, and is asked the same again and again.
+	requests map[item]float64
+	weighed  map[itemSet]weighed
+	pairs    map[itemSet]int // clients of the choosing half
+	uppers   []float64       // UpperShare by count, of the choosing half
+}
+
+// itemSet is up to three items in their order; an item without a hash is none.
+type itemSet [schemas.MaxSignatureTraits]item
+
+func setOf(items []item) (set itemSet) {
+	copy(set[:], items)
+	return set
+}
+
+// weighed is what a conjunction touches and matches.
+type weighed struct {
+	limit    int // up to which was counted
+	touched  touched
+	requests float64 // where no more than limit were touched
 }
 
 // member is what counting needs to know of a client.
@@ -51,7 +74,8 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
 	if s.laid != nil && s.laid.known == known {
 		return s.laid
 	}
-	m := &matrix{bitmaps: make(map[item][]uint64), known: known}
+	m := &matrix{bitmaps: make(map[item][]uint64), requests: make(map[item]float64), weighed: make(map[itemSet]weighed),
+		pairs: make(map[itemSet]int), known: known}
 	s.laid = m
 	for i := range s.clients {
 		c, added := &s.clients[i], false
@@ -142,6 +166,55 @@ func (m *matrix) match(items []item) []uint64 {
 	return b
 }
 
+// maxWeighed bounds what is remembered of conjunctions.
+const maxWeighed = 1 << 16
+
+// weigh counts the clients of the choosing half that have a conjunction, up to more than
+// limit, and its requests where there are no more.
+func (m *matrix) weigh(items []item, limit int) weighed {
+	set := setOf(items)
+	if w, ok := m.weighed[set]; ok && w.limit == limit {
+		return w
+	}
+	rows := m.match(items)
+	w := weighed{limit: limit, touched: m.touchedUpTo(rows, false, limit)}
+	if w.touched.all <= limit {
+		_, w.requests = m.count(rows)
+	}
+	if len(m.weighed) >= maxWeighed {
+		clear(m.weighed)
+	}
+	m.weighed[set] = w
+	return w
+}
+
+// pair is how many clients of the choosing half have both items.
+func (m *matrix) pair(x, y item) int {
+	set := itemSet{x, y}
+	n, ok := m.pairs[set]
+	if !ok {
+		n = m.touched(m.match(set[:2]), false).all
+		if len(m.pairs) >= maxWeighed {
+			clear(m.pairs)
+		}
+		m.pairs[set] = n
+	}
+	return n
+}
+
+// requestsOf is how many requests have an item.
+func (m *matrix) requestsOf(it item) float64 {
+	if n, ok := m.requests[it]; ok {
+		return n
+	}
+	_, n := m.count(m.bitmap(it))
+	if len(m.requests) >= maxWeighed {
+		clear(m.requests)
+	}
+	m.requests[it] = n
+	return n
+}
+
 // count gives the clients and the requests of the rows in the bitmap.
 func (m *matrix) count(b []uint64) (clients int, requests float64) {
 	last := int32(-1)
@@ -213,38 +286,79 @@ func (m *matrix) halves() (choose, calibrate touched) {
 	return choose, calibrate
 }
 
-// items are the items of the matrix with their clients, those with at least
-// least clients, in a fixed order.
+// items are the items of the matrix that at least least clients have, in a fixed order.
 func (m *matrix) items(least int) []item {
-	seen := make(map[item]struct{ clients, last int32 })
+	var table itemTable
 	for i := range m.rows {
 		for t, hash := range m.rows[i] {
-			if hash == 0 {
-				continue
-			}
-			it := item{schemas.Trait(t), hash}
-			s, ok := seen[it]
-			if !ok || s.last != m.owner[i] {
-				s.clients++
-				s.last = m.owner[i]
-				seen[it] = s
+			if hash != 0 {
+				table.count(item{schemas.Trait(t), hash}, m.owner[i], m.weight[i])
 			}
 		}
 	}
 	var items []item
-	for it, s := range seen {
-		if int(s.clients) >= least {
-			items = append(items, it)
+	for _, s := range table.slots {
+		if s.clients >= int32(least) && s.clients > 0 {
+			items = append(items, s.item)
+			m.requests[s.item] = s.requests
 		}
 	}
-	slices.SortFunc(items, func(a, b item) int {
-		if a.trait != b.trait {
-			return int(a.trait) - int(b.trait)
-		}
-		if a.hash < b.hash {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(items, compareItems)
 	return items
+}
+
+func compareItems(a, b item) int {
+	if a.trait != b.trait {
+		return int(a.trait) - int(b.trait)
+	}
+	return cmp.Compare(a.hash, b.hash)
+}
+
+// itemTable counts the clients of items: open addressing, because a map of Go takes most
+// of the time of an analysis. The hashes are keyed already.
+type itemTable struct {
+	slots []itemSlot
+	used  int
+}
+
+type itemSlot struct {
+	item
+	clients, last int32 // clients is 0 where the slot is free
+	requests      float64
+}
+
+// count counts an item of a client's row; a client's rows come together.
+func (t *itemTable) count(it item, client int32, requests float64) {
+	if 2*(t.used+1) > len(t.slots) {
+		t.grow()
+	}
+	s := t.slot(it)
+	switch {
+	case s.clients == 0:
+		*s = itemSlot{item: it, clients: 1, last: client}
+		t.used++
+	case s.last != client:
+		s.clients++
+		s.last = client
+	}
+	s.requests += requests
+}
+
+func (t *itemTable) slot(it item) *itemSlot {
+	mask := uint32(len(t.slots) - 1)
+	for i := (it.hash + uint32(it.trait)*0x9E3779B1) & mask; ; i = (i + 1) & mask {
+		if s := &t.slots[i]; s.clients == 0 || s.item == it {
+			return s
+		}
+	}
+}
+
+func (t *itemTable) grow() {
+	old := t.slots
+	t.slots = make([]itemSlot, max(1024, 2*len(old)))
+	for _, s := range old {
+		if s.clients > 0 {
+			*t.slot(s.item) = s
+		}
+	}
 }

@@ -38,14 +38,16 @@ func (a *analysis) mine() {
 		next  int // items before this index are done with
 		rows  []uint64
 	}
-	open := make([]bool, len(items))
+	open, named, bitmaps := make([]bool, len(items)), make([]bool, len(items)), make([][]uint64, len(items))
 	for i, it := range items {
-		open[i] = a.enough(a.suspect.bitmap(it))
+		bitmaps[i] = a.suspect.bitmap(it)
+		open[i] = a.enough(bitmaps[i], bitmaps[i])
+		_, named[i] = a.x.Name(it.trait, it.hash)
 	}
 	var level []node
 	for i, it := range items {
-		if _, named := a.x.Name(it.trait, it.hash); named && open[i] {
-			level = append(level, node{[]item{it}, i + 1, a.suspect.bitmap(it)})
+		if named[i] && open[i] {
+			level = append(level, node{[]item{it}, i + 1, bitmaps[i]})
 		}
 	}
 	for depth := 1; len(level) > 0; depth++ {
@@ -54,17 +56,10 @@ func (a *analysis) mine() {
 			c := a.weigh(n.items, n.rows)
 			if c.normal.all > 0 && depth < 3 && len(deeper) < maxCandidates {
 				for i := n.next; i < len(items); i++ {
-					if !open[i] || items[i].trait == n.items[len(n.items)-1].trait {
+					if !open[i] || !named[i] || items[i].trait == n.items[len(n.items)-1].trait || !a.enough(n.rows, bitmaps[i]) {
 						continue
 					}
-					rows := and(n.rows, a.suspect.bitmap(items[i]))
-					if !a.enough(rows) {
-						continue
-					}
-					if _, named := a.x.Name(items[i].trait, items[i].hash); !named {
-						continue
-					}
-					deeper = append(deeper, node{append(slices.Clone(n.items), items[i]), i + 1, rows})
+					deeper = append(deeper, node{append(slices.Clone(n.items), items[i]), i + 1, and(n.rows, bitmaps[i])})
 				}
 			}
 			if c.normal.all <= a.tooMany() && a.hasCore(n.items) && len(a.candidates) < maxCandidates {
@@ -81,7 +76,7 @@ func (a *analysis) frequent() []item {
 	if len(items) > maxItems {
 		support := make(map[item]float64, len(items))
 		for _, it := range items {
-			_, support[it] = a.suspect.count(a.suspect.bitmap(it))
+			support[it] = a.suspect.requestsOf(it)
 		}
 		slices.SortStableFunc(items, func(x, y item) int {
 			switch {
@@ -93,15 +88,7 @@ func (a *analysis) frequent() []item {
 			return 0
 		})
 		items = items[:maxItems]
-		slices.SortFunc(items, func(x, y item) int {
-			if x.trait != y.trait {
-				return int(x.trait) - int(y.trait)
-			}
-			if x.hash < y.hash {
-				return -1
-			}
-			return 1
-		})
+		slices.SortFunc(items, compareItems)
 	}
 	return items
 }
@@ -110,10 +97,8 @@ func (a *analysis) frequent() []item {
 func (a *analysis) markCore(items []item) (core []item) {
 	a.core = make(map[item]bool)
 	for _, it := range items {
-		_, observed := a.suspect.count(a.suspect.bitmap(it))
-		_, normal := a.normal.count(a.normal.bitmap(it))
-		normal /= max(a.normal.total, 1)
-		attack := a.attackOf(observed/a.suspect.total, normal)
+		normal := a.normal.requestsOf(it) / max(a.normal.total, 1)
+		attack := a.attackOf(a.suspect.requestsOf(it)/a.suspect.total, normal)
 		if attack >= coreShare && attack >= coreRatio*normal {
 			a.core[it] = true
 			core = append(core, it)
@@ -137,25 +122,25 @@ func (a *analysis) tooMany() int { return int(2*a.budget.Collateral*float64(a.ch
 // weigh counts what the conjunction would stop and touch. Where it touches too many
 // the rest is left out: it can only be narrowed.
 func (a *analysis) weigh(items []item, rows []uint64) candidate {
-	normal := a.normal.match(items)
-	c := candidate{items: items, rows: rows, normal: a.normal.touchedUpTo(normal, false, a.tooMany())}
-	if c.normal.all > a.tooMany() {
+	limit := a.tooMany()
+	w := a.normal.weigh(items, limit)
+	c := candidate{items: items, rows: rows, normal: w.touched}
+	if c.normal.all > limit {
 		return c
 	}
-	_, requests := a.normal.count(normal)
-	c.share = requests / max(a.normal.total, 1)
+	c.share = w.requests / max(a.normal.total, 1)
 	_, c.gain = a.suspect.count(and(rows, a.open))
 	return c
 }
 
-// enough reports whether what is open of the rows is worth a decision: enough
+// enough reports whether what is open of the rows in both is worth a decision: enough
 // clients, and the least share of the attack's requests. Both only fall as items
 // are added, so that what has not enough need not be extended.
-func (a *analysis) enough(rows []uint64) bool {
+func (a *analysis) enough(rows, also []uint64) bool {
 	last, clients, requests := int32(-1), 0, 0.0
 	least := narrowShare * a.attackShare * a.suspect.total
 	for w, word := range rows {
-		word &= a.open[w]
+		word &= also[w] & a.open[w]
 		for word != 0 {
 			i := w*64 + bits.TrailingZeros64(word)
 			word &= word - 1
