@@ -1,0 +1,221 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"mime"
+	"mime/quotedprintable"
+	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// email speaks SMTP to one server, under TLS unless that is this machine. Message-ID is
+// made of the message's id, so that a mailbox which knows it keeps one, and later
+// messages name the first (RFC 5322, 3.6.4).
+type email struct {
+	address  string // host:port
+	host     string
+	implicit bool // TLS from the first byte
+	starttls bool
+	tls      *tls.Config
+	user     string
+	password string
+	from     *mail.Address
+	to       []*mail.Address
+}
+
+func newEmail(r *resolved) (channel, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+		return nil, errors.New("url: want smtp://host:587 or smtps://host:465, the user and password as keys of their own")
+	}
+	e := &email{host: u.Hostname(), implicit: u.Scheme == "smtps", user: r.User, password: r.Password}
+	port := u.Port()
+	if port == "" {
+		port = map[bool]string{true: "465", false: "587"}[e.implicit]
+	}
+	e.address = net.JoinHostPort(e.host, port)
+	authorities, err := pool(r.CA)
+	if err != nil {
+		return nil, err
+	}
+	e.tls = &tls.Config{ServerName: e.host, MinVersion: tls.VersionTLS12, RootCAs: authorities}
+	e.starttls = !e.implicit && (!loopback(e.host) || e.user != "" || r.CA != "")
+	if (e.user == "") != (e.password == "") {
+		return nil, errors.New("user: want both user and password, or neither")
+	}
+	if e.from, err = mail.ParseAddress(r.From); err != nil {
+		return nil, fmt.Errorf("from: want an address, such as weir@example.org: %w", err)
+	}
+	if len(r.To) == 0 {
+		return nil, errors.New("to: want an address at least")
+	}
+	for i, text := range r.To {
+		a, err := mail.ParseAddress(text)
+		if err != nil {
+			return nil, fmt.Errorf("to[%d]: want an address: %w", i, err)
+		}
+		e.to = append(e.to, a)
+	}
+	return e, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// A mailbox need not look at Message-ID.
+func (e *email) idempotent() bool { return false }
+
+func (e *email) send(ctx context.Context, m *Message, earlier string) (string, error) {
+	text, id := e.compose(m, earlier)
+	client, err := e.connect(ctx)
+	if err != nil {
+		return "", smtpError(err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
+	defer client.Close()
+	if e.user != "" {
+		if err := client.Auth(sasl.NewPlainClient("", e.user, e.password)); err != nil {
+			return "", smtpError(fmt.Errorf("sign in: %w", err))
+		}
+	}
+	if err := client.Mail(e.from.Address, nil); err != nil {
+		return "", smtpError(err)
+	}
+	accepted := 0
+	var refusedBy error
+	for _, to := range e.to {
+		if err := client.Rcpt(to.Address, nil); err != nil {
+			refusedBy = err
+			continue
+		}
+		accepted++
+	}
+	if accepted == 0 {
+		return "", smtpError(refusedBy)
+	}
+	w, err := client.Data()
+	if err != nil {
+		return "", smtpError(err)
+	}
+	if _, err := w.Write(text); err != nil {
+		return "", smtpError(err)
+	}
+	if err := w.Close(); err != nil {
+		return "", smtpError(err)
+	}
+	_ = client.Quit() // the server has the message
+	return id, nil
+}
+
+func (e *email) connect(ctx context.Context) (*smtp.Client, error) {
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", e.address)
+	if err != nil {
+		return nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	var client *smtp.Client
+	switch {
+	case e.implicit:
+		secure := tls.Client(conn, e.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		client = smtp.NewClient(secure)
+	case e.starttls:
+		if client, err = smtp.NewClientStartTLS(conn, e.tls); err != nil {
+			return nil, errors.Join(fmt.Errorf("STARTTLS: %w", err), conn.Close())
+		}
+	default:
+		client = smtp.NewClient(conn)
+	}
+	client.CommandTimeout, client.SubmissionTimeout = sendTimeout, sendTimeout
+	name, err := os.Hostname()
+	if err != nil || strings.ContainsAny(name, " \r\n") || name == "" {
+		name = "localhost"
+	}
+	if err := client.Hello(name); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
+}
+
+// smtpError turns an answer of the server into a refusal.
+func smtpError(err error) error {
+	var answer *smtp.SMTPError
+	if errors.As(err, &answer) {
+		return &refusal{status: answer.Code, text: answer.Message}
+	}
+	return err
+}
+
+// compose is the message as RFC 5322 has it, and its Message-ID. No value of a header
+// holds a line break: addresses were parsed, and the subject is encoded.
+func (e *email) compose(m *Message, earlier string) (text []byte, id string) {
+	_, domain, _ := strings.Cut(e.from.Address, "@")
+	id = "<" + m.ID + ".weir@" + domain + ">"
+	var b bytes.Buffer
+	header := func(name, value string) { fmt.Fprintf(&b, "%s: %s\r\n", name, value) }
+	header("From", e.from.String())
+	var to []string
+	for _, a := range e.to {
+		to = append(to, a.String())
+	}
+	header("To", strings.Join(to, ",\r\n "))
+	header("Subject", encodeHeader(m.subjectLine()))
+	header("Date", m.Time.Format(time.RFC1123Z))
+	header("Message-ID", id)
+	if earlier != "" {
+		header("In-Reply-To", earlier)
+		header("References", earlier)
+	}
+	header("Auto-Submitted", "auto-generated") // RFC 3834: no answers by machine
+	if m.Severity == Critical {
+		header("Importance", "high")
+	}
+	header("MIME-Version", "1.0")
+	header("Content-Type", "text/plain; charset=utf-8")
+	header("Content-Transfer-Encoding", "quoted-printable")
+	b.WriteString("\r\n")
+	w := quotedprintable.NewWriter(&b)
+	_, _ = w.Write([]byte(strings.ReplaceAll(m.text(60_000), "\n", "\r\n") + "\r\n")) // a buffer takes everything
+	_ = w.Close()
+	return b.Bytes(), id
+}
+
+// encodeHeader is RFC 2047, folded, for what is not plain ASCII or too long for a line.
+func encodeHeader(text string) string {
+	text = cutRunes(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text), 200)
+	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", text), "?= =?", "?=\r\n =?")
+}
+
+// subjectLine is the same for a thread, so that programs that thread by it do.
+func (m *Message) subjectLine() string {
+	if m.First {
+		return plain(m.Subject)
+	}
+	return "Re: " + plain(m.Subject)
+}
