@@ -46,6 +46,15 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 	if text {
 		fmt.Fprintf(s.out, "configuration  %s: well formed\n", name)
 	}
+	told, err := checkNotify(configuration)
+	if err != nil {
+		return err
+	}
+	for _, line := range told {
+		if text {
+			fmt.Fprintf(s.out, "notify         %s\n", printable(line, 300))
+		}
+	}
 	if configuration.NATS.URL != "" {
 		if err := checkBus(ctx, configuration); err != nil {
 			return err

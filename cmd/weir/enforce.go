@@ -108,3 +108,11 @@ func (r *enforcing) enforced(events []schemas.Event) []schemas.Event {
 	}
 	return out
 }
+
+// status is what the edge on this machine reports; false where there is none.
+func (r *enforcing) status() (nginx.Status, bool) {
+	if r == nil {
+		return nginx.Status{}, false
+	}
+	return r.enforcer.Status(), true
+}

@@ -81,7 +81,7 @@ type weir struct {
 //
 //	lock -> listeners -> bus -> state
 //	collect ─▶ bus ─▶ process ─▶ bus ─▶ store, enforce
-//	                      └─▶ serve
+//	                      └─▶ serve                  notify
 //
 // When ctx ends, every role ends; ClickHouse and the bus are stopped after them, because
 // what they hold is still written then.
@@ -119,6 +119,11 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
+	watch := &health{data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status}
+	notifying, err := newNotifying(ctx, b, w.config, stream, watch, w.log, w.metrics)
+	if err != nil {
+		return err
+	}
 	server := &server{board: desk.board, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log}
 	tcp, socket, err := server.listen(w.config.HTTP.Listen, w.config.Data)
 	if err != nil {
@@ -135,6 +140,9 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if enforcing != nil {
 		first.keep(ctx, w.log, "enforce", enforcing.enforcer.Run)
 		first.keep(ctx, w.log, "enforce decisions", enforcing.follow)
+	}
+	if notifying != nil {
+		first.keep(ctx, w.log, "notify", notifying.run)
 	}
 	second.keep(ctx, w.log, "store", store.run)
 	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", len(ships), "mode", w.config.Mode)

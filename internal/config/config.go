@@ -42,6 +42,7 @@ type Config struct {
 	HTTP       HTTP            `yaml:"http" doc:"The API, metrics and health of this process."`
 	NATS       NATS            `yaml:"nats" doc:"The bus; without a 'url' it is embedded."`
 	ClickHouse ClickHouse      `yaml:"clickhouse" doc:"The store; without a 'dsn' it is embedded."`
+	Notify     Notify          `yaml:"notify" doc:"Who is told what."`
 	Log        Log             `yaml:"log" doc:"What weir says of itself, on standard error."`
 }
 
@@ -143,7 +144,8 @@ func Default() Config {
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
 			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second,
 		},
-		Log: Log{Level: "info", Format: "text"},
+		Notify: defaultNotify(),
+		Log:    Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -40,6 +42,22 @@ func TestGood(t *testing.T) {
 	full.NATS = NATS{URL: "tls://a:4222,tls://b:4222", Credentials: "/etc/weir/edge.creds", Disk: 1 << 30,
 		TLS: TLS{CA: "/etc/weir/ca.pem", Cert: "/etc/weir/cert.pem", Key: "/etc/weir/key.pem"}}
 	full.ClickHouse = ClickHouse{DSN: "clickhouse://weir:secret@db:9000/weir", Memory: 2 << 30, Retention: 7*day + 12*time.Hour}
+	full.Notify = Notify{
+		Name: "weir of example.org", Grafana: "https://grafana.example.org/d/weir",
+		Channels: map[string]Channel{
+			"oncall": {Type: "pagerduty", TokenFile: "/etc/weir/pagerduty.key", Limit: 5, Quiet: "ignore"},
+			"team": {Type: "email", URL: "smtp://mail.example.org:587", User: "weir", Password: "${SMTP_PASSWORD}", From: "weir@example.org",
+				To: []string{"team@example.org", "boss@example.org"}, Limit: 3, Quiet: "keep"},
+			"public": {Type: "mastodon", URL: "https://mastodon.example.org", Token: "${MASTODON}", Limit: 5, Quiet: "keep"},
+		},
+		Routes: []Route{
+			{Channels: []string{"oncall"}, Severity: "critical", Kinds: []string{"opened", "worsened", "closed"}},
+			{Channels: []string{"team"}, Severity: "info", Sites: []string{"www.example.org", "*.shop.example.org"}},
+		},
+		Quiet:     Quiet{From: "22:00", To: "07:00", Zone: "Europe/Berlin", Hold: "info"},
+		Heartbeat: Heartbeat{URL: "https://hc.example.org/ping/x", Every: 30 * time.Second},
+		Gather:    10 * time.Second, Every: 5 * time.Minute,
+	}
 	full.Log = Log{Level: "debug", Format: "json"}
 
 	tests := map[string]Config{"empty": defaults, "comments": defaults, "nothing-set": defaults, "full": full}
@@ -151,6 +169,7 @@ func TestReference(t *testing.T) {
 	want := Default()
 	want.Sites, want.Sources, want.Allow = map[string]Site{}, []Source{}, []netip.Prefix{}
 	want.Edge.TrustedProxies = []string{}
+	want.Notify.Channels, want.Notify.Routes = map[string]Channel{}, []Route{}
 	if diff := cmp.Diff(want, got, byPrefix); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -245,4 +264,24 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("taken: %+v", c)
 		}
 	})
+}
+
+// What is secret shows in no form.
+func TestSecretsAreHidden(t *testing.T) {
+	c, err := Parse("weir.yml", []byte("notify: {channels: {a: {type: webhook, url: https://h.example/hunter2, token: hunter2, password: hunter2}}, heartbeat: {url: https://h.example/hunter2}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Notify.Channels["a"].Token != "hunter2" {
+		t.Fatal("the secret is not read")
+	}
+	text, err := json.Marshal(c.Notify)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{string(text), fmt.Sprint(c), fmt.Sprintf("%+v %#v", c, c)} {
+		if strings.Contains(shown, "hunter2") {
+			t.Errorf("shown: %s", shown)
+		}
+	}
 }

@@ -111,7 +111,7 @@ func (d *decoder) value(node ast.Node, v reflect.Value, path string) {
 		return
 	}
 	switch v.Interface().(type) {
-	case time.Duration, Size, Share, string, Mode, int:
+	case time.Duration, Size, Share, string, Mode, Secret, int:
 		d.scalar(node, v, path)
 		return
 	}
@@ -175,6 +175,7 @@ func (d *decoder) mapping(node ast.Node, v reflect.Value, path string) {
 		key := e.Key.GetToken().Value
 		d.places[join(path, key)] = placeOf(e.Key.GetToken())
 		element := reflect.New(v.Type().Elem()).Elem()
+		begin(element)
 		d.value(e.Value, element, join(path, key))
 		v.SetMapIndex(reflect.ValueOf(key), element)
 	}
@@ -201,11 +202,21 @@ func (d *decoder) list(node ast.Node, v reflect.Value, path string) {
 			continue
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
-		if source, ok := element.Addr().Interface().(*Source); ok {
-			*source = defaultSource()
-		}
+		begin(element)
 		d.value(item, element, itemPath)
 		v.Set(reflect.Append(v, element))
+	}
+}
+
+// begin gives an item of a list or a mapping its defaults.
+func begin(element reflect.Value) {
+	switch item := element.Addr().Interface().(type) {
+	case *Source:
+		*item = defaultSource()
+	case *Channel:
+		*item = defaultChannel()
+	case *Route:
+		*item = defaultRoute()
 	}
 }
 

@@ -53,6 +53,10 @@ func rows(b *strings.Builder, v reflect.Value, prefix string) {
 			rows(b, reflect.ValueOf(Site{}), key+".NAME.")
 		case reflect.TypeFor[[]Source]():
 			rows(b, reflect.ValueOf(defaultSource()), key+"[].")
+		case reflect.TypeFor[map[string]Channel]():
+			rows(b, reflect.ValueOf(defaultChannel()), key+".NAME.")
+		case reflect.TypeFor[[]Route]():
+			rows(b, reflect.ValueOf(defaultRoute()), key+"[].")
 		default:
 			if value.Kind() == reflect.Struct {
 				rows(b, value, key+".")
@@ -82,16 +86,19 @@ func example(b *strings.Builder, v reflect.Value, indent string) {
 
 func kindName(t reflect.Type) string {
 	names := map[reflect.Type]string{
-		reflect.TypeFor[time.Duration]():   "duration",
-		reflect.TypeFor[Size]():            "size",
-		reflect.TypeFor[Share]():           "percentage",
-		reflect.TypeFor[Mode]():            "mode",
-		reflect.TypeFor[string]():          "text",
-		reflect.TypeFor[int]():             "number",
-		reflect.TypeFor[[]string]():        "list of words",
-		reflect.TypeFor[[]netip.Prefix]():  "list of addresses and prefixes",
-		reflect.TypeFor[[]Source]():        "list",
-		reflect.TypeFor[map[string]Site](): "by name",
+		reflect.TypeFor[time.Duration]():      "duration",
+		reflect.TypeFor[Size]():               "size",
+		reflect.TypeFor[Share]():              "percentage",
+		reflect.TypeFor[Mode]():               "mode",
+		reflect.TypeFor[string]():             "text",
+		reflect.TypeFor[int]():                "number",
+		reflect.TypeFor[[]string]():           "list of words",
+		reflect.TypeFor[[]netip.Prefix]():     "list of addresses and prefixes",
+		reflect.TypeFor[[]Source]():           "list",
+		reflect.TypeFor[map[string]Site]():    "by name",
+		reflect.TypeFor[map[string]Channel](): "by name",
+		reflect.TypeFor[[]Route]():            "list",
+		reflect.TypeFor[Secret]():             "secret",
 	}
 	return cmp.Or(names[t], "keys")
 }
@@ -107,6 +114,8 @@ func defaultText(v reflect.Value) string {
 			return `""`
 		}
 		return x
+	case Secret:
+		return `""` // a default is none
 	}
 	switch v.Kind() {
 	case reflect.Slice:

@@ -46,6 +46,7 @@ func (c *Config) validate(d *decoder) {
 	between(d, "decisions.propagation", c.Decisions.Propagation, 0, 10*time.Minute)
 	between(d, "decisions.max", c.Decisions.Max, 1, 5_000_000)
 	c.validateNginx(d)
+	c.validateNotify(d)
 	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(d, "log.format", c.Log.Format, "text", "json")
 }

@@ -391,3 +391,32 @@ func Try(ctx context.Context, o Options, only string) ([]Tried, error) {
 	}
 	return all, nil
 }
+
+// Describe says where each channel goes, a line each, without what is secret. Errors are
+// those of New.
+func Describe(o Options) ([]string, error) {
+	o.Registerer = nil
+	n, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, name := range n.names {
+		c := o.Channels[name]
+		where := "its usual place"
+		if address, err := resolve("url", c.URL, c.URLFile); err == nil && address != "" {
+			if u, err := url.Parse(address); err == nil && u.Host != "" {
+				where = u.Scheme + "://" + u.Host
+			}
+		}
+		line := fmt.Sprintf("%s: %s at %s", name, c.Type, n.secrets.hide(where))
+		if len(c.To) > 0 {
+			line += fmt.Sprintf(" to %s", plural(len(c.To), "recipient"))
+		}
+		if c.Limit > 0 {
+			line += fmt.Sprintf(", at most %s in 10 min", plural(c.Limit, "message"))
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}

@@ -92,31 +92,34 @@ func (n *Notifier) pick(name string) (e *entry, m Message, earlier string, wait 
 	defer n.mu.Unlock()
 	now := time.Now()
 	n.expire(name, now)
-	end, quiet := n.o.Quiet.until(now)
-	held := func(m *Message) bool {
-		return quiet && !n.o.Channels[name].Awake && m.Severity.rank() <= n.o.Quiet.Hold.rank() && m.Kind != Public && m.Kind != Test && !n.resolves(name, m)
-	}
-	wait = idle
-	queue := n.supersede(n.state.Queues[name], held)
-	n.state.Queues[name] = queue
 	room := n.room(name, now)
-	if n.crowded[name] && room > 0 {
+	if n.crowded[name] && room > n.reserve(name) {
 		n.crowded[name] = false
-		queue = n.join(name, queue, room, now)
-		n.state.Queues[name] = queue
+		n.state.Queues[name] = n.join(name, n.state.Queues[name], room-n.reserve(name), now)
 	}
-	for _, c := range queue {
-		if held(c.Message) {
+	end, quiet := n.o.Quiet.until(now)
+	quiet = quiet && !n.o.Channels[name].Awake
+	// held says how long a message has to wait, other than for the service.
+	held := func(m *Message) time.Duration {
+		switch {
+		case n.resolves(name, m):
+		case quiet && m.Severity.rank() <= n.o.Quiet.Hold.rank() && m.Kind != Public:
+			return end.Sub(now)
+		case room <= 0, room <= n.reserve(name) && m.Severity != Critical:
+			return n.state.Sent[name][0].At.Add(LimitSpan).Sub(now)
+		}
+		return 0
+	}
+	n.state.Queues[name] = n.supersede(n.state.Queues[name], held)
+	wait = idle
+	for _, c := range n.state.Queues[name] {
+		if pause := held(c.Message); pause > 0 {
 			n.crowded[name] = true
-			wait = min(wait, end.Sub(now))
+			wait = min(wait, pause)
 			continue
 		}
 		if c.Next.After(now) {
 			return nil, m, "", min(wait, c.Next.Sub(now)) // what follows waits for it: order
-		}
-		if room <= 0 && !n.resolves(name, c.Message) {
-			n.crowded[name] = true
-			return nil, m, "", min(wait, n.state.Sent[name][0].At.Add(LimitSpan).Sub(now))
 		}
 		c.Sending, n.dirty = true, true
 		if t := n.state.Threads[c.Message.Thread]; t != nil {
@@ -152,6 +155,14 @@ func (n *Notifier) room(name string, now time.Time) int {
 	return limit - len(sent)
 }
 
+// reserve is how much of the room is kept for what is critical.
+func (n *Notifier) reserve(name string) int {
+	if n.o.Channels[name].Limit >= 3 {
+		return 1
+	}
+	return 0
+}
+
 // expire drops what is too old to be of use.
 func (n *Notifier) expire(name string, now time.Time) {
 	queue := n.state.Queues[name]
@@ -164,18 +175,18 @@ func (n *Notifier) expire(name string, now time.Time) {
 	n.state.Queues[name] = queue
 }
 
-// supersede takes out what waits for the morning and has been overtaken by a message of
-// the same thread that does not.
-func (n *Notifier) supersede(queue []*entry, held func(*Message) bool) []*entry {
+// supersede takes out what has to wait and has been overtaken by a message of the same
+// thread that has not.
+func (n *Notifier) supersede(queue []*entry, held func(*Message) time.Duration) []*entry {
 	urgent := make(map[string]int)
 	for i, e := range queue {
-		if !held(e.Message) {
+		if held(e.Message) == 0 {
 			urgent[e.Message.Thread] = i
 		}
 	}
 	var kept []*entry
 	for i, e := range queue {
-		if at, ok := urgent[e.Message.Thread]; ok && i < at && held(e.Message) && !e.Sending {
+		if at, ok := urgent[e.Message.Thread]; ok && i < at && held(e.Message) > 0 && !e.Sending {
 			queue[at].Message = withFirst(queue[at].Message, e.Message.First)
 			n.dirty = true
 			continue
