@@ -68,11 +68,11 @@ func webURL(text, fallback string) (*url.URL, error) {
 		text = fallback
 	}
 	if text == "" {
-		return nil, errors.New("url: want https://...")
+		return nil, errors.New("url: want an https:// address")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, errors.New("url: want https://...") // not the text: it may be a secret
+		return nil, errors.New("url: want an https:// address") // not the text: it may be a secret
 	}
 	return u, nil
 }
