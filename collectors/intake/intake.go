@@ -5,7 +5,8 @@ package intake
 
 import (
 	"context"
-	"errors"
+
+	"github.com/weir-project/weir/collectors/spool"
 )
 
 // Stream tells apart who sends through one listener: the machine whose log it is,
@@ -46,15 +47,15 @@ func clean(name []byte, most int) string {
 	return string(text[:n])
 }
 
-// ErrFull says that there is no room for lines at the moment: what was shipped must
-// leave first. Trying again later is right.
-var ErrFull = errors.New("the spool is full: lines wait to be shipped")
+// ErrFull says that there is no room for lines at the moment: what was taken must be
+// shipped first. Trying again later is right.
+var ErrFull = spool.ErrFull
 
 // Lines takes lines for good. It is called by several goroutines at once.
 type Lines interface {
-	// Append returns nil once the lines, each with its newline, would survive a loss
-	// of power and be shipped, in this order among those of one stream. Where there is
-	// no room it waits for some until ctx ends, and then returns an error that wraps
+	// Append returns nil once the lines, each with its newline, would survive the death
+	// of this process and be shipped, in this order among those of one stream. Where
+	// there is no room it waits for some until ctx ends, and then returns an error that wraps
 	// ErrFull; none or all of the lines were taken. It keeps nothing of lines.
 	Append(ctx context.Context, from Stream, lines []byte) error
 }

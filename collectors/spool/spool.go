@@ -80,6 +80,11 @@ type Spool struct {
 	dirty    bool
 	synced   time.Time
 	closed   bool
+	appended int64 // bytes since it was opened
+	onDisk   int64 // of these, those that are synced
+	ids      *ids  // nil until an id comes
+
+	syncing sync.Mutex // held by the one that syncs for all that wait
 
 	// Of the reader.
 	at     tail.Position // Inode is the number of the segment
@@ -104,6 +109,9 @@ func Open(o Options) (*Spool, error) {
 		return nil, fmt.Errorf("spool %s: %w", o.Dir, err)
 	}
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("spool %s: %w", o.Dir, err)
+	}
+	if s.ids, err = openIDs(o.Dir); err != nil {
 		return nil, fmt.Errorf("spool %s: %w", o.Dir, err)
 	}
 	if s.segments, err = found(o.Dir); err != nil {
@@ -151,7 +159,13 @@ func (s *Spool) Append(lines []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.append(lines); err != nil {
+	return s.appendAnd(lines, nil)
+}
+
+// appendAnd appends, and tells of it. note, if not nil, is called with the place where
+// the lines come to lie before they are written; its error leaves them out.
+func (s *Spool) appendAnd(lines []byte, note func(segment) error) error {
+	if err := s.append(lines, note); err != nil {
 		s.metrics.refused.Inc()
 		return fmt.Errorf("spool %s: %w", s.o.Dir, err)
 	}
@@ -163,7 +177,7 @@ func (s *Spool) Append(lines []byte) error {
 	return nil
 }
 
-func (s *Spool) append(lines []byte) error {
+func (s *Spool) append(lines []byte, note func(segment) error) error {
 	switch current := s.segments[len(s.segments)-1]; {
 	case s.closed:
 		return os.ErrClosed
@@ -175,13 +189,42 @@ func (s *Spool) append(lines []byte) error {
 		}
 	}
 	current := &s.segments[len(s.segments)-1]
+	if note != nil {
+		if err := note(*current); err != nil {
+			return full(err)
+		}
+	}
 	if _, err := s.last.WriteAt(lines, current.size); err != nil {
 		// What was written of them lies beyond the segment's size, and is written over.
 		return full(errors.Join(err, s.last.Truncate(current.size)))
 	}
 	current.size += int64(len(lines))
 	s.bytes += int64(len(lines))
+	s.appended += int64(len(lines))
 	s.dirty = true
+	return nil
+}
+
+// Sync returns once all that Append had taken before would survive a loss of power.
+// Those who wait at the same time share one sync.
+func (s *Spool) Sync() error {
+	s.mu.Lock()
+	wanted := s.appended
+	s.mu.Unlock()
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	s.mu.Lock()
+	file, reached, done := s.last, s.appended, s.onDisk >= wanted
+	s.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := file.Sync(); err != nil && !errors.Is(err, os.ErrClosed) { // a segment that has ended was synced
+		return fmt.Errorf("spool %s: %w", s.o.Dir, err)
+	}
+	s.mu.Lock()
+	s.onDisk = max(s.onDisk, reached)
+	s.mu.Unlock()
 	return nil
 }
 
@@ -362,11 +405,15 @@ func (s *Spool) Shut() error {
 		return nil
 	}
 	s.closed = true
-	return errors.Join(s.last.Sync(), s.last.Close())
+	return errors.Join(s.last.Sync(), s.last.Close(), s.ids.close())
 }
 
 func (s *Spool) name(number uint64) string {
-	return filepath.Join(s.o.Dir, fmt.Sprintf("%016d.log", number))
+	return segmentName(s.o.Dir, number)
+}
+
+func segmentName(dir string, number uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%016d.log", number))
 }
 
 // found lists the segments of a directory, and cuts off what is no whole line at the
@@ -389,7 +436,7 @@ func found(dir string) (segments []segment, err error) {
 	}
 	if n := len(segments); n > 0 {
 		last := &segments[n-1]
-		if last.size, err = whole(filepath.Join(dir, fmt.Sprintf("%016d.log", last.number)), last.size); err != nil {
+		if last.size, err = whole(segmentName(dir, last.number), last.size); err != nil {
 			return nil, err
 		}
 	}
