@@ -23,6 +23,7 @@ import (
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/embedded"
+	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/clickhouse"
 )
 
@@ -73,8 +74,9 @@ type weir struct {
 	config  config.Config
 	log     *slog.Logger
 	metrics *prometheus.Registry
-	stored  atomic.Bool // ClickHouse has its tables
-	home    *storeHome  // nil with a server elsewhere
+	stored  atomic.Bool                   // ClickHouse has its tables
+	home    *storeHome                    // nil with a server elsewhere
+	resolve func() func(*schemas.Request) // of each log: who the client is behind proxies
 }
 
 // run opens what can fail at once, and then runs the roles until ctx ends:
@@ -115,6 +117,12 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
+	collecting := &collecting{config: w.config, publisher: b, resolve: w.resolve, metrics: w.metrics, log: w.log}
+	pushed, err := collecting.newPushed()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closePushed(pushed)) }()
 	enforcing, err := newEnforcing(b, w.config, w.log, w.metrics)
 	if err != nil {
 		return err
@@ -135,6 +143,9 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	for _, s := range ships {
 		first.keep(ctx, w.log, "collect", s.Run)
 	}
+	for _, p := range pushed {
+		first.keep(ctx, w.log, "collect "+p.name, p.run)
+	}
 	first.keep(ctx, w.log, "process", processing.run)
 	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
 	if enforcing != nil {
@@ -145,7 +156,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		first.keep(ctx, w.log, "notify", notifying.run)
 	}
 	second.keep(ctx, w.log, "store", store.run)
-	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", len(ships), "mode", w.config.Mode)
+	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", len(ships)+len(pushed), "mode", w.config.Mode)
 	first.wait()
 	second.wait()
 	return storeEnds()
@@ -266,18 +277,19 @@ func (w *weir) newProcessing(b *bus.Bus, desk *desk, stream, baseline string) (*
 
 // newShips makes a collector for each log that the sources name. A pattern that
 // matches nothing is a log that is not there yet.
-func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
+func (w *weir) newShips(b *bus.Bus) (ships []*ship.Ship, err error) {
 	journals := filepath.Join(w.config.Data, "journal", "collect")
 	if err := os.MkdirAll(journals, 0o750); err != nil {
 		return nil, fmt.Errorf("journal %s: %w", journals, unwrapPath(err))
 	}
-	resolve, err := newResolvers(w.config, w.log, w.metrics)
-	if err != nil {
+	if w.resolve, err = newResolvers(w.config, w.log, w.metrics); err != nil {
 		return nil, err
 	}
-	var ships []*ship.Ship
 	seen := make(map[string]bool)
 	for _, source := range w.config.Sources {
+		if source.File == "" {
+			continue
+		}
 		format, err := accesslog.ByName(source.Format)
 		if err != nil {
 			return nil, usageError{err}
@@ -301,7 +313,7 @@ func (w *weir) newShips(b *bus.Bus) ([]*ship.Ship, error) {
 				w.log.Warn("a log is not there yet; it is followed once it is", "log", path)
 			}
 			s, err := ship.New(ship.Options{
-				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format, Resolve: resolve(),
+				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format, Resolve: w.resolve(),
 				Registerer: w.metrics, Logger: w.log,
 			}, ship.FileJournal{Path: filepath.Join(journals, journalName(path))}, b)
 			if err != nil {

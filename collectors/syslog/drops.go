@@ -1,6 +1,7 @@
 package syslog
 
 import (
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,4 +20,18 @@ func socketDrops(fd uintptr) (n uint32, ok bool) {
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	return info[memInfoDrops], errno == 0 && size >= uint32(unsafe.Sizeof(info))
+}
+
+// growQueue asks for a long queue of a socket: beyond what the system grants everybody
+// (net.core.rmem_max) where this process may, up to that otherwise.
+func growQueue(c syscall.Conn) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) { // what it grants is what there is
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, kernelMemory) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, kernelMemory)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -114,6 +115,10 @@ func (l *Listener) Open() (err error) {
 	if err == nil && (l.o.Network == "unix" || l.o.Network == "unixgram") {
 		err = permit(l.o.Address, l.o.Group)
 	}
+	if n := queueLength(); err == nil && l.o.Network == "unixgram" && n < fewDatagrams {
+		l.o.Logger.Warn("more datagrams than may wait for this socket are lost by senders that do not wait, such as nginx: raise the sysctl net.unix.max_dgram_qlen and start again, or send by UDP",
+			"may_wait", n)
+	}
 	if err != nil {
 		l.close()
 		var op *net.OpError
@@ -178,6 +183,24 @@ func clearSocket(network, path string) error {
 		return errors.New("another process listens there: stop it, or name another path")
 	}
 	return os.Remove(path)
+}
+
+// fewDatagrams is how many must be able to wait for a socket while its reader is not
+// running for a moment.
+const fewDatagrams = 256
+
+// queueLength is how many datagrams may wait for a unix socket (unix(7)), as far as it
+// is known.
+func queueLength() int {
+	text, err := os.ReadFile("/proc/sys/net/unix/max_dgram_qlen")
+	if err != nil {
+		return fewDatagrams
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fewDatagrams
+	}
+	return n
 }
 
 // permit lets the owner and a group write to a socket. Until then no ordinary umask

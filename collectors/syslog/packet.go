@@ -30,8 +30,8 @@ type pending struct {
 
 // runPackets reads datagrams until ctx ends.
 func (l *Listener) runPackets(ctx context.Context) error {
-	if c, ok := l.packets.(interface{ SetReadBuffer(int) error }); ok {
-		_ = c.SetReadBuffer(kernelMemory) // what it grants is what there is
+	if c, ok := l.packets.(syscall.Conn); ok {
+		growQueue(c)
 	}
 	p := &pending{ready: make(chan struct{}, 1)}
 	reading := make(chan error, 1)

@@ -33,7 +33,7 @@ type Config struct {
 	Data       string          `yaml:"data" doc:"Where everything that lasts is kept: the embedded NATS and ClickHouse, baselines, checkpoints."`
 	Mode       Mode            `yaml:"mode" doc:"How far decisions go on a site that 'sites' says nothing about: 'observe' (decided, shown, counted, not enforced), 'propose' (a person accepts) or 'enforce'."`
 	Sites      map[string]Site `yaml:"sites" doc:"By a site's name, what is different there."`
-	Sources    []Source        `yaml:"sources" doc:"The access logs to follow."`
+	Sources    []Source        `yaml:"sources" doc:"The access logs to follow, and where others push theirs: each item has one of 'file', 'syslog', 'lines', 'http', 'nats', 'journal' and 'pipe'."`
 	Edge       Edge            `yaml:"edge" doc:"This machine, as an edge."`
 	Allow      []netip.Prefix  `yaml:"allow" doc:"Addresses and prefixes that are never decided against: your own, monitors, partners."`
 	Processor  Processor       `yaml:"processor" doc:"What is going on, and what sets it apart."`
@@ -49,13 +49,6 @@ type Config struct {
 // Site is what is different for one site.
 type Site struct {
 	Mode Mode `yaml:"mode" doc:"As 'mode' above, for this site." default:"as above"`
-}
-
-// Source is one access log, or several alike.
-type Source struct {
-	File   string `yaml:"file" doc:"A path, or a pattern of paths: '/var/log/nginx/*access.log'." default:"required"`
-	Format string `yaml:"format" doc:"The format's name, or 'auto': found by itself."`
-	Site   string `yaml:"site" doc:"The site of all its requests, where the format does not carry it."`
 }
 
 // Edge names this machine.
@@ -148,9 +141,6 @@ func Default() Config {
 		Log:    Log{Level: "info", Format: "text"},
 	}
 }
-
-// defaultSource is what an item of Sources starts from.
-func defaultSource() Source { return Source{Format: "auto"} }
 
 // ModeOf is the mode of a site.
 func (c *Config) ModeOf(site string) Mode {

@@ -27,8 +27,8 @@ func TestGood(t *testing.T) {
 	full.Mode = Propose
 	full.Sites = map[string]Site{"www.example.org": {Mode: Enforce}, "shop.example.org": {}}
 	full.Sources = []Source{
-		{File: "/var/log/nginx/*access.log", Format: "auto"},
-		{File: "/var/log/forum.log", Format: "combined", Site: "forum.example.org"},
+		{File: "/var/log/nginx/*access.log", Format: "auto", Spool: 1 << 30, Rate: 200_000},
+		{File: "/var/log/forum.log", Format: "combined", Site: "forum.example.org", Spool: 1 << 30, Rate: 200_000},
 	}
 	full.Edge = Edge{Name: "edge-1", TrustedProxies: []string{"cloudflare", "10.0.0.0/8", "2001:db8::1"}, ProxyHeader: "forwarded"}
 	full.Allow = []netip.Prefix{
@@ -60,7 +60,27 @@ func TestGood(t *testing.T) {
 	}
 	full.Log = Log{Level: "debug", Format: "json"}
 
-	tests := map[string]Config{"empty": defaults, "comments": defaults, "nothing-set": defaults, "full": full}
+	pushed := Default()
+	for _, change := range []func(*Source){
+		func(s *Source) {
+			s.Syslog, s.Format, s.Site, s.Rate = "udp://127.0.0.1:5514", "combined", "www.example.org", 1000
+		},
+		func(s *Source) { s.Syslog, s.Group, s.Spool = "unixgram:///run/weir/syslog.sock", "www-data", 64<<20 },
+		func(s *Source) { s.Syslog, s.TLS = "tls://0.0.0.0:6514", full.NATS.TLS },
+		func(s *Source) { s.Lines, s.Format = "tcp://[::1]:5515", "caddy" },
+		func(s *Source) { s.HTTP, s.TokenFile = "0.0.0.0:8481", "/etc/weir/token" },
+		func(s *Source) { s.HTTP = "localhost:8482" },
+		func(s *Source) { s.NATS = "weir.ingest.combined" },
+		func(s *Source) { s.Journal, s.Directory = "nginx.service, caddy.service", "/var/log/journal/remote" },
+		func(s *Source) { s.Pipe, s.Group = "/run/weir/access.pipe", "adm" },
+		func(s *Source) { s.Pipe = "-" },
+	} {
+		one := defaultSource()
+		change(&one)
+		pushed.Sources = append(pushed.Sources, one)
+	}
+
+	tests := map[string]Config{"empty": defaults, "comments": defaults, "nothing-set": defaults, "full": full, "sources": pushed}
 	files, err := filepath.Glob("testdata/*.good.yml")
 	if err != nil || len(files) != len(tests) {
 		t.Fatalf("files %v, %v; want one for each of %d tests", files, err, len(tests))

@@ -51,25 +51,6 @@ func (c *Config) validate(d *decoder) {
 	oneOf(d, "log.format", c.Log.Format, "text", "json")
 }
 
-func (c *Config) validateSources(d *decoder) {
-	for i, s := range c.Sources {
-		path := fmt.Sprintf("sources[%d]", i)
-		if s.File == "" {
-			d.wrong(path, "without a file")
-		} else if _, err := filepath.Match(s.File, ""); err != nil {
-			d.wrong(path+".file", "%q is no pattern: a '[' without its ']'?", s.File)
-		}
-		if s.Format == "" {
-			d.wrong(path+".format", "want a format's name, or auto")
-		}
-		if s.Site != "" {
-			if err := checkSite(s.Site); err != nil {
-				d.wrong(path+".site", "%v", err)
-			}
-		}
-	}
-}
-
 // ProxyNames are the published ranges that 'edge.trusted_proxies' may name, as
 // collectors/realip knows them.
 func ProxyNames() []string {

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/intake"
+	"github.com/weir-project/weir/collectors/ship"
+	"github.com/weir-project/weir/collectors/syslog"
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/schemas"
+)
+
+// collecting is what every source needs, whichever role it runs in.
+type collecting struct {
+	config    config.Config
+	publisher ship.Publisher
+	resolve   func() func(*schemas.Request) // of each log: who the client is behind proxies
+	metrics   prometheus.Registerer
+	log       *slog.Logger
+}
+
+// pushed is a source that others push to: a listener, and the spool and ships behind it.
+type pushed struct {
+	name     string
+	listener interface{ Run(context.Context) error }
+	intake   *intake.Intake
+}
+
+// run takes and ships until ctx ends. What was taken and is not shipped then waits on
+// disk for the next start.
+func (p *pushed) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.listener.Run(ctx) })
+	group.Go(func() error { return p.intake.Run(ctx) })
+	return group.Wait()
+}
+
+// newPushed opens the listeners of the sources that others push to, so that an address
+// in use is said before anything runs.
+func (c *collecting) newPushed() (all []*pushed, err error) {
+	for i := range c.config.Sources {
+		source := &c.config.Sources[i]
+		kind, value := source.Kind()
+		var p *pushed
+		switch kind {
+		case "syslog", "lines":
+			p, err = c.newSyslog(kind, value, source)
+		default:
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("sources[%d]: %w", i, err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// newIntake makes the way of a source's lines from its listener to the stream.
+func (c *collecting) newIntake(name string, source *config.Source) (*intake.Intake, *intake.Metrics, error) {
+	format, err := accesslog.ByName(source.Format)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	metrics, err := intake.NewMetrics(c.metrics, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err := intake.New(intake.Options{
+		Dir: filepath.Join(c.config.Data, "spool", fileName(name)), Source: name, Max: int64(source.Spool),
+		Ship:      ship.Options{Edge: c.config.Edge.Name, Site: source.Site, Format: format},
+		Publisher: c.publisher, Resolve: c.resolve, Metrics: metrics, Registerer: c.metrics, Logger: c.log,
+	})
+	return in, metrics, err
+}
+
+func (c *collecting) newSyslog(kind, value string, source *config.Source) (*pushed, error) {
+	network, address, err := config.SplitListen(value)
+	if err != nil {
+		return nil, err
+	}
+	in, metrics, err := c.newIntake(kind+" "+value, source)
+	if err != nil {
+		return nil, err
+	}
+	o := syslog.Options{
+		Network: network, Address: address, Plain: kind == "lines", Group: source.Group, Rate: float64(source.Rate),
+		Metrics: metrics, Logger: c.log,
+	}
+	if network == "tls" {
+		if o.TLS, err = serverTLS(source.TLS); err != nil {
+			return nil, err
+		}
+	}
+	l, err := syslog.New(o, in)
+	if err == nil {
+		err = l.Open()
+	}
+	return &pushed{name: kind + " " + value, listener: l, intake: in}, err
+}
+
+// serverTLS is how a listener proves itself, and demands proof where there is a ca.
+func serverTLS(files config.TLS) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return nil, usagef("tls: cert %q and key %q: %w", files.Cert, files.Key, err)
+	}
+	c := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if files.CA == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(files.CA)
+	if err != nil {
+		return nil, usagef("tls: ca: %w", err)
+	}
+	c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !c.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, usagef("tls: ca: no certificate in %s: want PEM", files.CA)
+	}
+	return c, nil
+}
+
+// fileName is a file name of its own for every name of a source: what a person can read
+// of it, and a hash.
+func fileName(name string) string {
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, name) // a hash takes everything
+	readable := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
+			return r
+		}
+		return '_'
+	}, name)
+	return fmt.Sprintf("%.60s-%016x", readable, h.Sum64())
+}
+
+// closePushed brings what the spools hold to disk.
+func closePushed(all []*pushed) (err error) {
+	for _, p := range all {
+		err = errors.Join(err, p.intake.Close())
+	}
+	return err
+}
