@@ -33,6 +33,9 @@ type Counter struct {
 	free  []*Pane // emptied, for later seconds
 	open  int     // panes not taken yet
 
+	shared  bool // know is used by others too
+	sampled int  // clients of a pane's sample
+
 	latest int64 // greatest time seen, unix ms
 	closed int64 // last second closed, unix s; 0 before the first
 	count  *metrics
@@ -45,12 +48,57 @@ type Counter struct {
 func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 	seed := seedOf(o.Secret)
 	return &Counter{
-		o: o, seed: seed, know: know, count: count,
-		extract: attribute.NewExtractor(seed),
+		o: o, seed: seed, know: know, count: count, sampled: paneClients,
+		extract: newExtractor(o),
 		clients: clients.New(o.MaxClients, seed),
 		index:   make(map[string]*countedSite),
 	}
 }
+
+func newExtractor(o Options) *attribute.Extractor { return attribute.NewExtractor(seedOf(o.Secret)) }
+
+// Count takes the rows of a batch, which must be in the order of their times and none
+// later than a level that Advance is then told: between them it closes what ends. closed
+// is handed the panes of each second that had any; they are valid during the call.
+func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pane)) {
+	if c.shared {
+		c.know.data.RLock()
+		defer c.know.data.RUnlock()
+	}
+	c.rows.Reset(b)
+	var r schemas.Request
+	for c.rows.Next(&r) {
+		c.Advance(r.Time, closed)
+		s := c.site(r.Site)
+		action := actionOf(r.Action)
+		if !r.Fields.Has(schemas.FieldAction) {
+			action = s.known.infer(&r)
+		}
+		s.observe(&r, action)
+	}
+	c.count.requests.Add(float64(c.rows.Len()))
+}
+
+// Advance moves event time to a level, in unix ms: all requests up to it were counted.
+func (c *Counter) Advance(level int64, closed func(second int64, panes []*Pane)) {
+	for until := c.reach(level); c.closed < until; {
+		if c.open == 0 {
+			c.skip(until)
+			return
+		}
+		second, panes := c.take()
+		if len(panes) > 0 {
+			closed(second, panes)
+			c.release(panes)
+		}
+	}
+}
+
+// Closed is the last second closed, in unix seconds; 0 before the first.
+func (c *Counter) Closed() int64 { return c.closed }
+
+// Level is how far event time has come, in unix ms.
+func (c *Counter) Level() int64 { return c.latest }
 
 // A clock that leaps: how far ahead, in ms, a request may be of all before it, and how
 // many in a row, each no earlier than the one before, must agree that it is later.
@@ -130,7 +178,7 @@ func (c *Counter) pane(site string, second int64, level uint) *Pane {
 	if n := len(c.free); n > 0 {
 		p, c.free = c.free[n-1], c.free[:n-1]
 	} else {
-		p = &Pane{Pane: new(window.Pane), Sample: attribute.NewSample(c.extract, paneClients)}
+		p = &Pane{Pane: new(window.Pane), Sample: attribute.NewSample(c.extract, c.sampled)}
 	}
 	p.reset(site, second, level)
 	c.open++

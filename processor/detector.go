@@ -21,6 +21,8 @@ type Detector struct {
 	know    *Knowledge
 	windows *window.Estate
 
+	free []*Pane // emptied
+
 	sites  []*site // in the order of their first pane
 	index  map[string]*site
 	closed int64 // last second closed, unix s; 0 before the first
@@ -36,6 +38,30 @@ func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count
 
 // seedOf is what a secret's hashes are keyed by.
 func seedOf(secret [32]byte) uint64 { return xxh3.Hash(secret[:]) }
+
+// Close ends a second, with the panes that there are of it: what follows is given to
+// emit, each event with the event time at which it could be known. Every second is to be
+// closed, in order, but those that Skip passes over. The panes are the detector's.
+func (d *Detector) Close(second int64, panes []*Pane, emit func(schemas.Event)) {
+	d.close(second, panes, emit)
+	d.Release(panes)
+}
+
+// Skip passes over seconds up to one, without panes, and reports whether it may: nothing
+// that is open or in force would change in them.
+func (d *Detector) Skip(until int64) bool {
+	if d.closed != 0 && !d.idle() {
+		return false
+	}
+	d.skip(until)
+	return true
+}
+
+// Closed is the last second closed, in unix seconds; 0 before the first.
+func (d *Detector) Closed() int64 { return d.closed }
+
+// Knowledge is what it has learned for counters.
+func (d *Detector) Knowledge() *Knowledge { return d.know }
 
 // close ends a second, with the panes that there are of it: what follows is given to
 // emit, each event with the event time at which it could be known. The panes come back

@@ -68,7 +68,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 	case detect.Opened:
 		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second}
 		s.taint()
-		s.know.troubled = second
+		s.know.troubled, s.know.news.decided = second, true
 		emit(s.event(schemas.IncidentOpened, now))
 		s.d.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
 	case detect.Updated:
@@ -78,7 +78,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		was := s.incident.last
 		e := s.event(schemas.IncidentClosed, now)
 		e.Kind, e.Closed, e.Cause = was.Kind, now, was.Cause
-		s.incident, s.know.troubled = nil, 0
+		s.incident, s.know.troubled, s.know.news.decided = nil, 0, true
 		s.taint()
 		emit(e)
 	}
@@ -212,6 +212,7 @@ func reason(m attribute.Measure) string {
 // tell emits a decision's event with a copy of the decision.
 func (s *site) tell(t schemas.EventType, d *decision, now time.Time, emit func(schemas.Event)) {
 	c := d.Decision
+	s.know.news.decided = true
 	emit(schemas.Event{Type: t, Time: now, Sites: []string{s.name}, Incident: d.incident, Decision: &c})
 	s.d.count.decisions.WithLabelValues(string(t), string(d.Action)).Inc()
 }

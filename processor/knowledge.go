@@ -1,14 +1,26 @@
 package processor
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
 	"github.com/weir-project/weir/processor/sketch"
+	"github.com/weir-project/weir/processor/state"
 	"github.com/weir-project/weir/schemas"
 )
 
 // Knowledge is what the Detector has learned of the sites and a Counter needs to mark
-// clients by. Not for concurrent use.
+// clients by. Counters that run beside each other may share one that follows a
+// Detector's by Apply; one that a Detector writes to itself is for one goroutine.
 type Knowledge struct {
+	mu    sync.Mutex // the map
 	sites map[string]*siteKnowledge
+	names []string // in the order in which they came
+
+	data   sync.RWMutex // what is in the map, between shared Counters and Apply
+	noting bool         // what is learned is noted, for Changes
 }
 
 // siteKnowledge is that of one site.
@@ -17,6 +29,14 @@ type siteKnowledge struct {
 	familiar  *sketch.Seen // client programs of at least two normal clients
 	decisions []*decision  // in force, of this and earlier incidents
 	troubled  int64        // unix second in which the open incident began, 0 where there is none
+
+	news siteNews
+}
+
+// siteNews is what was learned since it was last told.
+type siteNews struct {
+	paths, programs []uint64
+	decided         bool // the decisions, or the incident, are others
 }
 
 // NewKnowledge knows nothing yet.
@@ -24,12 +44,187 @@ func NewKnowledge() *Knowledge { return &Knowledge{sites: make(map[string]*siteK
 
 // of is what is known of a site; there are as many as sites.
 func (k *Knowledge) of(name string) *siteKnowledge {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	s, ok := k.sites[name]
 	if !ok {
 		s = &siteKnowledge{known: sketch.NewSeen(knownMax), familiar: sketch.NewSeen(familiarMax)}
 		k.sites[name] = s
+		k.names = append(k.names, name)
 	}
 	return s
+}
+
+// learnPath and learnProgram add to what a site knows.
+func (k *Knowledge) learnPath(s *siteKnowledge, path uint64) {
+	if !s.known.Add(path) && k.noting {
+		s.news.paths = append(s.news.paths, path)
+	}
+}
+
+func (k *Knowledge) learnProgram(s *siteKnowledge, program uint64) {
+	if !s.familiar.Add(program) && k.noting {
+		s.news.programs = append(s.news.programs, program)
+	}
+}
+
+// Bounds of a message of knowledge.
+const (
+	knowledgeVersion = 1
+	knowledgeFull    = schemas.MaxMessage / 2 // bytes, from which on another is begun
+	knowledgeValues  = 1 << 17                // paths or programs of one site in one message
+)
+
+// ErrKnowledge is wrapped by every error about knowledge that does not hold together.
+var ErrKnowledge = errors.New("malformed knowledge")
+
+// Changes tells what was learned since it was last asked, in messages for Apply: none
+// where nothing was.
+func (k *Knowledge) Changes() (messages [][]byte) {
+	w := &state.Writer{}
+	flush := func() {
+		if len(w.Bytes) > 0 {
+			messages, w = append(messages, w.Bytes), &state.Writer{}
+		}
+	}
+	for _, name := range k.names {
+		s := k.sites[name]
+		if len(s.news.paths) == 0 && len(s.news.programs) == 0 && !s.news.decided {
+			continue
+		}
+		if len(w.Bytes) == 0 {
+			w.Uint(knowledgeVersion)
+		}
+		w.Text(name)
+		s.news.write(w)
+		s.writeOpen(w)
+		s.news = siteNews{}
+		if len(w.Bytes) > knowledgeFull {
+			flush()
+		}
+	}
+	flush()
+	return messages
+}
+
+func (n *siteNews) write(w *state.Writer) {
+	for _, list := range [][]uint64{n.paths, n.programs} {
+		w.Uint(uint64(len(list)))
+		for _, hash := range list {
+			w.Uint(hash)
+		}
+	}
+}
+
+func (s *siteKnowledge) writeOpen(w *state.Writer) {
+	w.Int(s.troubled)
+	w.Uint(uint64(len(s.decisions)))
+	for _, d := range s.decisions {
+		w.Text(string(d.Action))
+		w.Bool(d.signature != nil)
+		w.Text(d.Value)
+	}
+}
+
+// Apply learns what Changes told. It may be told twice, and in any order but for what is
+// open and in force, of which the last told counts. What does not hold together is refused
+// with an error that wraps ErrKnowledge; a part of it may have been learned.
+func (k *Knowledge) Apply(message []byte) error {
+	r := state.NewReader(message)
+	if r.Uint(math.MaxUint32) != knowledgeVersion {
+		r.Fail("it is of another version")
+	}
+	for r.Err() == nil && r.More() {
+		name := r.Text(schemas.MaxSite)
+		var n siteNews
+		for _, list := range []*[]uint64{&n.paths, &n.programs} {
+			for range r.Count(knowledgeValues) {
+				*list = append(*list, r.Uint(math.MaxUint64))
+			}
+		}
+		troubled, decisions := r.Int(), readDecisions(r)
+		if r.Err() == nil {
+			k.apply(name, &n, troubled, decisions)
+		}
+	}
+	if r.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrKnowledge, r.Err())
+	}
+	return nil
+}
+
+func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []*decision) {
+	s := k.of(name)
+	k.data.Lock()
+	defer k.data.Unlock()
+	for _, path := range n.paths {
+		s.known.Add(path)
+	}
+	for _, program := range n.programs {
+		s.familiar.Add(program)
+	}
+	s.troubled, s.decisions = troubled, decisions
+}
+
+func readDecisions(r *state.Reader) (out []*decision) {
+	for range r.Count(maxDecisions) {
+		d := &decision{}
+		d.Action = schemas.Action(r.Text(schemas.MaxID))
+		isSignature := r.Bool()
+		d.Value = r.Text(schemas.MaxSentence + schemas.MaxSignatureTraits*4*schemas.MaxText)
+		if r.Err() == nil && isSignature {
+			signature, err := schemas.ParseSignature(d.Value)
+			if err != nil {
+				r.Fail("%v", err)
+			}
+			d.signature = signature
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// Snapshot appends all that is known, for Restore.
+func (k *Knowledge) Snapshot(w *state.Writer) error {
+	w.Uint(knowledgeVersion)
+	w.Uint(uint64(len(k.names)))
+	for _, name := range k.names {
+		s := k.sites[name]
+		w.Text(name)
+		for _, f := range []*sketch.Seen{s.known, s.familiar} {
+			if err := writeSeen(w, f); err != nil {
+				return err
+			}
+		}
+		s.writeOpen(w)
+	}
+	return nil
+}
+
+// Restore learns what Snapshot wrote.
+func (k *Knowledge) Restore(r *state.Reader) error {
+	if r.Uint(math.MaxUint32) != knowledgeVersion {
+		r.Fail("it is of another version")
+	}
+	for range r.Count(1 << 20) {
+		name := r.Text(schemas.MaxSite)
+		fresh := NewKnowledge().of(name)
+		readSeen(r, fresh.known)
+		readSeen(r, fresh.familiar)
+		fresh.troubled, fresh.decisions = r.Int(), readDecisions(r)
+		if r.Err() != nil {
+			break
+		}
+		s := k.of(name)
+		k.data.Lock()
+		s.known, s.familiar = fresh.known, fresh.familiar
+		s.troubled, s.decisions = fresh.troubled, fresh.decisions
+		k.data.Unlock()
+	}
+	if r.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrKnowledge, r.Err())
+	}
+	return nil
 }
 
 // infer is what an edge did to a request whose log does not say: where a decision

@@ -8,6 +8,8 @@ import (
 const (
 	// paneClients bounds the clients of one pane's sample.
 	paneClients = 512
+	// partitionClients bounds those of one of several partitions.
+	partitionClients = 256
 	// paneServed bounds the paths that one pane says were served and not known.
 	paneServed = 1024
 )

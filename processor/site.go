@@ -14,6 +14,7 @@ import (
 const (
 	// stepSeconds is the step of buckets and of learning.
 	stepSeconds = window.Short
+	spanOfStep  = stepSeconds * time.Second
 	// quarantine is how many steps traffic waits before it is learned as normal: two
 	// minutes in which nothing was noticed.
 	quarantine = 12
@@ -59,6 +60,9 @@ type site struct {
 	alert    [2]float64
 	reading  detect.Reading
 	scores   detect.Scores
+
+	recent  []recentStep // read from saved state, until Filled
+	current bool         // likewise: whether the step that is being filled is tainted
 }
 
 // bucket is what one step saw, in quarantine.
@@ -151,28 +155,32 @@ func hourOf(second int64) int { return time.Unix(second, 0).UTC().Hour() }
 // leaves it.
 func (s *site) endStep(second int64) {
 	current := &s.buckets[s.bucket]
-	current.sample.Span = stepSeconds * time.Second
+	current.sample.Span = spanOfStep
 	current.reading, current.second, current.filled = s.reading, second, true
 	current.tainted = current.tainted || s.state.Open
 	s.bucket = (s.bucket + 1) % len(s.buckets)
-	leaving := &s.buckets[s.bucket]
-	if leaving.filled && !leaving.tainted && !s.state.Open {
+	if leaving := &s.buckets[s.bucket]; leaving.filled && !leaving.tainted && !s.state.Open {
 		s.learn(leaving)
 	}
-	leaving.sample.Reset()
-	leaving.paths = leaving.paths[:0]
-	leaving.filled, leaving.tainted = false, false
+	s.buckets[s.bucket].empty()
+}
+
+// empty makes the bucket ready to be filled, and keeps its memory.
+func (b *bucket) empty() {
+	b.sample.Reset()
+	b.paths = b.paths[:0]
+	b.filled, b.tainted = false, false
 }
 
 func (s *site) learn(b *bucket) {
 	s.base.Learn(hourOf(b.second), b.reading.Even[:])
 	b.sample.Programs(func(client, program uint64) {
 		if !s.users.Add(program^client) && s.once.Add(program) {
-			s.know.familiar.Add(program)
+			s.d.know.learnProgram(s.know, program)
 		}
 	})
 	for _, path := range b.paths {
-		s.know.known.Add(path)
+		s.d.know.learnPath(s.know, path)
 	}
 	s.normal[0].Merge(b.sample, true)
 	s.joined = nil

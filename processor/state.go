@@ -38,6 +38,11 @@ func (p *Processor) Save(w io.Writer) error {
 	if err := p.detector.write(s); err != nil {
 		return err
 	}
+	return seal(w, s)
+}
+
+// seal writes what a Writer holds with the head that open looks for.
+func seal(w io.Writer, s *state.Writer) error {
 	content := s2.Encode(nil, s.Bytes)
 	head := binary.LittleEndian.AppendUint64([]byte(magic), xxh3.Hash(content))
 	for _, part := range [][]byte{head, content} {
@@ -55,15 +60,11 @@ func fingerprint(seed uint64) uint64 { return xxh3.HashStringSeed("weir state", 
 // What is malformed, too large or of another version is refused with one clear
 // line that wraps ErrState, and the processor stays as it was.
 func (p *Processor) Load(r io.Reader) error {
-	data, err := io.ReadAll(io.LimitReader(r, maxState+1))
+	raw, err := unseal(r)
 	if err != nil {
-		return fmt.Errorf("load the processor's state: %w", err)
+		return err
 	}
-	raw, err := unpack(data)
-	if err != nil {
-		return fmt.Errorf("load the processor's state: %w: %w", ErrState, err)
-	}
-	loaded, err := p.read(state.NewReader(raw))
+	loaded, err := p.read(raw)
 	if err != nil {
 		return fmt.Errorf("load the processor's state: %w: %w", ErrState, err)
 	}
@@ -90,6 +91,19 @@ func (p *Processor) Rewind() {
 		s.state, s.incident, s.last = fresh.state, nil, 0
 		s.know.decisions, s.know.troubled = nil, 0
 	}
+}
+
+// unseal reads what seal wrote.
+func unseal(r io.Reader) (*state.Reader, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxState+1))
+	if err != nil {
+		return nil, fmt.Errorf("load the processor's state: %w", err)
+	}
+	raw, err := unpack(data)
+	if err != nil {
+		return nil, fmt.Errorf("load the processor's state: %w: %w", ErrState, err)
+	}
+	return state.NewReader(raw), nil
 }
 
 func unpack(data []byte) ([]byte, error) {
@@ -262,25 +276,28 @@ type savedIncident struct {
 	ID      string    `json:"id"`
 	Opened  time.Time `json:"opened"`
 	Second  int64     `json:"second"`
+	Next    int64     `json:"next"`
 	Number  int       `json:"number"`
+	Cause   string    `json:"cause"`
 	Refused []string  `json:"refused,omitempty"`
 }
 
 type savedDecision struct {
 	schemas.Decision
 	Incident string `json:"incident"`
+	Matched  int64  `json:"matched"`
 }
 
 func (s *site) open() savedOpen {
 	saved := savedOpen{State: s.state}
 	if i := s.incident; i != nil {
-		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Number: i.number}
+		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Cause: i.last.Cause}
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
 	}
 	for _, d := range s.know.decisions {
-		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident})
+		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.matched})
 	}
 	return saved
 }
@@ -292,8 +309,8 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	}
 	s.state = saved.State
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, number: i.Number}
-		s.incident.last.Kind = saved.State.Kind
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number}
+		s.incident.last.Kind, s.incident.last.Cause = saved.State.Kind, i.Cause
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {
 			signature, err := schemas.ParseSignature(text)
@@ -306,7 +323,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		s.taint()
 	}
 	for _, d := range saved.Decisions {
-		kept := &decision{Decision: d.Decision, incident: d.Incident}
+		kept := &decision{Decision: d.Decision, incident: d.Incident, matched: d.Matched}
 		if d.Scope == schemas.ScopeSignature {
 			signature, err := schemas.ParseSignature(d.Value)
 			if err != nil {

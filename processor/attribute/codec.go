@@ -24,6 +24,7 @@ func (s *Sample) Write(w *state.Writer) {
 		w.Uint(uint64(c.peak))
 		w.Bool(c.fresh)
 		w.Bool(c.regular)
+		w.Bool(c.stopped)
 		w.Bool(c.text >= 0)
 		if c.text >= 0 {
 			t := &s.texts[c.text]
@@ -63,7 +64,7 @@ func (s *Sample) readClient(r *state.Reader) {
 	c := client{hash: r.Uint(math.MaxUint64), id: r.Uint(math.MaxUint64), text: -1, head: -1}
 	copy(c.addr[:], r.Raw(len(c.addr)))
 	c.requests, c.peak = uint32(r.Uint(math.MaxUint32)), uint32(r.Uint(math.MaxUint32))
-	c.fresh, c.regular = r.Bool(), r.Bool()
+	c.fresh, c.regular, c.stopped = r.Bool(), r.Bool(), r.Bool()
 	var example string
 	if r.Bool() {
 		example = r.Text(maxText)
@@ -78,7 +79,7 @@ func (s *Sample) readClient(r *state.Reader) {
 	}
 	if at >= 0 {
 		k := &s.clients[at]
-		k.id, k.addr, k.requests, k.peak, k.regular = c.id, c.addr, c.requests, c.peak, c.regular
+		k.id, k.addr, k.requests, k.peak, k.regular, k.stopped = c.id, c.addr, c.requests, c.peak, c.regular, c.stopped
 		if example != "" {
 			k.text = int32(len(s.texts))
 			s.texts = append(s.texts, text{n: int32(len(example))})

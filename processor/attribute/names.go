@@ -52,6 +52,19 @@ func (n *names) see(t schemas.Trait, hash uint32, text []byte) {
 	weakest.text = append(weakest.text[:0], text...)
 }
 
+// touch counts a value whose text is not at hand.
+func (n *names) touch(t schemas.Trait, hash uint32) {
+	set := &n.sets[hash%nameSets]
+	for i := range set {
+		if slot := &set[i]; slot.hash == hash && slot.trait == t {
+			if slot.count < nameCount {
+				slot.count++
+			}
+			return
+		}
+	}
+}
+
 func (n *names) of(t schemas.Trait, hash uint32) (string, bool) {
 	set := &n.sets[hash%nameSets]
 	for i := range set {

@@ -180,6 +180,24 @@ func (x *Extractor) Name(t schemas.Trait, hash uint32) (string, bool) {
 	return x.names.of(t, hash)
 }
 
+// maxFamilies bounds the families that Learn takes: there are few, by their definition.
+const maxFamilies = 1024
+
+// Learn notes the text behind a hashed value, as another Extractor of the same seed saw
+// it. A text that does not fit the hash is passed over.
+func (x *Extractor) Learn(t schemas.Trait, hash uint32, text []byte) {
+	if hash == 0 || x.hash(t, text) != hash {
+		return
+	}
+	if t == schemas.TraitAgentFamily {
+		if _, ok := x.familyNames[hash]; !ok && len(x.familyNames) < maxFamilies {
+			x.familyNames[hash] = string(text)
+		}
+		return
+	}
+	x.names.see(t, hash, text)
+}
+
 // ClientHash is the keyed hash of a client.
 func (x *Extractor) ClientHash(client [16]byte) uint64 {
 	x.client = client // hashed where it lies: a slice of the argument would escape

@@ -360,6 +360,31 @@ func (s *Sample) addRows(at int32, from *client, other *Sample) {
 	}
 }
 
+// Names calls yield with each trait's value of each request kept, more than once where it
+// is there more than once, and with what tells its text, if that is known. Values whose
+// hash says it all (no referer, some cookie) are left out.
+func (s *Sample) Names(yield func(t schemas.Trait, hash uint32, text func() (string, bool))) {
+	s.eachValue(func(t schemas.Trait, hash uint32) {
+		yield(t, hash, func() (string, bool) { return s.x.Name(t, hash) })
+	})
+}
+
+// Touch counts the values of the requests kept as seen, so that their names stay: to be
+// called of a sample that was read and not added to.
+func (s *Sample) Touch() { s.eachValue(s.x.names.touch) }
+
+func (s *Sample) eachValue(do func(t schemas.Trait, hash uint32)) {
+	for i := range s.clients {
+		for at := s.clients[i].head; at >= 0; at = s.rows[at].next {
+			for t, hash := range s.rows[at].traits {
+				if t := schemas.Trait(t); hash != 0 && t != schemas.TraitReferer && t != schemas.TraitCookie {
+					do(t, hash)
+				}
+			}
+		}
+	}
+}
+
 // Programs calls yield with the client and the program of each request kept that the
 // site served, of clients that are visitors and of which no edge stopped a request.
 func (s *Sample) Programs(yield func(client, program uint64)) {

@@ -125,8 +125,10 @@ func (s *Site) compute(i, hour int) (level, spread float64) {
 	return level, spread
 }
 
-// Write appends the baseline.
+// Write appends the baseline. What Normal has kept is forgotten, so that this baseline and
+// one that reads it back go on alike.
 func (s *Site) Write(w *state.Writer) {
+	s.cached = nil
 	w.Uint(uint64(len(s.scales)))
 	w.Uint(uint64(s.windows))
 	for i := range s.scales {

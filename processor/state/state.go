@@ -140,6 +140,9 @@ func (r *Reader) Raw(n int) []byte {
 // Text reads at most limit bytes.
 func (r *Reader) Text(limit int) string { return string(r.Raw(r.Count(limit))) }
 
+// More reports whether anything is left.
+func (r *Reader) More() bool { return len(r.data) > 0 }
+
 // End makes it an error if anything is left.
 func (r *Reader) End() {
 	if len(r.data) > 0 {
