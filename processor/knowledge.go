@@ -229,12 +229,12 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 
 // infer is what an edge did to a request whose log does not say: where a decision
 // in force matches and the answer is one that edges give to stopped requests.
-func (k *siteKnowledge) infer(r *schemas.Request) schemas.Action {
-	if len(k.decisions) == 0 || r.Status != 403 && r.Status != 429 && r.Status != 503 && r.Status != 444 {
+func (s *siteKnowledge) infer(r *schemas.Request) schemas.Action {
+	if len(s.decisions) == 0 || r.Status != 403 && r.Status != 429 && r.Status != 503 && r.Status != 444 {
 		return schemas.Allow
 	}
 	var scratch []byte
-	for _, d := range k.decisions {
+	for _, d := range s.decisions {
 		match := false
 		if d.signature != nil {
 			match, scratch = d.signature.Match(r, scratch)

@@ -23,9 +23,7 @@ type fleet struct {
 	e        *edge
 	pending  map[int64][]*schemas.Panes // by the second that they close
 	shuffle  *rand.Rand                 // of what arrives, nil for none
-	signals  map[string]float64
-	requests float64 // in the signals, a step's each
-	counted  int     // requests in the panes that the detector closed
+	counted  int                        // requests in the panes that the detector closed
 }
 
 func newFleet(t testing.TB, o Options) *fleet {
@@ -295,7 +293,6 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 		at       int64
 		messages []*schemas.Panes
 		events   []string
-		counts   float64
 	}
 	var log []second
 	var saved bytes.Buffer
