@@ -52,6 +52,7 @@ type program struct {
 	Version kong.VersionFlag `help:"Print the version."`
 
 	Run       runCommand       `cmd:"" help:"Every role in one process: follow logs, notice, decide, enforce, store."`
+	Collect   collectCommand   `cmd:"" help:"One role: read this machine's logs and send requests to a NATS elsewhere."`
 	Incidents incidentsCommand `cmd:"" help:"What happened."`
 	Decisions decisionsCommand `cmd:"" help:"What follows from it: list, add, rm."`
 	SQL       sqlCommand       `cmd:"" name:"sql" help:"Ask the store: every request, signal, incident and decision."`

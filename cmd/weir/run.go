@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"log/slog"
 	"net"
@@ -18,12 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sys/unix"
 
-	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/ship"
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/embedded"
-	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/clickhouse"
 )
 
@@ -74,9 +71,8 @@ type weir struct {
 	config  config.Config
 	log     *slog.Logger
 	metrics *prometheus.Registry
-	stored  atomic.Bool                   // ClickHouse has its tables
-	home    *storeHome                    // nil with a server elsewhere
-	resolve func() func(*schemas.Request) // of each log: who the client is behind proxies
+	stored  atomic.Bool // ClickHouse has its tables
+	home    *storeHome  // nil with a server elsewhere
 }
 
 // run opens what can fail at once, and then runs the roles until ctx ends:
@@ -113,16 +109,12 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	ships, err := w.newShips(b)
-	if err != nil {
-		return err
-	}
-	collecting := &collecting{config: w.config, publisher: b, resolve: w.resolve, metrics: w.metrics, log: w.log}
-	pushed, err := collecting.newPushed()
+	logs, pushed, err := newCollecting(w.config, b, w.metrics, w.log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closePushed(pushed)) }()
+	following := len(logs.followed)
 	enforcing, err := newEnforcing(b, w.config, w.log, w.metrics)
 	if err != nil {
 		return err
@@ -140,9 +132,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 
 	store, storeEnds := w.newStoring(b, stream)
 	var first, second stage
-	for _, s := range ships {
-		first.keep(ctx, w.log, "collect", s.Run)
-	}
+	first.keep(ctx, w.log, "collect", logs.run)
 	for _, p := range pushed {
 		first.keep(ctx, w.log, "collect "+p.name, p.run)
 	}
@@ -156,7 +146,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		first.keep(ctx, w.log, "notify", notifying.run)
 	}
 	second.keep(ctx, w.log, "store", store.run)
-	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", len(ships)+len(pushed), "mode", w.config.Mode)
+	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", following+len(pushed), "mode", w.config.Mode)
 	first.wait()
 	second.wait()
 	return storeEnds()
@@ -273,63 +263,6 @@ func (w *weir) newProcessing(b *bus.Bus, desk *desk, stream, baseline string) (*
 	}
 	r.bus, r.desk, r.log = b, desk, w.log
 	return r, nil
-}
-
-// newShips makes a collector for each log that the sources name. A pattern that
-// matches nothing is a log that is not there yet.
-func (w *weir) newShips(b *bus.Bus) (ships []*ship.Ship, err error) {
-	journals := filepath.Join(w.config.Data, "journal", "collect")
-	if err := os.MkdirAll(journals, 0o750); err != nil {
-		return nil, fmt.Errorf("journal %s: %w", journals, unwrapPath(err))
-	}
-	if w.resolve, err = newResolvers(w.config, w.log, w.metrics); err != nil {
-		return nil, err
-	}
-	seen := make(map[string]bool)
-	for _, source := range w.config.Sources {
-		if source.File == "" {
-			continue
-		}
-		format, err := accesslog.ByName(source.Format)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		paths, err := filepath.Glob(source.File)
-		if err != nil {
-			return nil, usagef("sources: the pattern %q is malformed", source.File)
-		}
-		if len(paths) == 0 {
-			paths = []string{source.File}
-		}
-		for _, path := range paths {
-			if path, err = filepath.Abs(path); err != nil {
-				return nil, err
-			}
-			if seen[path] {
-				return nil, usagef("sources: %s is named twice: every line would count twice", path)
-			}
-			seen[path] = true
-			if _, err := os.Stat(path); err != nil {
-				w.log.Warn("a log is not there yet; it is followed once it is", "log", path)
-			}
-			s, err := ship.New(ship.Options{
-				Path: path, Edge: w.config.Edge.Name, Site: source.Site, Format: format, Resolve: w.resolve(),
-				Registerer: w.metrics, Logger: w.log,
-			}, ship.FileJournal{Path: filepath.Join(journals, journalName(path))}, b)
-			if err != nil {
-				return nil, err
-			}
-			ships = append(ships, s)
-		}
-	}
-	return ships, nil
-}
-
-// journalName is a file name of its own for every path.
-func journalName(path string) string {
-	h := fnv.New64a()
-	_, _ = io.WriteString(h, path) // a hash takes everything
-	return fmt.Sprintf("%s-%016x.json", filepath.Base(path), h.Sum64())
 }
 
 // newStoring makes the store role, on the embedded ClickHouse (which it starts) or

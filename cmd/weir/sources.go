@@ -29,8 +29,24 @@ type collecting struct {
 	config    config.Config
 	publisher ship.Publisher
 	resolve   func() func(*schemas.Request) // of each log: who the client is behind proxies
+	works     *ship.Works                   // the memory of all ships
 	metrics   prometheus.Registerer
 	log       *slog.Logger
+}
+
+// newCollecting opens all sources of a configuration. Nothing runs yet.
+func newCollecting(c config.Config, to ship.Publisher, metrics prometheus.Registerer, log *slog.Logger) (*logSources, []*pushed, error) {
+	resolve, err := newResolvers(c, log, metrics)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := &collecting{config: c, publisher: to, resolve: resolve, works: ship.NewWorks(0), metrics: metrics, log: log}
+	logs, err := all.newLogSources()
+	if err != nil {
+		return nil, nil, err
+	}
+	pushed, err := all.newPushed()
+	return logs, pushed, err
 }
 
 // pushed is a source that others push to: a listener, and the spool and ships behind it.
@@ -82,7 +98,7 @@ func (c *collecting) newIntake(name string, source *config.Source) (*intake.Inta
 	}
 	in, err := intake.New(intake.Options{
 		Dir: filepath.Join(c.config.Data, "spool", fileName(name)), Source: name, Max: int64(source.Spool),
-		Ship:      ship.Options{Edge: c.config.Edge.Name, Site: source.Site, Format: format},
+		Ship:      ship.Options{Edge: c.config.Edge.Name, Site: source.Site, Format: format, Works: c.works},
 		Publisher: c.publisher, Resolve: c.resolve, Metrics: metrics, Registerer: c.metrics, Logger: c.log,
 	})
 	return in, metrics, err

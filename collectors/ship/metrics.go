@@ -14,6 +14,16 @@ type metrics struct {
 	retries prometheus.Counter
 	skipped prometheus.Counter
 	lag     prometheus.Gauge
+
+	registerer prometheus.Registerer
+	all        []prometheus.Collector // as registered
+}
+
+// Unregister ends the metrics of a Ship that does not run and never will again.
+func (s *Ship) Unregister() {
+	for _, c := range s.metrics.all {
+		s.metrics.registerer.Unregister(c)
+	}
 }
 
 func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics, error) {
@@ -44,6 +54,7 @@ func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics
 		if err := registerer.Register(c); err != nil {
 			return nil, err
 		}
+		m.registerer, m.all = registerer, append(m.all, c)
 	}
 	return m, nil
 }

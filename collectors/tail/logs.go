@@ -1,0 +1,76 @@
+package tail
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// turned is what log rotation appends to a name, at its end.
+var turned = regexp.MustCompile(`[.-][0-9][0-9._-]*$`)
+
+// Logs are the logs that a pattern of paths means at this moment: what it matches, but
+// for packed files and those that rotation has made of a log, which whoever follows that
+// log reads. Paths are absolute and sorted. A pattern without '*', '?' and '[' is a log,
+// be it there or not.
+//
+// doubtful are those that look as if rotation had made them of a log that is not there:
+// either it is being made anew at this moment, or they are logs of their own.
+func Logs(pattern string) (logs, doubtful []string, err error) {
+	pattern, err = filepath.Abs(pattern)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !strings.ContainsAny(pattern, `*?[`) {
+		return []string{pattern}, nil, nil
+	}
+	matches, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the pattern %q is malformed", pattern)
+	}
+	seen := map[fileID]string{}
+	var links []string
+	for _, path := range matches {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || packing.MatchString(path) {
+			continue
+		}
+		switch base := turned.ReplaceAllString(path, ""); {
+		case base == path || filepath.Base(base) == ".":
+		case there(base):
+			continue
+		default:
+			if matched, _ := filepath.Match(pattern, base); matched {
+				doubtful = append(doubtful, path)
+				continue
+			}
+		}
+		linked := linked(path) != ""
+		if other, is := seen[idOf(info)]; is && !linked {
+			continue
+		} else if is { // the link is the name that stays
+			logs = slices.DeleteFunc(logs, func(l string) bool { return l == other })
+		}
+		seen[idOf(info)] = path
+		logs = append(logs, path)
+		if linked {
+			links = append(links, path)
+		}
+	}
+	for _, link := range links { // to a file with a date in its name, perhaps
+		plain, _ := siblings(link)
+		logs = slices.DeleteFunc(logs, func(l string) bool {
+			return slices.ContainsFunc(plain, func(s sibling) bool { return s.name == l })
+		})
+	}
+	slices.Sort(logs)
+	return logs, doubtful, nil
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
