@@ -3,7 +3,6 @@ package processor
 import (
 	"encoding/binary"
 	"net/netip"
-	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -40,8 +39,7 @@ type Counter struct {
 	closed int64 // last second closed, unix s; 0 before the first
 	count  *metrics
 
-	leaps  int   // requests in a row that are far ahead of latest
-	leapTo int64 // the last of them, unix ms
+	clock clock
 }
 
 // newCounter makes a Counter of options that were checked.
@@ -99,32 +97,6 @@ func (c *Counter) Closed() int64 { return c.closed }
 
 // Level is how far event time has come, in unix ms.
 func (c *Counter) Level() int64 { return c.latest }
-
-// A clock that leaps: how far ahead, in ms, a request may be of all before it, and how
-// many in a row, each no earlier than the one before, must agree that it is later.
-const (
-	leapFar  = int64(30 * time.Second / time.Millisecond)
-	leapRows = 4
-)
-
-// believes reports whether event time may move to t. A line with a wrong clock must not
-// make everybody else late; a log that was silent for a while goes on with its fourth
-// request.
-func (c *Counter) believes(t int64) bool {
-	if c.latest == 0 || t <= c.latest+leapFar {
-		c.leaps = 0
-		return true
-	}
-	if c.leaps == 0 || t < c.leapTo || t > c.leapTo+3600_000 {
-		c.leaps = 0
-	}
-	c.leaps, c.leapTo = c.leaps+1, t
-	if c.leaps < leapRows {
-		return false
-	}
-	c.leaps = 0
-	return true
-}
 
 // actionOf is what an edge logged, without allocating; what is no action is allow.
 func actionOf(logged []byte) schemas.Action {
@@ -233,7 +205,9 @@ func (c *Counter) openPane(s *countedSite, second int64) (p *Pane, late bool) {
 	if c.closed == 0 { // time has not begun: nothing but requests without a time so far
 		c.closed = min(second, 0) - window.Open
 	}
-	late = second <= c.closed
+	if late = second <= c.closed; late {
+		c.count.late.Observe(float64(c.closed + 1 - second))
+	}
 	second = min(max(second, c.closed+1), c.closed+window.Open)
 	return s.pane(second), late
 }

@@ -9,6 +9,9 @@ import (
 type metrics struct {
 	requests  prometheus.Counter
 	future    prometheus.Counter
+	late      prometheus.Observer // seconds
+	early     prometheus.Observer // seconds
+	skew      *prometheus.GaugeVec
 	sites     prometheus.Gauge
 	incidents *prometheus.CounterVec
 	decisions *prometheus.CounterVec
@@ -19,7 +22,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_processor_requests_total", Help: "Requests processed."}),
 		future: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_processor_future_requests_total", Help: "Requests over half a minute ahead of all before them, taken as of now: an edge's clock may be wrong."}),
+			Name: "weir_processor_future_requests_total", Help: "Requests far ahead of all before them, taken as of now: an edge's clock may be wrong."}),
+		skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_processor_clock_skew_seconds", Help: "By how much a source's clock is ahead of the others (negative: behind), where that is corrected."}, []string{"edge", "source"}),
 		sites: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_processor_sites", Help: "Sites kept."}),
 		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -27,10 +32,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_processor_decisions_total", Help: "Decisions added, renewed and removed, by action."}, []string{"event", "action"}),
 	}
+	off := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "weir_processor_off_time_seconds", Help: "By how much requests came after their second had closed (late), or lay ahead of all before them (early).",
+		Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400},
+	}, []string{"side"})
+	m.late, m.early = off.WithLabelValues("late"), off.WithLabelValues("early")
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.future, m.sites, m.incidents, m.decisions} {
+	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.sites, m.incidents, m.decisions} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

@@ -31,7 +31,7 @@ func New(o Options) (*Processor, error) {
 }
 
 // Consume takes the rows of a batch in order. Before each row event time moves on
-// to the row's; the seconds that this closes (those that ended the lateness before
+// to the row's, unless its source's clock is to be doubted (see window.Timeline); the seconds that this closes (those that ended the lateness before
 // the greatest time seen) are judged, and the events that follow are given to emit,
 // each with the event time at which it could be known.
 //
@@ -41,14 +41,14 @@ func New(o Options) (*Processor, error) {
 func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Request) schemas.Action, emit func(schemas.Event)) {
 	c := p.counter
 	c.rows.Reset(b)
+	if begin := c.clock.follow(b, c.latest); begin > 0 {
+		p.Advance(begin, emit)
+	}
 	var r schemas.Request
 	for row := 0; c.rows.Next(&r); row++ {
-		moment := r.Time
-		if c.believes(r.Time) {
-			p.Advance(r.Time, emit)
-		} else {
-			moment = c.latest
-			c.count.future.Inc()
+		moment, believed := c.moment(r.Time)
+		if believed {
+			p.Advance(moment, emit)
 		}
 		s := c.site(r.Site)
 		var action schemas.Action

@@ -1,0 +1,248 @@
+package window
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Bounds of what a timeline believes, in ms of event time and in rows.
+const (
+	far       = 30_000      // ahead of all before, from which on a time is doubted
+	behind    = 30_000      // behind all before
+	recent    = 60_000      // how long a source counts as active after its last timely row
+	gap       = 3_600_000   // at most so far apart are two rows of a run
+	back      = 5_000       // so much back from one to the next, as parallel answers are logged
+	day       = 86_400_000  // a leap by more needs much more evidence
+	runAlone  = 4           // rows that end a silence
+	runMany   = 64          // rows against others
+	runTime   = 20_000      // time that they must take
+	runDay    = 30 * 60_000 // likewise for a leap by more than a day
+	near      = 5_000       // a clock that is wrong by less is not worth a correction
+	maxLines  = 4096        // sources told apart
+	beginRows = 5           // rows that decide when time begins
+)
+
+// Timeline decides, for each request, at which event time it counts, in a stream whose
+// sources have clocks of their own. A clock that is wrong must not end the windows of the
+// others, nor stop time:
+//
+//   - a row far ahead of all before it counts as of now, unless nobody else is active: then
+//     a few that agree end a silence;
+//   - a row far behind is late, and counts in the oldest open second;
+//   - a source that stays far from the others while time goes on at their pace has a wrong
+//     clock: from then on its times are corrected by the difference, and Skews names it;
+//   - a source far behind that catches up faster than time goes has a backlog: its rows
+//     stay late;
+//   - where there is only one source and its time goes back and stays there, its clock was
+//     set back: its times are corrected, so that time goes on.
+//
+// It knows event time only, so what it decides depends on the rows and their order alone.
+// Not for concurrent use. The zero value is ready.
+type Timeline struct {
+	lines   map[string]*Line
+	rest    Line // of all sources beyond maxLines
+	timely  uint64
+	lastBy  *Line // whose row was the last timely one
+	lastAt  int64
+	otherAt int64 // the last timely row of another than lastBy
+}
+
+// Line is one source on a timeline.
+type Line struct {
+	edge, source string
+	shift        int64  // ms, added to its times
+	own          uint64 // timely rows
+	seen         int64  // the last of them
+	strange      int    // rows in a row that are far from all others
+	early        bool
+	first, last  int64  // the times of the first and the last of them
+	began        int64  // event time then
+	others       uint64 // timely rows of others then
+}
+
+// Line is the line of a source of an edge.
+func (t *Timeline) Line(edge, source string) *Line {
+	if t.lastBy != nil && t.lastBy.edge == edge && t.lastBy.source == source {
+		return t.lastBy
+	}
+	key := edge + "\x00" + source
+	if l, ok := t.lines[key]; ok {
+		return l
+	}
+	if len(t.lines) >= maxLines {
+		return &t.rest
+	}
+	if t.lines == nil {
+		t.lines = make(map[string]*Line)
+	}
+	l := &Line{edge: edge, source: source}
+	t.lines[key] = l
+	return l
+}
+
+// Begin is the time, in unix ms, at which a stream begins whose first rows have these
+// times: that of the first, unless it lies far ahead of the next ones.
+func Begin(times []int64) int64 {
+	if len(times) == 0 {
+		return 0
+	}
+	few := slices.Clone(times[:min(len(times), beginRows)])
+	slices.Sort(few)
+	if second := few[min(1, len(few)-1)]; times[0] > second+far {
+		return second
+	}
+	return times[0]
+}
+
+// Moment is when a row of the line with the time at, unix ms, counts: believed where
+// event time, now at latest, may move on to it.
+func (t *Timeline) Moment(l *Line, at, latest int64) (moment int64, believed bool) {
+	at += l.shift
+	if latest == 0 || at <= latest+far && at >= latest-behind {
+		t.note(l, at)
+		return at, true
+	}
+	early := at > latest
+	t.run(l, at, latest, early)
+	switch {
+	case early && t.silence(l, at, latest):
+		t.note(l, at)
+		return at, true
+	case t.wrong(l, at, latest):
+		l.shift += latest - at
+		if l.shift > -near && l.shift < near {
+			l.shift = 0
+		}
+		t.note(l, latest)
+		return latest, true
+	case early:
+		return latest, false
+	}
+	return at, false
+}
+
+// active reports whether another source has sent timely rows of late.
+func (t *Timeline) active(l *Line, latest int64) bool {
+	other := t.lastAt
+	if t.lastBy == l || t.lastBy == nil {
+		other = t.otherAt
+	}
+	return other > 0 && other >= latest-recent
+}
+
+// note counts a timely row.
+func (t *Timeline) note(l *Line, at int64) {
+	l.strange, l.seen = 0, at
+	l.own++
+	t.timely++
+	if t.lastBy != l {
+		t.otherAt, t.lastBy = t.lastAt, l
+	}
+	t.lastAt = at
+}
+
+// run counts a strange row, as one more where it goes on from the last.
+func (t *Timeline) run(l *Line, at, latest int64, early bool) {
+	slack := int64(0)
+	if !early {
+		slack = back
+	}
+	if l.strange == 0 || l.early != early || at < l.last-slack || at > l.last+gap {
+		l.strange, l.early, l.first = 0, early, at
+		l.began, l.others = latest, t.timely-l.own
+	}
+	l.strange++
+	l.last = at
+}
+
+// silence reports whether a row far ahead ends one.
+func (t *Timeline) silence(l *Line, at, latest int64) bool {
+	if !t.active(l, latest) {
+		return l.strange >= runAlone
+	}
+	if t.timely-l.own != l.others { // others have come meanwhile, and say otherwise
+		return l.strange%runMany == 0 && at-l.first >= runTime && t.outvotes(l, at, latest)
+	}
+	if (l.strange <= runAlone || l.strange%runMany == 0) && t.unanimous(l, latest) {
+		return true
+	}
+	need := int64(runTime)
+	if at-latest > day {
+		need = runDay
+	}
+	return l.strange >= runMany && at-l.first >= need
+}
+
+// unanimous reports whether all others that were active until latest are far ahead of it,
+// too.
+func (t *Timeline) unanimous(l *Line, latest int64) bool {
+	for _, o := range t.lines {
+		if o != l && o.own > 0 && o.seen >= latest-recent && (o.strange == 0 || !o.early) {
+			return false
+		}
+	}
+	return true
+}
+
+// outvotes reports whether more sources are as far ahead as this one than go with the
+// latest: then it was theirs that was wrong, who came first.
+func (t *Timeline) outvotes(l *Line, at, latest int64) bool {
+	with, against := 1, 0
+	for _, o := range t.lines {
+		switch {
+		case o == l:
+		case o.strange > 0 && o.early && o.last > at-far && o.last < at+far:
+			with++
+		case o.own > 0 && o.seen >= latest-recent:
+			against++
+		}
+	}
+	return with > against
+}
+
+// wrong reports whether the line's clock is.
+func (t *Timeline) wrong(l *Line, at, latest int64) bool {
+	if l.strange < runMany {
+		return false
+	}
+	own, others := at-l.first, latest-l.began
+	if t.timely-l.own == l.others { // nobody else: is it set back, and goes on?
+		return !l.early && own >= runTime
+	}
+	return others >= runTime && 2*own >= others && own <= 2*others
+}
+
+// Skew is by how much an edge's clock is wrong.
+type Skew struct {
+	Edge, Source string
+	Ahead        time.Duration // of the others; negative where it is behind
+}
+
+// Skews are the sources whose clocks are known to be wrong, worst first: those that the
+// majority does not agree with.
+func (t *Timeline) Skews() (all []Skew) {
+	var shifts []int64
+	for _, l := range t.lines {
+		shifts = append(shifts, l.shift)
+	}
+	slices.Sort(shifts)
+	for _, l := range t.lines {
+		if off := shifts[len(shifts)/2] - l.shift; off > near || off < -near {
+			all = append(all, Skew{l.edge, l.source, time.Duration(off) * time.Millisecond})
+		}
+	}
+	slices.SortFunc(all, func(a, b Skew) int {
+		return cmp.Or(cmp.Compare(b.Ahead.Abs(), a.Ahead.Abs()), cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.Source, b.Source))
+	})
+	return all
+}
+
+// Reset forgets what was learned of the sources' clocks.
+func (t *Timeline) Reset() { *t = Timeline{} }
+
+// Name is the edge and the source that the line is of.
+func (l *Line) Name() (edge, source string) { return l.edge, l.source }
+
+// Skewed is by how much the line's clock is corrected: positive where it was ahead.
+func (l *Line) Skewed() time.Duration { return -time.Duration(l.shift) * time.Millisecond }
