@@ -8,6 +8,7 @@ import (
 	"github.com/weir-project/weir/processor/clients"
 	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
+	application "github.com/weir-project/weir/schemas/profile"
 )
 
 // slow is an answer that a visitor gives up on, in microseconds.
@@ -19,6 +20,11 @@ type countedSite struct {
 	name  string
 	salt  uint64
 	known *siteKnowledge
+
+	// profile is the application, where the configuration names it. One that is only
+	// recognised is not used: a signal that changes its meaning under way would be taken
+	// for a change of the traffic.
+	profile *application.Profile
 
 	panes []*Pane // open, in the order of their seconds
 	last  *Pane   // of them, the one used last
@@ -69,7 +75,7 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	stopped := action.Severity() > 0
 	var traits attribute.Traits
 	c.extract.Profile(&traits, r)
-	asset := asset(r.Path)
+	asset := s.asset(r)
 	known := s.recall(r, client, hash, &traits, asset, stopped)
 	pane, late := c.openPane(s, r.Time/1000)
 	tally(&pane.Counts, r, late, known.Fresh, stopped, asset)
@@ -156,6 +162,14 @@ func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, asset boo
 	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {
 		c[window.NoReferer]++
 	}
+}
+
+// asset reports whether a request is for what a page brings with it.
+func (s *countedSite) asset(r *schemas.Request) bool {
+	if s.profile != nil {
+		return s.profile.Kind(r.Path, r.Query) == application.Asset
+	}
+	return asset(r.Path)
 }
 
 // asset reports whether a path is a style, a script, an image or a font: what a

@@ -169,7 +169,7 @@ func (c *Counter) site(host []byte) *countedSite {
 			return s
 		}
 	}
-	s := &countedSite{c: c, name: name, salt: c.saltOf(name), known: c.know.of(name)}
+	s := &countedSite{c: c, name: name, salt: c.saltOf(name), known: c.know.of(name), profile: c.o.Profiles[name]}
 	c.sites = append(c.sites, s)
 	c.index[name] = s
 	c.count.sites.Set(float64(len(c.sites)))

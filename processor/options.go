@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/schemas"
+	application "github.com/weir-project/weir/schemas/profile"
 )
 
 // Options are a Processor's. The zero value of each is its default.
@@ -26,6 +27,9 @@ type Options struct {
 	Lateness time.Duration
 	// Allow are the addresses that nothing is decided against.
 	Allow []netip.Prefix
+	// Profiles are the applications that sites are, by their names, as far as that is
+	// known: what a page brings with it is then what the application says.
+	Profiles map[string]*application.Profile
 	// TTL is the life of a decision; 10 min. Fresh evidence renews it.
 	TTL time.Duration
 	// Collateral is the share of a site's people that an incident's decisions together

@@ -137,16 +137,21 @@ type logCheck struct {
 	Refused  map[string]uint64   `json:"refused,omitempty"`
 	Requests []map[string]string `json:"requests,omitempty"`
 	Behind   []behindProxies     `json:"behind_proxies,omitempty"`
+	Looks    []recognised        `json:"applications,omitempty"`
 }
 
 func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.Resolver, header realip.Header, text bool) error {
+	apps := newApplications(config.Config{})
 	found := logCheck{File: input.Path, Refused: map[string]uint64{}}
 	var rows schemas.Rows
 	stats, err := tail.Read(ctx, []tail.Input{input}, tail.Options{Stdin: s.in, Resolve: clients.Resolve}, func(chunk *tail.Chunk) error {
 		rows.Reset(chunk.Batch)
 		var r schemas.Request
-		for len(found.Requests) < shownRequests && rows.Next(&r) {
-			found.Requests = append(found.Requests, fieldsOf(&r))
+		for rows.Next(&r) {
+			if len(found.Requests) < shownRequests {
+				found.Requests = append(found.Requests, fieldsOf(&r))
+			}
+			apps.add(&r)
 		}
 		return nil
 	})
@@ -170,6 +175,7 @@ func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.R
 	for _, f := range behind {
 		found.Behind = append(found.Behind, behindProxies{f.Site, networkOf(f), f.Requests, f.Edges, mendProxies(f, header)})
 	}
+	found.Looks = apps.all()
 	if !text {
 		return json.NewEncoder(s.out).Encode(found)
 	}
@@ -177,6 +183,7 @@ func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.R
 		return err
 	}
 	printEdges(s.out, behind, header)
+	printApplications(s.out, found.Looks)
 	return nil
 }
 

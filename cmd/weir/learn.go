@@ -42,8 +42,15 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	apps := newApplications(configuration)
+	var rows schemas.Rows
+	var request schemas.Request
 	stats, err := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
 		engine.Consume(chunk.Batch, nil, func(schemas.Event) {})
+		rows.Reset(chunk.Batch)
+		for rows.Next(&request) {
+			apps.add(&request)
+		}
 		return nil
 	})
 	if err != nil {
@@ -64,6 +71,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	fmt.Fprintf(s.out, "Learned from %s requests (%s lines refused) into %s\n", count(stats.Parsed()), count(stats.Lines()-stats.Parsed()), c.Baseline)
 	printRefused(s.out, stats)
 	printSites(s.out, engine.Sites())
+	printApplications(s.out, apps.all())
 	return nil
 }
 

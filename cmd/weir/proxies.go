@@ -39,15 +39,22 @@ func (l *logFlags) resolver(c config.Config) (*realip.Resolver, error) {
 	return realip.New(realip.Options{Trust: trust, Header: proxyHeader(c)}), nil
 }
 
-// newResolvers makes what tells clients in the logs that are followed: one for each,
-// because each serves one goroutine.
+// newResolvers makes what tells clients in the logs that are followed, one for each,
+// because each serves one goroutine; and what sees which applications their sites are.
 func newResolvers(c config.Config, log *slog.Logger, r prometheus.Registerer) (each func() func(*schemas.Request), err error) {
 	trust, err := newTrust(c, nil)
 	if err != nil {
 		return nil, err
 	}
 	o := realip.Options{Trust: trust, Header: proxyHeader(c), Metrics: realip.NewMetrics(r), Found: warnOfEdges(log, proxyHeader(c))}
-	return func() func(*schemas.Request) { return realip.New(o).Resolve }, nil
+	tell := newApplications(c).telling(log)
+	return func() func(*schemas.Request) {
+		resolver := realip.New(o)
+		return func(r *schemas.Request) {
+			resolver.Resolve(r)
+			tell(r)
+		}
+	}, nil
 }
 
 // warnOfEdges logs, once for a site, that its clients cannot be told.

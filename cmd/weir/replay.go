@@ -229,8 +229,13 @@ func (r *replay) takeEvents() []schemas.Event {
 // newProcessor makes the processor that the configuration asks for, its hashes keyed
 // by secret; o adds what the configuration does not say.
 func newProcessor(c config.Config, secret secret, o processor.Options) (*processor.Processor, error) {
+	profiles, err := profilesOf(c)
+	if err != nil {
+		return nil, err
+	}
 	return processor.New(processor.Options{
-		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allow,
+		Profiles: profiles,
+		Secret:   secret, Lateness: c.Processor.Lateness, Allow: c.Allow,
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,

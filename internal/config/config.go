@@ -48,7 +48,8 @@ type Config struct {
 
 // Site is what is different for one site.
 type Site struct {
-	Mode Mode `yaml:"mode" doc:"As 'mode' above, for this site." default:"as above"`
+	Mode    Mode   `yaml:"mode" doc:"As 'mode' above, for this site." default:"as above"`
+	Profile string `yaml:"profile" doc:"The application that the site is, so that its paths are understood: 'discourse', 'gitlab', 'forgejo', 'wordpress', 'woocommerce', 'apt', 'rpm', 'mastodon', 'nextcloud' or 'mattermost'. 'weir check LOG' says which one it looks like." default:"none"`
 }
 
 // Edge names this machine.

@@ -25,7 +25,7 @@ func TestGood(t *testing.T) {
 	full := Default()
 	full.Data = "/srv/weir"
 	full.Mode = Propose
-	full.Sites = map[string]Site{"www.example.org": {Mode: Enforce}, "shop.example.org": {}}
+	full.Sites = map[string]Site{"www.example.org": {Mode: Enforce, Profile: "wordpress"}, "shop.example.org": {}}
 	full.Sources = []Source{
 		{File: "/var/log/nginx/*access.log", Format: "auto", Spool: 1 << 30, Rate: 200_000},
 		{File: "/var/log/forum.log", Format: "combined", Site: "forum.example.org", Spool: 1 << 30, Rate: 200_000},

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // validate complains about what is well formed and cannot work.
@@ -86,6 +88,9 @@ func (c *Config) validateSites(d *decoder) {
 		}
 		if c.Sites[site].Mode != "" {
 			checkMode(d, path+".mode", c.Sites[site].Mode)
+		}
+		if name := c.Sites[site].Profile; name != "" {
+			oneOf(d, path+".profile", name, profile.Names()...)
 		}
 	}
 }
