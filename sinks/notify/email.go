@@ -80,13 +80,19 @@ func (e *email) idempotent() bool { return false }
 
 func (e *email) send(ctx context.Context, m *Message, earlier string) (string, error) {
 	text, id := e.compose(m, earlier)
-	client, err := e.connect(ctx)
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", e.address)
+	if err != nil {
+		return "", err
+	}
+	// The client has deadlines of its own, and sets them over others.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	defer conn.Close()
+	client, err := e.greet(ctx, conn)
 	if err != nil {
 		return "", smtpError(err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	defer stop()
-	defer client.Close()
 	if e.user != "" {
 		if err := client.Auth(sasl.NewPlainClient("", e.user, e.password)); err != nil {
 			return "", smtpError(fmt.Errorf("sign in: %w", err))
@@ -121,28 +127,18 @@ func (e *email) send(ctx context.Context, m *Message, earlier string) (string, e
 	return id, nil
 }
 
-func (e *email) connect(ctx context.Context) (*smtp.Client, error) {
-	dialer := net.Dialer{Timeout: 10 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", e.address)
-	if err != nil {
-		return nil, err
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-	}
-	var client *smtp.Client
+// greet speaks until the server knows who this is, under TLS.
+func (e *email) greet(ctx context.Context, conn net.Conn) (client *smtp.Client, err error) {
 	switch {
 	case e.implicit:
 		secure := tls.Client(conn, e.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(err, conn.Close())
+			return nil, err
 		}
 		client = smtp.NewClient(secure)
 	case e.starttls:
 		if client, err = smtp.NewClientStartTLS(conn, e.tls); err != nil {
-			return nil, errors.Join(fmt.Errorf("STARTTLS: %w", err), conn.Close())
+			return nil, fmt.Errorf("STARTTLS: %w", err)
 		}
 	default:
 		client = smtp.NewClient(conn)
@@ -152,10 +148,7 @@ func (e *email) connect(ctx context.Context) (*smtp.Client, error) {
 	if err != nil || strings.ContainsAny(name, " \r\n") || name == "" {
 		name = "localhost"
 	}
-	if err := client.Hello(name); err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	return client, nil
+	return client, client.Hello(name)
 }
 
 // smtpError turns an answer of the server into a refusal.
@@ -208,7 +201,7 @@ func encodeHeader(text string) string {
 			return ' '
 		}
 		return r
-	}, text), 200)
+	}, strings.ReplaceAll(text, "=?", "= ?")), 200) // nobody else's encoded words
 	return strings.ReplaceAll(mime.QEncoding.Encode("utf-8", text), "?= =?", "?=\r\n =?")
 }
 

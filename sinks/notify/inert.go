@@ -26,15 +26,17 @@ func quote(text string, width int) string { return span(inert(text, width)) }
 // direction or the look of other text (bidirectional controls, combining marks, every
 // space but one) is escaped, and what a reader's program would make a link of is broken.
 func inert(text string, width int) string {
+	return visible(strings.ReplaceAll(text, "://", "[:]//"), width)
+}
+
+// visible is inert but for links: for weir's own logs.
+func visible(text string, width int) string {
 	var b strings.Builder
 	n := 0
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRuneInString(text[i:])
 		piece := text[i : i+size]
-		switch {
-		case strings.HasPrefix(text[i:], "://"):
-			piece, size = "[:]//", 3
-		case r == utf8.RuneError && size <= 1, !unicode.IsPrint(r), unicode.IsMark(r):
+		if r == utf8.RuneError && size <= 1 || !unicode.IsPrint(r) || unicode.IsMark(r) {
 			quoted := strconv.QuoteToASCII(piece)
 			piece = quoted[1 : len(quoted)-1]
 		}

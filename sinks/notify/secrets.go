@@ -124,7 +124,7 @@ func (s *secrets) clean(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := cut(inert(s.hide(strings.ReplaceAll(err.Error(), "\n", "; ")), 600), 1200)
+	text := cut(visible(s.hide(strings.ReplaceAll(err.Error(), "\n", "; ")), 600), 1200)
 	var r *refusal
 	if errors.As(err, &r) {
 		return &cleaned{text, r}

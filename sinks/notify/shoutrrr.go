@@ -17,7 +17,9 @@ import (
 // answer, so there are no threads and no keys: what needs those is written by hand in
 // this package.
 type relay struct {
-	service types.Service
+	// open makes the service anew for every message: some keep what an earlier one had
+	// (ntfy's headers), or change while they send.
+	open func() (types.Service, error)
 	// text and parameters of a message for this service.
 	text   func(m *Message) string
 	params func(m *Message) types.Params
@@ -29,11 +31,11 @@ func newRelay(serviceURL string, text func(*Message) string, params func(*Messag
 	if err != nil {
 		return nil, err
 	}
-	service, err := r.Locate(serviceURL)
-	if err != nil {
+	open := func() (types.Service, error) { return r.Locate(serviceURL) }
+	if _, err := open(); err != nil {
 		return nil, fmt.Errorf("url: shoutrrr says: %w", err)
 	}
-	return &relay{service, text, params, make(chan struct{}, 1)}, nil
+	return &relay{open, text, params, make(chan struct{}, 1)}, nil
 }
 
 func (r *relay) idempotent() bool { return false }
@@ -44,10 +46,15 @@ func (r *relay) send(ctx context.Context, m *Message, _ string) (string, error) 
 	case <-ctx.Done():
 		return "", errors.New("an earlier message is still on its way")
 	}
+	service, err := r.open()
+	if err != nil {
+		<-r.busy
+		return "", err
+	}
 	sent := make(chan error, 1)
 	params, text := r.params(m), r.text(m)
 	go func() {
-		sent <- r.service.Send(text, &params)
+		sent <- service.Send(text, &params)
 		<-r.busy
 	}()
 	select {

@@ -74,7 +74,7 @@ func (n *Notifier) troubleMessage(t *ailing, over bool, now time.Time) *Message 
 	if t.Edge {
 		m.Kind, subject = Edge, "an edge is out of force"
 	}
-	m.Subject = "[weir " + n.o.Name + "] " + subject + ": " + inert(t.Key, 60)
+	m.Subject = "[weir " + n.o.Name + "] " + subject + ": " + quote(t.Key, 60)
 	what := inert(t.What, 400)
 	served := "It is not known what share of visitors is being served"
 	share, known := n.story.everywhere(now)
@@ -94,7 +94,7 @@ func (n *Notifier) troubleMessage(t *ailing, over bool, now time.Time) *Message 
 	m.Headline = served + "; " + effect + "; nothing to accept or to lift, but to mend: see below."
 	m.Lines = []string{span(what), "Since " + instant(t.Since) + "."}
 	if t.Mend != "" {
-		m.Lines = append(m.Lines, "To mend it: "+inert(t.Mend, 400))
+		m.Lines = append(m.Lines, "To mend it: "+quote(t.Mend, 400))
 	}
 	if t.Command != "" {
 		m.Commands = append([]string{strings.ReplaceAll(inert(t.Command, 100), "\n", " ")}, m.Commands...)
