@@ -153,6 +153,14 @@ func (d *distantBus) Publish(ctx context.Context, subject, id string, data []byt
 	return b.Publish(ctx, subject, id, data)
 }
 
+// open implements transport.
+func (d *distantBus) open() (*bus.Bus, error) {
+	if b := d.bus.Load(); b != nil {
+		return b, nil
+	}
+	return nil, errDistant
+}
+
 // check says whether requests can be sent at this moment.
 func (d *distantBus) check() error {
 	b := d.bus.Load()

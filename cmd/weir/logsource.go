@@ -68,7 +68,7 @@ func (c *collecting) newLogSources() (*logSources, error) {
 	}
 	l := &logSources{
 		options: ship.Options{Edge: c.config.Edge.Name, Works: c.works, Registerer: c.metrics, Logger: c.log},
-		to:      c.publisher, resolve: c.resolve, log: c.log, journal: journal,
+		to:      c.to, resolve: c.resolve, log: c.log, journal: journal,
 		followed: map[string]*followedLog{}, doubted: map[string]time.Time{},
 	}
 	named := map[string]bool{}

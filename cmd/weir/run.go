@@ -109,7 +109,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	logs, pushed, err := newCollecting(w.config, b, w.metrics, w.log)
+	logs, pushed, err := newCollecting(w.config, nearBus{b}, w.metrics, w.log)
 	if err != nil {
 		return err
 	}

@@ -17,30 +17,44 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/httpin"
 	"github.com/weir-project/weir/collectors/intake"
 	"github.com/weir-project/weir/collectors/ship"
 	"github.com/weir-project/weir/collectors/syslog"
+	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 )
 
 // collecting is what every source needs, whichever role it runs in.
 type collecting struct {
-	config    config.Config
-	publisher ship.Publisher
-	resolve   func() func(*schemas.Request) // of each log: who the client is behind proxies
-	works     *ship.Works                   // the memory of all ships
-	metrics   prometheus.Registerer
-	log       *slog.Logger
+	config  config.Config
+	to      transport
+	resolve func() func(*schemas.Request) // of each log: who the client is behind proxies
+	works   *ship.Works                   // the memory of all ships
+	metrics prometheus.Registerer
+	log     *slog.Logger
 }
 
+// transport is where requests go, and where those are that others published.
+type transport interface {
+	ship.Publisher
+	// open is the bus, once there is one.
+	open() (*bus.Bus, error)
+}
+
+// nearBus is the transport of a process that has its bus open from the start.
+type nearBus struct{ *bus.Bus }
+
+func (n nearBus) open() (*bus.Bus, error) { return n.Bus, nil }
+
 // newCollecting opens all sources of a configuration. Nothing runs yet.
-func newCollecting(c config.Config, to ship.Publisher, metrics prometheus.Registerer, log *slog.Logger) (*logSources, []*pushed, error) {
+func newCollecting(c config.Config, to transport, metrics prometheus.Registerer, log *slog.Logger) (*logSources, []*pushed, error) {
 	resolve, err := newResolvers(c, log, metrics)
 	if err != nil {
 		return nil, nil, err
 	}
-	all := &collecting{config: c, publisher: to, resolve: resolve, works: ship.NewWorks(0), metrics: metrics, log: log}
+	all := &collecting{config: c, to: to, resolve: resolve, works: ship.NewWorks(0), metrics: metrics, log: log}
 	logs, err := all.newLogSources()
 	if err != nil {
 		return nil, nil, err
@@ -49,16 +63,17 @@ func newCollecting(c config.Config, to ship.Publisher, metrics prometheus.Regist
 	return logs, pushed, err
 }
 
-// pushed is a source that others push to: a listener, and the spool and ships behind it.
+// pushed is a source that others push to.
 type pushed struct {
 	name     string
+	run      func(context.Context) error
 	listener interface{ Run(context.Context) error }
-	intake   *intake.Intake
+	intake   *intake.Intake // the spool and ships behind the listener; nil where NATS holds the lines
 }
 
-// run takes and ships until ctx ends. What was taken and is not shipped then waits on
+// takeAndShip takes and ships until ctx ends. What was taken and is not shipped then waits on
 // disk for the next start.
-func (p *pushed) run(ctx context.Context) error {
+func (p *pushed) takeAndShip(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return p.listener.Run(ctx) })
 	group.Go(func() error { return p.intake.Run(ctx) })
@@ -75,11 +90,21 @@ func (c *collecting) newPushed() (all []*pushed, err error) {
 		switch kind {
 		case "syslog", "lines":
 			p, err = c.newSyslog(kind, value, source)
+		case "http":
+			p, err = c.newHTTP(value, source)
+		case "nats":
+			var reader *ingesting
+			if reader, err = c.newIngest(value, source); err == nil {
+				p = &pushed{run: reader.run}
+			}
 		default:
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("sources[%d]: %w", i, err)
+			return nil, fmt.Errorf("sources[%d].%s: %w", i, kind, err)
+		}
+		if p.name = kind + " " + value; p.run == nil {
+			p.run = p.takeAndShip
 		}
 		all = append(all, p)
 	}
@@ -99,7 +124,7 @@ func (c *collecting) newIntake(name string, source *config.Source) (*intake.Inta
 	in, err := intake.New(intake.Options{
 		Dir: filepath.Join(c.config.Data, "spool", fileName(name)), Source: name, Max: int64(source.Spool),
 		Ship:      ship.Options{Edge: c.config.Edge.Name, Site: source.Site, Format: format, Works: c.works},
-		Publisher: c.publisher, Resolve: c.resolve, Metrics: metrics, Registerer: c.metrics, Logger: c.log,
+		Publisher: c.to, Resolve: c.resolve, Metrics: metrics, Registerer: c.metrics, Logger: c.log,
 	})
 	return in, metrics, err
 }
@@ -126,8 +151,55 @@ func (c *collecting) newSyslog(kind, value string, source *config.Source) (*push
 	if err == nil {
 		err = l.Open()
 	}
-	return &pushed{name: kind + " " + value, listener: l, intake: in}, err
+	return &pushed{listener: l, intake: in}, err
 }
+
+func (c *collecting) newHTTP(address string, source *config.Source) (*pushed, error) {
+	token, err := readToken(source)
+	if err != nil {
+		return nil, err
+	}
+	var secure *tls.Config
+	if source.TLS.Cert != "" {
+		if secure, err = serverTLS(source.TLS); err != nil {
+			return nil, err
+		}
+	}
+	in, metrics, err := c.newIntake("http "+address, source)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := httpin.New(httpin.Options{Token: token, Metrics: metrics, Logger: c.log}, in)
+	if err != nil {
+		return nil, err
+	}
+	server := httpin.NewServer(address, secure, handler)
+	return &pushed{listener: server, intake: in}, server.Open()
+}
+
+// readToken reads the token that senders must give; "" where none is wanted.
+func readToken(source *config.Source) (string, error) {
+	var token string
+	switch {
+	case source.TokenFile != "":
+		text, err := os.ReadFile(source.TokenFile)
+		if err != nil {
+			return "", usagef("token_file: %w", err)
+		}
+		token = strings.TrimSpace(string(text))
+	case source.TokenEnv != "":
+		token = strings.TrimSpace(os.Getenv(source.TokenEnv))
+	default:
+		return "", nil
+	}
+	if len(token) < minToken {
+		return "", usagef("the token in %s has %d characters, want at least %d: openssl rand -hex 32", source.TokenFile+source.TokenEnv, len(token), minToken)
+	}
+	return token, nil
+}
+
+// minToken is how long a token must be not to be guessed.
+const minToken = 16
 
 // serverTLS is how a listener proves itself, and demands proof where there is a ca.
 func serverTLS(files config.TLS) (*tls.Config, error) {
@@ -167,7 +239,9 @@ func fileName(name string) string {
 // closePushed brings what the spools hold to disk.
 func closePushed(all []*pushed) (err error) {
 	for _, p := range all {
-		err = errors.Join(err, p.intake.Close())
+		if p.intake != nil {
+			err = errors.Join(err, p.intake.Close())
+		}
 	}
 	return err
 }
