@@ -228,11 +228,16 @@ func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 }
 
 type incidentsCommand struct {
+	List       listIncidentsCommand `cmd:"" default:"withargs" help:"Those known."`
+	Postmortem postmortemCommand    `cmd:"" help:"Draft a post-mortem of one, in Markdown."`
+}
+
+type listIncidentsCommand struct {
 	dataFlag
 	Output string `default:"text" enum:"text,json" help:"text or json."`
 }
 
-func (c *incidentsCommand) Run(ctx context.Context, s screen, p *program) error {
+func (c *listIncidentsCommand) Run(ctx context.Context, s screen, p *program) error {
 	data, err := c.directory(p)
 	if err != nil {
 		return err

@@ -145,6 +145,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if notifying != nil {
 		first.keep(ctx, w.log, "notify", notifying.run)
 	}
+	first.keep(ctx, w.log, "postmortem", (&drafting{board: desk.board, open: store.open, config: w.config, log: w.log}).run)
 	second.keep(ctx, w.log, "store", store.run)
 	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", following+len(pushed), "mode", w.config.Mode)
 	first.wait()

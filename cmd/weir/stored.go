@@ -36,22 +36,30 @@ type storedRow struct {
 	EvidenceText string `json:"evidence_text"`
 }
 
-const latestSQL = `
+// The columns of events, as storedRow reads them.
+const incidentColumns = `
 SELECT toString(toUnixTimestamp64Milli(time)) AS time_ms, type, sites, incident AS incident_id, kind, cause,
        toString(if(opened IS NULL, 0, toUnixTimestamp64Milli(assumeNotNull(opened)))) AS opened_ms,
        toString(if(closed IS NULL, 0, toUnixTimestamp64Milli(assumeNotNull(closed)))) AS closed_ms,
        signals AS signals_text, '0' AS expires_ms
-FROM incidents_latest ORDER BY time DESC LIMIT 10000`
+`
 
-const latestDecisionsSQL = `
+const decisionColumns = `
 SELECT toString(toUnixTimestamp64Milli(time)) AS time_ms, type, sites, incident AS incident_id, decision AS decision_id,
        action, scope, value, toString(toUnixTimestamp64Milli(expires)) AS expires_ms, collateral, collateral_per_hour,
        toInt64(collateral_clients) AS collateral_clients, reason, origin, evidence AS evidence_text, '0' AS opened_ms, '0' AS closed_ms
-FROM decisions_latest ORDER BY time DESC LIMIT 1000000`
+`
 
 func latestEvents(ctx context.Context, db *clickhouse.DB) ([]schemas.Event, error) {
+	return queryEvents(ctx, db,
+		incidentColumns+"FROM incidents_latest ORDER BY time DESC LIMIT 10000",
+		decisionColumns+"FROM decisions_latest ORDER BY time DESC LIMIT 1000000")
+}
+
+// queryEvents reads events in the order of the queries.
+func queryEvents(ctx context.Context, db *clickhouse.DB, queries ...string) ([]schemas.Event, error) {
 	var events []schemas.Event
-	for _, query := range []string{latestSQL, latestDecisionsSQL} {
+	for _, query := range queries {
 		var body bytes.Buffer
 		options := clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}
 		if err := db.Query(ctx, query, options, &body); err != nil {
