@@ -8,8 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +27,7 @@ const (
 	patternTick = 2 * time.Second  // how often patterns are looked at anew
 	doubt       = 30 * time.Second // how long a log that may be a rotated one is left alone
 	goneAfter   = time.Hour        // when a log that is gone is followed no more
+	clockGrain  = time.Second      // how far a file's time may lie before the clock's
 	maxLogs     = 1024             // followed at once
 )
 
@@ -39,6 +42,7 @@ type logSources struct {
 	journal string // directory
 
 	followed map[string]*followedLog
+	since    time.Time            // of the last look before the first
 	doubted  map[string]time.Time // since when
 	full     bool                 // and said so
 }
@@ -53,7 +57,8 @@ type logSource struct {
 type followedLog struct {
 	ship   *ship.Ship
 	source int
-	named  bool // by its path, not by a pattern
+	named  bool   // by its path, not by a pattern
+	target string // what it was a link to, last
 	gone   time.Time
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -93,40 +98,99 @@ func (c *collecting) newLogSources() (*logSources, error) {
 		}
 		l.sources = append(l.sources, logSource{source, format})
 	}
-	return l, l.look(time.Now())
+	return l, errors.Join(l.recall(), l.look(time.Now()))
+}
+
+// recall follows the logs that a pattern found before the last end, though they need not
+// be there at this moment: a rotation may be in its middle, and lines wait in what it
+// made of them.
+func (l *logSources) recall() error {
+	info, err := os.Stat(l.memory())
+	if err != nil {
+		return nil // the first time, or lost: then what is there counts
+	}
+	l.since = info.ModTime().Add(-clockGrain)
+	content, err := os.ReadFile(l.memory())
+	if err != nil {
+		return fmt.Errorf("journal %s: %w", l.memory(), unwrapPath(err))
+	}
+	for path := range strings.Lines(string(content)) {
+		path = strings.TrimSuffix(path, "\n")
+		for i := range l.sources {
+			pattern, err := filepath.Abs(l.sources[i].File)
+			if err != nil {
+				return err
+			}
+			if matches, _ := filepath.Match(pattern, path); matches && pattern != path {
+				if err := l.follow(path, i, false); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// memory is the file of what is followed; its time is that of the last look.
+func (l *logSources) memory() string { return filepath.Join(l.journal, "logs.txt") }
+
+// remember writes down what is followed.
+func (l *logSources) remember() error {
+	paths := slices.Sorted(maps.Keys(l.followed))
+	return writeFile(l.memory(), func(w io.Writer) error {
+		for _, path := range paths {
+			if strings.Contains(path, "\n") {
+				continue
+			}
+			if _, err := fmt.Fprintln(w, path); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // look finds the logs that are there by now, and makes a ship for each new one.
 func (l *logSources) look(now time.Time) error {
 	var failed []error
+	before := len(l.followed)
 	doubted := map[string]time.Time{}
 	for i := range l.sources {
-		logs, doubtful, err := tail.Logs(l.sources[i].File)
+		logs, doubts, err := tail.Logs(l.sources[i].File)
 		if err != nil {
 			failed = append(failed, err)
 			continue
 		}
 		named := !strings.ContainsAny(l.sources[i].File, `*?[`)
-		for _, path := range doubtful {
-			since, is := l.doubted[path]
+		for _, d := range doubts {
+			if l.followed[d.Log] != nil {
+				continue
+			}
+			since, is := l.doubted[d.Path]
 			if !is {
 				since = now
 			}
-			if doubted[path] = since; now.Sub(since) >= doubt {
-				logs = append(logs, path)
+			if doubted[d.Path] = since; now.Sub(since) >= doubt {
+				logs = append(logs, d.Path)
 			}
 		}
 		for _, path := range logs {
 			failed = append(failed, l.follow(path, i, named))
 		}
 	}
-	l.doubted = doubted
+	l.doubted, l.since = doubted, now.Add(-clockGrain)
+	if len(l.followed) != before {
+		failed = append(failed, l.remember())
+	} else if err := os.Chtimes(l.memory(), now, now); err != nil {
+		failed = append(failed, l.remember())
+	}
 	return errors.Join(failed...)
 }
 
 // follow makes a ship for a log that has none.
 func (l *logSources) follow(path string, source int, named bool) error {
-	if l.followed[path] != nil {
+	if l.followed[path] != nil || l.turnedTo(path) {
 		return nil
 	}
 	if len(l.followed) >= maxLogs {
@@ -140,6 +204,7 @@ func (l *logSources) follow(path string, source int, named bool) error {
 		l.log.Warn("a log is not there yet; it is followed once it is", "log", path)
 	}
 	o := l.options
+	o.Follow.Since = l.since
 	o.Path, o.Site, o.Format, o.Resolve = path, l.sources[source].Site, l.sources[source].format, l.resolve()
 	s, err := ship.New(o, ship.FileJournal{Path: filepath.Join(l.journal, journalName(path))}, l.to)
 	if err != nil {
@@ -147,6 +212,20 @@ func (l *logSources) follow(path string, source int, named bool) error {
 	}
 	l.followed[path] = &followedLog{ship: s, source: source, named: named}
 	return nil
+}
+
+// turnedTo reports whether a file is one that a followed link leads to, or may have led
+// to, be that link itself there at this moment or not.
+func (l *logSources) turnedTo(path string) bool {
+	for link, f := range l.followed {
+		if target, err := filepath.EvalSymlinks(link); err == nil && target != link {
+			f.target = target
+		}
+		if f.target != "" && (path == f.target || tail.Alike(path, f.target)) {
+			return true
+		}
+	}
+	return false
 }
 
 // run ships until ctx ends.
@@ -206,6 +285,9 @@ func (l *logSources) retire(now time.Time) {
 		<-f.ended
 		f.ship.Unregister()
 		delete(l.followed, path)
+		if err := l.remember(); err != nil {
+			l.log.Error("cannot note which logs are followed", "error", err)
+		}
 		l.full = false
 	}
 }

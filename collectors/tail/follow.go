@@ -17,6 +17,7 @@ import (
 // FollowOptions are how to follow a file; the zero value is ready to use.
 type FollowOptions struct {
 	FromEnd bool          // begin at the end of a file that was never followed before
+	Since   time.Time     // of a log that was never followed before, rotated files written to after it are read, too; the zero time is none
 	Piece   int           // bytes read at once at most; 0 is 2 MiB, at least accesslog.MaxLine
 	Poll    time.Duration // how often to look without having been told of a change; 0 is 1 s
 	Grace   time.Duration // how long a replaced file must be quiet before it is left; 0 is 2 s
@@ -45,16 +46,18 @@ type Follower struct {
 	watcher *fsnotify.Watcher
 	watched bool // watching was tried
 
-	known   map[fileID]Mark   // files beside it, and how far they have been read
-	former  []Mark            // known ones whose inode another file has by now
-	packed  map[fileID]bool   // packed files that have been looked at
-	waiting map[fileID]string // files to read that are not open yet
-	refused map[fileID]bool   // files that could not be opened
-	past    []Mark            // see Past
-	resumed bool              // past is of an earlier Follower
-	begun   bool              // the first look was taken
-	looked  time.Time         // at the directory
-	times   [2]int64          // of the directory, at that look
+	known   map[fileID]Mark      // files beside it, and how far they have been read
+	former  []Mark               // known ones whose inode another file has by now
+	packed  map[fileID]bool      // packed files that have been looked at
+	torn    map[fileID]time.Time // packed files that break off, since when
+	changed int64                // when the file that was gone on with was last written to, unix ns
+	waiting map[fileID]string    // files to read that are not open yet
+	refused map[fileID]bool      // files that could not be opened
+	past    []Mark               // see Past
+	resumed bool                 // past is of an earlier Follower
+	begun   bool                 // the first look was taken
+	looked  time.Time            // at the directory
+	times   [2]int64             // of the directory, at that look
 	skipped uint64
 	trouble error // why the file at path cannot be opened
 }
@@ -91,7 +94,7 @@ func NewFollower(path string, o FollowOptions) *Follower {
 		o.Logger = slog.Default()
 	}
 	return &Follower{
-		path: path, o: o, known: map[fileID]Mark{}, packed: map[fileID]bool{},
+		path: path, o: o, known: map[fileID]Mark{}, packed: map[fileID]bool{}, torn: map[fileID]time.Time{},
 		waiting: map[fileID]string{}, refused: map[fileID]bool{},
 	}
 }
@@ -100,8 +103,7 @@ func NewFollower(path string, o FollowOptions) *Follower {
 // of the files beside the log those are read that are not among the past ones and
 // are not older than they. With past nil, those are that were written to after the
 // position's own. Where the position's file is gone, complete is false and it is
-// logged: lines have been lost, unless a packed form of it shows that it was read
-// to its end.
+// logged: lines have been lost, unless there is a packed form of it.
 func (f *Follower) Resume(p Position, past []Mark) (complete bool) {
 	for _, mark := range past {
 		f.replaced(mark.id())
@@ -114,9 +116,10 @@ func (f *Follower) Resume(p Position, past []Mark) (complete bool) {
 	}
 	if f.file, f.at = find(f.path, p, p.Offset); f.file != nil {
 		f.replaced(f.at.id())
+		f.changed = changedOf(f.file)
 		return true
 	}
-	return f.gone(p)
+	return f.resumePacked(p)
 }
 
 // Past gives the files that come before the one being read, those written to
@@ -134,6 +137,12 @@ var ErrGone = errors.New("the log's range is gone")
 // Reread gives the bytes between two positions of one piece again.
 func (f *Follower) Reread(from, to Position) ([]byte, error) {
 	file, _ := find(f.path, from, to.Offset)
+	if file == nil {
+		file, _, _ = findPacked(f.path, from, func(s sibling) (*os.File, bool) {
+			file, err := unpacked(s)
+			return file, err == nil
+		})
+	}
 	if file == nil {
 		return nil, fmt.Errorf("log %s, bytes %d to %d: %w", f.path, from.Offset, to.Offset, ErrGone)
 	}

@@ -146,9 +146,7 @@ func TestFollowAnyHistory(t *testing.T) {
 				h.append("", "log, which is followed\n")
 				h.n++
 			case "pack":
-				h.next(1)
 				h.pack()
-				h.held = true
 			case "delete":
 				h.next(1)
 				h.must(os.Remove(h.path))
@@ -209,6 +207,17 @@ func TestFollowLink(t *testing.T) {
 	h.want(0)
 }
 
+// What a link leads to at the first look is read from its beginning.
+func TestFollowLinkFromItsBeginning(t *testing.T) {
+	g := &grown{t: t, path: filepath.Join(t.TempDir(), "site-2025-11-03.log")}
+	g.write("", 5)
+	link := filepath.Join(filepath.Dir(g.path), "access.log")
+	g.must(os.Symlink(filepath.Base(g.path), link))
+	h := &history{grown: g, f: newFollower(link)}
+	t.Cleanup(func() { h.f.Close() })
+	h.want(0)
+}
+
 // A writer goes on in a file that has been left.
 func TestFollowLeftFileGrows(t *testing.T) {
 	h := newHistory(t)
@@ -250,17 +259,45 @@ func TestFollowBackup(t *testing.T) {
 	h.want(0)
 }
 
-// What cannot be read any more is counted.
-func TestFollowLost(t *testing.T) {
+// What is packed before it was read is read, from where its plain form was read to.
+func TestFollowPacked(t *testing.T) {
 	h := newHistory(t)
+	h.write("", 9)
+	h.next(1)
 	h.rename()
-	h.append("", "this was never seen\n")
+	h.write("", 7)
 	h.rename()
 	h.pack()
 	h.write("", 2)
-	h.want(1)
+	h.restart()
+	h.next(2)
+	h.restart() // in the middle of what was unpacked
+	h.rename()
+	h.pack()
+	h.write("", 1)
+	h.restart()
+	h.want(0)
+}
 
-	h = newHistory(t)
+// A packed file that breaks off is counted, once it is not being written any more.
+func TestFollowTornPacked(t *testing.T) {
+	h := newHistory(t)
+	h.write("", 50)
+	h.all()
+	h.rename()
+	h.write("", 1)
+	h.all()
+	h.append(".0.gz", "\x1f\x8b\x08\x00 this is no gzip")
+	h.changed(filepath.Dir(h.path))
+	h.all()
+	if h.f.Skipped() != 0 {
+		t.Error("a packed file that is perhaps being written is said to be lost")
+	}
+}
+
+// What cannot be read any more is counted.
+func TestFollowLost(t *testing.T) {
+	h := newHistory(t)
 	h.must(os.Truncate(h.path, 0))
 	h.write("", 2)
 	h.want(1)

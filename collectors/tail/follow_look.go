@@ -127,7 +127,7 @@ func (f *Follower) scan(cuts []*cutOff) {
 		}
 	}
 	f.considerHead(cuts, present)
-	f.unpacked(packed)
+	f.considerPacked(packed, cuts)
 	f.vanished(present)
 	if len(f.queue) > before {
 		f.arrange()
@@ -136,10 +136,19 @@ func (f *Follower) scan(cuts []*cutOff) {
 	f.remember()
 }
 
+// headID is that of the file at path by now.
+func (f *Follower) headID() fileID {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return fileID{}
+	}
+	return idOf(info)
+}
+
 // consider opens a file beside the log where it holds something to read.
 func (f *Follower) consider(s sibling, cuts []*cutOff, present map[fileID]bool) {
-	if f.has(s.id) {
-		return
+	if f.has(s.id) || !f.begun && !f.resumed && s.id == f.headID() {
+		return // what path is a link to is read from its beginning, be it ever so old
 	}
 	if k, is := f.known[s.id]; is && s.info.Size() == k.Offset && s.changed() == k.Changed {
 		return
@@ -197,7 +206,7 @@ func (f *Follower) older(s sibling) bool {
 	}
 	switch {
 	case !f.resumed:
-		return true
+		return f.o.Since.IsZero() || !s.info.ModTime().After(f.o.Since)
 	case f.past == nil:
 		return f.file == nil || s.changed() < changedOf(f.file)
 	}

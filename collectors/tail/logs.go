@@ -12,14 +12,20 @@ import (
 // turned is what log rotation appends to a name, at its end.
 var turned = regexp.MustCompile(`[.-][0-9][0-9._-]*$`)
 
+// Doubt is a file that may be a log, or what rotation made of another one.
+type Doubt struct {
+	Path string
+	Log  string // of which rotation may have made it
+}
+
 // Logs are the logs that a pattern of paths means at this moment: what it matches, but
 // for packed files and those that rotation has made of a log, which whoever follows that
 // log reads. Paths are absolute and sorted. A pattern without '*', '?' and '[' is a log,
 // be it there or not.
 //
-// doubtful are those that look as if rotation had made them of a log that is not there:
+// doubts are those that look as if rotation had made them of a log that is not there:
 // either it is being made anew at this moment, or they are logs of their own.
-func Logs(pattern string) (logs, doubtful []string, err error) {
+func Logs(pattern string) (logs []string, doubts []Doubt, err error) {
 	pattern, err = filepath.Abs(pattern)
 	if err != nil {
 		return nil, nil, err
@@ -44,7 +50,7 @@ func Logs(pattern string) (logs, doubtful []string, err error) {
 			continue
 		default:
 			if matched, _ := filepath.Match(pattern, base); matched {
-				doubtful = append(doubtful, path)
+				doubts = append(doubts, Doubt{path, base})
 				continue
 			}
 		}
@@ -67,7 +73,14 @@ func Logs(pattern string) (logs, doubtful []string, err error) {
 		})
 	}
 	slices.Sort(logs)
-	return logs, doubtful, nil
+	return logs, doubts, nil
+}
+
+// Alike reports whether a file may be one of those that a link to another turns to: of
+// the same directory, and with a name that differs in digits only, of which it has some.
+func Alike(path, target string) bool {
+	return path != target && filepath.Dir(path) == filepath.Dir(target) && digits.MatchString(filepath.Base(target)) &&
+		digits.ReplaceAllString(filepath.Base(path), "0") == digits.ReplaceAllString(filepath.Base(target), "0")
 }
 
 func there(path string) bool {

@@ -43,9 +43,13 @@ func TestLogs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			logs, doubtful, err := Logs(filepath.Join(dir, c.pattern))
+			logs, doubts, err := Logs(filepath.Join(dir, c.pattern))
 			if err != nil {
 				t.Fatal(err)
+			}
+			var doubtful []string
+			for _, d := range doubts {
+				doubtful = append(doubtful, d.Path)
 			}
 			short := func(paths []string) string {
 				return strings.ReplaceAll(strings.Join(paths, " "), dir+"/", "")
