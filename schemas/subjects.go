@@ -14,6 +14,7 @@ const (
 	StreamIncidents = "WEIR_INCIDENTS"
 	StreamDecisions = "WEIR_DECISIONS"
 	StreamDead      = "WEIR_DEAD"
+	StreamVitals    = "WEIR_VITALS"
 )
 
 // The subjects that the streams hold.
@@ -24,6 +25,7 @@ const (
 	SubjectIncidentsAll = "weir.incidents.>"
 	SubjectDecisionsAll = "weir.decisions.>"
 	SubjectDeadAll      = "weir.dead.>"
+	SubjectVitalsAll    = "weir.vitals.>"
 
 	SubjectIncidents = "weir.incidents.events"
 	SubjectDecisions = "weir.decisions.delta"
@@ -45,3 +47,6 @@ func SubjectDead(format string) string { return "weir.dead." + format }
 // SubjectSignals is where the signals of every site's windows go, as NDJSON of
 // SignalRow, every ten seconds.
 const SubjectSignals = "weir.panes.signals"
+
+// SubjectVitals is where an edge's vitals go, once a second, as JSON of Vitals.
+func SubjectVitals(edge string) string { return "weir.vitals." + edge }

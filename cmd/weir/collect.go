@@ -75,6 +75,10 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 		return err
 	}
 	defer func() { err = errors.Join(err, closePushed(pushed)) }()
+	readVitals, err := newVitals(c, distant, metrics, log)
+	if err != nil {
+		return err
+	}
 	following := len(logs.followed)
 	listener, err := net.Listen("tcp", c.HTTP.Listen)
 	if err != nil {
@@ -87,6 +91,9 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	sources.keep(ctx, log, "collect", logs.run)
 	for _, p := range pushed {
 		sources.keep(ctx, log, "collect "+p.name, p.run)
+	}
+	if readVitals != nil {
+		sources.keep(ctx, log, "vitals", readVitals)
 	}
 	distantCtx, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	defer disconnect()

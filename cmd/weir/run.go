@@ -115,6 +115,11 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	}
 	defer func() { err = errors.Join(err, closePushed(pushed)) }()
 	following := len(logs.followed)
+	readVitals, err := newVitals(w.config, b, w.metrics, w.log)
+	if err != nil {
+		return err
+	}
+	vitals := newEdgesVitals(b, w.log)
 	enforcing, err := newEnforcing(b, w.config, w.log, w.metrics)
 	if err != nil {
 		return err
@@ -124,7 +129,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	server := &server{board: desk.board, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log}
+	server := &server{board: desk.board, vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log}
 	tcp, socket, err := server.listen(w.config.HTTP.Listen, w.config.Data)
 	if err != nil {
 		return err
@@ -136,6 +141,10 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	for _, p := range pushed {
 		first.keep(ctx, w.log, "collect "+p.name, p.run)
 	}
+	if readVitals != nil {
+		first.keep(ctx, w.log, "vitals", readVitals)
+	}
+	first.keep(ctx, w.log, "edges' vitals", func(ctx context.Context) error { return vitals.run(ctx, nil) })
 	first.keep(ctx, w.log, "process", processing.run)
 	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
 	if enforcing != nil {

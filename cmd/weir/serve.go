@@ -33,6 +33,7 @@ const maxBody = 1 << 20
 // changing only by the control socket.
 type server struct {
 	board   *board
+	vitals  *edgesVitals                                 // nil where nobody follows them
 	publish func(context.Context, []schemas.Event) error // to every edge and the store
 	ready   func() error
 	metrics prometheus.Gatherer
@@ -53,6 +54,7 @@ func (s *server) routes() *http.ServeMux {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.allIncidents()) })
 	mux.HandleFunc("GET /api/decisions", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.inForce(time.Now())) })
+	mux.HandleFunc("GET /api/vitals", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.vitals.all()) })
 	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.everything()) })
 	return mux
 }
@@ -65,10 +67,12 @@ func (s *server) control() *http.ServeMux {
 }
 
 // answer writes a list as JSON.
-func (s *server) answer(w http.ResponseWriter, events []schemas.Event) {
+func (s *server) answer(w http.ResponseWriter, events []schemas.Event) { s.answerJSON(w, events) }
+
+func (s *server) answerJSON(w http.ResponseWriter, list any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if err := json.NewEncoder(w).Encode(events); err != nil {
+	if err := json.NewEncoder(w).Encode(list); err != nil {
 		s.log.Debug("answer", "error", err) // the client has gone
 	}
 }

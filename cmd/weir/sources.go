@@ -97,6 +97,10 @@ func (c *collecting) newPushed() (all []*pushed, err error) {
 			if reader, err = c.newIngest(value, source); err == nil {
 				p = &pushed{run: reader.run}
 			}
+		case "journal":
+			p, err = c.newJournal(value, source)
+		case "pipe":
+			p, err = c.newPipe(value, source)
 		default:
 			continue
 		}

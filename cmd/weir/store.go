@@ -30,6 +30,7 @@ import (
 //	WEIR_REQUESTS, one writer a partition  -> requests
 //	WEIR_INCIDENTS, WEIR_DECISIONS         -> incidents, decisions
 //	weir.panes.signals                     -> signals
+//	WEIR_VITALS                            -> vitals
 type storing struct {
 	bus       *bus.Bus
 	open      func(context.Context) (*clickhouse.DB, error)
@@ -63,6 +64,7 @@ func (r *storing) run(ctx context.Context) error {
 	group.Go(func() error { return r.events(ctx, db, schemas.StreamIncidents, schemas.SubjectIncidents) })
 	group.Go(func() error { return r.events(ctx, db, schemas.StreamDecisions, schemas.SubjectDecisions) })
 	group.Go(func() error { return r.signals(ctx, db) })
+	group.Go(func() error { return r.vitals(ctx, db) })
 	return group.Wait()
 }
 

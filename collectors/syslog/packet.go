@@ -38,7 +38,7 @@ func (l *Listener) runPackets(ctx context.Context) error {
 	go func() { reading <- l.readPackets(p) }()
 	stop := context.AfterFunc(ctx, func() { _ = l.packets.SetReadDeadline(time.Now().Add(draining)) })
 	defer stop()
-	drops := newDrops(l)
+	drops := newDrops(l) // whatever was dropped since the socket was opened counts
 	tick := time.NewTicker(dropsTick)
 	defer tick.Stop()
 	safely, cancel := outlive(ctx)
@@ -135,7 +135,6 @@ func newDrops(l *Listener) *drops {
 	if c, ok := l.packets.(syscall.Conn); ok {
 		d.raw, _ = c.SyscallConn() // without it the kernel's losses are not known
 	}
-	d.before = d.total()
 	return d
 }
 

@@ -37,6 +37,7 @@ func streams() []stream {
 		{schemas.StreamIncidents, schemas.SubjectIncidentsAll, "events of incidents", 366 * day, 1},
 		{schemas.StreamDecisions, schemas.SubjectDecisionsAll, "events of decisions, and snapshots of those in force", 7 * day, 3},
 		{schemas.StreamDead, schemas.SubjectDeadAll, "a sample of lines that no parser took", 7 * day, 1},
+		{schemas.StreamVitals, schemas.SubjectVitalsAll, "how edges are, once a second", 6 * time.Hour, 1},
 	}
 }
 

@@ -38,6 +38,7 @@ type Config struct {
 	Allow      []netip.Prefix  `yaml:"allow" doc:"Addresses and prefixes that are never decided against: your own, monitors, partners."`
 	Processor  Processor       `yaml:"processor" doc:"What is going on, and what sets it apart."`
 	Decisions  Decisions       `yaml:"decisions" doc:"What follows from it."`
+	Vitals     Vitals          `yaml:"vitals" doc:"How this machine is, published beside its requests: seen also while an attack keeps the log silent."`
 	Nginx      Nginx           `yaml:"nginx" doc:"The nginx that enforces decisions on this machine."`
 	HTTP       HTTP            `yaml:"http" doc:"The API, metrics and health of this process."`
 	NATS       NATS            `yaml:"nats" doc:"The bus; without a 'url' it is embedded."`
@@ -57,6 +58,12 @@ type Edge struct {
 	Name           string   `yaml:"name" doc:"What this machine is called in batches and tables; letters, digits, '.', '_', '-'." default:"the machine's own name"`
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"Proxies in front of this machine that are believed when they say who the client is: addresses, prefixes, or names of published ranges ('cloudflare', 'cloudfront', 'fastly', 'google', 'imperva', 'sucuri'; 'private' is every private network). See [formats](formats.md#the-client-behind-proxies)."`
 	ProxyHeader    string   `yaml:"proxy_header" doc:"The header that they write, as it stands in the log: 'x-forwarded-for' or 'forwarded'."`
+}
+
+// Vitals say how this machine is read.
+type Vitals struct {
+	Every       time.Duration `yaml:"every" doc:"How often; '0' is never."`
+	NginxStatus string        `yaml:"nginx_status" doc:"The URL of a location with 'stub_status': 'http://127.0.0.1/nginx_status', or 'http://unix:/run/nginx/status.sock:/nginx_status'; empty is none."`
 }
 
 // NATS is where the bus is.
@@ -133,6 +140,7 @@ func Default() Config {
 		Decisions:  Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000},
 		HTTP:       HTTP{Listen: "127.0.0.1:8480"},
 		NATS:       NATS{Disk: 4 << 30},
+		Vitals:     Vitals{Every: time.Second},
 		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day},
 		Nginx: Nginx{
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},

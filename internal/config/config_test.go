@@ -61,6 +61,7 @@ func TestGood(t *testing.T) {
 	full.Log = Log{Level: "debug", Format: "json"}
 
 	pushed := Default()
+	pushed.Vitals = Vitals{Every: 2 * time.Second, NginxStatus: "http://unix:/run/nginx/status.sock:/nginx_status"}
 	for _, change := range []func(*Source){
 		func(s *Source) {
 			s.Syslog, s.Format, s.Site, s.Rate = "udp://127.0.0.1:5514", "combined", "www.example.org", 1000

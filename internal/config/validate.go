@@ -48,6 +48,12 @@ func (c *Config) validate(d *decoder) {
 	between(d, "decisions.propagation", c.Decisions.Propagation, 0, 10*time.Minute)
 	between(d, "decisions.max", c.Decisions.Max, 1, 5_000_000)
 	c.validateNginx(d)
+	if v := c.Vitals.Every; v != 0 {
+		between(d, "vitals.every", v, 100*time.Millisecond, time.Minute)
+	}
+	if s := c.Vitals.NginxStatus; s != "" && !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
+		d.wrong("vitals.nginx_status", "%q: want such as http://127.0.0.1/nginx_status", s)
+	}
 	c.validateNotify(d)
 	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(d, "log.format", c.Log.Format, "text", "json")
