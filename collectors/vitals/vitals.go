@@ -51,11 +51,11 @@ type Reader struct {
 
 // counts are running counts, of which vitals are the differences.
 type counts struct {
-	at                              time.Time
-	nginx                           *status
-	overflows, drops, syncookies    uint64
-	interfaces                      map[string]schemas.InterfaceVitals
-	haveNetstat, haveInterfaceLines bool
+	at                           time.Time
+	nginx                        *status
+	overflows, drops, syncookies uint64
+	interfaces                   map[string]schemas.InterfaceVitals
+	haveNetstat                  bool
 }
 
 // New makes a Reader. It reads nothing yet.
