@@ -234,7 +234,7 @@ func (s *story) decision(e *schemas.Event, now time.Time) {
 		measures[e.ID] = m
 	}
 	*m = measure{
-		Action: e.Action, Enforced: s.enforced(e.Sites), Collateral: e.Collateral, Until: e.Expires,
+		Action: e.Action, Enforced: e.Origin != "weir" || s.enforced(e.Sites), Collateral: e.Collateral, Until: e.Expires,
 		Ended: e.Type == schemas.DecisionRemoved,
 	}
 	if g == nil {
