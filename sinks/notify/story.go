@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -200,6 +201,17 @@ func (i *incident) peak(signals []schemas.Signal) {
 			i.Rate = g
 		case g.Name == "unique_clients" && g.Value >= i.Clients.Value:
 			i.Clients = g
+		}
+	}
+}
+
+// peak keeps the worst moment of a site's open incidents.
+func (s *story) peak(site string, signals []schemas.Signal, at time.Time) {
+	for _, g := range s.state.Groups {
+		for _, i := range g.Incidents {
+			if i.Closed.IsZero() && !at.Before(i.Opened) && slices.Contains(i.Sites, site) {
+				i.peak(signals)
+			}
 		}
 	}
 }
