@@ -28,9 +28,10 @@ func (d *dataFlag) directory(p *program) (string, error) {
 }
 
 type decisionsCommand struct {
-	List listDecisionsCommand   `cmd:"" default:"withargs" help:"The decisions in force."`
-	Add  addDecisionCommand     `cmd:"" help:"Take a decision by hand."`
-	Rm   removeDecisionsCommand `cmd:"" help:"Lift decisions."`
+	List   listDecisionsCommand   `cmd:"" default:"withargs" help:"The decisions in force."`
+	Add    addDecisionCommand     `cmd:"" help:"Take a decision by hand."`
+	Accept acceptDecisionsCommand `cmd:"" help:"Take weir's own decisions as yours: they are enforced whatever the mode."`
+	Rm     removeDecisionsCommand `cmd:"" help:"Lift decisions."`
 }
 
 type listDecisionsCommand struct {

@@ -78,6 +78,7 @@ type demonstration struct {
 	app     *demo.App
 	nginx   *demo.Nginx
 	control *controlClient
+	inbox   *demo.Inbox
 }
 
 // prepare makes everything that the play needs and starts nothing.
@@ -173,6 +174,10 @@ func (d *demonstration) stage() error {
 	if err := d.nginx.Write(); err != nil {
 		return err
 	}
+	d.inbox = demo.NewInbox()
+	if err := d.inbox.Listen(); err != nil {
+		return err
+	}
 	return d.configure(decisions)
 }
 
@@ -200,7 +205,12 @@ nginx:
   reload: %s
 http:
   listen: 127.0.0.1:%d
-`, d.path("data"), d.nginx.AccessLog(), decisions, list(d.nginx.TestCommand()), list(d.nginx.ReloadCommand()), port)
+notify:
+  channels:
+    oncall: {type: webhook, url: %q, token: %s, limit: 0}
+  routes:
+    - {channels: [oncall], kinds: [opened, closed]}
+`, d.path("data"), d.nginx.AccessLog(), decisions, list(d.nginx.TestCommand()), list(d.nginx.ReloadCommand()), port, d.inbox.URL(), d.inbox.Key())
 	if err := os.WriteFile(d.path("weir.yml"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -233,6 +243,7 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 	}
 	part("the application", d.app.Run)
 	part("nginx", d.nginx.Run)
+	part("the inbox", d.inbox.Run)
 	select {
 	case <-d.nginx.Ready():
 	case <-ctx.Done():
@@ -267,6 +278,9 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 	if d.Output == "text" {
 		fmt.Fprintln(d.screen.out)
 		if err := report.Table(d.screen.out); err != nil {
+			return report, err
+		}
+		if err := d.told(ctx); err != nil {
 			return report, err
 		}
 		d.next(ctx)

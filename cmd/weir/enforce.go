@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -20,6 +21,9 @@ type enforcing struct {
 	config   config.Config
 	enforcer *nginx.Enforcer
 	log      *slog.Logger
+
+	mu  sync.Mutex
+	off bool // weir panic off: nothing is enforced
 }
 
 // newEnforcing checks what the configuration says of nginx; nil where it says
@@ -40,7 +44,7 @@ func newEnforcing(b *bus.Bus, c config.Config, log *slog.Logger, metrics prometh
 		forHTTP, forServer := nginx.IncludeLines(c.Nginx.Directory)
 		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
 	}
-	return &enforcing{bus: b, config: c, enforcer: e, log: log}, nil
+	return &enforcing{bus: b, config: c, enforcer: e, log: log, off: panicked(c.Data)}, nil
 }
 
 func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
@@ -63,12 +67,21 @@ func (r *enforcing) follow(ctx context.Context) error {
 	return followEvents(ctx, r.bus, r.log, bus.FollowOptions{
 		Stream: schemas.StreamDecisions, From: start, Reader: "enforce",
 		CaughtUp: func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.off {
+				gathered = nil
+				r.log.Warn("panic off is in force: nothing is enforced until weir panic on")
+			}
 			r.enforcer.Replace(gathered...)
 			caughtUp, gathered = true, nil
 		},
 	}, func(events []schemas.Event, replace bool) {
 		enforced := r.enforced(events)
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		switch {
+		case caughtUp && r.off:
 		case !caughtUp && replace:
 			gathered = enforced
 		case !caughtUp:

@@ -197,7 +197,7 @@ type drafting struct {
 
 const (
 	draftPace  = 5 * time.Second
-	draftAfter = 15 * time.Second // the last requests are stored by then
+	draftAfter = 10 * time.Second // the last requests are stored by then
 	draftWait  = 10 * time.Minute // for ClickHouse; then without what it knows
 	draftPast  = 48 * time.Hour   // incidents closed longer ago are left alone
 )

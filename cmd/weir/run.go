@@ -129,7 +129,10 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	server := &server{board: desk.board, vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log}
+	server := &server{
+		board: desk.board, vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
+		panic: func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
+	}
 	tcp, socket, err := server.listen(w.config.HTTP.Listen, w.config.Data)
 	if err != nil {
 		return err

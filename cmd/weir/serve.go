@@ -36,6 +36,7 @@ type server struct {
 	vitals  *edgesVitals                                 // nil where nobody follows them
 	publish func(context.Context, []schemas.Event) error // to every edge and the store
 	ready   func() error
+	panic   func(off bool) error // nothing is enforced on this machine, or everything again
 	metrics prometheus.Gatherer
 	log     *slog.Logger
 }
@@ -63,6 +64,7 @@ func (s *server) routes() *http.ServeMux {
 func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
+	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
 	return mux
 }
 
@@ -94,6 +96,20 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.publish(r.Context(), events); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// setPanic lifts everything on this machine's nginx, or enforces it again.
+func (s *server) setPanic(w http.ResponseWriter, r *http.Request) {
+	state := r.PathValue("state")
+	if state != "off" && state != "on" {
+		http.Error(w, "want off or on", http.StatusNotFound)
+		return
+	}
+	if err := s.panic(state == "off"); err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -219,7 +219,7 @@ func (t *mastodon) send(ctx context.Context, m *Message, earlier string) (string
 	if m.Kind == Test { // nobody tests on everybody: whether the token is good is asked
 		return "", exchange{client: t.http, method: http.MethodGet, url: t.url.JoinPath("api/v1/accounts/verify_credentials").String(), header: bearer(t.token)}.do(ctx)
 	}
-	text := plain(strings.Join(append([]string{m.Headline}, m.Lines...), "\n\n"))
+	text := plain(m.Headline + "\n\n" + strings.Join(m.Lines, "\n"))
 	tail := ""
 	if m.Link != "" {
 		tail = "\n\n" + m.Link

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -213,6 +214,7 @@ func (n *Notifier) Signals(rows []schemas.SignalRow) {
 	}
 	for site, signals := range sites {
 		n.story.read([]string{site}, signals, at[site], now)
+		n.story.peak(site, signals, at[site])
 	}
 	n.story.judge(now)
 	select {
@@ -242,9 +244,13 @@ func (n *Notifier) Publish(p PublicWords) {
 		return
 	}
 	t.Told["#"+p.ID] = true
+	var lines []string // a person's own words: their links are links
+	for line := range strings.SplitSeq(cut(p.Text, 4000), "\n") {
+		lines = append(lines, visible(strings.TrimRight(line, "\r"), 1000))
+	}
 	n.post(&Message{
-		Thread: "public-" + p.Thread, Kind: Public, Severity: Info, Call: Nothing, Time: now.UTC(), Subject: inert(p.Title, 200),
-		Headline: inert(p.Title, 200), Lines: []string{inert(p.Text, 2000)}, Link: p.Link, Last: p.Over,
+		Thread: "public-" + p.Thread, Kind: Public, Severity: Info, Call: Nothing, Time: now.UTC(), Subject: visible(p.Title, 200),
+		Headline: visible(p.Title, 200), Lines: lines, Link: p.Link, Last: p.Over,
 	}, now)
 }
 

@@ -193,6 +193,8 @@ func (d *draft) collateral() {
 	d.say("- Promised: all of weir's decisions together would touch at most %s of a site's people, %s an hour.\n", fine(min(promised, 1)), figure(hour))
 	if f := d.Figures; f == nil {
 		d.say("- Measured: not known, the requests could not be counted.\n")
+	} else if f.Known == 0 {
+		d.say("- Measured: not known, nobody who came during the incident had been answered well on the day before and is stored.\n")
 	} else {
 		d.say("- Measured: of %d clients that the site had answered well on the day before and that came during the incident, edges stopped %d (%s); %d were answered well at least once.\n",
 			f.Known, f.Touched, percent(share(f.Touched, f.Known)), f.Served)

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -204,6 +205,17 @@ func (i *incident) peak(signals []schemas.Signal) {
 	}
 }
 
+// peak keeps the worst moment of a site's open incidents.
+func (s *story) peak(site string, signals []schemas.Signal, at time.Time) {
+	for _, g := range s.state.Groups {
+		for _, i := range g.Incidents {
+			if i.Closed.IsZero() && !at.Before(i.Opened) && slices.Contains(i.Sites, site) {
+				i.peak(signals)
+			}
+		}
+	}
+}
+
 // lifted begins the reason of a decision that weir itself took back because it hurt.
 const lifted = "lifted:"
 
@@ -234,7 +246,7 @@ func (s *story) decision(e *schemas.Event, now time.Time) {
 		measures[e.ID] = m
 	}
 	*m = measure{
-		Action: e.Action, Enforced: s.enforced(e.Sites), Collateral: e.Collateral, Until: e.Expires,
+		Action: e.Action, Enforced: e.Origin != "weir" || s.enforced(e.Sites), Collateral: e.Collateral, Until: e.Expires,
 		Ended: e.Type == schemas.DecisionRemoved,
 	}
 	if g == nil {

@@ -40,13 +40,16 @@ func TestTheStoryOfAnAttack(t *testing.T) {
 		}
 		for range 15 { // visitors are served again
 			time.Sleep(10 * time.Second)
-			n.Signals(rows("www.example.org", signals(112, 0.94, 0.01)))
+			n.Signals(rows("www.example.org", signals(131, 0.94, 0.01)))
 		}
 		time.Sleep(5 * time.Second)
 		if k := got["team"].kinds(); k != "opened mitigated" {
 			t.Fatalf("%s", k)
 		}
 		m = got["team"].got()[1].flat()
+		if !strings.Contains(m.text(5000), "At its worst 131 requests/s") {
+			t.Error("the worst moment came between events", m.text(5000))
+		}
 		if m.Headline != "99.0 % of visitors are being served; weir enforces 2 decisions and stops 94 % of the requests; nothing to do." || m.Severity != Info {
 			t.Errorf("%s %s", m.Severity, m.Headline)
 		}

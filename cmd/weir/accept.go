@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/user"
+	"slices"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+type acceptDecisionsCommand struct {
+	dataFlag
+	IDs []string      `arg:"" name:"decision" help:"Ids of decisions, or of an incident for all of its."`
+	For time.Duration `default:"1h" help:"How long they are in force: what a person has accepted is not renewed."`
+}
+
+// Run takes weir's own decisions as one's own: they are enforced whatever the mode.
+func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) error {
+	if c.For <= 0 || c.For > longest {
+		return usagef("--for %s: give more than 0 and at most %s", c.For, short(longest))
+	}
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	client := newControlClient(data)
+	inForce, err := client.events(ctx, "/api/decisions")
+	if err != nil {
+		return err
+	}
+	accepted := accept(inForce, c.IDs, c.For, time.Now())
+	if len(accepted) == 0 {
+		return fmt.Errorf("no decision of weir's own in force is or belongs to %s; weir decisions list shows those that are", printable(fmt.Sprint(c.IDs), 80))
+	}
+	if err := client.post(ctx, accepted); err != nil {
+		return err
+	}
+	for _, e := range accepted {
+		fmt.Fprintf(s.out, "%s: %s %s %s on %s until %s\n", e.ID, e.Action, e.Scope, printable(e.Value, 100), sitesText(e.Sites, 60), e.Expires.UTC().Format(time.DateTime+" UTC"))
+	}
+	return nil
+}
+
+// accept makes a person's decisions of weir's.
+func accept(inForce []schemas.Event, ids []string, duration time.Duration, now time.Time) []schemas.Event {
+	origin := "somebody"
+	if u, err := user.Current(); err == nil {
+		origin = u.Username
+	}
+	now = now.UTC().Truncate(time.Millisecond)
+	var accepted []schemas.Event
+	for _, e := range inForce {
+		if e.Decision == nil || e.Origin != "weir" || !slices.Contains(ids, e.ID) && !slices.Contains(ids, e.Incident) {
+			continue
+		}
+		d := *e.Decision
+		d.Reason = "accepted: " + d.ID
+		d.ID = fmt.Sprintf("m%s-%d-%d", now.Format("060102-150405"), now.Nanosecond()/int(time.Millisecond), len(accepted)+1)
+		d.Expires, d.Origin, d.Evidence = now.Add(duration), origin, nil
+
+		accepted = append(accepted, schemas.Event{Type: schemas.DecisionAdded, Time: now, Sites: e.Sites, Incident: e.Incident, Decision: &d})
+	}
+	return accepted
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/nginx"
+)
+
+func added(id, incident, origin string, sites ...string) schemas.Event {
+	return schemas.Event{Type: schemas.DecisionAdded, Time: time.Now(), Incident: incident, Sites: sites, Decision: &schemas.Decision{
+		ID: id, Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.7", Expires: time.Now().Add(time.Minute), Origin: origin,
+		Evidence: &schemas.Evidence{SQL: "SELECT 1"}}}
+}
+
+// TestAccept: what a person accepts is theirs, enforced in any mode, and names what it was.
+func TestAccept(t *testing.T) {
+	inForce := []schemas.Event{added("i1-1", "i1", "weir", "a"), added("i1-2", "i1", "weir", "a"), added("i2-1", "i2", "weir", "b"), added("m1", "i1", "somebody", "a")}
+	now := time.Now()
+	got := accept(inForce, []string{"i1", "i2-1"}, time.Hour, now)
+	if len(got) != 3 {
+		t.Fatalf("%d accepted", len(got))
+	}
+	ids := map[string]bool{}
+	r := &enforcing{config: config.Config{Mode: config.Observe}}
+	for i, e := range got {
+		ids[e.ID] = true
+		if e.Origin == "weir" || e.Reason != "accepted: "+inForce[i].ID || e.Expires.Sub(now) < 59*time.Minute || e.Validate() != nil || len(r.enforced([]schemas.Event{e})) != 1 {
+			t.Errorf("%+v", e.Decision)
+		}
+	}
+	if len(ids) != 3 || inForce[0].ID != "i1-1" || inForce[0].Evidence == nil {
+		t.Errorf("%v, or what was accepted has changed", ids)
+	}
+	if got := accept(inForce, []string{"i9"}, time.Hour, now); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestPanicOff lifts everything, keeps it lifted over a restart, and gives it back.
+func TestPanicOff(t *testing.T) {
+	dir := t.TempDir()
+	c := config.Config{Mode: config.Enforce, Data: dir}
+	e, err := nginx.New(nginx.Options{Dir: filepath.Join(dir, "nginx")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &enforcing{config: c, enforcer: e, log: slog.New(slog.DiscardHandler)}
+	inForce := func(time.Time) []schemas.Event { return []schemas.Event{added("i1-1", "i1", "weir", "a")} }
+	e.Replace(inForce(time.Now())...)
+	want := func(n int) {
+		t.Helper()
+		if got := e.Status().Intended; got != n {
+			t.Errorf("%d decisions intended, want %d", got, n)
+		}
+	}
+	want(1)
+	if err := r.panic(true, inForce); err != nil {
+		t.Fatal(err)
+	}
+	want(0)
+	if !panicked(dir) {
+		t.Error("a restart would enforce again")
+	}
+	if err := r.panic(false, inForce); err != nil {
+		t.Fatal(err)
+	}
+	want(1)
+	if panicked(dir) {
+		t.Error("a restart would enforce nothing")
+	}
+	if err := (*enforcing)(nil).panic(true, inForce); err == nil {
+		t.Error("lifted where there is nothing")
+	}
+}
