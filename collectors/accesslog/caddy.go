@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"math/bits"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -12,6 +13,7 @@ import (
 // order that differs from line to line.
 type caddyJSON struct {
 	lineKeys, requestKeys, tlsKeys keys
+	stops                          stops
 	scratch                        []byte
 	extra                          []byte
 	tls                            tlsCache
@@ -34,9 +36,9 @@ type caddyFound struct {
 	peer            []byte // the address that connected, for where there is no client_ip
 	peerPort        bool   // it has a port behind it
 	headers         bool
-	answer          bool  // the answer's header fields are there
-	version, cipher int64 // of TLS, as on the wire
-	common          uint32
+	answer          bool   // the answer's header fields are there
+	version, cipher int64  // of TLS, as on the wire
+	common, escaped uint32 // of caddyJSON.common: those that are there, and those that had escapes
 }
 
 // Parse implements Parser.
@@ -53,6 +55,7 @@ func (p *caddyJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if line[i] != '{' {
 		return Syntax
 	}
+	p.stops.scan(line)
 	end, reason := p.object(line, i, &p.lineKeys, caddyLineKey, r)
 	if reason != None {
 		return reason
@@ -105,11 +108,20 @@ func (p *caddyJSON) finish(r *schemas.Request) Reason {
 // a new order every time; here those that many send come first, in one order, so that
 // requests alike are alike.
 func (p *caddyJSON) extras() []byte {
-	for i := range p.common {
-		if p.found.common&(1<<i) != 0 {
-			p.extra = appendExtra(p.extra, commonHeaders[i].extra, p.common[i])
+	extra := p.extra
+	for set := p.found.common; set != 0; set &= set - 1 {
+		i := bits.TrailingZeros32(set)
+		name, value := commonHeaders[i], p.common[i]
+		if n := len(value); n > extraValue || n < 2 && nothing(value) || len(extra)+len(name)+n > schemas.MaxTrait || p.found.escaped&(1<<i) != 0 {
+			extra = appendPair(extra, name, value)
+			continue
 		}
+		if len(extra) == 0 {
+			name = name[1:]
+		}
+		extra = append(append(extra, name...), value...) // a string without escapes holds no control character
 	}
+	p.extra = extra
 	for _, h := range p.rare {
 		p.extra = appendHeader(p.extra, "http_", h.name, h.value)
 	}
@@ -122,7 +134,7 @@ func (p *caddyJSON) object(line []byte, i int, known *keys, lookup func([]byte) 
 		return i + 1, None
 	}
 	for n := 0; ; n++ {
-		id, value, text := known.next(line, i, n, lookup, &p.scratch)
+		id, value, text := known.next(line, i, n, lookup, &p.stops, &p.scratch)
 		if value < 0 {
 			return i, Syntax
 		}
@@ -143,7 +155,7 @@ func (p *caddyJSON) object(line []byte, i int, known *keys, lookup func([]byte) 
 // else, and gives the index behind it.
 func (p *caddyJSON) value(line []byte, i int, id key, text bool, r *schemas.Request) (next int, reason Reason) {
 	if text {
-		end, escaped := stringEnd(line, i)
+		end, escaped := p.stops.stringEnd(line, i)
 		if end < 0 {
 			return i, Syntax
 		}
@@ -179,7 +191,7 @@ func (p *caddyJSON) value(line []byte, i int, id key, text bool, r *schemas.Requ
 			return p.answer(line, i, r)
 		}
 	}
-	end, k := valueEnd(line, i, 1)
+	end, k := p.stops.valueEnd(line, i, 1)
 	if k == kindBad {
 		return i, Syntax
 	}
@@ -191,23 +203,19 @@ func (p *caddyJSON) value(line []byte, i int, id key, text bool, r *schemas.Requ
 
 // headers reads the object at i of a request's header fields.
 func (p *caddyJSON) headers(line []byte, i int, r *schemas.Request) (next int, reason Reason) {
-	return p.fields(line, i, func(name, value []byte) { p.header(name, value, r) }, false)
+	return p.fields(line, i, false, r)
 }
 
 // answer reads the object at i of the answer's header fields, of which only what the
 // cache did is of interest.
 func (p *caddyJSON) answer(line []byte, i int, r *schemas.Request) (next int, reason Reason) {
-	return p.fields(line, i, func(name, value []byte) {
-		if name[0]|0x20 == 'x' || name[0]|0x20 == 'c' {
-			p.answerHeader(name, value, r)
-		}
-	}, true)
+	return p.fields(line, i, true, r)
 }
 
-// fields reads an object of header fields, each an array of values, and gives each
-// with its name where it has a value: the first one, or of X-Forwarded-For and
+// fields reads an object of header fields of a request or of its answer, each an array
+// of values, and takes those that have one: the first, or of X-Forwarded-For and
 // Forwarded, which grow at their end, all.
-func (p *caddyJSON) fields(line []byte, i int, each func(name, value []byte), answer bool) (next int, reason Reason) {
+func (p *caddyJSON) fields(line []byte, i int, answer bool, r *schemas.Request) (next int, reason Reason) {
 	if i = skipSpace(line, i+1); i < len(line) && line[i] == '}' {
 		return i + 1, None
 	}
@@ -215,30 +223,42 @@ func (p *caddyJSON) fields(line []byte, i int, each func(name, value []byte), an
 		if i >= len(line) || line[i] != '"' {
 			return i, Syntax
 		}
-		end, escaped := stringEnd(line, i+1)
+		end, escaped := p.stops.stringEnd(line, i+1)
 		if end < 0 || escaped && !escapesHold(line[i+1:end]) {
 			return i, Syntax
 		}
 		name := line[i+1 : end]
 		var value []byte
+		plain := true
+		wanted := !answer || len(name) > 0 && (name[0]|0x20 == 'x' || name[0]|0x20 == 'c')
 		if end+4 < len(line) && line[end+1] == ':' && line[end+2] == '[' && line[end+3] == '"' {
 			start := end + 4
-			if end, escaped = stringEnd(line, start); end > 0 && !escaped && end+2 < len(line) && line[end+1] == ']' {
+			if end, escaped = p.stops.stringEnd(line, start); end > 0 && !escaped && end+2 < len(line) && line[end+1] == ']' {
 				value, i = line[start:end:end], end+2
 			} else {
-				value, i, reason = p.array(line, start-2, isForwarded(name))
+				value, i, reason = p.array(line, start-2, wanted, isForwarded(name))
+				plain = false
 			}
 		} else {
 			if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
 				return i, Syntax
 			}
-			value, i, reason = p.array(line, skipSpace(line, i+1), isForwarded(name))
+			value, i, reason = p.array(line, skipSpace(line, i+1), wanted, isForwarded(name))
+			plain = false
 		}
 		if reason != None {
 			return i, reason
 		}
-		if len(name) > 0 && value != nil {
-			each(name, value)
+		if wanted && len(name) > 0 && value != nil {
+			if answer {
+				p.answerHeader(name, value, r)
+			} else {
+				p.header(name, value, plain, r)
+			}
+		}
+		if i+1 < len(line) && line[i] == ',' && line[i+1] == '"' {
+			i++
+			continue
 		}
 		var more bool
 		if i, more = another(line, i); i < 0 {
@@ -255,11 +275,14 @@ func isForwarded(name []byte) bool {
 }
 
 // array reads the values of a header field at i, in whatever form, and gives the first,
-// or all joined by commas, and the index behind it.
-func (p *caddyJSON) array(line []byte, i int, join bool) (value []byte, next int, reason Reason) {
-	next, k := valueEnd(line, i, 1)
+// or all joined by commas, where it is wanted, and the index behind it.
+func (p *caddyJSON) array(line []byte, i int, wanted, join bool) (value []byte, next int, reason Reason) {
+	next, k := p.stops.valueEnd(line, i, 1)
 	if k == kindBad {
 		return nil, i, Syntax
+	}
+	if !wanted {
+		return nil, next, None
 	}
 	inside := line[i:next]
 	if line[i] == '[' {

@@ -6,99 +6,156 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// commonHeaders are header fields that programs tell themselves apart by, in the order
-// in which Extra has them, with their name there.
-var commonHeaders = [numCommon]struct{ name, extra string }{
-	{"Accept", "http_accept"},
-	{"Connection", "http_connection"},
-	{"Upgrade-Insecure-Requests", "http_upgrade_insecure_requests"},
-	{"Sec-Fetch-Site", "http_sec_fetch_site"},
-	{"Sec-Fetch-Mode", "http_sec_fetch_mode"},
-	{"Sec-Fetch-Dest", "http_sec_fetch_dest"},
-	{"Sec-Fetch-User", "http_sec_fetch_user"},
-	{"Sec-Ch-Ua", "http_sec_ch_ua"},
-	{"Sec-Ch-Ua-Mobile", "http_sec_ch_ua_mobile"},
-	{"Sec-Ch-Ua-Platform", "http_sec_ch_ua_platform"},
-	{"Priority", "http_priority"},
-	{"Te", "http_te"},
-	{"Dnt", "http_dnt"},
-	{"Origin", "http_origin"},
-	{"X-Requested-With", "http_x_requested_with"},
-	{"Content-Type", "http_content_type"},
-	{"Cache-Control", "http_cache_control"},
-	{"Range", "http_range"},
+// header is a header field of a request that many programs send, by Go's canonical
+// form of its name.
+type header uint8
+
+// Those that stand in Request.Extra come first, in the order that they have there:
+// programs tell themselves apart by them.
+const (
+	headerAccept header = iota
+	headerConnection
+	headerUpgradeInsecureRequests
+	headerSecFetchSite
+	headerSecFetchMode
+	headerSecFetchDest
+	headerSecFetchUser
+	headerSecChUa
+	headerSecChUaMobile
+	headerSecChUaPlatform
+	headerPriority
+	headerTe
+	headerDnt
+	headerOrigin
+	headerXRequestedWith
+	headerContentType
+	headerCacheControl
+	headerRange
+	numCommon = iota
+)
+
+// Those that have a place of their own, and all others.
+const (
+	headerReferer header = numCommon + iota
+	headerUserAgent
+	headerAcceptLanguage
+	headerAcceptEncoding
+	headerCookie
+	headerXForwardedFor
+	headerForwarded
+	headerXRequestId
+	headerRare
+)
+
+// commonHeaders are the names in Extra with what stands around them.
+var commonHeaders = [numCommon]string{
+	headerAccept:                  "\thttp_accept=",
+	headerConnection:              "\thttp_connection=",
+	headerUpgradeInsecureRequests: "\thttp_upgrade_insecure_requests=",
+	headerSecFetchSite:            "\thttp_sec_fetch_site=",
+	headerSecFetchMode:            "\thttp_sec_fetch_mode=",
+	headerSecFetchDest:            "\thttp_sec_fetch_dest=",
+	headerSecFetchUser:            "\thttp_sec_fetch_user=",
+	headerSecChUa:                 "\thttp_sec_ch_ua=",
+	headerSecChUaMobile:           "\thttp_sec_ch_ua_mobile=",
+	headerSecChUaPlatform:         "\thttp_sec_ch_ua_platform=",
+	headerPriority:                "\thttp_priority=",
+	headerTe:                      "\thttp_te=",
+	headerDnt:                     "\thttp_dnt=",
+	headerOrigin:                  "\thttp_origin=",
+	headerXRequestedWith:          "\thttp_x_requested_with=",
+	headerContentType:             "\thttp_content_type=",
+	headerCacheControl:            "\thttp_cache_control=",
+	headerRange:                   "\thttp_range=",
 }
 
-const numCommon = 18
-
-// commonHeader is the index in commonHeaders of a name in Go's canonical form, or -1.
-func commonHeader(name []byte) int {
+func headerOf(name []byte) header {
 	switch string(name) {
 	case "Accept":
-		return 0
+		return headerAccept
 	case "Connection":
-		return 1
+		return headerConnection
 	case "Upgrade-Insecure-Requests":
-		return 2
+		return headerUpgradeInsecureRequests
 	case "Sec-Fetch-Site":
-		return 3
+		return headerSecFetchSite
 	case "Sec-Fetch-Mode":
-		return 4
+		return headerSecFetchMode
 	case "Sec-Fetch-Dest":
-		return 5
+		return headerSecFetchDest
 	case "Sec-Fetch-User":
-		return 6
+		return headerSecFetchUser
 	case "Sec-Ch-Ua":
-		return 7
+		return headerSecChUa
 	case "Sec-Ch-Ua-Mobile":
-		return 8
+		return headerSecChUaMobile
 	case "Sec-Ch-Ua-Platform":
-		return 9
+		return headerSecChUaPlatform
 	case "Priority":
-		return 10
+		return headerPriority
 	case "Te":
-		return 11
+		return headerTe
 	case "Dnt":
-		return 12
+		return headerDnt
 	case "Origin":
-		return 13
+		return headerOrigin
 	case "X-Requested-With":
-		return 14
+		return headerXRequestedWith
 	case "Content-Type":
-		return 15
+		return headerContentType
 	case "Cache-Control":
-		return 16
+		return headerCacheControl
 	case "Range":
-		return 17
+		return headerRange
+	case "Referer":
+		return headerReferer
+	case "User-Agent":
+		return headerUserAgent
+	case "Accept-Language":
+		return headerAcceptLanguage
+	case "Accept-Encoding":
+		return headerAcceptEncoding
+	case "Cookie":
+		return headerCookie
+	case "X-Forwarded-For":
+		return headerXForwardedFor
+	case "Forwarded":
+		return headerForwarded
+	case "X-Request-Id":
+		return headerXRequestId
 	}
-	return -1
+	return headerRare
 }
 
-// header takes one header field of a request.
-func (p *caddyJSON) header(name, value []byte, r *schemas.Request) {
-	switch string(name) {
-	case "Referer":
+// header takes one header field of a request, which is plain where it had no escapes.
+func (p *caddyJSON) header(name, value []byte, plain bool, r *schemas.Request) {
+	switch h := headerOf(name); h {
+	case headerReferer:
 		r.Referer = value
-	case "User-Agent":
+	case headerUserAgent:
 		r.UserAgent = value
-	case "Accept-Language":
+	case headerAcceptLanguage:
 		r.AcceptLanguage = value
-	case "Accept-Encoding":
+	case headerAcceptEncoding:
 		r.AcceptEncoding = value
-	case "Cookie":
+	case headerCookie:
 		r.Cookie = schemas.CookieSome
-	case "X-Forwarded-For":
+	case headerXForwardedFor:
 		r.ForwardedFor = value
-	case "Forwarded":
+	case headerForwarded:
 		r.Forwarded = value
-	case "X-Request-Id":
+	case headerXRequestId:
 		r.RequestID = value
-	default:
-		if i := commonHeader(name); i >= 0 {
-			p.common[i] = value
-			p.found.common |= 1 << i
-		} else if len(p.rare) < maxRare {
+	case headerRare:
+		if len(p.rare) < maxRare {
 			p.rare = append(p.rare, rareHeader{name, value})
+		}
+	default:
+		p.common[h] = value
+		if p.found.common |= 1 << h; plain {
+			p.found.escaped &^= 1 << h
+		} else {
+			p.found.escaped |= 1 << h
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"encoding/binary"
 	"strings"
 	"unsafe"
 
@@ -24,15 +25,53 @@ func appendExtra(dst []byte, name string, value []byte) []byte {
 	if len(dst) > 0 {
 		dst = append(dst, '\t')
 	}
-	dst = append(append(dst, name...), '=')
+	return appendValue(append(append(dst, name...), '='), value)
+}
+
+// appendPair is appendExtra for a name that has "\t" in front and "=" behind.
+func appendPair(dst []byte, name string, value []byte) []byte {
+	if nothing(value) {
+		return dst
+	}
+	value = value[:min(len(value), extraValue)]
+	if len(dst)+len(name)+len(value) > schemas.MaxTrait {
+		return dst
+	}
+	if len(dst) == 0 {
+		name = name[1:]
+	}
+	return appendValue(append(dst, name...), value)
+}
+
+// appendValue appends a value with spaces for its control characters.
+func appendValue(dst, value []byte) []byte {
 	start := len(dst)
 	dst = append(dst, value...)
-	for i := start; i < len(dst); i++ {
-		if dst[i] < ' ' {
-			dst[i] = ' '
+	if !printable(dst[start:]) {
+		for i := start; i < len(dst); i++ {
+			if dst[i] < ' ' {
+				dst[i] = ' '
+			}
 		}
 	}
 	return dst
+}
+
+// printable reports whether there is no control character in text, eight bytes at a
+// time (Hacker's Delight, 6-1).
+func printable(text []byte) bool {
+	var found uint64
+	for len(text) >= 8 {
+		word := binary.LittleEndian.Uint64(text)
+		found |= (word - lows*0x20) &^ word
+		text = text[8:]
+	}
+	for _, c := range text {
+		if c < 0x20 {
+			return false
+		}
+	}
+	return found&highs == 0
 }
 
 // nameInExtra is how a request's header field is called in Extra: as nginx's variable,

@@ -11,6 +11,7 @@ type flatJSON struct {
 	lookup  func(name []byte) key
 	traefik bool
 	keys    keys
+	stops   stops
 	scratch []byte
 	extra   []byte
 	tls     tlsCache
@@ -141,8 +142,9 @@ func (p *flatJSON) Parse(line []byte, r *schemas.Request) Reason {
 	if i = skipSpace(line, i+1); i < len(line) && line[i] == '}' {
 		return Time
 	}
+	p.stops.scan(line)
 	for n := 0; ; n++ {
-		id, value, text := p.keys.next(line, i, n, p.lookup, &p.scratch)
+		id, value, text := p.keys.next(line, i, n, p.lookup, &p.stops, &p.scratch)
 		if value < 0 {
 			return Syntax
 		}
@@ -186,7 +188,7 @@ func (p *flatJSON) finish(r *schemas.Request) Reason {
 // else, and gives the index behind it.
 func (p *flatJSON) value(line []byte, i int, id key, text bool, r *schemas.Request) (next int, reason Reason) {
 	if text {
-		end, escaped := stringEnd(line, i)
+		end, escaped := p.stops.stringEnd(line, i)
 		if end < 0 {
 			return i, Syntax
 		}
@@ -204,7 +206,7 @@ func (p *flatJSON) value(line []byte, i int, id key, text bool, r *schemas.Reque
 		}
 		return end + 1, p.set(id, value, kindString, r)
 	}
-	end, k := valueEnd(line, i, 0)
+	end, k := p.stops.valueEnd(line, i, 0)
 	if k == kindBad {
 		return i, Syntax
 	}

@@ -44,12 +44,12 @@ func TestFormats(t *testing.T) {
 				r.Cookie, r.Referer, r.UA, r.Encoding, r.Language = schemas.CookieSome, "\"é", "a", "gzip", "de"
 				r.TLS = "TLSv1.3 TLS_AES_128_GCM_SHA256"
 			})},
-		{Caddy, caddyFront + `,"headers":{"Sec-Fetch-Mode":["navigate"],"X-Forwarded-For":["1.1.1.1", "2.2.2.2" ],"Authorization":["secret"],"X-Zz":["\t"],"Forwarded":["for=1.1.1.1"],"Accept":["*/*"],"X-Request-Id":["i"],"":["x"],"a=b":["x"],"` +
+		{Caddy, caddyFront + `,"headers":{"Sec-Fetch-Mode":["navigate"],"Te":["a\tb\"","c"],"Dnt":["-"],"Origin":[],"X-Forwarded-For":["1.1.1.1", "2.2.2.2" ],"Authorization":["secret"],"X-Zz":["\t"],"Forwarded":["for=1.1.1.1"],"Accept":["*/*"],"X-Request-Id":["i"],"":["x"],"a=b":["x"],"` +
 			strings.Repeat("L", 99) + `":["x"]}` + strings.Replace(caddyBehind, `"Server"`, `"X-Cache":["HIT"],"Server"`, 1),
 			with(caddy, func(r *plainRequest) {
 				r.Fields |= allHeaders | schemas.FieldExtra
 				r.Cookie, r.ForwardedFor, r.Forwarded, r.ID, r.Cache = schemas.CookieNone, "1.1.1.1, 2.2.2.2", "for=1.1.1.1", "i", "HIT"
-				r.Extra = "http_accept=*/*\thttp_sec_fetch_mode=navigate\thttp_x_zz= "
+				r.Extra = "http_accept=*/*\thttp_sec_fetch_mode=navigate\thttp_te=a b\"\thttp_x_zz= "
 			})},
 		{Caddy, strings.Replace(caddyFront, `"remote_ip":"10.0.0.1","remote_port":"1","client_ip":"192.0.2.7"`, `"remote_addr":"192.0.2.7:80"`, 1) + caddyBehind, caddy},
 		{Caddy, strings.Replace(caddyFront, `,"client_ip":"192.0.2.7"`, ``, 1) + caddyBehind, with(caddy, func(r *plainRequest) { r.Client = "10.0.0.1" })},

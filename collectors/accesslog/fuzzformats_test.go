@@ -269,3 +269,41 @@ func TestCustomGivesBack(t *testing.T) {
 		})
 	}
 }
+
+// FuzzTraefikJSON holds lines to encoding/json.
+func FuzzTraefikJSON(f *testing.F) {
+	f.Add(benchTraefikJSON(7))
+	f.Add([]byte(traefikJSON + `"RequestScheme":"http","RouterName":null,"OriginStatus":404,"request_X-A":"\u0001","request_Accept":"*/*","downstream_X-Cache":"HIT"}`))
+	f.Add([]byte(`{"ClientHost":"1.1.1.1, ::1","time":"2025-05-17T10:05:03+02:00","DownstreamStatus":"200"}`))
+	parser := New(TraefikJSON)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var r schemas.Request
+		reason := parseUnharmed(t, parser, line, &r)
+		values, sure := oracleWeir(line)
+		if reason != None || !sure {
+			return
+		}
+		hops := strings.Split(values["ClientHost"], ",")
+		sameAddress(t, r.Client, []byte(strings.TrimLeft(hops[len(hops)-1], " ")))
+		for _, c := range []struct{ got, want string }{
+			{string(r.Method), values["RequestMethod"]}, {string(r.Protocol), values["RequestProtocol"]}, {string(r.Referer), values["request_Referer"]},
+			{string(r.UserAgent), values["request_User-Agent"]}, {string(r.AcceptLanguage), values["request_Accept-Language"]},
+		} {
+			if c.got != c.want {
+				t.Errorf("%q, want %q", c.got, c.want)
+			}
+		}
+		if n, err := strconv.ParseInt(values["Duration"], 10, 64); err == nil && r.Duration != n/1000 {
+			t.Errorf("duration %d, want %d ns", r.Duration, n)
+		}
+		if at, err := time.Parse(time.RFC3339, values["StartUTC"]); err == nil && r.Time != at.UnixMilli()+r.Duration/1000 {
+			t.Errorf("time %d, want %s and %d", r.Time, values["StartUTC"], r.Duration)
+		}
+		for pair := range strings.SplitSeq(string(r.Extra), "\t") {
+			name, value, _ := strings.Cut(pair, "=")
+			if strings.HasPrefix(name, "http_") && value == "" || len(pair) > 0 && name == "" {
+				t.Errorf("%q in %q", pair, r.Extra)
+			}
+		}
+	})
+}

@@ -127,19 +127,19 @@ func digitsEnd(text []byte, i int) int {
 
 // valueEnd is the index behind the value at i, and what it is. For a string the
 // caller has already seen to it.
-func valueEnd(text []byte, i, depth int) (end int, k kind) {
+func (s *stops) valueEnd(text []byte, i, depth int) (end int, k kind) {
 	if i >= len(text) {
 		return i, kindBad
 	}
 	switch text[i] {
 	case '"':
-		end, escaped := stringEnd(text, i+1)
+		end, escaped := s.stringEnd(text, i+1)
 		if end < 0 || escaped && !escapesHold(text[i+1:end]) {
 			return i, kindBad
 		}
 		return end + 1, kindString
 	case '{', '[':
-		return nestedEnd(text, i, depth)
+		return s.nestedEnd(text, i, depth)
 	case 'n':
 		return wordEnd(text, i, "null", kindNull)
 	case 't':
@@ -161,7 +161,7 @@ func wordEnd(text []byte, i int, word string, k kind) (int, kind) {
 }
 
 // nestedEnd is valueEnd for an object or an array.
-func nestedEnd(text []byte, i, depth int) (end int, k kind) {
+func (s *stops) nestedEnd(text []byte, i, depth int) (end int, k kind) {
 	object := text[i] == '{'
 	closing := text[i] + 2 // '{' + 2 = '}', '[' + 2 = ']'
 	if depth == maxDepth {
@@ -178,7 +178,7 @@ func nestedEnd(text []byte, i, depth int) (end int, k kind) {
 			if i >= len(text) || text[i] != '"' {
 				return i, kindBad
 			}
-			if i, k = valueEnd(text, i, depth); k == kindBad {
+			if i, k = s.valueEnd(text, i, depth); k == kindBad {
 				return i, kindBad
 			}
 			if i < len(text) && text[i] != ':' {
@@ -191,7 +191,7 @@ func nestedEnd(text []byte, i, depth int) (end int, k kind) {
 				i = skipSpace(text, i)
 			}
 		}
-		if i, k = valueEnd(text, i, depth+1); k == kindBad {
+		if i, k = s.valueEnd(text, i, depth+1); k == kindBad {
 			return i, kindBad
 		}
 		if i < len(text) && text[i] <= ' ' {

@@ -51,7 +51,7 @@ func (l *learnt) learn(text []byte, id key, quoted bool) {
 
 // next is the n-th key of an object, at i, which no white space stands before. It gives
 // the index of the value, behind its quote where it is a text; -1 where there is no key.
-func (k *keys) next(line []byte, i, n int, lookup func(name []byte) key, scratch *[]byte) (id key, value int, text bool) {
+func (k *keys) next(line []byte, i, n int, lookup func(name []byte) key, in *stops, scratch *[]byte) (id key, value int, text bool) {
 	l := &k[min(n, maxKeys-1)]
 	if i+maxLearnt <= len(line) && l.size > 0 && l.match(line[i:]) {
 		if i += l.size; l.text || i < len(line) && line[i] > ' ' && line[i] != '"' {
@@ -62,15 +62,15 @@ func (k *keys) next(line []byte, i, n int, lookup func(name []byte) key, scratch
 		}
 		return l.key, i, false
 	}
-	return l.read(line, i, lookup, scratch)
+	return l.read(line, i, lookup, in, scratch)
 }
 
-func (l *learnt) read(line []byte, i int, lookup func(name []byte) key, scratch *[]byte) (id key, value int, text bool) {
+func (l *learnt) read(line []byte, i int, lookup func(name []byte) key, in *stops, scratch *[]byte) (id key, value int, text bool) {
 	start := i
 	if i >= len(line) || line[i] != '"' {
 		return 0, -1, false
 	}
-	end, escaped := stringEnd(line, i+1)
+	end, escaped := in.stringEnd(line, i+1)
 	if end < 0 {
 		return 0, -1, false
 	}
