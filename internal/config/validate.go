@@ -49,6 +49,7 @@ func (c *Config) validate(d *decoder) {
 	between(d, "decisions.max", c.Decisions.Max, 1, 5_000_000)
 	c.validateNginx(d)
 	c.validateNotify(d)
+	c.validateStatuspage(d)
 	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(d, "log.format", c.Log.Format, "text", "json")
 }

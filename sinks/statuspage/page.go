@@ -15,7 +15,10 @@ import (
 // Paces.
 const (
 	watchEvery  = time.Second
-	renderEvery = time.Minute
+	renderEvery = 15 * time.Second
+	// stateNews is how often at most another state of a component counts as something
+	// new to read: it may go to and fro.
+	stateNews = time.Minute
 	saveEvery   = 30 * time.Second
 )
 
@@ -35,6 +38,8 @@ type Page struct {
 	ready   bool                // the incidents of the stream are all known
 	dirty   bool                // the ledger has something that the file has not
 	unheard []Notice
+	states  string    // of the components, as last told to the places
+	told    time.Time // when
 }
 
 // New reads what is in Options.Dir. Errors are about the options, or say which file is
@@ -213,6 +218,21 @@ func (p *Page) Files(now time.Time) ([]File, error) {
 	return p.render.files(p.view(now))
 }
 
+// stateChanged reports whether a component has another state than was told last.
+func (p *Page) stateChanged(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := ""
+	for _, c := range p.view(now).components {
+		states += string(c.state) + " "
+	}
+	if states == p.states || now.Sub(p.told) < stateNews {
+		return false
+	}
+	p.states, p.told = states, now
+	return true
+}
+
 // renew writes the page into its folder and hands it to the places; news says that there
 // is something new to read.
 func (p *Page) renew(news bool) {
@@ -228,6 +248,7 @@ func (p *Page) renew(news bool) {
 	if len(files) == 0 {
 		return
 	}
+	news = p.stateChanged(now) || news
 	for _, pusher := range p.pushers {
 		pusher.offer(files, news)
 	}
