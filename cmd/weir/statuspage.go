@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -163,18 +160,7 @@ func (r *telling) signals(ctx context.Context) error {
 		Stream: schemas.StreamPanes, Subjects: []string{schemas.SubjectSignals}, Reader: "statuspage",
 		From: r.page.From(r.stream, schemas.StreamPanes),
 	}, func(_ context.Context, m *bus.Message) error {
-		var rows []schemas.SignalRow
-		lines := bufio.NewScanner(bytes.NewReader(m.Data()))
-		lines.Buffer(nil, schemas.MaxMessage)
-		for lines.Scan() {
-			var row schemas.SignalRow
-			if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-				r.log.Warn("a signal was passed over", "sequence", m.Sequence(), "error", err)
-				continue
-			}
-			rows = append(rows, row)
-		}
-		r.page.Signals(schemas.StreamPanes, m.Sequence(), rows)
+		r.page.Signals(schemas.StreamPanes, m.Sequence(), readSignals(m.Data()))
 		return nil
 	})
 }
