@@ -19,7 +19,7 @@ const (
 	// stateNews is how often at most another state of a component counts as something
 	// new to read: it may go to and fro.
 	stateNews = time.Minute
-	saveEvery   = 30 * time.Second
+	saveEvery = 30 * time.Second
 )
 
 // Page keeps the status page. Its methods are safe for concurrent use.
