@@ -59,7 +59,7 @@ func browse(t *testing.T, looks []look) []seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, node, "testdata/browser.mjs", modules, chromium, profile, string(jobs))
 	var out, errs bytes.Buffer
