@@ -124,7 +124,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	telling, err := newTelling(b, w.config, stream, w.log, w.metrics)
+	telling, err := newTelling(b, w.config, stream, notifying, w.log, w.metrics)
 	if err != nil {
 		return err
 	}

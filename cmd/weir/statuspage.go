@@ -17,6 +17,7 @@ import (
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/notify"
 	"github.com/weir-project/weir/sinks/statuspage"
 )
 
@@ -35,7 +36,7 @@ type telling struct {
 // newTelling checks what the configuration says of the status page; nil where there is
 // none. Posts that cannot be read must not keep weir from its work: that is logged, and
 // there is no page until it is mended.
-func newTelling(b *bus.Bus, c config.Config, stream string, log *slog.Logger, metrics prometheus.Registerer) (*telling, error) {
+func newTelling(b *bus.Bus, c config.Config, stream string, notifying *notifying, log *slog.Logger, metrics prometheus.Registerer) (*telling, error) {
 	if c.Statuspage.Folder == "" {
 		return nil, nil
 	}
@@ -46,6 +47,14 @@ func newTelling(b *bus.Bus, c config.Config, stream string, log *slog.Logger, me
 	o.Logger, o.Registerer = log, metrics
 	o.Notify = func(n statuspage.Notice) {
 		log.Warn("status page", "notice", n.Kind, "post", n.Post, "title", n.Title, "text", n.Text, "command", n.Command)
+		if notifying != nil {
+			notifying.notifier.Remind(reminderOf(&n))
+		}
+	}
+	o.Said = func(s statuspage.Saying) {
+		if notifying != nil {
+			notifying.notifier.Publish(notify.PublicWords{ID: s.ID, Thread: s.Post, Title: s.Title, Text: s.Text, Link: s.Link, Over: s.Over})
+		}
 	}
 	page, err := statuspage.New(o)
 	if err != nil {
@@ -53,6 +62,30 @@ func newTelling(b *bus.Bus, c config.Config, stream string, log *slog.Logger, me
 		return nil, nil
 	}
 	return &telling{bus: b, config: c, stream: stream, page: page, log: log}, nil
+}
+
+// reminderOf is a notice as a message to the team.
+func reminderOf(n *statuspage.Notice) notify.Reminder {
+	r := notify.Reminder{ID: n.ID, Thread: n.Post, Subject: n.Title, Command: n.Command}
+	if n.Text != "" {
+		r.Lines = strings.Split(n.Text, "\n")
+	}
+	switch n.Kind {
+	case statuspage.DraftReady:
+		r.What, r.Waits = "words for the public wait for you", true
+	case statuspage.Automatically:
+		r.What = "the status page has spoken by itself, as the configuration wants"
+	case statuspage.UpdateDue:
+		r.What, r.Waits, r.Urgent = "the public was promised an update by "+n.Due.UTC().Format("15:04 UTC"), true, true
+	case statuspage.SeemsOver:
+		r.What, r.Waits = "what the public was told of seems to be over", true
+	case statuspage.PlaceStale:
+		r.Thread, r.What, r.Urgent = n.Title, "an independent place shows an old status page", true
+		r.Command = "curl -s http://127.0.0.1:8480/metrics | grep weir_statuspage"
+	case statuspage.PlaceRestored:
+		r.Thread, r.What, r.Over = n.Title, "an independent place shows the present status page again", true
+	}
+	return r
 }
 
 // statuspageOptions are what the configuration says, with its secrets and texts read.

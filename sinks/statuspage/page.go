@@ -38,6 +38,7 @@ type Page struct {
 	ready   bool                // the incidents of the stream are all known
 	dirty   bool                // the ledger has something that the file has not
 	unheard []Notice
+	unsaid  []Saying
 	states  string    // of the components, as last told to the places
 	told    time.Time // when
 }
@@ -166,6 +167,7 @@ func (p *Page) Run(ctx context.Context) error {
 	defer watch.Stop()
 	defer render.Stop()
 	defer save.Stop()
+	p.sayAgain(time.Now())
 	p.renew(true)
 	for {
 		select {
