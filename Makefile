@@ -24,7 +24,7 @@ TESTFLAGS ?=
 PACKAGES  ?= ./...
 ARGS      ?=
 
-.PHONY: help build test demo setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
+.PHONY: help build test demo screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -35,12 +35,16 @@ build: ## bin/weir, the program
 setup: ## what a fresh Debian machine lacks: nginx, and ClickHouse as a library
 	@deploy/setup/packages.sh
 	@deploy/setup/libchdb.sh
+	@deploy/setup/browser.sh
 
 test: setup ## every test, with the race detector
 	go test -race -timeout 12m $(TESTFLAGS) $(PACKAGES)
 
 demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
 	bin/weir demo $(ARGS)
+
+screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a desktop, light and dark
+	WEIR_SCREENSHOTS=$(CURDIR)/docs go test ./sinks/statuspage -count 1 -run TestBrowser
 
 bench: ## every benchmark once; compare on one machine only
 	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) $(PACKAGES)

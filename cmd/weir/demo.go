@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/weir-project/weir/internal/demo"
 	"github.com/weir-project/weir/internal/simulate"
 	"github.com/weir-project/weir/sinks/nginx"
+	"github.com/weir-project/weir/sinks/statuspage"
 )
 
 type demoCommand struct {
@@ -210,11 +212,29 @@ notify:
     oncall: {type: webhook, url: %q, token: %s, limit: 0}
   routes:
     - {channels: [oncall], kinds: [opened, closed]}
-`, d.path("data"), d.nginx.AccessLog(), decisions, list(d.nginx.TestCommand()), list(d.nginx.ReloadCommand()), port, d.inbox.URL(), d.inbox.Key())
+statuspage:
+  folder: %q
+  title: Status of the demo
+  languages: [en, de]
+  components:
+%s`, d.path("data"), d.nginx.AccessLog(), decisions, list(d.nginx.TestCommand()), list(d.nginx.ReloadCommand()), port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
 	if err := os.WriteFile(d.path("weir.yml"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil
+}
+
+// components are the demo's sites as its status page shows them.
+func (d *demonstration) components() string {
+	var b strings.Builder
+	for _, site := range d.traffic.Sites() {
+		name, _, _ := strings.Cut(site.Name, ".")
+		if name == "www" {
+			name = "Website"
+		}
+		fmt.Fprintf(&b, "    - {site: %q, name: %q}\n", site.Name, name)
+	}
+	return b.String()
 }
 
 func freePort() (int, error) {
@@ -394,6 +414,7 @@ func (d *demonstration) next(ctx context.Context) {
 	if relative, err := filepath.Rel(mustGetwd(), d.self); err == nil && !strings.HasPrefix(relative, "..") {
 		weir = relative
 	}
+	d.sayStatus(ctx)
 	d.say("\nTry next, on what it leaves:")
 	if incident != "" {
 		d.say("  %s incidents --data %s", weir, d.path("data"))
@@ -403,6 +424,25 @@ func (d *demonstration) next(ctx context.Context) {
 		d.say("  %s why --data %s %s", weir, d.path("data"), decision)
 	}
 	d.say("  %s sql --data %s \"SELECT action, count(), uniqExact(client) FROM requests GROUP BY action\"", weir, d.path("data"))
+}
+
+// sayStatus says where the status page is, and what waits to be published on it.
+func (d *demonstration) sayStatus(ctx context.Context) {
+	d.say("\nThe status page is %s", d.path("status/index.html"))
+	answer, err := d.control.do(ctx, http.MethodGet, "/api/status", nil)
+	var posts []statuspage.Listed
+	if err != nil || json.Unmarshal(answer, &posts) != nil {
+		return
+	}
+	for i := range posts {
+		if posts[i].Standing == statuspage.Draft {
+			d.say("This draft waits for a person (weir status publish, while weir runs):")
+			if d.Output == "text" {
+				printWords(d.screen.out, statuspage.Words{"en": posts[i].NewTitle.In("en", "")}, statuspage.Words{"en": posts[i].NewText.In("en", "")})
+			}
+			return
+		}
+	}
 }
 
 func mustGetwd() string {

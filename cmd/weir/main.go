@@ -55,6 +55,7 @@ type program struct {
 	Collect   collectCommand   `cmd:"" help:"One role: read this machine's logs and send requests to a NATS elsewhere."`
 	Incidents incidentsCommand `cmd:"" help:"What happened."`
 	Decisions decisionsCommand `cmd:"" help:"What follows from it: list, add, rm."`
+	Status    statusCommand    `cmd:"" help:"The status page: drafts and posts for the public."`
 	SQL       sqlCommand       `cmd:"" name:"sql" help:"Ask the store: every request, signal, incident and decision."`
 	Rescue    rescueCommand    `cmd:"" help:"In the middle of an attack, with nothing but logs: what sets it apart, and a snippet to paste."`
 	Replay    replayCommand    `cmd:"" help:"Run past logs through the whole pipeline in event time."`

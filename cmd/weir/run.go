@@ -79,7 +79,7 @@ type weir struct {
 //
 //	lock -> listeners -> bus -> state
 //	collect ─▶ bus ─▶ process ─▶ bus ─▶ store, enforce
-//	                      └─▶ serve                  notify
+//	                      └─▶ serve                  notify, tell
 //
 // When ctx ends, every role ends; ClickHouse and the bus are stopped after them, because
 // what they hold is still written then.
@@ -129,9 +129,17 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
+	telling, err := newTelling(b, w.config, stream, notifying, w.log, w.metrics)
+	if err != nil {
+		return err
+	}
 	server := &server{
 		board: desk.board, vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
 		panic: func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
+	}
+	if telling != nil {
+		server.status = telling.page
+		defer func() { err = errors.Join(err, telling.page.Close()) }()
 	}
 	tcp, socket, err := server.listen(w.config.HTTP.Listen, w.config.Data)
 	if err != nil {
@@ -158,6 +166,9 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		first.keep(ctx, w.log, "notify", notifying.run)
 	}
 	first.keep(ctx, w.log, "postmortem", (&drafting{board: desk.board, open: store.open, config: w.config, log: w.log}).run)
+	if telling != nil {
+		first.keep(ctx, w.log, "status page", telling.run)
+	}
 	second.keep(ctx, w.log, "store", store.run)
 	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", following+len(pushed), "mode", w.config.Mode)
 	first.wait()

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/statuspage"
 )
 
 // controlSocket is the name, within the data directory, of the socket by which
@@ -39,6 +40,7 @@ type server struct {
 	panic   func(off bool) error // nothing is enforced on this machine, or everything again
 	metrics prometheus.Gatherer
 	log     *slog.Logger
+	status  *statuspage.Page // nil: there is none
 }
 
 // routes are what the loopback listener answers.
@@ -65,6 +67,7 @@ func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
 	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
+	s.statusRoutes(mux)
 	return mux
 }
 
@@ -150,7 +153,7 @@ func unwrapNet(err error) error {
 
 // serveHTTP answers on a listener until ctx ends.
 func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
-	h := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	h := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute, ConnContext: withPeer}
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()

@@ -17,6 +17,14 @@ need rsyslogd rsyslog
 need caddy caddy
 need_file /lib/systemd/systemd-journal-remote systemd-journal-remote
 need journalctl systemd
+# What looks at the status page, and where it is pushed to, in the tests of
+# sinks/statuspage.
+need chromium chromium
+need_file /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+need xmllint libxml2-utils
+need git git
+need ssh openssh-client
+need sshd openssh-server
 
 # syslog-ng cannot be installed beside rsyslog. Its libraries can, and itself is unpacked
 # into the cache: once, by one rename.

@@ -44,6 +44,7 @@ type Config struct {
 	NATS       NATS            `yaml:"nats" doc:"The bus; without a 'url' it is embedded."`
 	ClickHouse ClickHouse      `yaml:"clickhouse" doc:"The store; without a 'dsn' it is embedded."`
 	Notify     Notify          `yaml:"notify" doc:"Who is told what."`
+	Statuspage Statuspage      `yaml:"statuspage" doc:"What the public is told, and where."`
 	Log        Log             `yaml:"log" doc:"What weir says of itself, on standard error."`
 }
 
@@ -146,8 +147,9 @@ func Default() Config {
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
 			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second,
 		},
-		Notify: defaultNotify(),
-		Log:    Log{Level: "info", Format: "text"},
+		Notify:     defaultNotify(),
+		Statuspage: defaultStatuspage(),
+		Log:        Log{Level: "info", Format: "text"},
 	}
 }
 

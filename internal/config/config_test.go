@@ -58,6 +58,15 @@ func TestGood(t *testing.T) {
 		Heartbeat: Heartbeat{URL: "https://hc.example.org/ping/x", Every: 30 * time.Second},
 		Gather:    10 * time.Second, Every: 5 * time.Minute,
 	}
+	full.Statuspage = Statuspage{
+		Folder: "/var/www/status", Title: "Example status", URL: "https://status.example.net/",
+		Components: []Component{{"www.example.org", "Website", "For everybody", "News"}, {Site: "shop.example.org", Name: "Shop"}},
+		Languages:  []string{"de", "en"}, Texts: "/etc/weir/texts", Zone: "Europe/Berlin", State: "posts",
+		AutomaticAfter: 10 * time.Minute, UpdateEvery: time.Hour, PushEvery: time.Minute,
+		S3:   S3{Endpoint: "https://s3.example.net", Bucket: "status", Prefix: "page", Region: "eu", AccessKey: "id", SecretKey: "${S3_KEY}"},
+		SFTP: SFTP{Address: "status.example.net:22", User: "weir", Directory: "www", HostKey: "ssh-ed25519 AAAAC3Nz", KeyFile: "/etc/weir/sftp.key"},
+		Git:  Git{URL: "git@git.example.net:weir/status.git", Branch: "pages", KeyFile: "/etc/weir/git.key", HostKey: "ssh-ed25519 AAAAC3Nz"},
+	}
 	full.Log = Log{Level: "debug", Format: "json"}
 
 	pushed := Default()
@@ -191,6 +200,7 @@ func TestReference(t *testing.T) {
 	want.Sites, want.Sources, want.Allow = map[string]Site{}, []Source{}, []netip.Prefix{}
 	want.Edge.TrustedProxies = []string{}
 	want.Notify.Channels, want.Notify.Routes = map[string]Channel{}, []Route{}
+	want.Statuspage.Components = []Component{}
 	if diff := cmp.Diff(want, got, byPrefix); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

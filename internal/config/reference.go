@@ -57,6 +57,8 @@ func rows(b *strings.Builder, v reflect.Value, prefix string) {
 			rows(b, reflect.ValueOf(defaultChannel()), key+".NAME.")
 		case reflect.TypeFor[[]Route]():
 			rows(b, reflect.ValueOf(defaultRoute()), key+"[].")
+		case reflect.TypeFor[[]Component]():
+			rows(b, reflect.ValueOf(Component{}), key+"[].")
 		default:
 			if value.Kind() == reflect.Struct {
 				rows(b, value, key+".")
@@ -98,6 +100,7 @@ func kindName(t reflect.Type) string {
 		reflect.TypeFor[map[string]Site]():    "by name",
 		reflect.TypeFor[map[string]Channel](): "by name",
 		reflect.TypeFor[[]Route]():            "list",
+		reflect.TypeFor[[]Component]():        "list",
 		reflect.TypeFor[Secret]():             "secret",
 	}
 	return cmp.Or(names[t], "keys")

@@ -55,6 +55,7 @@ func (c *Config) validate(d *decoder) {
 		d.wrong("vitals.nginx_status", "%q: want such as http://127.0.0.1/nginx_status", s)
 	}
 	c.validateNotify(d)
+	c.validateStatuspage(d)
 	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(d, "log.format", c.Log.Format, "text", "json")
 }

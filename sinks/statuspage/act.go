@@ -55,6 +55,7 @@ func (p *Page) Act(a Action) (Post, error) {
 	p.o.Logger.Info("status page", "do", e.Do, "post", e.Post, "by", e.By)
 	if e.Do != doDraft && e.Do != doEdit && e.Do != doDiscard {
 		p.changed()
+		p.sayNewest(post)
 	}
 	return post.clone(), nil
 }

@@ -46,6 +46,19 @@ func CheckBranch(name string) error {
 	return nil
 }
 
+// Check says what could not work, before anything is pushed.
+func (g *Git) Check() error {
+	if g.HostKey != "" {
+		if _, err := ParseHostKey(g.HostKey); err != nil {
+			return fmt.Errorf("host key: %w", err)
+		}
+	}
+	if _, err := exec.LookPath("git"); err != nil {
+		return errors.New("there is no git command on this machine: apt-get install git")
+	}
+	return CheckBranch(g.Branch)
+}
+
 // Put commits the files and pushes the branch. It works in a repository of its own that
 // it removes: what is pushed needs only the branch's tip.
 func (g *Git) Put(ctx context.Context, files []File, news bool) error {

@@ -55,7 +55,10 @@ type Options struct {
 	Places    []Place
 	PushEvery time.Duration
 	// Notify, if not nil, is told what a person should know. It must not block for long.
-	Notify     func(Notice)
+	Notify func(Notice)
+	// Said, if not nil, is given every word that is published, for channels that the
+	// public follows; it may be given the same again after a restart.
+	Said       func(Saying)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -78,6 +81,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
+	}
+	if o.Said == nil {
+		o.Said = func(Saying) {}
 	}
 	if len(o.Texts) == 0 {
 		english, err := Language("en", "")
@@ -150,4 +156,14 @@ type Notice struct {
 	Text    string    // the words of a draft; what is wrong with a place
 	Due     time.Time // when the update was promised
 	Command string    // what to type
+}
+
+// Saying is something that was said to the public, in the page's own language.
+type Saying struct {
+	ID    string // the same for the same words
+	Post  string
+	Title string
+	Text  string
+	Link  string // to the post on the page; "" where its address is not known
+	Over  bool
 }

@@ -15,8 +15,11 @@ import (
 // Paces.
 const (
 	watchEvery  = time.Second
-	renderEvery = time.Minute
-	saveEvery   = 30 * time.Second
+	renderEvery = 15 * time.Second
+	// stateNews is how often at most another state of a component counts as something
+	// new to read: it may go to and fro.
+	stateNews = time.Minute
+	saveEvery = 30 * time.Second
 )
 
 // Page keeps the status page. Its methods are safe for concurrent use.
@@ -35,6 +38,9 @@ type Page struct {
 	ready   bool                // the incidents of the stream are all known
 	dirty   bool                // the ledger has something that the file has not
 	unheard []Notice
+	unsaid  []Saying
+	states  string    // of the components, as last told to the places
+	told    time.Time // when
 }
 
 // New reads what is in Options.Dir. Errors are about the options, or say which file is
@@ -161,6 +167,7 @@ func (p *Page) Run(ctx context.Context) error {
 	defer watch.Stop()
 	defer render.Stop()
 	defer save.Stop()
+	p.sayAgain(time.Now())
 	p.renew(true)
 	for {
 		select {
@@ -213,6 +220,21 @@ func (p *Page) Files(now time.Time) ([]File, error) {
 	return p.render.files(p.view(now))
 }
 
+// stateChanged reports whether a component has another state than was told last.
+func (p *Page) stateChanged(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := ""
+	for _, c := range p.view(now).components {
+		states += string(c.state) + " "
+	}
+	if states == p.states || now.Sub(p.told) < stateNews {
+		return false
+	}
+	p.states, p.told = states, now
+	return true
+}
+
 // renew writes the page into its folder and hands it to the places; news says that there
 // is something new to read.
 func (p *Page) renew(news bool) {
@@ -228,6 +250,7 @@ func (p *Page) renew(news bool) {
 	if len(files) == 0 {
 		return
 	}
+	news = p.stateChanged(now) || news
 	for _, pusher := range p.pushers {
 		pusher.offer(files, news)
 	}

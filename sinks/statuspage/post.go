@@ -40,6 +40,16 @@ func (w Words) In(language, fallback string) string {
 	return cmp.Or(w[language], w[""], w[fallback], w.first())
 }
 
+// With are the languages of two texts, in order.
+func (w Words) With(other Words) []string {
+	all := maps.Clone(w)
+	if all == nil {
+		all = Words{}
+	}
+	maps.Copy(all, other)
+	return slices.Sorted(maps.Keys(all))
+}
+
 func (w Words) first() string {
 	for _, key := range slices.Sorted(maps.Keys(w)) {
 		return w[key]

@@ -41,6 +41,12 @@ func ParseHostKey(text string) (ssh.PublicKey, error) {
 	return key, nil
 }
 
+// Check says what cannot be read of the keys, before anything is pushed.
+func (s *SFTP) Check() error {
+	_, err := s.config()
+	return err
+}
+
 func (s *SFTP) config() (*ssh.ClientConfig, error) {
 	key, err := ParseHostKey(s.HostKey)
 	if err != nil {

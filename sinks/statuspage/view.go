@@ -34,7 +34,7 @@ type componentView struct {
 
 // view gathers the page of a moment. The caller holds the lock until it is rendered.
 func (p *Page) view(now time.Time) *view {
-	v := &view{now: now.UTC(), measured: p.ledger.Changed}
+	v := &view{now: now.UTC(), measured: p.ledger.Changed, state: Operational}
 	for _, post := range p.journal.all() {
 		if post.Standing != Public {
 			continue

@@ -29,11 +29,42 @@ func (p *Page) watch(now time.Time) {
 			p.follow(post, now)
 		}
 	}
-	notices := p.unheard
-	p.unheard = nil
+	notices, sayings := p.unheard, p.unsaid
+	p.unheard, p.unsaid = nil, nil
 	p.mu.Unlock()
 	for _, n := range notices {
 		p.o.Notify(n)
+	}
+	for _, s := range sayings {
+		p.o.Said(s)
+	}
+}
+
+// sayNewest hands the newest words of a public post on.
+func (p *Page) sayNewest(post *Post) {
+	n := len(post.Updates)
+	if post.Standing != Public || n == 0 {
+		return
+	}
+	own := p.o.Texts[0].Tag
+	s := Saying{
+		ID: fmt.Sprintf("%s/%d", post.ID, n), Post: post.ID, Title: post.Title.In(own, "en"),
+		Text: post.Updates[n-1].Text.In(own, "en"), Over: !post.Resolved.IsZero(),
+	}
+	if p.o.URL != "" {
+		s.Link = p.o.URL + "#" + post.ID
+	}
+	p.unsaid = append(p.unsaid, s)
+}
+
+// sayAgain hands on what was said of late: a crash may have come between.
+func (p *Page) sayAgain(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, post := range p.journal.all() {
+		if post.Standing == Public && now.Sub(post.changed()) < time.Hour {
+			p.sayNewest(post)
+		}
 	}
 }
 
@@ -44,6 +75,9 @@ func (p *Page) do(e Entry, now time.Time) *Post {
 	if err != nil {
 		p.o.Logger.Error("the status page's journal", "do", e.Do, "post", e.Post, "error", err)
 		return nil
+	}
+	if e.Do == doPublish || e.Do == doUpdate || e.Do == doResolve {
+		p.sayNewest(post)
 	}
 	return post
 }

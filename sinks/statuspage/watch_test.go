@@ -25,6 +25,7 @@ type desk struct {
 	mute     bool    // nothing is measured
 	mu       sync.Mutex
 	notices  []Notice
+	sayings  []Saying
 	stop     func()
 }
 
@@ -40,6 +41,11 @@ func newDesk(t *testing.T, o Options) *desk {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.notices = append(d.notices, n)
+	}
+	o.Said = func(s Saying) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.sayings = append(d.sayings, s)
 	}
 	d.page = newPage(t, o)
 	d.page.CaughtUp()
@@ -163,6 +169,11 @@ func TestADraftWaitsForAPerson(t *testing.T) {
 			t.Error("weir resolved what a person published")
 		}
 		d.act(Action{Do: "resolve", Post: post.ID, By: "anna"})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := len(d.sayings); n != 3 || !d.sayings[2].Over || d.sayings[0].Over || d.sayings[0].Link != "" {
+			t.Errorf("said to the public: %+v", d.sayings)
+		}
 		audit := d.posts()[0].Audit
 		var who []string
 		for _, e := range audit {
