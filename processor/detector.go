@@ -23,6 +23,7 @@ type Detector struct {
 	windows *window.Estate
 
 	free []*Pane // emptied
+	held held
 
 	sites  []*site // in the order of their first pane
 	index  map[string]*site
@@ -31,10 +32,14 @@ type Detector struct {
 	count  *metrics
 }
 
+// windowBytes is what the closed steps in all sites' windows may take; beyond it the ten
+// minutes of the sites that take most become shorter.
+const windowBytes = 80 << 20
+
 // newDetector makes a Detector of options that were checked; extract knows the names of
 // what the panes' samples hold.
 func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count *metrics) *Detector {
-	return &Detector{o: o, extract: extract, know: know, count: count, windows: window.NewEstate(window.DefaultBudget), index: make(map[string]*site)}
+	return &Detector{o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site)}
 }
 
 // seedOf is what a secret's hashes are keyed by.

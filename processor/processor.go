@@ -88,6 +88,9 @@ func (p *Processor) Regular(client netip.Addr, agent []byte) bool {
 	return p.counter.Regular(client, agent)
 }
 
+// Clients is how many clients are remembered.
+func (p *Processor) Clients() int { return p.counter.clients.Len() }
+
 // SiteStatus is a site as a report shows it.
 type SiteStatus struct {
 	Name     string

@@ -47,6 +47,7 @@ type site struct {
 	once    *sketch.Seen // client programs of at least one normal client
 	users   *sketch.Seen // pairs of program and client
 
+	filling *attribute.Sample // of the bucket that is being filled
 	buckets [quarantine + 1]bucket
 	bucket  int                  // the one that is being filled
 	normal  [2]*attribute.Sample // younger and older generation
@@ -67,7 +68,7 @@ type site struct {
 
 // bucket is what one step saw, in quarantine.
 type bucket struct {
-	sample  *attribute.Sample
+	sample  *attribute.Sample // once it is filled, packed
 	reading detect.Reading
 	paths   []uint64 // served and not known yet
 	second  int64    // in which it ended
@@ -80,9 +81,7 @@ func newSite(d *Detector, name string, number int) *site {
 		d: d, name: name, phase: int64(number % stepSeconds), know: d.know.of(name),
 		windows: window.NewSite(d.windows), base: baseline.New(detect.Scales()), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax),
 	}
-	for i := range s.buckets {
-		s.buckets[i].sample = attribute.NewSample(d.extract, bucketClients)
-	}
+	s.filling = attribute.NewSample(d.extract, bucketClients)
 	for i := range s.normal {
 		s.normal[i] = attribute.NewSample(d.extract, max(512, d.o.SampleClients*32/max(32, number+1)))
 	}
@@ -97,7 +96,7 @@ func (s *site) take(p *Pane) {
 		s.last = max(s.last, p.Second)
 	}
 	b := &s.buckets[s.bucket]
-	b.sample.Join(p.Sample)
+	s.filling.Join(p.Sample)
 	b.paths = append(b.paths, p.Served[:min(len(p.Served), bucketPaths-len(b.paths))]...)
 	p.Pane = s.windows.Take(p.Second, p.Pane)
 }
@@ -154,22 +153,34 @@ func hourOf(second int64) int { return time.Unix(second, 0).UTC().Hour() }
 // endStep puts the current bucket into quarantine, and learns from the one that
 // leaves it.
 func (s *site) endStep(second int64) {
-	current := &s.buckets[s.bucket]
-	current.sample.Span = spanOfStep
-	current.reading, current.second, current.filled = s.reading, second, true
+	current := s.filled(second)
+	current.reading = s.reading
 	current.tainted = current.tainted || s.state.Open
-	s.bucket = (s.bucket + 1) % len(s.buckets)
 	if leaving := &s.buckets[s.bucket]; leaving.filled && !leaving.tainted && !s.state.Open {
 		s.learn(leaving)
 	}
-	s.buckets[s.bucket].empty()
+	s.empty()
 }
 
-// empty makes the bucket ready to be filled, and keeps its memory.
-func (b *bucket) empty() {
-	b.sample.Reset()
-	b.paths = b.paths[:0]
-	b.filled, b.tainted = false, false
+// filled puts the bucket that was being filled into quarantine, and turns to the next.
+func (s *site) filled(second int64) *bucket {
+	b := &s.buckets[s.bucket]
+	b.sample = s.filling.Pack()
+	b.sample.Span = spanOfStep
+	b.second, b.filled = second, true
+	s.filling.Reset()
+	s.d.held.quarantine(b.sample, len(s.d.sites))
+	s.bucket = (s.bucket + 1) % len(s.buckets)
+	return b
+}
+
+// empty makes the bucket ready to be filled.
+func (s *site) empty() {
+	b := &s.buckets[s.bucket]
+	if b.sample != nil {
+		s.d.held.quarantined -= b.sample.Len()
+	}
+	*b = bucket{paths: b.paths[:0]}
 }
 
 func (s *site) learn(b *bucket) {
@@ -182,6 +193,7 @@ func (s *site) learn(b *bucket) {
 	for _, path := range b.paths {
 		s.d.know.learnPath(s.know, path)
 	}
+	before := s.knows()
 	s.normal[0].Merge(b.sample, true)
 	s.joined = nil
 	if s.age++; s.age >= generation {
@@ -189,7 +201,12 @@ func (s *site) learn(b *bucket) {
 		s.normal[0].Reset()
 		s.age = 0
 	}
+	s.d.held.normal += s.knows() - before
+	s.d.thin()
 }
+
+// knows is how many normal clients the site's samples hold.
+func (s *site) knows() int { return s.normal[0].Len() + s.normal[1].Len() }
 
 // taint keeps everything in quarantine from being learned.
 func (s *site) taint() {
@@ -218,8 +235,11 @@ func (s *site) suspects(second, since int64) *attribute.Sample {
 		b := &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
 		if back == 0 {
 			open := (second - s.phase) % stepSeconds
-			b.sample.Span = time.Duration(open) * time.Second
-		} else if !b.filled || b.second <= since {
+			s.filling.Span = time.Duration(open) * time.Second
+			sample.Merge(s.filling, false)
+			continue
+		}
+		if !b.filled || b.second <= since {
 			break
 		}
 		sample.Merge(b.sample, false)
@@ -236,7 +256,7 @@ func (s *site) status() SiteStatus {
 	st := SiteStatus{
 		Name: s.name, Requests: s.requests, Learned: s.learned(),
 		Signals: detect.Signals(&s.reading, &s.scores),
-		Clients: s.normal[0].Len() + s.normal[1].Len(),
+		Clients: s.knows(),
 	}
 	if s.incident != nil {
 		st.Incident = s.incident.id

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,10 +19,10 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// The form of saved state: magic with version, xxh3 of what follows, then the
-// compressed content.
+// The form of saved state: magic with version, the content as a stream of s2, and the
+// xxh3 of that stream.
 const (
-	magic    = "weirst3\n"
+	magic    = "weirst4\n"
 	maxState = 1 << 30 // bytes, compressed and not
 )
 
@@ -32,23 +33,31 @@ var ErrState = errors.New("saved state cannot be used")
 // before, open incidents, decisions in force. What is in quarantine is left out.
 // The secret is not saved, but the state is of use only with the same one.
 func (p *Processor) Save(w io.Writer) error {
-	s := &state.Writer{}
-	s.Uint(fingerprint(p.counter.seed))
-	p.counter.write(s)
-	if err := p.detector.write(s); err != nil {
-		return err
-	}
-	return seal(w, s)
+	return saving(w, func(s *state.Writer) error {
+		s.Uint(fingerprint(p.counter.seed))
+		p.counter.write(s)
+		return p.detector.write(s)
+	})
 }
 
-// seal writes what a Writer holds with the head that open looks for.
-func seal(w io.Writer, s *state.Writer) error {
-	content := s2.Encode(nil, s.Bytes)
-	head := binary.LittleEndian.AppendUint64([]byte(magic), xxh3.Hash(content))
-	for _, part := range [][]byte{head, content} {
-		if _, err := w.Write(part); err != nil {
-			return fmt.Errorf("save the processor's state: %w", err)
-		}
+// saving streams what a Writer writes, compressed, after the head that unseal looks for;
+// the checksum comes last. A million clients are not to stand in memory twice.
+func saving(w io.Writer, write func(*state.Writer) error) error {
+	fail := func(err error) error { return fmt.Errorf("save the processor's state: %w", err) }
+	if _, err := io.WriteString(w, magic); err != nil {
+		return fail(err)
+	}
+	sum := xxh3.New()
+	packed := s2.NewWriter(io.MultiWriter(w, sum), s2.WriterConcurrency(1))
+	s := &state.Writer{To: packed}
+	if err := write(s); err != nil {
+		return err
+	}
+	if err := errors.Join(s.Flush(), packed.Close()); err != nil {
+		return fail(err)
+	}
+	if _, err := w.Write(binary.LittleEndian.AppendUint64(nil, sum.Sum64())); err != nil {
+		return fail(err)
 	}
 	return nil
 }
@@ -83,17 +92,17 @@ func (p *Processor) Rewind() {
 	fresh := newCounter(c.o, c.know, c.count)
 	fresh.clients, fresh.extract = c.clients, c.extract
 	fresh.clients.Rewind()
-	p.counter, d.closed = fresh, 0
+	p.counter, d.closed, d.held.quarantined = fresh, 0, 0
 	for i, s := range d.sites {
 		fresh := newSite(d, s.name, i)
 		s.windows.Drop()
-		s.windows, s.buckets, s.bucket = fresh.windows, fresh.buckets, fresh.bucket
+		s.windows, s.buckets, s.bucket, s.filling = fresh.windows, fresh.buckets, fresh.bucket, fresh.filling
 		s.state, s.incident, s.last = fresh.state, nil, 0
 		s.know.decisions, s.know.troubled = nil, 0
 	}
 }
 
-// unseal reads what seal wrote.
+// unseal reads what saving wrote.
 func unseal(r io.Reader) (*state.Reader, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxState+1))
 	if err != nil {
@@ -113,16 +122,12 @@ func unpack(data []byte) ([]byte, error) {
 	case len(data) < len(magic)+8 || string(data[:len(magic)]) != magic:
 		return nil, errors.New("it is not a state of this version of weir; learn anew with `weir learn`")
 	}
-	content := data[len(magic)+8:]
-	if xxh3.Hash(content) != binary.LittleEndian.Uint64(data[len(magic):]) {
+	content, sum := data[len(magic):len(data)-8], data[len(data)-8:]
+	if xxh3.Hash(content) != binary.LittleEndian.Uint64(sum) {
 		return nil, errors.New("its checksum does not fit: it was cut or changed")
 	}
-	size, err := s2.DecodedLen(content)
-	if err != nil || size > maxState {
-		return nil, errors.New("its content cannot be unpacked")
-	}
-	raw, err := s2.Decode(nil, content)
-	if err != nil {
+	raw, err := io.ReadAll(io.LimitReader(s2.NewReader(bytes.NewReader(content)), maxState+1))
+	if err != nil || len(raw) > maxState {
 		return nil, errors.New("its content cannot be unpacked")
 	}
 	return raw, nil
@@ -191,6 +196,7 @@ func (d *Detector) read(r *state.Reader) {
 		}
 		s := newSite(d, name, len(d.sites))
 		s.read(r)
+		d.held.normal += s.knows()
 		d.sites = append(d.sites, s)
 		d.index[name] = s
 	}

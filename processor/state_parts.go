@@ -14,21 +14,22 @@ import (
 // Save writes all that a Counter has worked out, its open panes among it: one that loads
 // it and counts what came since comes to the same panes.
 func (c *Counter) Save(w io.Writer) error {
-	s := &state.Writer{}
-	s.Uint(fingerprint(c.seed))
-	c.write(s)
-	s.Uint(uint64(len(c.sites)))
-	for _, site := range c.sites {
-		s.Text(site.name)
-		s.Uint(uint64(site.level))
-		s.Uint(uint64(len(site.panes)))
-		for _, p := range site.panes {
-			if err := p.write(s); err != nil {
-				return fmt.Errorf("save the counter's state: %w", err)
+	return saving(w, func(s *state.Writer) error {
+		s.Uint(fingerprint(c.seed))
+		c.write(s)
+		s.Uint(uint64(len(c.sites)))
+		for _, site := range c.sites {
+			s.Text(site.name)
+			s.Uint(uint64(site.level))
+			s.Uint(uint64(len(site.panes)))
+			for _, p := range site.panes {
+				if err := p.write(s); err != nil {
+					return fmt.Errorf("save the counter's state: %w", err)
+				}
 			}
 		}
-	}
-	return seal(w, s)
+		return nil
+	})
 }
 
 // Load replaces everything by what Save wrote with the same secret and MaxClients. What
@@ -99,15 +100,16 @@ func (p *Pane) read(r *state.Reader) {
 // Save writes what a Detector has learned and what is open. What is in its windows and in
 // quarantine is in the panes of the last FillSeconds: Fill takes them.
 func (d *Detector) Save(w io.Writer) error {
-	s := &state.Writer{}
-	s.Uint(fingerprint(seedOf(d.o.Secret)))
-	if err := d.write(s); err != nil {
-		return err
-	}
-	for _, site := range d.sites {
-		site.writeRecent(s)
-	}
-	return seal(w, s)
+	return saving(w, func(s *state.Writer) error {
+		s.Uint(fingerprint(seedOf(d.o.Secret)))
+		if err := d.write(s); err != nil {
+			return err
+		}
+		for _, site := range d.sites {
+			site.writeRecent(s)
+		}
+		return nil
+	})
 }
 
 // Load replaces everything by what Save wrote with the same secret, and is followed by
@@ -159,10 +161,8 @@ func (s *site) fill(second int64) {
 		return
 	}
 	s.windows.Step()
-	b := &s.buckets[s.bucket]
-	b.second, b.filled, b.tainted = second, true, true // until Filled knows better
-	s.bucket = (s.bucket + 1) % len(s.buckets)
-	s.buckets[s.bucket].empty()
+	s.filled(second).tainted = true // until Filled knows better
+	s.empty()
 }
 
 // Filled ends filling: what was filled is learned from in time as it would have been.
@@ -173,7 +173,6 @@ func (d *Detector) Filled() {
 			for i := range s.buckets {
 				if b := &s.buckets[i]; b.filled && b.second == was.second {
 					b.tainted, b.reading = was.tainted, was.reading
-					b.sample.Span = spanOfStep
 				}
 			}
 		}

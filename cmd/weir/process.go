@@ -259,31 +259,29 @@ func (r *processing) saveOrSay(context.Context) {
 	}
 }
 
+// errNotSettled says that there is nothing to save just now.
+var errNotSettled = errors.New("events are on their way")
+
 // save writes position and state as of one moment.
 func (r *processing) save() error {
-	var state bytes.Buffer
-	r.mu.Lock()
-	if len(r.pending) > 0 { // the state before is the one whose events were all published
-		r.mu.Unlock()
-		return nil
-	}
-	settled := r.position
-	settled.Sequence, settled.Numbers = r.order.oldest(r.position.Sequence), r.order.numbers(r.position.Numbers)
-	line, err := json.Marshal(settled)
-	if err == nil {
-		err = r.engine.Save(&state)
-	}
-	r.mu.Unlock()
-	if err != nil {
-		return fmt.Errorf("state %s: %w", r.file, err)
-	}
-	if err := writeFile(r.file, func(w io.Writer) error {
-		if _, err := w.Write(append(line, '\n')); err != nil {
-			return err
+	err := writeFile(r.file, func(w io.Writer) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.pending) > 0 { // the state before is the one whose events were all published
+			return errNotSettled
 		}
-		_, err := state.WriteTo(w)
+		settled := r.position
+		settled.Sequence, settled.Numbers = r.order.oldest(r.position.Sequence), r.order.numbers(r.position.Numbers)
+		line, err := json.Marshal(settled)
+		if err == nil {
+			_, err = w.Write(append(line, '\n'))
+		}
+		if err == nil {
+			err = r.engine.Save(w) // as a stream: a million clients are not to stand in memory twice
+		}
 		return err
-	}); err != nil {
+	})
+	if err != nil && !errors.Is(err, errNotSettled) {
 		return fmt.Errorf("state %s: %w", r.file, err)
 	}
 	return nil

@@ -42,6 +42,7 @@ func (c *runCommand) Run(ctx context.Context, s screen, p *program) error {
 	if len(configuration.Sources) == 0 {
 		return usagef("nothing to follow: name a log (weir run /var/log/nginx/access.log) or give the configuration sources")
 	}
+	frugal()
 	w := &weir{config: configuration, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
 	w.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return w.run(ctx, c.Baseline)

@@ -11,6 +11,7 @@ import (
 // Write appends the sample, its examples included.
 func (s *Sample) Write(w *state.Writer) {
 	w.Uint(uint64(s.level))
+	w.Uint(uint64(s.sparse))
 	w.Float(s.Requests)
 	w.Float(s.visits)
 	w.Uint(uint64(s.Span))
@@ -49,7 +50,7 @@ func (r *row) write(w *state.Writer) {
 // is thinned; one that does not hold together is refused through r.
 func (s *Sample) Read(r *state.Reader) {
 	s.Reset()
-	s.level = uint(r.Uint(40))
+	s.level, s.sparse = uint(r.Uint(40)), uint(r.Uint(40))
 	s.Requests, s.visits = r.Float(), r.Float()
 	s.Span = time.Duration(r.Uint(math.MaxInt64))
 	for range r.Count(1 << 21) {
@@ -81,9 +82,12 @@ func (s *Sample) readClient(r *state.Reader) {
 		k := &s.clients[at]
 		k.id, k.addr, k.requests, k.peak, k.regular, k.stopped = c.id, c.addr, c.requests, c.peak, c.regular, c.stopped
 		if example != "" {
-			k.text = int32(len(s.texts))
-			s.texts = append(s.texts, text{n: int32(len(example))})
-			copy(s.texts[k.text].b[:], example)
+			if s.keepsText(c.hash) {
+				k.text = int32(len(s.texts))
+				s.texts = append(s.texts, text{n: int32(len(example))})
+				copy(s.texts[k.text].b[:], example)
+				s.boundTexts()
+			}
 		}
 	}
 	for range r.Count(maxRows) {

@@ -27,6 +27,7 @@ type Sample struct {
 	x       *Extractor
 	max     int
 	level   uint // leading zero bits of a client's hash to be in
+	sparse  uint // other zero bits of it to be an example
 	table   []int32
 	clients []client
 	rows    []row
@@ -132,9 +133,10 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 		s.clients[at].id = clientHash
 		s.clients[at].addr = schemas.ClientOf(r.Client).As16()
 		if s.keepsText(hash) {
-			s.clients[at].text = int32(len(s.texts))
 			s.texts = append(s.texts, text{})
 			s.texts[len(s.texts)-1].set(r)
+			s.clients[at].text = int32(len(s.texts) - 1)
+			s.boundTexts()
 		}
 	}
 	c := &s.clients[at]
@@ -149,9 +151,39 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	s.addRow(at, t, 1, served)
 }
 
-// keepsText bounds the examples: a sixteenth of a large sample's clients.
-func (s *Sample) keepsText(hash uint64) bool {
-	return s.max <= 1024 || hash>>8&15 == 0
+// keepsText thins the examples by the hashes of their clients: which are kept has nothing
+// to do with the order in which they came.
+func (s *Sample) keepsText(hash uint64) bool { return hash>>8&(1<<s.sparse-1) == 0 }
+
+// maxTexts is how many examples a sample keeps, at 124 bytes each.
+func (s *Sample) maxTexts() int { return max(16, s.max/32) }
+
+func (s *Sample) boundTexts() {
+	for len(s.texts) > s.maxTexts() {
+		s.thinTexts(s.sparse + 1)
+	}
+}
+
+func (s *Sample) thinTexts(sparse uint) {
+	s.sparse = sparse
+	for i := range s.clients {
+		if c := &s.clients[i]; c.text >= 0 && !s.keepsText(c.hash) {
+			c.text = -1
+		}
+	}
+	s.packTexts()
+}
+
+// packTexts drops the examples that are no client's any more.
+func (s *Sample) packTexts() {
+	texts := s.texts[:0]
+	for i := range s.clients { // ascending, so that texts only move down
+		if c := &s.clients[i]; c.text >= 0 {
+			texts = append(texts, s.texts[c.text])
+			c.text = int32(len(texts) - 1)
+		}
+	}
+	s.texts = texts
 }
 
 func (s *Sample) find(hash uint64) int32 {
@@ -217,14 +249,10 @@ func (s *Sample) raise(level uint) {
 		}
 	}
 	s.clients = kept
-	texts := s.texts[:0]
-	for i := range s.clients { // ascending, so that texts only move down
-		if c := &s.clients[i]; c.text >= 0 {
-			texts = append(texts, s.texts[c.text])
-			c.text = int32(len(texts) - 1)
-		}
+	s.packTexts()
+	if len(s.table) == 0 { // it is packed
+		return
 	}
-	s.texts = texts
 	clear(s.table)
 	for at := range s.clients {
 		s.link(int32(at))
@@ -290,6 +318,9 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 	if other.level > s.level {
 		s.raise(other.level)
 	}
+	if other.sparse > s.sparse {
+		s.thinTexts(other.sparse)
+	}
 	s.Requests += other.Requests
 	s.Span += other.Span
 	s.visits += other.Visits()
@@ -316,6 +347,9 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 func (s *Sample) Join(other *Sample) {
 	if other.level > s.level {
 		s.raise(other.level)
+	}
+	if other.sparse > s.sparse {
+		s.thinTexts(other.sparse)
 	}
 	s.Requests += other.Requests
 	for i := range other.clients {
@@ -348,8 +382,9 @@ func (s *Sample) adopt(from *client, other *Sample) int32 {
 	}
 	s.clients[at].addr, s.clients[at].id = from.addr, from.id
 	if from.text >= 0 && s.keepsText(from.hash) {
-		s.clients[at].text = int32(len(s.texts))
 		s.texts = append(s.texts, other.texts[from.text])
+		s.clients[at].text = int32(len(s.texts) - 1)
+		s.boundTexts()
 	}
 	return at
 }
@@ -441,10 +476,55 @@ func (s *Sample) scale() float64 { return float64(uint64(1) << s.level) }
 
 // Reset empties the sample and keeps its memory.
 func (s *Sample) Reset() {
-	s.level, s.free, s.laid = 0, -1, nil
+	s.level, s.sparse, s.free, s.laid = 0, 0, -1, nil
 	clear(s.table)
 	s.clients, s.rows, s.texts = s.clients[:0], s.rows[:0], s.texts[:0]
 	s.Requests, s.Span, s.first, s.last, s.visits = 0, 0, 0, 0, 0
+}
+
+// Pack is a copy that takes no more memory than it needs, to be merged into others and
+// not to be added to.
+func (s *Sample) Pack() *Sample {
+	c := *s
+	c.laid, c.table, c.free = nil, nil, -1
+	c.clients, c.texts = exactly(s.clients), exactly(s.texts)
+	c.rows = make([]row, 0, len(s.rows))
+	for i := range c.clients {
+		k := &c.clients[i]
+		at := k.head
+		for last := int32(-1); at >= 0; at = s.rows[at].next {
+			c.rows = append(c.rows, s.rows[at])
+			n := int32(len(c.rows) - 1)
+			c.rows[n].next = -1
+			if last < 0 {
+				k.head = n
+			} else {
+				c.rows[last].next = n
+			}
+			last = n
+		}
+	}
+	return &c
+}
+
+func exactly[T any](from []T) []T {
+	to := make([]T, len(from))
+	copy(to, from)
+	return to
+}
+
+// Thin drops about half of the clients, and the memory that they took.
+func (s *Sample) Thin() {
+	s.raise(s.level + 1)
+	table := len(s.table)
+	for table > 16 && table >= 4*len(s.clients) {
+		table /= 2
+	}
+	packed := s.Pack()
+	s.clients, s.rows, s.texts, s.free = packed.clients, packed.rows, packed.texts, -1
+	if table > 0 {
+		s.index(table)
+	}
 }
 
 // Clone is a copy that shares nothing but the Extractor.

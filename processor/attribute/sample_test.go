@@ -219,3 +219,48 @@ func BenchmarkAddTraits(b *testing.B) {
 		s.AddTraits(uint64(i%300)*0x9E3779B97F4A7C15, &t, r, Mark{})
 	}
 }
+
+// TestPackAndThinKeepWhatIsThere: a packed sample merges as the one it is of; a thinned
+// one is one that was as thin from the start, and takes more.
+func TestPackAndThinKeepWhatIsThere(t *testing.T) {
+	x := NewExtractor(1)
+	fill := func(s *Sample, from, to uint64) {
+		for i := from; i < to; i++ {
+			client := mix(i % 300)
+			r := schemas.Request{Method: []byte("GET"), Path: []byte(fmt.Sprintf("/p%d/x", i%7)), Protocol: []byte("HTTP/1.1"), Status: 200}
+			s.Add(client, &r)
+		}
+	}
+	text := func(s *Sample) string {
+		var w state.Writer
+		s.Write(&w)
+		return string(w.Bytes)
+	}
+	whole := NewSample(x, 512)
+	fill(whole, 0, 2000)
+	packed := whole.Pack()
+	a, b := NewSample(x, 512), NewSample(x, 512)
+	a.Merge(whole, false)
+	b.Merge(packed, false)
+	if text(a) != text(b) || text(whole) != text(packed) {
+		t.Error("a packed sample is another one")
+	}
+	if len(packed.texts) > packed.maxTexts() || cap(packed.clients) > len(packed.clients) {
+		t.Errorf("%d examples, room for %d clients of %d", len(packed.texts), cap(packed.clients), len(packed.clients))
+	}
+	whole.Thin()
+	packed.Thin()
+	thin := NewSample(x, 512)
+	thin.Begin(1)
+	fill(thin, 0, 2000)
+	for _, s := range []*Sample{whole, packed} {
+		if s.Len() != thin.Len() || s.Len() > 200 || s.Len() < 100 {
+			t.Errorf("%d clients are left, want %d", s.Len(), thin.Len())
+		}
+	}
+	fill(whole, 2000, 4000)
+	fill(thin, 2000, 4000)
+	if whole.Len() != thin.Len() {
+		t.Errorf("%d clients later, want %d", whole.Len(), thin.Len())
+	}
+}

@@ -7,17 +7,41 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 )
 
 // ErrMalformed is wrapped by every error about bytes that do not hold together.
 var ErrMalformed = errors.New("malformed state")
 
-// Writer appends to Bytes.
-type Writer struct{ Bytes []byte }
+// Writer appends to Bytes. Where To is not nil, Bytes go there whenever they have become
+// many, and with Flush: what is written need not fit into memory twice.
+type Writer struct {
+	Bytes []byte
+	To    io.Writer
+	err   error
+}
+
+// spill is how many bytes are many.
+const spill = 64 << 10
+
+// Flush writes what Bytes hold to To, and returns the first error of To, if any.
+func (w *Writer) Flush() error {
+	if w.To != nil && len(w.Bytes) > 0 {
+		if w.err == nil {
+			_, w.err = w.To.Write(w.Bytes)
+		}
+		w.Bytes = w.Bytes[:0]
+	}
+	return w.err
+}
 
 // Uint appends a varint.
-func (w *Writer) Uint(v uint64) { w.Bytes = binary.AppendUvarint(w.Bytes, v) }
+func (w *Writer) Uint(v uint64) {
+	if w.Bytes = binary.AppendUvarint(w.Bytes, v); len(w.Bytes) > spill && w.To != nil {
+		_ = w.Flush() // the error stays
+	}
+}
 
 // Int appends a zigzag varint.
 func (w *Writer) Int(v int64) { w.Bytes = binary.AppendVarint(w.Bytes, v) }
