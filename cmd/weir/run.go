@@ -101,11 +101,11 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	desk := &desk{bus: b, board: newBoard(), log: w.log}
+	desk := newDesk(b, w.log)
 	if err := desk.restore(ctx); err != nil {
 		return err
 	}
-	processing, err := w.newProcessing(b, desk, stream, baseline)
+	processing, err := openProcessing(ctx, b, desk, filepath.Join(w.config.Data, "processor.state"), stream, baseline, w.config, w.metrics, w.log)
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	for _, p := range pushed {
 		first.keep(ctx, w.log, "collect "+p.name, p.run)
 	}
+	first.keep(ctx, w.log, "events", desk.follow)
 	first.keep(ctx, w.log, "process", processing.run)
 	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
 	if enforcing != nil {
@@ -266,15 +267,6 @@ func busOptions(c config.Config) bus.Options {
 		o.Dir = filepath.Join(c.Data, "nats")
 	}
 	return o
-}
-
-func (w *weir) newProcessing(b *bus.Bus, desk *desk, stream, baseline string) (*processing, error) {
-	r, err := openProcessing(filepath.Join(w.config.Data, "processor.state"), stream, baseline, w.config, w.metrics)
-	if err != nil {
-		return nil, err
-	}
-	r.bus, r.desk, r.log = b, desk, w.log
-	return r, nil
 }
 
 // newStoring makes the store role, on the embedded ClickHouse (which it starts) or
