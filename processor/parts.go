@@ -1,5 +1,13 @@
 package processor
 
+import (
+	"io"
+	"math"
+	"net/netip"
+
+	"github.com/weir-project/weir/schemas"
+)
+
 // Parts makes the counters and the detector of one process, where requests are counted by
 // several processes and judged by one: a Processor is the same without the distance.
 type Parts struct {
@@ -39,3 +47,41 @@ func (p *Parts) Detector() *Detector {
 
 // Knowledge is what the counters know; it follows a detector's by Apply.
 func (p *Parts) Knowledge() *Knowledge { return p.know }
+
+// Learned makes a detector that knows what a Processor saved, and forgets when that was: a
+// baseline. What cannot be used is refused with one clear line that wraps ErrState.
+func (p *Parts) Learned(in io.Reader) (*Detector, error) {
+	o := p.o
+	o.Registerer = nil
+	whole, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := whole.Load(in); err != nil {
+		return nil, err
+	}
+	whole.Rewind()
+	d := whole.detector
+	d.count, d.know.noting = p.count, true
+	return d, nil
+}
+
+// LearnedCounter makes a counter for a partition, that knows the clients which a Processor
+// saved, and forgets when that was.
+func (p *Parts) LearnedCounter(in io.Reader, partition int) (*Counter, error) {
+	r, err := unseal(in)
+	if err != nil {
+		return nil, err
+	}
+	if r.Uint(math.MaxUint64) != fingerprint(seedOf(p.o.Secret)) {
+		return nil, ErrState
+	}
+	c := p.Counter(schemas.Partitions)
+	_, _ = r.Int(), r.Int() // the clock
+	c.clients.ReadSome(r, func(client netip.Addr) bool { return schemas.PartitionOf(client) == partition })
+	if r.Err() != nil {
+		return nil, r.Err()
+	}
+	c.clients.Rewind()
+	return c, nil
+}

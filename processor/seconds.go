@@ -6,9 +6,12 @@ import "github.com/weir-project/weir/schemas"
 // second and site. One that comes again takes the place of the one before. The zero value
 // is empty. Not for concurrent use.
 type Seconds struct {
-	panes map[int64]*[schemas.Partitions]partitionSecond
+	panes map[int64]*[schemas.Partitions + 1]partitionSecond
 	n     int
 }
+
+// late is the place, beside the partitions, of panes that came late.
+const late = schemas.Partitions
 
 type partitionSecond struct {
 	list []*Pane
@@ -19,12 +22,12 @@ type partitionSecond struct {
 // were replaced.
 func (s *Seconds) Add(partition int, panes []*Pane) (replaced []*Pane) {
 	if s.panes == nil {
-		s.panes = make(map[int64]*[schemas.Partitions]partitionSecond)
+		s.panes = make(map[int64]*[schemas.Partitions + 1]partitionSecond)
 	}
 	for _, p := range panes {
 		second := s.panes[p.Second]
 		if second == nil {
-			second = new([schemas.Partitions]partitionSecond)
+			second = new([schemas.Partitions + 1]partitionSecond)
 			s.panes[p.Second] = second
 		}
 		of := &second[partition]
@@ -41,6 +44,37 @@ func (s *Seconds) Add(partition int, panes []*Pane) (replaced []*Pane) {
 		s.n++
 	}
 	return replaced
+}
+
+// AddLate takes a pane that came when its second had been judged, for another second. It
+// replaces nothing, and is replaced by nothing; it is the callee's, or merged and comes
+// back.
+func (s *Seconds) AddLate(p *Pane) (merged *Pane) {
+	if second := s.panes[p.Second]; second != nil {
+		of := &second[late]
+		if at, ok := of.at[p.Site]; ok {
+			into := of.list[at]
+			into.Pane.Merge(p.Pane)
+			into.Sample.Join(p.Sample)
+			into.Served = append(into.Served, p.Served[:min(len(p.Served), paneServed-len(into.Served))]...)
+			return p
+		}
+	}
+	s.Add(late, []*Pane{p})
+	return nil
+}
+
+// First is the earliest second after one of which there are panes, or limit.
+func (s *Seconds) First(after, limit int64) int64 {
+	if s.panes[after+1] != nil {
+		return min(after+1, limit)
+	}
+	for second := range s.panes {
+		if second > after {
+			limit = min(limit, second)
+		}
+	}
+	return limit
 }
 
 // Take removes and returns the panes of a second, in the order of partitions and, within

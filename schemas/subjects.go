@@ -44,6 +44,10 @@ func SubjectPanes(partition int) string { return fmt.Sprintf("weir.panes.%d", pa
 // SubjectDead is where a sample of the lines that no parser took goes.
 func SubjectDead(format string) string { return "weir.dead." + format }
 
+// SubjectKnowledge is where what the detector learns goes, for the counters: 8 bytes of its
+// token, and then what processor.Knowledge understands.
+const SubjectKnowledge = "weir.panes.knowledge"
+
 // SubjectSignals is where the signals of every site's windows go, as NDJSON of
 // SignalRow, every ten seconds.
 const SubjectSignals = "weir.panes.signals"

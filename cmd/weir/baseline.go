@@ -55,19 +55,11 @@ func fromBaseline(c config.Config, path string, key secret, o processor.Options)
 		engine, err := newProcessor(c, key, o)
 		return engine, key, err
 	}
-	f, err := os.Open(path)
+	key, in, err := openBaseline(path)
 	if err != nil {
-		return nil, key, usagef("read baseline %s: %w; weir learn writes one", path, unwrapPath(err))
+		return nil, key, err
 	}
-	defer f.Close()
-	in := bufio.NewReader(f)
-	head := make([]byte, len(baselineHead)+2*len(key)+1)
-	if _, err := io.ReadFull(in, head); err != nil || !strings.HasPrefix(string(head), baselineHead) || head[len(head)-1] != '\n' {
-		return nil, key, usagef("read baseline %s: it is not one; weir learn writes one", path)
-	}
-	if err := key.UnmarshalText(head[len(baselineHead) : len(head)-1]); err != nil {
-		return nil, key, usagef("read baseline %s: %w", path, err)
-	}
+	defer in.Close()
 	engine, err := newProcessor(c, key, o)
 	if err != nil {
 		return nil, key, err
@@ -77,4 +69,26 @@ func fromBaseline(c config.Config, path string, key secret, o processor.Options)
 	}
 	engine.Rewind() // what is read next may be of any time
 	return engine, key, nil
+}
+
+// openBaseline reads the head of a baseline file, and leaves what was learned to be read.
+func openBaseline(path string) (key secret, in io.ReadCloser, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return key, nil, usagef("read baseline %s: %w; weir learn writes one", path, unwrapPath(err))
+	}
+	buffered := bufio.NewReader(f)
+	head := make([]byte, len(baselineHead)+2*len(key)+1)
+	if _, err := io.ReadFull(buffered, head); err != nil || !strings.HasPrefix(string(head), baselineHead) || head[len(head)-1] != '\n' {
+		_ = f.Close()
+		return key, nil, usagef("read baseline %s: it is not one; weir learn writes one", path)
+	}
+	if err := key.UnmarshalText(head[len(baselineHead) : len(head)-1]); err != nil {
+		_ = f.Close()
+		return key, nil, usagef("read baseline %s: %w", path, err)
+	}
+	return key, struct {
+		io.Reader
+		io.Closer
+	}{buffered, f}, nil
 }

@@ -42,7 +42,11 @@ func (b *board) apply(e schemas.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e.Decision != nil && e.ID != "" {
-		if old, ok := b.decisions.events[e.ID]; ok && e.Evidence == nil && old.Decision != nil {
+		old, ok := b.decisions.events[e.ID]
+		if ok && e.Time.Before(old.Time) { // it was known already, and more
+			return
+		}
+		if ok && e.Evidence == nil && old.Decision != nil {
 			d := *e.Decision
 			d.Evidence = old.Evidence
 			e.Decision = &d
@@ -51,6 +55,9 @@ func (b *board) apply(e schemas.Event) {
 		return
 	}
 	if old, ok := b.incidents.events[e.Incident]; ok {
+		if e.Time.Before(old.Time) {
+			return
+		}
 		keepPeak(&e, &old)
 	}
 	b.incidents.put(e.Incident, e)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -11,41 +12,174 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// revision is the fencing token in every message of events. There is one
-// detector, so there is one revision.
-const revision = 1
-
-// desk is through which every event goes out: it keeps the board, and sees to it
-// that a snapshot and the changes around it are in one order.
+// desk is through which every event goes out and comes in: it keeps the board by reading
+// the streams of events, whoever publishes them, and sees to it that a snapshot and the
+// changes around it are in one order.
+//
+// Every message has the token of the detector's lease, and a reader refuses one that is
+// older than it has seen. A new detector first publishes its token with nothing, waits
+// until it has read that itself, and from then on nothing of the one before counts: what
+// has been published by then, and only that, it leaves out.
 type desk struct {
 	bus   *bus.Bus
 	board *board
+	token func() uint64 // that of the detector's lease at this moment; nil is 0
 	log   *slog.Logger
 
-	mu sync.Mutex // held while publishing
+	publishing sync.Mutex // held while publishing
+
+	mu       sync.Mutex        // all that follows
+	revision map[string]uint64 // the greatest seen in each stream
+	reached  map[string]uint64 // how far each stream was read
+	news     chan struct{}     // closed when something was read
+	seen     map[string]bool   // events that were published
+	order    []string          // of seen
+}
+
+// seenEvents bounds the events that are remembered as published.
+const seenEvents = 50_000
+
+// eventStreams are those that the desk reads.
+var eventStreams = [...]string{schemas.StreamIncidents, schemas.StreamDecisions}
+
+func newDesk(b *bus.Bus, log *slog.Logger) *desk {
+	return &desk{
+		bus: b, board: newBoard(), log: log,
+		revision: make(map[string]uint64), reached: make(map[string]uint64), seen: make(map[string]bool), news: make(chan struct{}),
+	}
 }
 
 // restore fills the board from what the streams hold, and returns once it is there.
 func (d *desk) restore(ctx context.Context) error {
 	// From the oldest on, and not from the newest snapshot: that has no evidence.
-	for _, stream := range []string{schemas.StreamIncidents, schemas.StreamDecisions} {
-		if err := d.drain(ctx, stream); err != nil {
+	for _, stream := range eventStreams {
+		reading, done := context.WithCancel(ctx)
+		err := d.read(reading, stream, done)
+		done()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *desk) drain(ctx context.Context, stream string) error {
-	ctx, done := context.WithCancel(ctx)
-	defer done()
-	return followEvents(ctx, d.bus, d.log, bus.FollowOptions{
-		Stream: stream, Reader: "desk", CaughtUp: done,
-	}, func(events []schemas.Event, _ bool) {
+// follow keeps the board until ctx ends.
+func (d *desk) follow(ctx context.Context) error {
+	both := make(chan error, len(eventStreams))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, stream := range eventStreams {
+		go func() {
+			err := d.read(ctx, stream, nil)
+			cancel() // one ends both
+			both <- err
+		}()
+	}
+	var all error
+	for range eventStreams {
+		all = errors.Join(all, <-both)
+	}
+	return all
+}
+
+// read reads a stream on from where it was read to.
+func (d *desk) read(ctx context.Context, stream string, caughtUp func()) error {
+	d.mu.Lock()
+	sets := schemas.EventSets{Revision: d.revision[stream]}
+	from := d.reached[stream] + 1
+	d.mu.Unlock()
+	return d.bus.Follow(ctx, bus.FollowOptions{Stream: stream, From: from, Reader: "desk", CaughtUp: caughtUp}, func(_ context.Context, m *bus.Message) error {
+		header, events, err := schemas.DecodeEvents(m.Data())
+		if err == nil {
+			// A decision that is refused because an incident of a newer detector came in
+			// between was refused by every edge too.
+			events, _, err = sets.Add(header, events)
+		}
+		if err != nil {
+			d.log.Warn("a message of events was passed over", "stream", stream, "sequence", m.Sequence(), "error", err)
+		}
+		d.take(stream, m.Sequence(), &header, events, err == nil)
+		return nil
+	})
+}
+
+// take notes what was read.
+func (d *desk) take(stream string, sequence uint64, header *schemas.EventsHeader, events []schemas.Event, counts bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if counts {
 		for _, e := range events {
 			d.board.apply(e)
+			if !header.Snapshot {
+				d.remember(identity(&e))
+			}
 		}
-	})
+		d.revision[stream] = max(d.revision[stream], header.Revision)
+	}
+	d.reached[stream] = sequence
+	close(d.news)
+	d.news = make(chan struct{})
+}
+
+func (d *desk) remember(id string) {
+	if d.seen[id] {
+		return
+	}
+	d.seen[id] = true
+	if d.order = append(d.order, id); len(d.order) > seenEvents {
+		for _, old := range d.order[:seenEvents/10] {
+			delete(d.seen, old)
+		}
+		d.order = append([]string(nil), d.order[seenEvents/10:]...)
+	}
+}
+
+// identity is what an event is told from all others by.
+func identity(e *schemas.Event) string {
+	name := e.Incident
+	if e.Decision != nil && e.ID != "" {
+		name = e.ID
+	}
+	return fmt.Sprintf("%s/%s/%d", e.Type, name, e.Time.UnixMilli())
+}
+
+// fence makes sure that nothing counts any more that an earlier detector publishes, and
+// that everything is known that it has.
+func (d *desk) fence(ctx context.Context, token uint64) error {
+	nothing, err := schemas.EncodeEvents(token, false, nil)
+	if err != nil {
+		return err
+	}
+	for i, subject := range []string{schemas.SubjectIncidents, schemas.SubjectDecisions} {
+		if err := d.bus.Publish(ctx, subject, "", nothing[0]); err != nil {
+			return err
+		}
+		newest, err := d.bus.LastSequence(ctx, eventStreams[i])
+		if err != nil {
+			return err
+		}
+		if err := d.await(ctx, eventStreams[i], newest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await returns when a stream has been read up to a message.
+func (d *desk) await(ctx context.Context, stream string, sequence uint64) error {
+	for {
+		d.mu.Lock()
+		there, news := d.reached[stream] >= sequence, d.news
+		d.mu.Unlock()
+		if there {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // followEvents reads a stream of events in order until ctx ends. replace says that
@@ -69,17 +203,40 @@ func followEvents(ctx context.Context, b *bus.Bus, log *slog.Logger, o bus.Follo
 	})
 }
 
-// publish stores events in their streams, in order, and tries until it has, or
-// ctx ends. ids are made of the events, so that publishing again is harmless.
+// publish stores a person's events in their streams, in order, and tries until it has, or
+// ctx ends.
 func (d *desk) publish(ctx context.Context, events []schemas.Event) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
+	token := max(d.revision[schemas.StreamIncidents], d.revision[schemas.StreamDecisions])
+	d.mu.Unlock()
+	if d.token != nil {
+		token = max(token, d.token())
+	}
+	return d.send(ctx, token, events)
+}
+
+// publishAs stores a detector's events likewise, but for those that were stored before.
+func (d *desk) publishAs(ctx context.Context, token uint64, events []schemas.Event) error {
+	var fresh []schemas.Event
+	d.mu.Lock()
+	for i := range events {
+		if !d.seen[identity(&events[i])] {
+			fresh = append(fresh, events[i])
+		}
+	}
+	d.mu.Unlock()
+	return d.send(ctx, token, fresh)
+}
+
+func (d *desk) send(ctx context.Context, token uint64, events []schemas.Event) error {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
 	for len(events) > 0 {
 		n := 1
 		for n < len(events) && subjectOf(&events[n]) == subjectOf(&events[0]) {
 			n++
 		}
-		if err := d.send(ctx, subjectOf(&events[0]), events[:n]); err != nil {
+		if err := d.sendTo(ctx, subjectOf(&events[0]), token, events[:n]); err != nil {
 			return err
 		}
 		events = events[n:]
@@ -94,17 +251,12 @@ func subjectOf(e *schemas.Event) string {
 	return schemas.SubjectIncidents
 }
 
-func (d *desk) send(ctx context.Context, subject string, events []schemas.Event) error {
-	messages, err := schemas.EncodeEvents(revision, false, events)
+func (d *desk) sendTo(ctx context.Context, subject string, token uint64, events []schemas.Event) error {
+	messages, err := schemas.EncodeEvents(token, false, events)
 	if err != nil {
 		return err
 	}
-	first := &events[0]
-	name := first.Incident
-	if first.Decision != nil && first.ID != "" {
-		name = first.ID
-	}
-	id := fmt.Sprintf("%s/%s/%d/%d", first.Type, name, first.Time.UnixMilli(), len(events))
+	id := fmt.Sprintf("%d/%s/%d", token, identity(&events[0]), len(events))
 	for i, message := range messages {
 		if err := retry(ctx, func() error {
 			return d.bus.Publish(ctx, subject, fmt.Sprintf("%s/%d", id, i), message)
@@ -112,7 +264,7 @@ func (d *desk) send(ctx context.Context, subject string, events []schemas.Event)
 			return err
 		}
 	}
-	for _, e := range events {
+	for _, e := range events { // not to wait for it to be read
 		d.board.apply(e)
 	}
 	return nil
@@ -120,16 +272,16 @@ func (d *desk) send(ctx context.Context, subject string, events []schemas.Event)
 
 // snapshot publishes everything that is in force, so that an edge that starts
 // need not read what went before.
-func (d *desk) snapshot(ctx context.Context) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (d *desk) snapshot(ctx context.Context, token uint64) error {
+	d.publishing.Lock()
+	defer d.publishing.Unlock()
 	inForce := d.board.inForce(time.Now())
 	for i := range inForce { // an edge needs no evidence
 		bare := *inForce[i].Decision
 		bare.Evidence = nil
 		inForce[i].Decision, inForce[i].Type = &bare, schemas.DecisionAdded
 	}
-	messages, err := schemas.EncodeEvents(revision, true, inForce)
+	messages, err := schemas.EncodeEvents(token, true, inForce)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,21 +10,21 @@ import (
 
 // Bounds of the order.
 const (
-	settled    = time.Second      // a source that has sent no rows for so long has sent all of its range
-	patience   = 30 * time.Second // how long a source that lags may hold the others up
-	lagging    = 60 * 1000        // ms behind the others, from which on a source lags
-	maxHeld    = 1 << 20          // rows waiting
-	maxSources = 10000            // sources told apart
-	quietAfter = 2 * time.Second  // a source without rows for so long holds nobody up
+	patience   = 30 * time.Second             // how long a source that lags may hold the others up
+	lagging    = 60 * 1000                    // ms behind the others, from which on a source lags
+	maxHeld    = 1 << 20 / schemas.Partitions // rows of one partition waiting
+	maxSources = 10000                        // sources told apart
+	quietAfter = 2 * time.Second              // a source without rows for so long holds nobody up
+	everything = int64(1<<63 - 1)             // a level that lets all rows go
+	maxNumbers = maxSources * 2               // sources of a partition whose numbers are kept
 )
 
-// order puts the rows of many batches into the order of their times before they are
-// processed. A collector that catches up sends a range of its log as one batch a
-// partition; taken as they come, the first would end the windows of all the others.
+// order puts the rows of one partition into the order of their times before they are
+// counted. A collector that catches up sends a range of its log in one batch; taken as it
+// comes, it would end the seconds of all the others.
 //
-// A source sends a range only when the one before is stored in full. So when rows of
-// a later range come, what the source has sent up to its earlier watermark is
-// complete; the rows that every source has completed are released. A source that
+// A batch's watermark is the promise that its source sends no earlier row to this
+// partition any more; the rows that every source has completed are released. A source that
 // lags far behind the others is waited for a while and no longer: an edge with a wrong
 // clock must not stop detection.
 //
@@ -39,8 +38,7 @@ type order struct {
 
 // sourceOrder is what is known of one source.
 type sourceOrder struct {
-	watermark int64 // the greatest promised
-	complete  int64 // everything up to here has arrived
+	watermark int64 // the greatest promised: everything up to here has arrived
 	rows      time.Time
 	heard     time.Time
 	lagsSince time.Time // zero: it does not
@@ -49,12 +47,11 @@ type sourceOrder struct {
 // heldBatch is a batch some of whose rows wait.
 type heldBatch struct {
 	sequence  uint64
-	key       string // whose number counts
-	number    uint64
 	watermark int64
 	rows      schemas.Rows
 	next      schemas.Request
 	some      bool // next holds a row
+	released  int  // rows before next
 }
 
 // moment is the time by which the next row is put in order: its own, but no later than
@@ -71,8 +68,8 @@ func newOrder() *order {
 	return &order{sources: make(map[string]*sourceOrder), builder: schemas.NewBuilder("", "ordered")}
 }
 
-// add takes a batch that came under a sequence; key is whose number it carries.
-func (o *order) add(b *schemas.Batch, sequence uint64, key string, now time.Time) {
+// add takes a batch that came under a sequence, of which some rows were released before.
+func (o *order) add(b *schemas.Batch, sequence uint64, released int, now time.Time) {
 	watermark := b.Watermark
 	if watermark == 0 { // a shipper that promises nothing: its rows as they come
 		watermark = lastTime(b)
@@ -85,18 +82,19 @@ func (o *order) add(b *schemas.Batch, sequence uint64, key string, now time.Time
 		}
 	}
 	s.heard = now
-	if watermark > s.watermark {
-		s.complete, s.watermark = s.watermark, watermark
-	}
+	s.watermark = max(s.watermark, watermark)
 	if len(b.Time) == 0 {
 		return
 	}
 	s.rows = now
-	h := &heldBatch{sequence: sequence, key: key, number: b.Number, watermark: watermark}
+	h := &heldBatch{sequence: sequence, watermark: watermark}
 	h.rows.Reset(b)
-	if h.some = h.rows.Next(&h.next); h.some {
+	for h.some = h.rows.Next(&h.next); h.some && h.released < released; h.released++ {
+		h.some = h.rows.Next(&h.next)
+	}
+	if h.some {
 		o.held = append(o.held, h)
-		o.rows += h.rows.Len()
+		o.rows += h.rows.Len() - h.released
 	}
 }
 
@@ -112,12 +110,12 @@ func lastTime(b *schemas.Batch) (latest int64) {
 // level is the time up to which rows can be released: the least that the sources with
 // rows of late have completed, or, where none has, all.
 func (o *order) level(now time.Time) int64 {
+	if o.rows > maxHeld { // memory before order
+		return everything
+	}
 	newest := int64(0)
 	for _, s := range o.sources {
-		if now.Sub(s.rows) >= settled {
-			s.complete = s.watermark
-		}
-		newest = max(newest, s.complete)
+		newest = max(newest, s.watermark)
 	}
 	level := newest
 	for _, s := range o.sources {
@@ -126,26 +124,31 @@ func (o *order) level(now time.Time) int64 {
 			continue
 		}
 		switch {
-		case s.complete >= newest-lagging:
+		case s.watermark >= newest-lagging:
 			s.lagsSince = time.Time{}
 		case s.lagsSince.IsZero():
 			s.lagsSince = now
 		}
 		if s.lagsSince.IsZero() || now.Sub(s.lagsSince) < patience {
-			level = min(level, s.complete)
+			level = min(level, s.watermark)
 		}
 	}
 	return level
 }
 
-// release hands over, in the order of time, the rows that nobody can precede any more,
-// as batches that are valid during the call; and returns the time that event time has
-// reached, 0 where nothing is known.
-func (o *order) release(now time.Time, consume func(*schemas.Batch)) (reached int64) {
-	level := o.level(now)
-	if o.rows > maxHeld { // memory before order
-		level = 1<<63 - 1
+// next is the moment of the first row that waits.
+func (o *order) next() (moment int64, ok bool) {
+	moment = everything
+	for _, h := range o.held {
+		moment = min(moment, h.moment())
 	}
+	return moment, len(o.held) > 0
+}
+
+// release hands over, in the order of time, the rows up to a level, as batches that are
+// valid during the call; and returns the time that event time has reached, 0 where
+// nothing is known.
+func (o *order) release(level int64, consume func(*schemas.Batch)) (reached int64) {
 	var due []dueRow
 	for _, h := range o.held {
 		for h.some && h.moment() <= level {
@@ -153,16 +156,20 @@ func (o *order) release(now time.Time, consume func(*schemas.Batch)) (reached in
 			row.Time = row.moment // the collector's clock bounds an edge's
 			due = append(due, row)
 			o.rows--
+			h.released++
 			h.some = h.rows.Next(&h.next)
 		}
 	}
 	o.held = slices.DeleteFunc(o.held, func(h *heldBatch) bool { return !h.some })
 	slices.SortStableFunc(due, func(a, b dueRow) int { return cmp.Compare(a.moment, b.moment) })
 	o.hand(due, consume)
-	if level == 1<<63-1 {
-		return 0
+	if level < everything {
+		return level
 	}
-	return level
+	if len(due) > 0 {
+		return due[len(due)-1].moment
+	}
+	return 0
 }
 
 // hand packs rows into batches again.
@@ -189,15 +196,27 @@ func (o *order) oldest(last uint64) uint64 {
 	return last
 }
 
-// numbers are the batch numbers seen, less those of which rows wait.
-func (o *order) numbers(seen map[string]uint64) map[string]uint64 {
-	settled := maps.Clone(seen)
+// waiting are the messages of which rows wait, each with how many were released.
+func (o *order) waiting() map[uint64]int {
+	waiting := make(map[uint64]int, len(o.held))
 	for _, h := range o.held {
-		if n, ok := settled[h.key]; ok && h.number > 0 {
-			settled[h.key] = min(n, h.number-1)
-		}
+		waiting[h.sequence] = h.released
 	}
-	return settled
+	return waiting
+}
+
+// watermarks are what each source has promised.
+func (o *order) watermarks() map[string]int64 {
+	out := make(map[string]int64, len(o.sources))
+	for key, s := range o.sources {
+		out[key] = s.watermark
+	}
+	return out
+}
+
+// promise takes up a source as it was before a restart. It is heard of when it speaks.
+func (o *order) promise(key string, watermark int64) {
+	o.sources[key] = &sourceOrder{watermark: watermark}
 }
 
 // heardOf reports the greatest watermark, and whether every source has been silent

@@ -25,7 +25,7 @@ func rangeOf(source string, watermark int64, times ...int64) *schemas.Batch {
 func released(o *order, now time.Time) (times []int64, reached int64) {
 	var rows schemas.Rows
 	var r schemas.Request
-	reached = o.release(now, func(b *schemas.Batch) {
+	reached = o.release(o.level(now), func(b *schemas.Batch) {
 		for rows.Reset(b); rows.Next(&r); {
 			times = append(times, r.Time)
 		}
@@ -35,27 +35,26 @@ func released(o *order, now time.Time) (times []int64, reached int64) {
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
-func TestOrderOfARangeInPartitions(t *testing.T) {
+func TestOrderOfSeveralSources(t *testing.T) {
 	o := newOrder()
-	o.add(rangeOf("log", 9000, 1000, 4000, 9000), 1, "0", noon)
-	o.add(rangeOf("log", 9000, 2000, 3000, 8000), 2, "1", noon)
-	if times, _ := released(o, noon); len(times) > 0 {
-		t.Errorf("released %v before the range was complete", times)
-	}
-	if o.oldest(2) != 0 {
-		t.Errorf("a restart would begin after %d, want 0: nothing is processed", o.oldest(2))
-	}
-	o.add(rangeOf("log", 12000, 9500), 3, "0", noon)
+	o.add(rangeOf("a", 9000, 1000, 4000, 9000), 1, 0, noon)
+	o.add(rangeOf("b", 3000, 2000, 3000), 2, 0, noon)
 	times, reached := released(o, noon)
-	if want := []int64{1000, 2000, 3000, 4000, 8000, 9000}; !slices.Equal(times, want) || reached != 9000 {
+	if want := []int64{1000, 2000, 3000}; !slices.Equal(times, want) || reached != 3000 {
+		t.Errorf("released %v up to %d, want %v up to 3000", times, reached, want)
+	}
+	if o.oldest(2) != 0 || o.waiting()[1] != 1 || len(o.waiting()) != 1 {
+		t.Errorf("a restart would begin after %d and know of %v, want 0 and one row of message 1", o.oldest(2), o.waiting())
+	}
+	o.add(rangeOf("b", 12000), 3, 0, noon)
+	times, reached = released(o, noon)
+	if want := []int64{4000, 9000}; !slices.Equal(times, want) || reached != 9000 || o.oldest(3) != 3 {
 		t.Errorf("released %v up to %d, want %v up to 9000", times, reached, want)
 	}
-	if o.oldest(3) != 2 {
-		t.Errorf("a restart would begin after %d, want 2", o.oldest(3))
-	}
-	times, _ = released(o, noon.Add(settled))
-	if want := []int64{9500}; !slices.Equal(times, want) || o.oldest(3) != 3 {
-		t.Errorf("after a second released %v, want %v", times, want)
+	again := newOrder()
+	again.add(rangeOf("a", 9000, 1000, 4000, 9000), 1, 1, noon)
+	if times, _ := released(again, noon); !slices.Equal(times, []int64{4000, 9000}) {
+		t.Errorf("after a restart released %v, want what was not released before", times)
 	}
 }
 
@@ -65,8 +64,8 @@ func TestOrderWaitsForASourceThatCatchesUpButNotForEver(t *testing.T) {
 	var all []int64
 	for range 20 { // one source is three hours behind, and goes on being so
 		late += 500
-		o.add(rangeOf("now", late+3*3600_000, late+3*3600_000), 1, "0", now)
-		o.add(rangeOf("behind", late, late), 2, "1", now)
+		o.add(rangeOf("now", late+3*3600_000, late+3*3600_000), 1, 0, now)
+		o.add(rangeOf("behind", late, late), 2, 0, now)
 		times, _ := released(o, now)
 		all = append(all, times...)
 		now = now.Add(500 * time.Millisecond)
@@ -76,8 +75,8 @@ func TestOrderWaitsForASourceThatCatchesUpButNotForEver(t *testing.T) {
 	}
 	for range 60 {
 		late += 500
-		o.add(rangeOf("now", late+3*3600_000, late+3*3600_000), 1, "0", now)
-		o.add(rangeOf("behind", late, late), 2, "1", now)
+		o.add(rangeOf("now", late+3*3600_000, late+3*3600_000), 1, 0, now)
+		o.add(rangeOf("behind", late, late), 2, 0, now)
 		times, _ := released(o, now)
 		all = append(all, times...)
 		now = now.Add(500 * time.Millisecond)
@@ -89,9 +88,9 @@ func TestOrderWaitsForASourceThatCatchesUpButNotForEver(t *testing.T) {
 
 func TestOrderDoesNotWaitForAWrongRow(t *testing.T) {
 	o := newOrder()
-	o.add(rangeOf("log", 3000, 1000, 4102444800000, 3000), 1, "0", noon)
-	o.add(rangeOf("log", 5000, 5000), 2, "0", noon)
-	if times, _ := released(o, noon); !slices.Equal(times, []int64{1000, 3000, 3000}) {
+	o.add(rangeOf("log", 3000, 1000, 4102444800000, 3000), 1, 0, noon)
+	o.add(rangeOf("log", 5000, 5000), 2, 0, noon)
+	if times, _ := released(o, noon); !slices.Equal(times, []int64{1000, 3000, 3000, 5000}) {
 		t.Errorf("released %v", times)
 	}
 }
@@ -106,7 +105,7 @@ func TestOrderLosesNothing(t *testing.T) {
 			source := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "source")
 			times := rapid.SliceOfN(rapid.Int64Range(1, 1_000_000), 0, 5).Draw(t, "times")
 			watermark[source] += rapid.Int64Range(0, 50_000).Draw(t, "promise")
-			o.add(rangeOf(source, watermark[source], times...), 1, source, now)
+			o.add(rangeOf(source, watermark[source], times...), 1, 0, now)
 			added += len(times)
 			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "pause")) * time.Millisecond)
 			times, _ = released(o, now)

@@ -2,118 +2,362 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/cluster"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/processor/state"
 	"github.com/weir-project/weir/schemas"
 )
 
-// Pace of the processing role.
-const (
-	idleTick     = 250 * time.Millisecond // how often the clock closes windows when nothing comes
-	signalTick   = 10 * time.Second
-	stateTick    = 30 * time.Second
-	snapshotTick = time.Minute
-	sourceGone   = 10 * time.Second // all sources this silent: the clock moves event time
-)
-
-// processing turns the request stream into incidents and decisions.
+// processing is the processing role of one process. All processes that run it on one NATS
+// share the partitions of the request stream, and one of them is the detector:
 //
-//	WEIR_REQUESTS -> processor -> desk -> WEIR_INCIDENTS, WEIR_DECISIONS
-//	                     |
-//	                     +-> signals, state file
+//	WEIR_REQUESTS -> counting (partition 0) -+
+//	     ...                ...              +-> WEIR_PANES -> detecting -> WEIR_INCIDENTS,
+//	WEIR_REQUESTS -> counting (partition 7) -+       ^             |        WEIR_DECISIONS
+//	                        ^                        |             |
+//	                        +------ what is known ---+-------------+
+//
+// A process alone does it all itself, by the same way: its panes go through its own NATS,
+// which costs a millisecond, and what is saved by one can be taken up by another.
 type processing struct {
-	bus    *bus.Bus
-	desk   *desk
-	engine *processor.Processor
-	file   string // the state, kept over restarts
-	log    *slog.Logger
+	bus       *bus.Bus
+	desk      *desk
+	parts     *processor.Parts
+	member    *cluster.Member
+	snapshots cluster.Snapshots
+	stream    string // the name of the request stream
+	secret    secret
+	file      string // the detector's state beside NATS, "" for none
+	baseline  string // a file to begin with
+	meters    *processMetrics
+	log       *slog.Logger
 
-	mu       sync.Mutex // all that follows, and engine
-	position position   // as read; what is saved leaves out what waits in order
-	order    *order
-	pending  []schemas.Event // emitted, on their way to the desk
-	signals  []schemas.SignalRow
+	judged  progress
+	current atomic.Pointer[detecting] // while this process is the detector
 }
 
-// position is how far the stream has been processed.
-type position struct {
-	Sequence uint64            `json:"sequence"`
-	Stream   string            `json:"stream"`
-	Secret   secret            `json:"secret"`
-	Numbers  map[string]uint64 `json:"numbers"` // by partition, edge and source: the last batch seen
-}
-
-// openProcessing makes the role as it was saved in file, or, where nothing was, from
-// the baseline given, if any, or from nothing.
-func openProcessing(file, stream, baseline string, c config.Config, metrics prometheus.Registerer) (*processing, error) {
+// openProcessing makes the role. file, if not "", keeps the detector's state also where
+// NATS is lost; baseline is a file to begin with where nothing was learned.
+func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, baseline string, c config.Config, metrics prometheus.Registerer, log *slog.Logger) (*processing, error) {
 	r := &processing{
-		file: file, order: newOrder(),
-		position: position{Stream: stream, Numbers: make(map[string]uint64)},
+		bus: b, desk: desk, snapshots: cluster.Snapshots{Bucket: b.Snapshots()},
+		stream: stream, file: file, baseline: baseline, log: log,
 	}
-	o := processor.Options{Registerer: metrics, Signals: func(end time.Time, site string, signals []schemas.Signal) {
-		r.signals = appendSignals(r.signals, end, site, signals)
-	}}
-	saved, err := os.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
-		r.engine, r.position.Secret, err = fromBaseline(c, baseline, newSecret(), o)
-		return r, err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("state %s: %w", file, unwrapPath(err))
-	}
-	defer saved.Close()
-	in := bufio.NewReader(saved)
-	line, err := in.ReadBytes('\n')
-	if err != nil {
-		return nil, fmt.Errorf("state %s is cut short: move it away to begin anew", file)
-	}
-	var was position
-	if err := json.Unmarshal(line, &was); err != nil {
-		return nil, fmt.Errorf("state %s is damaged: move it away to begin anew: %w", file, err)
-	}
-	if r.engine, err = newProcessor(c, was.Secret, o); err != nil {
+	var err error
+	if r.meters, err = newProcessMetrics(metrics); err != nil {
 		return nil, err
 	}
-	if err := r.engine.Load(in); err != nil {
-		return nil, fmt.Errorf("state %s: %w: move it away to begin anew", file, err)
+	wanted, err := r.wantedSecret()
+	if err != nil {
+		return nil, err
 	}
-	r.position.Secret = was.Secret
-	if was.Stream == stream && was.Numbers != nil {
-		r.position = was
+	if r.secret, err = commonSecret(ctx, b, wanted); err != nil {
+		return nil, err
 	}
-	return r, nil
+	o, err := processorOptions(c, r.secret, processor.Options{Registerer: metrics, Signals: r.takeSignals})
+	if err != nil {
+		return nil, err
+	}
+	if r.parts, err = processor.NewParts(o); err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	r.member = cluster.NewMember(cluster.Options{Bucket: b.State(), ID: memberID(host), Logger: log})
+	desk.token = func() uint64 { return r.member.Token(detectorLease) }
+	return r, r.checkStart()
+}
+
+// memberID is another for every process, of characters that a key may have.
+func memberID(host string) string {
+	name := []byte(host[:min(len(host), 64)])
+	for i, c := range name {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			name[i] = '_'
+		}
+	}
+	return fmt.Sprintf("%s-%d-%s", name, os.Getpid(), strconv.FormatInt(time.Now().UnixNano(), 36))
+}
+
+// wantedSecret is that of the state file, or of the baseline, or a new one.
+func (r *processing) wantedSecret() (secret, error) {
+	if r.file != "" {
+		f, err := os.Open(r.file)
+		if err == nil {
+			defer f.Close()
+			was, err := readPosition(bufio.NewReader(f))
+			if err != nil {
+				return secret{}, fmt.Errorf("state %s: %w: move it away to begin anew", r.file, err)
+			}
+			return was.Secret, nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return secret{}, fmt.Errorf("state %s: %w", r.file, unwrapPath(err))
+		}
+	}
+	if r.baseline == "" {
+		return newSecret(), nil
+	}
+	key, in, err := openBaseline(r.baseline)
+	if err != nil {
+		return secret{}, err
+	}
+	return key, in.Close()
+}
+
+// commonSecret is what keys the hashes of all processors on one NATS: the first one's.
+func commonSecret(ctx context.Context, b *bus.Bus, wanted secret) (s secret, err error) {
+	const key = "processor-secret"
+	text, _ := wanted.MarshalText() // never fails
+	if _, err = b.State().Create(ctx, key, text); err == nil {
+		return wanted, nil
+	} else if !errors.Is(err, jetstream.ErrKeyExists) {
+		return s, fmt.Errorf("nats: the processors' secret: %w", err)
+	}
+	entry, err := b.State().Get(ctx, key)
+	if err != nil {
+		return s, fmt.Errorf("nats: the processors' secret: %w", err)
+	}
+	return s, s.UnmarshalText(entry.Value())
+}
+
+// checkStart says at once what would keep the detector from beginning.
+func (r *processing) checkStart() error {
+	if _, err := r.snapshots.Load(context.Background(), detectorLease); err == nil {
+		return nil
+	}
+	d := &detecting{processing: r}
+	if r.file != "" {
+		if err := d.fromFile(); err == nil {
+			return nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("state %s: %w: move it away to begin anew", r.file, err)
+		}
+	}
+	_, err := d.newDetector()
+	return err
+}
+
+// newDetector makes one that knows the baseline, if there is any.
+func (r *processing) newDetector() (*processor.Detector, error) {
+	if r.baseline == "" {
+		return r.parts.Detector(), nil
+	}
+	key, in, err := openBaseline(r.baseline)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	if key != r.secret {
+		r.log.Warn("the baseline is not used: processors have begun with another secret", "baseline", r.baseline)
+		return r.parts.Detector(), nil
+	}
+	d, err := r.parts.Learned(in)
+	if err != nil {
+		return nil, usagef("read baseline %s: %w", r.baseline, err)
+	}
+	return d, nil
+}
+
+// newCounter makes one that knows the baseline's clients, if there is any.
+func (r *processing) newCounter(partition int) (*processor.Counter, error) {
+	if r.baseline == "" {
+		return r.parts.Counter(schemas.Partitions), nil
+	}
+	key, in, err := openBaseline(r.baseline)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	if key != r.secret {
+		return r.parts.Counter(schemas.Partitions), nil
+	}
+	return r.parts.LearnedCounter(in, partition)
 }
 
 // run processes until ctx ends, and then saves where it is.
 func (r *processing) run(ctx context.Context) error {
-	var aside sync.WaitGroup
-	defer aside.Wait()
-	ctx, cancel := context.WithCancel(ctx)
+	beating, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	running, cancel := context.WithCancel(ctx)
 	defer cancel()
-	aside.Go(func() { every(ctx, idleTick, r.tick) })
-	aside.Go(func() { every(ctx, signalTick, r.publishSignals) })
-	aside.Go(func() { every(ctx, stateTick, r.saveOrSay) })
-	aside.Go(func() { every(ctx, snapshotTick, r.snapshot) })
-	err := r.bus.Follow(ctx, bus.FollowOptions{
-		Stream: schemas.StreamRequests, From: r.position.Sequence + 1, Reader: "process",
-	}, r.message)
-	cancel()
-	aside.Wait()
-	return errors.Join(err, r.save())
+	var beats, work sync.WaitGroup
+	failed := make(chan error, 4)
+	part := func(group *sync.WaitGroup, f func() error) {
+		group.Go(func() {
+			if err := f(); err != nil {
+				failed <- err
+				cancel()
+			}
+		})
+	}
+	part(&beats, func() error { return r.member.Run(beating) })
+	part(&work, func() error { return r.member.Share(running, []string{detectorLease}, cluster.Elected, r.detect) })
+	part(&work, func() error {
+		if err := r.learn(running, &work); err != nil || running.Err() != nil {
+			return ctxDone(running, err)
+		}
+		names := make([]string, schemas.Partitions)
+		for p := range names {
+			names[p] = partitionLease(p)
+		}
+		return r.member.Share(running, names, cluster.Evenly, r.count)
+	})
+	work.Wait()
+	stop()
+	beats.Wait()
+	close(failed)
+	return <-failed
+}
+
+// knowledgeName is the snapshot of what counters need to know.
+const knowledgeName = "knowledge"
+
+// knowledgeHead is what stands before the change in a message of knowledge: the detector's
+// token and the last second that it has judged, 0 where more follows, 8 bytes each.
+// Without a change and with 0 it says that a detector has begun, and saved what is known.
+const knowledgeHead = 16
+
+func knowledgeMessage(token uint64, closed int64, change []byte) []byte {
+	head := binary.BigEndian.AppendUint64(nil, token)
+	return append(binary.BigEndian.AppendUint64(head, uint64(closed)), change...)
+}
+
+// progress is how far the detector has come, for those who wait for it.
+type progress struct {
+	mu     sync.Mutex
+	second int64
+	news   chan struct{}
+}
+
+// set notes a second; another detector may begin at an earlier one.
+func (p *progress) set(second int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.second = second
+	if p.news != nil {
+		close(p.news)
+	}
+	p.news = nil
+}
+
+// at is the second noted last, and what is closed when another is.
+func (p *progress) at() (second int64, news <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.news == nil {
+		p.news = make(chan struct{})
+	}
+	return p.second, p.news
+}
+
+// learnAtMost is how long counting waits for a detector to say what is known.
+const learnAtMost = 10 * time.Second
+
+// learn takes up what the detector has learned, returns when that is all there is, and
+// goes on beside.
+func (r *processing) learn(ctx context.Context, group *sync.WaitGroup) error {
+	from, err := r.loadKnowledge(ctx)
+	known := err == nil
+	if err != nil && !errors.Is(err, cluster.ErrNoSnapshot) {
+		r.log.Error("what was known to counters cannot be used; they learn anew", "error", err)
+	}
+	ready := make(chan struct{})
+	token, caughtUp := uint64(0), false
+	tell := sync.OnceFunc(func() { close(ready) })
+	group.Go(func() {
+		_ = r.bus.Follow(ctx, bus.FollowOptions{ // it fails only where the bus is closed
+			Stream: schemas.StreamPanes, Subjects: []string{schemas.SubjectKnowledge}, From: from + 1, Reader: "learn",
+			CaughtUp: func() {
+				if caughtUp = true; known {
+					tell()
+				}
+			},
+		}, func(ctx context.Context, m *bus.Message) error {
+			data := m.Data()
+			if len(data) < knowledgeHead || binary.BigEndian.Uint64(data) < token {
+				r.meters.fenced.Inc()
+				return nil
+			}
+			token = binary.BigEndian.Uint64(data)
+			closed, change := int64(binary.BigEndian.Uint64(data[8:])), data[knowledgeHead:]
+			var err error
+			switch {
+			case len(change) > 0:
+				err = r.parts.Knowledge().Apply(change)
+			case closed == 0: // a detector has begun
+				if _, err = r.loadKnowledge(ctx); err == nil {
+					if known = true; caughtUp {
+						tell()
+					}
+				}
+			}
+			if closed > 0 {
+				r.judged.set(closed)
+			}
+			if err != nil && ctx.Err() == nil {
+				r.log.Warn("a message of knowledge was passed over", "sequence", m.Sequence(), "error", err)
+			}
+			return nil
+		})
+	})
+	select {
+	case <-ready:
+	case <-ctx.Done():
+	case <-time.After(learnAtMost):
+		r.log.Warn("no detector has said what is known; counting without", "waited", learnAtMost)
+	}
+	return nil
+}
+
+// loadKnowledge takes up the snapshot, and returns the message up to which it holds all.
+func (r *processing) loadKnowledge(ctx context.Context) (sequence uint64, err error) {
+	data, err := r.snapshots.Load(ctx, knowledgeName)
+	if err != nil {
+		return 0, err
+	}
+	return r.restoreKnowledge(data)
+}
+
+func (r *processing) restoreKnowledge(data []byte) (sequence uint64, err error) {
+	if size, err := s2.DecodedLen(data); err != nil || size > 1<<30 {
+		return 0, errors.New("it cannot be unpacked")
+	}
+	raw, err := s2.Decode(nil, data)
+	if err != nil {
+		return 0, errors.New("it cannot be unpacked")
+	}
+	in := state.NewReader(raw)
+	sequence = in.Uint(1 << 63)
+	return sequence, r.parts.Knowledge().Restore(in)
+}
+
+// elected notes that this process is the detector, or no more.
+func (r *processing) elected(d *detecting) { r.current.Store(d) }
+
+func (r *processing) takeSignals(end time.Time, site string, signals []schemas.Signal) {
+	if d := r.current.Load(); d != nil {
+		d.takeSignals(end, site, signals)
+	}
 }
 
 // every calls f at a pace until ctx ends.
@@ -130,88 +374,6 @@ func every(ctx context.Context, pace time.Duration, f func(context.Context)) {
 	}
 }
 
-// message takes one batch. A batch that cannot be read is passed over: it will
-// never be better.
-func (r *processing) message(ctx context.Context, m *bus.Message) error {
-	b, err := schemas.DecodeBatch(m.Data())
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.position.Sequence = m.Sequence()
-	if err != nil {
-		r.log.Error("a batch was passed over", "sequence", m.Sequence(), "error", err)
-		return nil
-	}
-	key := m.Subject() + " " + b.Edge + " " + b.Source
-	if r.repeated(key, b.Number) {
-		return nil
-	}
-	now := time.Now()
-	r.order.add(b, m.Sequence(), key, now)
-	return r.release(ctx, now)
-}
-
-// release processes the rows that are in order by now.
-func (r *processing) release(ctx context.Context, now time.Time) error {
-	reached := r.order.release(now, func(b *schemas.Batch) {
-		r.engine.Consume(b, nil, r.emit)
-		if len(r.signals) >= signalRows { // a backlog brings days of them within seconds
-			r.sendSignals(ctx, r.signals)
-			r.signals = nil
-		}
-	})
-	if reached > 0 {
-		r.engine.Advance(reached, r.emit)
-	}
-	return r.flush(ctx)
-}
-
-// repeated reports whether a batch was here before: its source has sent a later one of
-// this partition, or this one.
-func (r *processing) repeated(key string, number uint64) bool {
-	if number == 0 {
-		return false
-	}
-	if last, ok := r.position.Numbers[key]; ok && number <= last {
-		return true
-	} else if !ok && len(r.position.Numbers) >= maxSources*schemas.Partitions {
-		return false
-	}
-	r.position.Numbers[key] = number
-	return false
-}
-
-// tick releases what has settled, and moves event time by the clock where every source
-// has fallen silent, so that incidents close and decisions end.
-func (r *processing) tick(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if r.release(ctx, now) != nil {
-		return // ctx has ended
-	}
-	newest, silent := r.order.heardOf(now, sourceGone)
-	if silent && now.Sub(time.UnixMilli(newest)) < time.Hour { // a log of long ago ends when it ends
-		r.engine.Advance(now.Add(-sourceGone).UnixMilli(), r.emit)
-		_ = r.flush(ctx) // it fails only when ctx ends
-	}
-}
-
-func (r *processing) emit(e schemas.Event) { r.pending = append(r.pending, e) }
-
-func (r *processing) flush(ctx context.Context) error {
-	if len(r.pending) == 0 {
-		return nil
-	}
-	for _, e := range r.pending {
-		logEvent(r.log, e)
-	}
-	if err := r.desk.publish(ctx, r.pending); err != nil {
-		return err
-	}
-	r.pending = r.pending[:0]
-	return nil
-}
-
 // logEvent says what happened, for whoever reads the log.
 func logEvent(log *slog.Logger, e schemas.Event) {
 	if e.Decision == nil || e.ID == "" {
@@ -219,70 +381,4 @@ func logEvent(log *slog.Logger, e schemas.Event) {
 		return
 	}
 	log.Info(string(e.Type), "decision", e.ID, "action", e.Action, "scope", e.Scope, "value", e.Value, "collateral", e.Collateral)
-}
-
-// publishSignals publishes the signals of the windows that have ended.
-func (r *processing) publishSignals(ctx context.Context) {
-	r.mu.Lock()
-	rows := r.signals
-	r.signals = nil
-	r.mu.Unlock()
-	r.sendSignals(ctx, rows)
-}
-
-func (r *processing) sendSignals(ctx context.Context, rows []schemas.SignalRow) {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	for i, row := range rows {
-		if err := encoder.Encode(row); err != nil {
-			r.log.Warn("a signal was left out", "site", row.Site, "signal", row.Name, "error", err)
-		}
-		if body.Len() < schemas.MaxMessage/2 && i < len(rows)-1 {
-			continue
-		}
-		if err := r.bus.Publish(ctx, schemas.SubjectSignals, "", body.Bytes()); err != nil && ctx.Err() == nil {
-			r.log.Warn("signals were not published", "error", err)
-		}
-		body.Reset()
-	}
-}
-
-func (r *processing) snapshot(ctx context.Context) {
-	if err := r.desk.snapshot(ctx); err != nil && ctx.Err() == nil {
-		r.log.Warn("no snapshot of the decisions was published", "error", err)
-	}
-}
-
-func (r *processing) saveOrSay(context.Context) {
-	if err := r.save(); err != nil {
-		r.log.Error("the processor's state was not saved", "error", err)
-	}
-}
-
-// errNotSettled says that there is nothing to save just now.
-var errNotSettled = errors.New("events are on their way")
-
-// save writes position and state as of one moment.
-func (r *processing) save() error {
-	err := writeFile(r.file, func(w io.Writer) error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if len(r.pending) > 0 { // the state before is the one whose events were all published
-			return errNotSettled
-		}
-		settled := r.position
-		settled.Sequence, settled.Numbers = r.order.oldest(r.position.Sequence), r.order.numbers(r.position.Numbers)
-		line, err := json.Marshal(settled)
-		if err == nil {
-			_, err = w.Write(append(line, '\n'))
-		}
-		if err == nil {
-			err = r.engine.Save(w) // as a stream: a million clients are not to stand in memory twice
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, errNotSettled) {
-		return fmt.Errorf("state %s: %w", r.file, err)
-	}
-	return nil
 }

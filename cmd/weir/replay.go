@@ -229,18 +229,27 @@ func (r *replay) takeEvents() []schemas.Event {
 // newProcessor makes the processor that the configuration asks for, its hashes keyed
 // by secret; o adds what the configuration does not say.
 func newProcessor(c config.Config, secret secret, o processor.Options) (*processor.Processor, error) {
-	profiles, err := profilesOf(c)
+	options, err := processorOptions(c, secret, o)
 	if err != nil {
 		return nil, err
 	}
-	return processor.New(processor.Options{
+	return processor.New(options)
+}
+
+// processorOptions are the same for what is not a Processor in one.
+func processorOptions(c config.Config, secret secret, o processor.Options) (processor.Options, error) {
+	profiles, err := profilesOf(c)
+	if err != nil {
+		return o, err
+	}
+	return processor.Options{
 		Profiles: profiles,
 		Secret:   secret, Lateness: c.Processor.Lateness, Allow: c.Allow,
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
 		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals,
-	})
+	}, nil
 }
 
 // inputs turns the arguments into what tail reads.

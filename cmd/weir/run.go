@@ -102,11 +102,11 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	desk := &desk{bus: b, board: newBoard(), log: w.log}
+	desk := newDesk(b, w.log)
 	if err := desk.restore(ctx); err != nil {
 		return err
 	}
-	processing, err := w.newProcessing(b, desk, stream, baseline)
+	processing, err := openProcessing(ctx, b, desk, filepath.Join(w.config.Data, "processor.state"), stream, baseline, w.config, w.metrics, w.log)
 	if err != nil {
 		return err
 	}
@@ -157,6 +157,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		first.keep(ctx, w.log, "vitals", readVitals)
 	}
 	first.keep(ctx, w.log, "edges' vitals", func(ctx context.Context) error { return vitals.run(ctx, nil) })
+	first.keep(ctx, w.log, "events", desk.follow)
 	first.keep(ctx, w.log, "process", processing.run)
 	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
 	if enforcing != nil {
@@ -279,15 +280,6 @@ func busOptions(c config.Config) bus.Options {
 		o.Dir = filepath.Join(c.Data, "nats")
 	}
 	return o
-}
-
-func (w *weir) newProcessing(b *bus.Bus, desk *desk, stream, baseline string) (*processing, error) {
-	r, err := openProcessing(filepath.Join(w.config.Data, "processor.state"), stream, baseline, w.config, w.metrics)
-	if err != nil {
-		return nil, err
-	}
-	r.bus, r.desk, r.log = b, desk, w.log
-	return r, nil
 }
 
 // newStoring makes the store role, on the embedded ClickHouse (which it starts) or

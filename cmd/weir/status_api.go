@@ -54,11 +54,3 @@ func (s *server) statusRoutes(mux *http.ServeMux) {
 		}
 	})
 }
-
-func (s *server) answerJSON(w http.ResponseWriter, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if err := json.NewEncoder(w).Encode(body); err != nil {
-		s.log.Debug("answer", "error", err) // the client has gone
-	}
-}

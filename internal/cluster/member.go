@@ -231,6 +231,9 @@ func (m *Member) members(now time.Time) []string {
 	return ids
 }
 
+// ID is this member's.
+func (m *Member) ID() string { return m.o.ID }
+
 // Members are the ids of those alive, in order, this one among them.
 func (m *Member) Members() []string {
 	m.mu.Lock()

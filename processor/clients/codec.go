@@ -2,6 +2,7 @@ package clients
 
 import (
 	"math"
+	"net/netip"
 
 	"github.com/weir-project/weir/processor/state"
 )
@@ -64,7 +65,10 @@ func (r *record) write(w *state.Writer) {
 // this one may, regulars are kept before those that returned, and those before
 // newcomers. What does not hold together is refused through r; the table is of no
 // use then.
-func (t *Table) Read(r *state.Reader) {
+func (t *Table) Read(r *state.Reader) { t.ReadSome(r, func(netip.Addr) bool { return true }) }
+
+// ReadSome is Read of the clients that keep wants.
+func (t *Table) ReadSome(r *state.Reader, keep func(client netip.Addr) bool) {
 	*t = *New(t.max, t.seed)
 	if v := r.Uint(math.MaxUint32); v != formVersion {
 		r.Fail("clients in form %d, this reads %d", v, formVersion)
@@ -82,7 +86,7 @@ func (t *Table) Read(r *state.Reader) {
 		t.hand[s] = int(r.Uint(1 << 27))
 	}
 	for range r.Count(1 << 27) {
-		t.readRecord(r)
+		t.readRecord(r, keep)
 		if r.Err() != nil {
 			return
 		}
@@ -92,7 +96,7 @@ func (t *Table) Read(r *state.Reader) {
 	}
 }
 
-func (t *Table) readRecord(r *state.Reader) {
+func (t *Table) readRecord(r *state.Reader, keep func(client netip.Addr) bool) {
 	clock := uint8(r.Uint(math.MaxUint8))
 	s := segment(clock & (1<<segmentBits - 1))
 	var c record
@@ -106,6 +110,8 @@ func (t *Table) readRecord(r *state.Reader) {
 		return
 	case t.find(hash, c.net) >= 0:
 		r.Fail("a client stands twice")
+		return
+	case !keep(addrOf(c.net)):
 		return
 	}
 	at := -1

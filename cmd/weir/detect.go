@@ -1,0 +1,544 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/cluster"
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/processor/state"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Pace of detecting.
+const (
+	detectSaved   = 10 * time.Second // between two snapshots, or twenty times what one takes
+	fileSaved     = 30 * time.Second // between two writings of the state file
+	knowledgeTick = time.Minute      // between two snapshots of what counters need
+	snapshotTick  = time.Minute      // between two snapshots of the decisions in force
+	// waitAtMost is how long a partition that lags holds detection up: longer than it takes
+	// to take over a dead counter's.
+	waitAtMost = 10 * time.Second
+	// maxWaiting bounds the panes that wait for others: memory before order.
+	maxWaiting = 200_000
+	// lateAtMost is how late panes may be, in seconds of event time, that are still added to
+	// the windows: those of an hour, all at once, would look like a flood.
+	lateAtMost = 60
+)
+
+const detectorLease = "detector"
+
+// detecting is the elected detector.
+//
+//	weir.panes.0 ... 7 -> by second -> detector -> desk -> WEIR_INCIDENTS, WEIR_DECISIONS
+//	                                       |
+//	                                       +-> signals, knowledge, snapshots
+//
+// A second is judged when every partition has closed it. Whoever is elected next loads the
+// last snapshot, fills its windows from the panes before it, and comes from the panes since
+// to the same events, under the same ids: those that were published are not stored twice.
+type detecting struct {
+	*processing
+	token uint64
+
+	mu       sync.Mutex // all that follows
+	detector *processor.Detector
+	seconds  processor.Seconds
+	filling  processor.Seconds // of seconds that were closed when the state was saved
+	at       detectorPosition
+	past     uint64 // messages up to here were read before the snapshot
+	live     bool
+	sets     [schemas.Partitions]paneSet   // of which parts are missing
+	behind   [schemas.Partitions]time.Time // since when a partition lags, zero where it does not
+	heard    bool                          // anything at all
+	pending  []schemas.Event               // emitted, on their way to the desk
+	signals  []schemas.SignalRow
+	dirty    bool
+}
+
+// paneSet is the parts of a set of panes that have come.
+type paneSet struct {
+	panes []*processor.Pane
+	parts uint32
+	first uint64 // sequence of the first
+}
+
+// detectorPosition is how far the panes have been judged.
+type detectorPosition struct {
+	Read      uint64                     `json:"read"` // sequence of the panes' stream, the last message read
+	Stream    string                     `json:"stream"`
+	Secret    secret                     `json:"secret"`
+	Closed    [schemas.Partitions]int64  `json:"closed"`    // by each partition
+	Revisions [schemas.Partitions]uint64 `json:"revisions"` // the greatest seen of each
+	Marks     []secondMark               `json:"marks"`     // where the panes of recent seconds begin
+}
+
+// secondMark says that the panes of seconds after one are not before a message.
+type secondMark struct {
+	Second   int64  `json:"second"`
+	Sequence uint64 `json:"sequence"`
+}
+
+// detect is the work of the detector's lease.
+func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
+	d := &detecting{processing: r, token: token}
+	if err := d.begin(ctx); err != nil {
+		return ctxDone(ctx, err)
+	}
+	if err := r.desk.fence(ctx, token); err != nil {
+		return ctxDone(ctx, err)
+	}
+	r.meters.leader.Set(1)
+	defer r.meters.leader.Set(0)
+	r.log.Info("detecting", "token", token, "closed", time.Unix(d.detector.Closed(), 0).UTC(), "from", d.from())
+	r.elected(d)
+	defer r.elected(nil)
+
+	d.saveKnowledge(ctx)
+	if err := r.bus.Publish(ctx, schemas.SubjectKnowledge, "", knowledgeMessage(token, 0, nil)); err != nil {
+		return ctxDone(ctx, err)
+	}
+
+	following, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var aside sync.WaitGroup
+	aside.Go(func() { every(following, idleTick, d.tick) })
+	aside.Go(func() { every(following, time.Second, d.saveWhenDue()) })
+	aside.Go(func() { every(following, knowledgeTick, d.saveKnowledge) })
+	aside.Go(func() { every(following, snapshotTick, d.snapshot) })
+	subjects := make([]string, schemas.Partitions)
+	for p := range subjects {
+		subjects[p] = schemas.SubjectPanes(p)
+	}
+	err := r.bus.Follow(following, bus.FollowOptions{
+		Stream: schemas.StreamPanes, Subjects: subjects, From: d.from(), Reader: "detect", CaughtUp: d.caughtUp,
+	}, d.message)
+	stop(nil)
+	aside.Wait()
+	if errors.Is(context.Cause(ctx), cluster.ErrLost) {
+		return nil
+	}
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(ctxDone(ctx, err), d.save(saving, true))
+}
+
+// begin takes up what the last detector saved, or the state file, or the baseline, or
+// nothing.
+func (d *detecting) begin(ctx context.Context) error {
+	data, err := d.snapshots.Load(ctx, detectorLease)
+	if err == nil {
+		if err = d.restore(bytes.NewReader(data)); err == nil {
+			return nil
+		}
+		d.log.Error("the detector's snapshot cannot be used; what it had learned is lost, unless the state file has it", "error", err)
+	} else if !errors.Is(err, cluster.ErrNoSnapshot) {
+		return err
+	}
+	d.at = detectorPosition{Stream: d.stream, Secret: d.secret}
+	if d.file != "" {
+		if err := d.fromFile(); err == nil || !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	d.detector, err = d.newDetector()
+	return err
+}
+
+// fromFile takes up the state file.
+func (d *detecting) fromFile() error {
+	f, err := os.Open(d.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return d.restore(f)
+}
+
+func (d *detecting) restore(r io.Reader) error {
+	in := bufio.NewReader(r)
+	was, err := readPosition(in)
+	if err != nil {
+		return err
+	}
+	detector := d.parts.Detector()
+	if err := detector.Load(in); err != nil {
+		return err
+	}
+	d.detector, d.at = detector, detectorPosition{Stream: d.stream, Secret: d.secret}
+	if was.Stream == d.stream {
+		d.at, d.past = was, was.Read
+	}
+	return nil
+}
+
+// readPosition reads the first line of saved state.
+func readPosition(in *bufio.Reader) (was detectorPosition, err error) {
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return was, errors.New("it is cut short")
+	}
+	if err := json.Unmarshal(line, &was); err != nil {
+		return was, fmt.Errorf("it is damaged: %w", err)
+	}
+	return was, nil
+}
+
+// from is the first message of panes that is needed.
+func (d *detecting) from() uint64 {
+	from := d.at.Read + 1
+	for _, m := range d.at.Marks {
+		from = min(from, m.Sequence)
+	}
+	return from
+}
+
+// message takes one message of panes.
+func (d *detecting) message(ctx context.Context, m *bus.Message) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m.Sequence() > d.past {
+		d.goLive()
+		d.at.Read = m.Sequence()
+	}
+	p, err := schemas.DecodePanes(m.Data())
+	var panes []*processor.Pane
+	if err == nil {
+		panes, err = d.detector.Unpack(p)
+	}
+	if err != nil {
+		d.log.Error("a message of panes was passed over", "sequence", m.Sequence(), "error", err)
+		d.meters.malformed.Inc()
+		return nil
+	}
+	set := &d.sets[p.Partition]
+	if p.Part == 1 {
+		d.detector.Release(set.panes)
+		*set = paneSet{first: m.Sequence()}
+	}
+	if p.Part != set.parts+1 { // the rest of one whose beginning was not read
+		d.detector.Release(panes)
+		return nil
+	}
+	set.panes, set.parts = append(set.panes, panes...), p.Part
+	if p.Part < p.Parts {
+		return nil
+	}
+	d.take(int(p.Partition), p, set.panes, set.first)
+	*set = paneSet{}
+	if !d.live {
+		return nil
+	}
+	return d.advance(ctx, time.Now())
+}
+
+// take notes what a partition has closed.
+func (d *detecting) take(n int, p *schemas.Panes, panes []*processor.Pane, sequence uint64) {
+	if !d.live { // read before: windows and what was not judged yet
+		for _, pane := range panes {
+			if pane.Second > d.detector.Closed() {
+				d.seconds.Add(n, []*processor.Pane{pane})
+			} else {
+				d.filling.Add(n, []*processor.Pane{pane})
+			}
+		}
+		return
+	}
+	if p.Revision < d.at.Revisions[n] {
+		d.meters.fenced.Inc()
+		d.detector.Release(panes)
+		return
+	}
+	d.at.Revisions[n] = p.Revision
+	if p.Closed <= d.at.Closed[n] { // told before, or a claim
+		d.meters.replaced.Add(float64(len(panes)))
+		d.detector.Release(panes)
+		return
+	}
+	d.at.Closed[n], d.behind[n] = p.Closed, time.Time{}
+	d.heard, d.dirty = true, true
+	d.mark(p.Closed, sequence)
+	d.meters.merged.Add(float64(len(panes)))
+	kept := panes[:0]
+	for _, pane := range panes {
+		if late := d.detector.Closed() - pane.Second; d.detector.Closed() > 0 && late >= 0 {
+			d.meters.late.Add(float64(pane.Counts[window.Requests]))
+			if late > lateAtMost {
+				d.detector.Release([]*processor.Pane{pane})
+				continue
+			}
+			pane.Counts[window.Late] = pane.Counts[window.Requests]
+			pane.Second = d.detector.Closed() + 1
+			if merged := d.seconds.AddLate(pane); merged != nil {
+				d.detector.Release([]*processor.Pane{merged})
+			}
+			continue
+		}
+		kept = append(kept, pane)
+	}
+	replaced := d.seconds.Add(n, kept)
+	d.meters.replaced.Add(float64(len(replaced)))
+	d.detector.Release(replaced)
+}
+
+// mark notes where a partition's panes lie in the stream, for as long as windows reach
+// back.
+func (d *detecting) mark(closed int64, sequence uint64) {
+	marks := d.at.Marks
+	if len(marks) > 0 && marks[len(marks)-1].Second >= closed-1 {
+		return
+	}
+	marks = append(marks, secondMark{closed, sequence})
+	oldest := min(d.detector.Closed(), closed) - processor.FillSeconds - waitSeconds
+	for len(marks) > 1 && marks[1].Second < oldest {
+		marks = marks[1:]
+	}
+	d.at.Marks = append([]secondMark(nil), marks...)
+}
+
+// waitSeconds is how far partitions may be apart.
+const waitSeconds = int64(waitAtMost / time.Second)
+
+// goLive ends the reading of what was read before.
+func (d *detecting) goLive() {
+	if d.live {
+		return
+	}
+	d.live = true
+	if closed := d.detector.Closed(); closed > 0 && d.past > 0 {
+		for s := closed - processor.FillSeconds + 1; s <= closed; s++ {
+			d.detector.Fill(s, d.filling.Take(s))
+		}
+	}
+	d.filling = processor.Seconds{}
+	d.detector.Filled()
+}
+
+// caughtUp is when all that the stream held has been read.
+func (d *detecting) caughtUp() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.goLive()
+}
+
+// tick lets go of a partition that holds the others up.
+func (d *detecting) tick(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.live {
+		_ = d.advance(ctx, time.Now()) // it fails only when ctx ends
+	}
+}
+
+// until is the last second that every partition has closed, but for those that are behind
+// the others and have not come on for too long.
+func (d *detecting) until(now time.Time) int64 {
+	newest := int64(0)
+	for _, closed := range d.at.Closed {
+		newest = max(newest, closed)
+	}
+	until := newest
+	for n, closed := range d.at.Closed {
+		if closed >= newest-1 {
+			d.behind[n] = time.Time{}
+		} else if d.behind[n].IsZero() {
+			d.behind[n] = now
+		}
+		if (d.behind[n].IsZero() || now.Sub(d.behind[n]) < waitAtMost) && d.seconds.Len() < maxWaiting {
+			until = min(until, closed)
+		}
+	}
+	return until
+}
+
+// advance judges the seconds that are complete.
+func (d *detecting) advance(ctx context.Context, now time.Time) error {
+	until := d.until(now)
+	if until <= d.detector.Closed() || until == 0 {
+		return nil
+	}
+	d.meters.detectorLag.Set(now.Sub(time.Unix(until+1, 0)).Seconds())
+	if d.detector.Closed() == 0 {
+		d.detector.Skip(d.seconds.First(0, until) - 1)
+	}
+	for d.detector.Closed() < until {
+		if next := d.seconds.First(d.detector.Closed(), until+1); next > d.detector.Closed()+1 && d.detector.Skip(next-1) {
+			continue
+		}
+		second := d.detector.Closed() + 1
+		d.detector.Close(second, d.seconds.Take(second), d.emit)
+		if err := d.flush(ctx); err != nil {
+			return err
+		}
+		if len(d.signals) >= signalRows { // a backlog brings days of them within seconds
+			d.sendSignals(ctx)
+		}
+	}
+	d.sendSignals(ctx)
+	d.tell(ctx)
+	return nil
+}
+
+func (d *detecting) emit(e schemas.Event) { d.pending = append(d.pending, e) }
+
+func (d *detecting) takeSignals(end time.Time, site string, signals []schemas.Signal) {
+	d.signals = appendSignals(d.signals, end, site, signals)
+}
+
+// flush publishes the events of one second.
+func (d *detecting) flush(ctx context.Context) error {
+	if len(d.pending) == 0 {
+		return nil
+	}
+	for _, e := range d.pending {
+		logEvent(d.log, e)
+	}
+	if err := d.desk.publishAs(ctx, d.token, d.pending); err != nil {
+		return err
+	}
+	d.pending = d.pending[:0]
+	return nil
+}
+
+// sendSignals publishes the signals of the windows that have ended, a message or more for
+// each second: the same again are dropped by their ids.
+func (d *detecting) sendSignals(ctx context.Context) {
+	for rows := d.signals; len(rows) > 0; {
+		n := 1
+		for n < len(rows) && rows[n].Time.Equal(rows[0].Time) {
+			n++
+		}
+		d.sendSignalsOf(ctx, rows[0].Time, rows[:n])
+		rows = rows[n:]
+	}
+	d.signals = d.signals[:0]
+}
+
+func (d *detecting) sendSignalsOf(ctx context.Context, at time.Time, rows []schemas.SignalRow) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	part := 0
+	for i, row := range rows {
+		if err := encoder.Encode(row); err != nil {
+			d.log.Warn("a signal was left out", "site", row.Site, "signal", row.Name, "error", err)
+		}
+		if body.Len() < schemas.MaxMessage/2 && i < len(rows)-1 {
+			continue
+		}
+		id := fmt.Sprintf("signals/%s/%d/%d", d.stream, at.UnixMilli(), part)
+		part++
+		if err := d.bus.Publish(ctx, schemas.SubjectSignals, id, body.Bytes()); err != nil && ctx.Err() == nil {
+			d.log.Warn("signals were not published", "error", err)
+		}
+		body.Reset()
+	}
+}
+
+// tell publishes what was learned for the counters, and by when.
+func (d *detecting) tell(ctx context.Context) {
+	changes := d.detector.Knowledge().Changes()
+	if len(changes) == 0 {
+		changes = [][]byte{nil}
+	}
+	for i, change := range changes {
+		closed := int64(0)
+		if i == len(changes)-1 { // all of it is known now
+			closed = d.detector.Closed()
+		}
+		if err := d.bus.Publish(ctx, schemas.SubjectKnowledge, "", knowledgeMessage(d.token, closed, change)); err != nil && ctx.Err() == nil {
+			d.log.Warn("what was learned was not published; counters learn it with the next snapshot", "error", err)
+		}
+	}
+}
+
+func (d *detecting) snapshot(ctx context.Context) {
+	if err := d.desk.snapshot(ctx, d.token); err != nil && ctx.Err() == nil {
+		d.log.Warn("no snapshot of the decisions was published", "error", err)
+	}
+}
+
+// saveKnowledge saves all that counters need to know.
+func (d *detecting) saveKnowledge(ctx context.Context) {
+	sequence, _, err := d.bus.Last(ctx, schemas.StreamPanes, schemas.SubjectKnowledge)
+	w := &state.Writer{}
+	if err == nil {
+		w.Uint(sequence) // what is told after it is not in the snapshot, or told twice
+		d.mu.Lock()
+		err = d.detector.Knowledge().Snapshot(w)
+		d.mu.Unlock()
+	}
+	if err == nil {
+		err = d.snapshots.Save(ctx, knowledgeName, d.token, s2.Encode(nil, w.Bytes))
+	}
+	if err != nil && ctx.Err() == nil {
+		d.log.Error("what counters need to know was not saved", "error", err)
+	}
+}
+
+// saveWhenDue saves every now and then.
+func (d *detecting) saveWhenDue() func(context.Context) {
+	saved, written, pause := time.Now(), time.Now(), detectSaved
+	return func(ctx context.Context) {
+		if time.Since(saved) < pause {
+			return
+		}
+		began := time.Now()
+		file := time.Since(written) >= fileSaved
+		if err := d.save(ctx, file); err != nil && ctx.Err() == nil {
+			d.log.Error("the detector's state was not saved", "error", err)
+		}
+		if file {
+			written = began
+		}
+		saved, pause = time.Now(), max(detectSaved, 20*time.Since(began))
+	}
+}
+
+// save stores position and state as of one moment, also in the file where there is one.
+func (d *detecting) save(ctx context.Context, file bool) error {
+	var state bytes.Buffer
+	d.mu.Lock()
+	if len(d.pending) > 0 || !d.live || !d.heard && d.past == 0 {
+		d.mu.Unlock() // the state before is the one whose events were all published
+		return nil
+	}
+	if !d.dirty && !file {
+		d.mu.Unlock()
+		return nil
+	}
+	d.dirty = false
+	line, err := json.Marshal(d.at)
+	if err == nil {
+		state.Write(append(line, '\n'))
+		err = d.detector.Save(&state)
+	}
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := d.snapshots.Save(ctx, detectorLease, d.token, state.Bytes()); err != nil {
+		return err
+	}
+	if d.file == "" || !file {
+		return nil
+	}
+	if err := writeFile(d.file, func(w io.Writer) error {
+		_, err := w.Write(state.Bytes())
+		return err
+	}); err != nil {
+		return fmt.Errorf("state %s: %w", d.file, err)
+	}
+	return nil
+}
