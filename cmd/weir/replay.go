@@ -21,7 +21,7 @@ import (
 
 // logFlags say which logs to read, for every command that reads past ones.
 type logFlags struct {
-	Files  []string `arg:"" name:"file" help:"Logs: plain, .gz or .zst, '-' for standard input; HOST=FILE where the log does not name its site."`
+	Files  []string `arg:"" name:"file" help:"Logs: plain, .gz or .zst, directories of them, '-' for standard input; HOST=FILE where the log does not name its site."`
 	Format string   `default:"auto" help:"Log format: ${formats}; or an nginx log_format or Apache LogFormat as it stands in the configuration."`
 	Trust  []string `placeholder:"PROXY" help:"Proxies whose X-Forwarded-For is believed, besides those of the configuration: addresses, prefixes, or ${proxies}."`
 }
@@ -262,12 +262,50 @@ func (l *logFlags) inputs() ([]tail.Input, error) {
 		}
 		format = f
 	}
+	files, err := expandDirectories(l.Files)
+	if err != nil {
+		return nil, err
+	}
+	l.Files = files
 	inputs := make([]tail.Input, 0, len(l.Files))
 	for _, argument := range l.Files {
 		site, path := splitHost(argument)
 		inputs = append(inputs, tail.Input{Path: path, Site: site, Format: format})
 	}
 	return inputs, nil
+}
+
+// maxInputs bounds how many files of directories are read at once.
+const maxInputs = 1000
+
+// expandDirectories puts the logs of a directory, and of those in it, in its place, as if
+// each had been named: rotated ones and packed ones, too. Their lines are merged by time.
+func expandDirectories(arguments []string) ([]string, error) {
+	var all []string
+	for _, argument := range arguments {
+		site, path := splitHost(argument)
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			all = append(all, argument)
+			continue
+		}
+		logs, err := tail.Directory(path)
+		if err != nil {
+			return nil, err
+		}
+		if len(logs) == 0 {
+			return nil, fmt.Errorf("log %s is a directory without a log in it", printable(path, 200))
+		}
+		for _, log := range logs {
+			if site != "" {
+				log = site + "=" + log
+			}
+			all = append(all, log)
+		}
+	}
+	if len(all) > maxInputs && len(all) > len(arguments) {
+		return nil, usagef("%d logs in all, at most %d are read together: name fewer directories", len(all), maxInputs)
+	}
+	return all, nil
 }
 
 // splitHost splits HOST=FILE; an argument that is itself a file, or whose part

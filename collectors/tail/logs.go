@@ -2,11 +2,14 @@ package tail
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/weir-project/weir/collectors/accesslog"
 )
 
 // turned is what log rotation appends to a name, at its end.
@@ -81,6 +84,31 @@ func Logs(pattern string) (logs []string, doubts []Doubt, err error) {
 func Alike(path, target string) bool {
 	return path != target && filepath.Dir(path) == filepath.Dir(target) && digits.MatchString(filepath.Base(target)) &&
 		digits.ReplaceAllString(filepath.Base(path), "0") == digits.ReplaceAllString(filepath.Base(target), "0")
+}
+
+// Directory are the logs in a directory and those below it, sorted by name: files that are
+// plain or packed with gzip or zstd, hold something, and of which those of a known format
+// stay. What is no log (an error log, a database) is left out without a word.
+func Directory(path string) (logs []string, err error) {
+	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return pathError(name, err)
+		}
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			return nil
+		}
+		s, err := openSource(0, Input{Path: name}, &Options{})
+		if err != nil {
+			return nil
+		}
+		s.in.close()
+		if s.stats.Format != accesslog.Auto {
+			logs = append(logs, name)
+		}
+		return nil
+	})
+	return logs, err
 }
 
 func there(path string) bool {

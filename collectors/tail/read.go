@@ -40,7 +40,7 @@ func Read(ctx context.Context, inputs []Input, o Options, yield func(*Chunk) err
 		case c, more := <-p.full:
 			if !more {
 				running.Wait()
-				return p.stats(), p.failed()
+				return p.stats(), errors.Join(ctx.Err(), p.failed()) // it stops by ctx, too
 			}
 			if err = yield(&c.Chunk); err == nil {
 				p.free <- c
