@@ -3,6 +3,7 @@ package sketch
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // seenBits is bits a key at capacity: with 5 probes inside one 512-bit block the
@@ -30,53 +31,59 @@ type Seen struct {
 }
 
 // NewSeen makes a filter for generations of up to capacity keys, in about
-// 3 bytes a key.
+// 3 bytes a key: half of it when the first key is added, half when the first generation
+// ends.
 func NewSeen(capacity int) *Seen {
 	blocks := uint64(1)
 	for blocks*512 < uint64(capacity)*seenBits {
 		blocks *= 2
 	}
-	return &Seen{
-		blocks: blocks, capacity: capacity,
-		young: make([]uint64, blocks*blockWords), old: make([]uint64, blocks*blockWords),
-	}
+	return &Seen{blocks: blocks, capacity: capacity}
 }
 
 // Add adds a key by its hash and reports whether it was known.
 func (s *Seen) Add(hash uint64) (known bool) {
-	base := (hash >> 45 & (s.blocks - 1)) * blockWords // the low 45 bits are the probes'
-	young := (*[blockWords]uint64)(s.young[base:])
-	old := (*[blockWords]uint64)(s.old[base:])
-	inYoung, inOld := true, true
-	h := hash
+	known = s.Has(hash)
+	if s.young == nil {
+		s.young = make([]uint64, s.blocks*blockWords)
+	}
+	young, had, h := s.block(s.young, hash), true, hash
 	for range seenProbes {
 		word, bit := h>>6&7, uint64(1)<<(h&63)
-		inYoung = inYoung && young[word]&bit != 0
-		inOld = inOld && old[word]&bit != 0
+		had = had && young[word]&bit != 0
 		young[word] |= bit
 		h >>= 9
 	}
-	if !inYoung {
+	if !had {
 		if s.added++; s.added >= s.capacity {
 			s.Rotate()
 		}
 	}
-	return inYoung || inOld
+	return known
+}
+
+// block is a key's; the low 45 bits of its hash are the probes'.
+func (s *Seen) block(generation []uint64, hash uint64) *[blockWords]uint64 {
+	return (*[blockWords]uint64)(generation[(hash>>45&(s.blocks-1))*blockWords:])
 }
 
 // Has reports whether the key is known, and adds nothing.
 func (s *Seen) Has(hash uint64) bool {
-	base := (hash >> 45 & (s.blocks - 1)) * blockWords
-	young := (*[blockWords]uint64)(s.young[base:])
-	old := (*[blockWords]uint64)(s.old[base:])
-	inYoung, inOld := true, true
+	return s.in(s.young, hash) || s.in(s.old, hash)
+}
+
+func (s *Seen) in(generation []uint64, hash uint64) bool {
+	if generation == nil {
+		return false
+	}
+	block := s.block(generation, hash)
 	for range seenProbes {
-		word, bit := hash>>6&7, uint64(1)<<(hash&63)
-		inYoung = inYoung && young[word]&bit != 0
-		inOld = inOld && old[word]&bit != 0
+		if block[hash>>6&7]>>(hash&63)&1 == 0 {
+			return false
+		}
 		hash >>= 9
 	}
-	return inYoung || inOld
+	return true
 }
 
 // Rotate starts a new generation and forgets the one before the last.
@@ -109,13 +116,20 @@ func (s *Seen) Merge(other *Seen) error {
 	if s.capacity != other.capacity {
 		return fmt.Errorf("merge a seen-before filter for %d keys into one for %d", other.capacity, s.capacity)
 	}
-	for i := range s.young {
-		s.young[i] |= other.young[i]
-		s.old[i] |= other.old[i]
-	}
+	s.young, s.old = unite(s.young, other.young), unite(s.old, other.old)
 	s.added = max(s.added, other.added)
 	s.began = max(s.began, other.began)
 	return nil
+}
+
+func unite(a, b []uint64) []uint64 {
+	if a == nil && b != nil {
+		a = make([]uint64, len(b))
+	}
+	for i, word := range b {
+		a[i] |= word
+	}
+	return a
 }
 
 // Reset forgets everything and keeps the memory.
@@ -133,12 +147,18 @@ func (s *Seen) AppendBinary(dst []byte) ([]byte, error) {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.added))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.began))
 	for _, generation := range [][]uint64{s.young, s.old} {
+		if generation == nil {
+			dst = append(dst, make([]byte, 8*s.words())...)
+		}
 		for _, word := range generation {
 			dst = binary.LittleEndian.AppendUint64(dst, word)
 		}
 	}
 	return dst, nil
 }
+
+// words is how many a generation has.
+func (s *Seen) words() int { return int(s.blocks * blockWords) }
 
 // UnmarshalBinary reads what AppendBinary wrote into a filter made by NewSeen for
 // the same capacity; anything else is refused with ErrMalformed and changes nothing.
@@ -148,8 +168,8 @@ func (s *Seen) UnmarshalBinary(data []byte) error {
 	if len(data) > 1 && data[1] == 1 {
 		head = 18
 	}
-	if len(data) != head+16*len(s.young) || data[0] != 'S' || data[1] < 1 || data[1] > 2 {
-		return fmt.Errorf("seen-before filter of %d bytes, want %d of version 2: %w", len(data), 26+16*len(s.young), ErrMalformed)
+	if len(data) != head+16*s.words() || data[0] != 'S' || data[1] < 1 || data[1] > 2 {
+		return fmt.Errorf("seen-before filter of %d bytes, want %d of version 2: %w", len(data), 26+16*s.words(), ErrMalformed)
 	}
 	capacity, added := binary.LittleEndian.Uint64(data[2:]), binary.LittleEndian.Uint64(data[10:])
 	began := int64(0)
@@ -161,11 +181,24 @@ func (s *Seen) UnmarshalBinary(data []byte) error {
 	}
 	s.added, s.began = int(added), began
 	words := data[head:]
-	for _, generation := range [][]uint64{s.young, s.old} {
-		for i := range generation {
-			generation[i] = binary.LittleEndian.Uint64(words)
-			words = words[8:]
-		}
+	for _, generation := range []*[]uint64{&s.young, &s.old} {
+		here := words[:8*s.words()]
+		words = words[len(here):]
+		*generation = readWords(*generation, here)
 	}
 	return nil
+}
+
+// readWords fills a generation; one that stays empty is not made.
+func readWords(generation []uint64, data []byte) []uint64 {
+	if generation == nil {
+		if !slices.ContainsFunc(data, func(b byte) bool { return b != 0 }) {
+			return nil
+		}
+		generation = make([]uint64, len(data)/8)
+	}
+	for i := range generation {
+		generation[i] = binary.LittleEndian.Uint64(data[8*i:])
+	}
+	return generation
 }

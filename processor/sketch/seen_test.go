@@ -1,9 +1,12 @@
 package sketch
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 func hashes(seed uint64, n int) []uint64 {
@@ -68,5 +71,62 @@ func TestSeenRoundTripAndRefusal(t *testing.T) {
 	}
 	if err := NewSeen(2000).UnmarshalBinary(data); !errors.Is(err, ErrMalformed) {
 		t.Errorf("another capacity: %v", err)
+	}
+}
+
+// TestSeenForgetsWithTime: a key is known for one to two lives after it was last added.
+func TestSeenForgetsWithTime(t *testing.T) {
+	const life = 3600
+	rapid.Check(t, func(t *rapid.T) {
+		s, last := NewSeen(1<<16), make(map[uint64]int64)
+		now := int64(1_795_000_000)
+		s.Advance(now, life)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now += rapid.Int64Range(0, life/2).Draw(t, "seconds")
+			s.Advance(now, life)
+			s.Advance(now-rapid.Int64Range(0, 2*life).Draw(t, "back"), life) // changes nothing
+			if rapid.Bool().Draw(t, "add") {
+				k := mix(rapid.Uint64Range(1, 5).Draw(t, "key"))
+				s.Add(k)
+				last[k] = now
+			}
+			for k, at := range last {
+				if !s.Has(k) && now-at < life {
+					t.Fatalf("forgotten after %d s", now-at)
+				}
+				if s.Has(k) && now-at > 2*life+life/2 {
+					t.Fatalf("known after %d s", now-at)
+				}
+			}
+		}
+	})
+}
+
+func TestSeenLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		part := rapid.Custom(func(t *rapid.T) *Seen {
+			s := NewSeen(500)
+			for _, k := range hashes(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(0, 900).Draw(t, "n")) {
+				s.Add(k)
+			}
+			return s
+		})
+		a, b, c := part.Draw(t, "a"), part.Draw(t, "b"), part.Draw(t, "c")
+		merged := func(parts ...*Seen) []byte {
+			s := NewSeen(500)
+			for _, p := range parts {
+				if err := s.Merge(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return form(t, s)
+		}
+		want := merged(a, b, c)
+		if !bytes.Equal(merged(c, a, b), want) || !bytes.Equal(merged(b, c, b, a, a), want) {
+			t.Fatal("the order, or repeating, matters")
+		}
+	})
+	if err := NewSeen(500).Merge(NewSeen(5000)); err == nil {
+		t.Error("filters of different sizes were merged")
 	}
 }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestAccuracy holds the bounds at sizes that run in seconds; the command goes to ten
+// million. Without WEIR_TESTDATA there is no real log.
+func TestAccuracy(t *testing.T) {
+	log := ""
+	if data := os.Getenv("WEIR_TESTDATA"); data != "" {
+		log = filepath.Join(data, "logs", "elastic_apache_2015.log.gz")
+	}
+	all, err := kinds(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range all {
+		for n, trials := range map[int]int{1000: 10, 10_000: 8, 100_000: 2} {
+			whole, merged := measure(kind, n, trials, parts)
+			for _, c := range []*cell{&whole, &merged} {
+				if c.p95 > 0.02 {
+					t.Errorf("%s, %d requests, %d parts: 95 %% of the distinct counts are within %s only", c.kind, c.n, c.parts, percent(c.p95))
+				}
+				if c.entropy > c.allowed {
+					t.Errorf("%s, %d requests, %d parts: entropy off by %.3f bit", c.kind, c.n, c.parts, c.entropy)
+				}
+				if c.missed > 0 || c.outside > 0 || c.counts > 0.01 {
+					t.Errorf("%s, %d requests, %d parts: of %d heavy keys %d missed, %d outside their bounds, counts off by %s",
+						c.kind, c.n, c.parts, c.heavy, c.missed, c.outside, percent(c.counts))
+				}
+				if c.quantile > 0.02 {
+					t.Errorf("%s, %d requests, %d parts: quantiles off by %s", c.kind, c.n, c.parts, percent(c.quantile))
+				}
+			}
+			if kind.name == "zipf" && whole.heavy == 0 {
+				t.Errorf("%s, %d requests: no heavy keys: the test does not test them", kind.name, n)
+			}
+		}
+	}
+}
+
+func TestReplaceKeepsTheRest(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sketches.md")
+	if err := os.WriteFile(name, []byte("before\n"+begin+"\nold\n"+end+"\nafter\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(name, "new\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(name)
+	if want := "before\n" + begin + "\nnew\n" + end + "\nafter\n"; err != nil || string(got) != want {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := os.WriteFile(name, []byte("no place\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(name, "new\n"); err == nil || !strings.Contains(err.Error(), "are not there") {
+		t.Errorf("without a place: %v", err)
+	}
+}
