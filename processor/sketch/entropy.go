@@ -16,11 +16,12 @@ type Heavy struct {
 func (t *Tally) Top(dst []Heavy, share float64, limit int) []Heavy {
 	from := len(dst)
 	least := max(share*float64(t.total), 1)
-	for _, s := range t.slots {
-		if s.n == 0 || float64(s.n)+float64(s.miss) < least {
+	for i := range t.slots {
+		s := &t.slots[i]
+		if s.n == 0 || float64(t.most(s)) < least {
 			continue
 		}
-		h := Heavy{Key: s.key, Least: uint64(s.n), Most: uint64(s.n) + uint64(s.miss)}
+		h := Heavy{Key: s.key, Least: uint64(s.n), Most: t.most(s)}
 		if len(dst)-from >= limit {
 			if limit == 0 || !before(&h, &dst[len(dst)-1]) {
 				continue
@@ -36,6 +37,14 @@ func (t *Tally) Top(dst []Heavy, share float64, limit int) []Heavy {
 		dst[i].Name = t.Name(dst[i].Key)
 	}
 	return dst
+}
+
+// Least is how many requests a key, given by its hash, has at least.
+func (t *Tally) Least(hash uint64) uint64 {
+	if s := t.find(uint32(hash)); s != nil {
+		return uint64(s.n)
+	}
+	return 0
 }
 
 func before(a, b *Heavy) bool {

@@ -14,6 +14,9 @@ const (
 	// golden makes of a key its rank, a number that has nothing to do with its place in
 	// the table. Odd, so that every key has a rank of its own.
 	golden = 0x9E3779B1
+	// doorBits are the bits of a place at the door, doorKnocks after how many knocks it is
+	// closed and begins anew: then one in eight places is taken.
+	doorBits, doorKnocks = 15, 4096
 )
 
 // Tally counts the requests of each key where there are too many keys to keep. It holds
@@ -24,14 +27,18 @@ const (
 // Every key has a fixed rank u, drawn uniformly from (0, 1] by its hash. When the table is
 // full, keys go whose count is at most t*u, for the least t that makes room; a key that
 // comes (again) later may have missed that much, and carries it as the bound of its error.
+// A key that may have missed something is let in when it knocks for the second time among
+// 4,096 knocks (a doorkeeper, as in TinyLFU: Einziger, Friedman and Manes 2017): keys that
+// come once would take the room of seven in eight others. What that can miss, one request
+// in each 4,096 knocks, is a part of the bound.
+//
 // This is priority sampling (Duffield, Lund and Thorup 2007) of keys, over Misra and
 // Gries' counters (1982) with an error kept for each as lossy counting does (Manku and
 // Motwani 2002), and room made in batches (Anderson et al. 2017). So, whatever the order
 // of the requests:
 //
 //   - a key's true count is between Least and Most;
-//   - a key with more than Missed() requests is in the table. Of N requests, Missed was
-//     never measured above N/150, and is less where some keys are heavy.
+//   - a key with more than Missed() requests is in the table.
 //
 // A count stands for 2^32-1 where it would be greater. Keys are told apart by 32 bits of
 // their hash: in a million keys, one in 4 million requests is counted for another.
@@ -44,8 +51,12 @@ type Tally struct {
 	slots []tallied // open addressing, near the order of keys
 	n     int
 	total uint64
-	cut   uint64 // t: what is not in the table has at most cut*u requests
+	cut   uint64 // t: what is not in the table has at most cut*u requests, and ...
 	names names
+
+	passes uint64       // ... this many more, if cut*u is at least 1
+	knocks int          // since the door was closed
+	door   *[512]uint64 // keys that knocked, one bit each; kept over Reset
 }
 
 // tallied is a key with what was counted since it is here, and what it may have missed
@@ -95,11 +106,34 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 			return
 		}
 	}
+	miss := share(t.cut, key)
+	if miss > 0 && weight == 1 && !t.knock(key) {
+		return
+	}
 	if t.n >= TallyMax {
 		t.shrink(tallyKeep)
+		miss = share(t.cut, key)
 	}
-	t.put(tallied{key, weight, share(t.cut, key)})
+	t.put(tallied{key, weight, miss})
 	t.name(key, weight, name)
+}
+
+// knock reports whether a key has knocked before.
+func (t *Tally) knock(key uint32) bool {
+	if t.door == nil {
+		t.door = new([512]uint64)
+	}
+	if t.knocks%doorKnocks == 0 {
+		if t.passes++; t.knocks > 0 {
+			clear(t.door[:])
+		}
+	}
+	t.knocks++
+	place := key * golden >> (32 - doorBits)
+	word, bit := &t.door[place>>6], uint64(1)<<(place&63)
+	before := *word&bit != 0
+	*word |= bit
+	return before
 }
 
 // slot is where the search for a key begins: in the order of keys.
@@ -227,7 +261,15 @@ func (t *Tally) raise(cut uint64) {
 func (t *Tally) Total() uint64 { return t.total }
 
 // Missed is how many requests a key that is not in the table can have at most.
-func (t *Tally) Missed() uint64 { return t.cut }
+func (t *Tally) Missed() uint64 { return t.cut + t.passes }
+
+// most is how many requests a key in the table can have at most.
+func (t *Tally) most(s *tallied) uint64 {
+	if s.miss == 0 {
+		return uint64(s.n)
+	}
+	return uint64(s.n) + uint64(s.miss) + t.passes
+}
 
 // Len is how many keys are held, and whether these are all that came.
 func (t *Tally) Len() (n int, all bool) { return t.n, t.cut == 0 }
@@ -246,6 +288,9 @@ func (t *Tally) Trim() {
 			}
 		}
 	}
+	if t.n > 0 && t.cut == 0 {
+		t.door = nil
+	}
 	if len(t.names.list) == 0 {
 		t.names.list = nil
 	}
@@ -256,6 +301,9 @@ func (t *Tally) Reset() {
 	if t.n > 0 {
 		clear(t.slots)
 	}
-	t.n, t.total, t.cut = 0, 0, 0
+	if t.knocks > 0 {
+		clear(t.door[:])
+	}
+	t.n, t.total, t.cut, t.passes, t.knocks = 0, 0, 0, 0, 0
 	t.names.reset()
 }

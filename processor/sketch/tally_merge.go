@@ -14,6 +14,7 @@ func (t *Tally) Merge(other *Tally) {
 			t.mergeKey(s, before, other.cut)
 		}
 	}
+	t.passes += other.passes
 	t.mergeEnd(before, other.cut, other.total)
 	for i := range other.names.list {
 		t.offer(other.names.list[i].key, other.names.list[i].text)
@@ -59,7 +60,7 @@ const (
 	maxCut   = 1 << 40
 )
 
-// AppendBinary appends the letter T, the version, the total, the cut, the number of keys
+// AppendBinary appends the letter T, the version, the total, the cut, the passes of the door, the number of keys
 // (varints); for each key, in their order, 4 bytes least significant first, its count and
 // its error (varints); the number of names, and for each the number of its key in that
 // order, its length and its bytes.
@@ -69,6 +70,7 @@ func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 	dst = append(dst, 'T', 1)
 	dst = binary.AppendUvarint(dst, t.total)
 	dst = binary.AppendUvarint(dst, t.cut)
+	dst = binary.AppendUvarint(dst, t.passes)
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
 	for i := range all {
 		dst = binary.LittleEndian.AppendUint32(dst, all[i].key)
@@ -108,7 +110,7 @@ func (t *Tally) UnmarshalBinary(data []byte) error {
 func (t *Tally) MergeBinary(data []byte) error {
 	in := input{what: "tally", data: data}
 	in.header('T', 1)
-	total, cut, n := in.uint(maxTotal), in.uint(maxCut), int(in.uint(TallyMax))
+	total, cut, passes, n := in.uint(maxTotal), in.uint(maxCut), in.uint(maxCut), int(in.uint(TallyMax))
 	if in.bad != "" {
 		return in.err()
 	}
@@ -127,6 +129,7 @@ func (t *Tally) MergeBinary(data []byte) error {
 	if in.bad == "" && cut == 0 && sum != total && sum < 1<<32-1 {
 		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, total))
 	}
+	t.passes += passes
 	t.mergeEnd(before, cut, total)
 	t.readNames(&in, keys[:n])
 	return in.err()

@@ -16,7 +16,7 @@ import (
 )
 
 // sizes are how many requests, and how many trials of each.
-var sizes = []struct{ n, trials int }{{1000, 40}, {10_000, 40}, {100_000, 20}, {1_000_000, 10}, {10_000_000, 3}}
+var sizes = []struct{ n, trials int }{{1000, 40}, {10_000, 40}, {100_000, 20}, {1_000_000, 5}, {10_000_000, 2}}
 
 // parts is into how many a stream is cut, and merged again.
 const parts = 64

@@ -1,0 +1,257 @@
+package window
+
+import (
+	"math/bits"
+
+	"github.com/weir-project/weir/processor/sketch"
+)
+
+// What a host must show to be a site.
+const (
+	// creditSites are given to hosts that have shown nothing yet: a small estate has its
+	// sites from their first request on.
+	creditSites = 64
+	// trustedClients is how many clients known from earlier days make a host trusted.
+	trustedClients = 3
+	// provenNetworks is from how many networks of 64 (by hash) a host must have served
+	// clients to be proven, and provenMinutes in how many different minutes.
+	provenNetworks = 24
+	provenMinutes  = 5
+	// candidatesMax bounds the hosts whose evidence is collected.
+	candidatesMax = 1024
+	// candidateFrom is how many requests a host needs to be one of them.
+	candidateFrom = 4
+)
+
+// How long a site must have been silent to lose its place to another of its own kind.
+const (
+	idleUnproven = 3600      // seconds
+	idleTrusted  = 7 * 86400 // likewise
+	idleAtLeast  = 2 * Open  // so that none is open, of whatever kind
+)
+
+// worth is what a site has shown.
+type worth uint8
+
+const (
+	onCredit worth = iota
+	proven
+	trusted
+)
+
+// Admission decides which hosts are sites, of which there is a bounded number; whatever
+// comes to other hosts counts under one name. Anyone can send any Host header, so a
+// place is not given for being asked for:
+//
+//   - the first 64 hosts are sites at once, on credit;
+//   - beyond these a host must be proven: served to clients from at least 24 of 64 groups of
+//     networks, in five different minutes; or trusted: by three clients that are known from
+//     earlier days;
+//   - where all places are taken, a host takes that of a site which is worth less, or as
+//     much and silent for an hour (a week, if trusted): the longest silent of the least
+//     worth. So no site that regulars come to ever goes for a host that only strangers, or
+//     attackers, ask for; and a place that those have filled is free again after an hour.
+//
+// Hosts without a place are counted in a bounded sketch; from the fourth request on, the
+// evidence of the heaviest 1,024 is kept. A flood of random hosts fills nothing. Not for
+// concurrent use.
+type Admission struct {
+	max        int
+	sites      map[string]*Place
+	credit     int // sites on credit
+	knocks     sketch.Tally
+	candidates map[string]*Place
+	swept      int64 // second of the last sweep of candidates
+}
+
+// Place is what is known of a host that is a site or may become one.
+type Place struct {
+	host     string
+	last     int64  // unix second of the last request
+	minute   int64  // the last one counted
+	minutes  int    // different ones with a served request
+	networks uint64 // groups that were served
+	regulars [trustedClients]uint64
+	worth    worth
+}
+
+// Visit is what is known of a request when its site is looked for.
+type Visit struct {
+	Second  int64  // event time, unix
+	Client  uint64 // keyed hash
+	Network uint64 // keyed hash of its /24 or /48
+	Host    uint64 // keyed hash of the host
+	Served  bool   // answered with a status below 400
+	Regular bool   // known from an earlier day
+}
+
+// NewAdmission makes a table for at most so many sites.
+func NewAdmission(max int) *Admission {
+	return &Admission{max: max, sites: make(map[string]*Place), candidates: make(map[string]*Place)}
+}
+
+// Len is how many sites there are.
+func (a *Admission) Len() int { return len(a.sites) }
+
+// Admit reports whether a host that is no site becomes one with this request, its place
+// then, and which site had to go for it, "" for none. The host is copied where it is kept.
+func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
+	if p, ok := a.sites[string(host)]; ok {
+		return p, ""
+	}
+	if a.credit < min(creditSites, a.max) && len(a.sites) < a.max {
+		p := &Place{host: string(host)}
+		p.Visit(v)
+		if p.worth == onCredit {
+			a.credit++
+		}
+		a.sites[p.host] = p
+		return p, ""
+	}
+	c := a.candidate(host, v)
+	if c == nil {
+		return nil, ""
+	}
+	if c.Visit(v); c.worth == onCredit {
+		return nil, ""
+	}
+	if len(a.sites) >= a.max {
+		victim := a.victim(c.worth, v.Second)
+		if victim == nil {
+			return nil, ""
+		}
+		gone = victim.host
+		a.Remove(gone)
+	}
+	delete(a.candidates, c.host)
+	a.sites[c.host] = c
+	return c, gone
+}
+
+// Remove takes a site's place.
+func (a *Admission) Remove(host string) {
+	if p := a.sites[host]; p != nil && p.worth == onCredit {
+		a.credit--
+	}
+	delete(a.sites, host)
+}
+
+// candidate is the host's evidence so far, nil where it has none yet.
+func (a *Admission) candidate(host []byte, v *Visit) *Place {
+	if c, ok := a.candidates[string(host)]; ok {
+		return c
+	}
+	if v.Second-a.swept >= idleUnproven { // what knocked long ago begins anew
+		a.swept = v.Second
+		a.knocks.Reset()
+		for name, c := range a.candidates {
+			if v.Second-c.last >= idleUnproven {
+				delete(a.candidates, name)
+			}
+		}
+	}
+	a.knocks.Insert(v.Host, 1, nil)
+	if !v.Regular && a.knocks.Least(v.Host) < candidateFrom {
+		return nil
+	}
+	if len(a.candidates) >= candidatesMax && !a.makeRoom(v) {
+		return nil
+	}
+	c := &Place{host: string(host)}
+	a.candidates[c.host] = c
+	return c
+}
+
+// makeRoom drops the candidate with the least evidence, if the newcomer may have more: a
+// regular client has come to it.
+func (a *Admission) makeRoom(v *Visit) bool {
+	var least *Place
+	for _, c := range a.candidates {
+		if least == nil || c.less(least) {
+			least = c
+		}
+	}
+	if !v.Regular && v.Second-least.last < idleAtLeast {
+		return false
+	}
+	delete(a.candidates, least.host)
+	return true
+}
+
+// less orders candidates by what they have shown, the least first.
+func (p *Place) less(o *Place) bool {
+	if a, b := p.known(), o.known(); a != b {
+		return a < b
+	}
+	if p.last != o.last {
+		return p.last < o.last
+	}
+	return p.host < o.host
+}
+
+// known is how many regular clients have come, at most trustedClients.
+func (p *Place) known() (n int) {
+	for _, c := range p.regulars {
+		if c != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// victim is the site that goes for a host of that worth, nil for none.
+func (a *Admission) victim(w worth, now int64) (victim *Place) {
+	for _, p := range a.sites {
+		idle := now - p.last
+		if idle < idleAtLeast || p.worth > w || p.worth == w && idle < map[worth]int64{onCredit: idleUnproven, proven: idleUnproven, trusted: idleTrusted}[w] {
+			continue
+		}
+		if victim == nil || p.worth < victim.worth || p.worth == victim.worth && (p.last < victim.last || p.last == victim.last && p.host < victim.host) {
+			victim = p
+		}
+	}
+	return victim
+}
+
+// Visit notes a request to the site.
+func (a *Admission) Visit(p *Place, v *Visit) {
+	was := p.worth
+	if p.Visit(v); was == onCredit && p.worth > was {
+		a.credit--
+	}
+}
+
+// Visit notes a request.
+func (p *Place) Visit(v *Visit) {
+	p.last = max(p.last, v.Second)
+	if p.worth == trusted || !v.Served {
+		return
+	}
+	p.networks |= 1 << (v.Network & 63)
+	if m := v.Second / 60; m > p.minute {
+		p.minute = m
+		p.minutes++
+	}
+	if v.Regular {
+		p.regular(v.Client)
+	}
+	switch {
+	case p.known() == trustedClients:
+		p.worth = trusted
+	case p.minutes >= provenMinutes && bits.OnesCount64(p.networks) >= provenNetworks:
+		p.worth = proven
+	}
+}
+
+func (p *Place) regular(client uint64) {
+	client |= 1 // 0 is none
+	for i := range p.regulars {
+		switch p.regulars[i] {
+		case client:
+			return
+		case 0:
+			p.regulars[i] = client
+			return
+		}
+	}
+}
