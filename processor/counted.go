@@ -20,6 +20,7 @@ type countedSite struct {
 	name  string
 	salt  uint64
 	known *siteKnowledge
+	place *window.Place // nil for Other
 
 	// profile is the application, where the configuration names it. One that is only
 	// recognised is not used: a signal that changes its meaning under way would be taken

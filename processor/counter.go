@@ -26,11 +26,12 @@ type Counter struct {
 	clients *clients.Table
 	know    *Knowledge
 
-	sites []*countedSite // in the order of their first request
-	index map[string]*countedSite
-	rows  schemas.Rows
-	free  []*Pane // emptied, for later seconds
-	open  int     // panes not taken yet
+	sites     []*countedSite // in the order of their first request
+	index     map[string]*countedSite
+	admission *window.Admission
+	rows      schemas.Rows
+	free      []*Pane // emptied, for later seconds
+	open      int     // panes not taken yet
 
 	shared  bool // know is used by others too
 	sampled int  // clients of a pane's sample
@@ -47,9 +48,10 @@ func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 	seed := seedOf(o.Secret)
 	return &Counter{
 		o: o, seed: seed, know: know, count: count, sampled: paneClients,
-		extract: newExtractor(o),
-		clients: clients.New(o.MaxClients, seed),
-		index:   make(map[string]*countedSite),
+		extract:   newExtractor(o),
+		clients:   clients.New(o.MaxClients, seed),
+		index:     make(map[string]*countedSite),
+		admission: window.NewAdmission(o.MaxSites - 1),
 	}
 }
 
@@ -67,7 +69,7 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 	var r schemas.Request
 	for c.rows.Next(&r) {
 		c.Advance(r.Time, closed)
-		s := c.site(r.Site)
+		s := c.siteOf(&r)
 		action := actionOf(r.Action)
 		if !r.Fields.Has(schemas.FieldAction) {
 			action = s.known.infer(&r)
@@ -155,25 +157,6 @@ func (c *Counter) pane(site string, second int64, level uint) *Pane {
 	p.reset(site, second, level)
 	c.open++
 	return p
-}
-
-// site is the site of a host.
-func (c *Counter) site(host []byte) *countedSite {
-	if s, ok := c.index[string(host)]; ok {
-		return s
-	}
-	name := string(host)
-	if len(c.sites) >= c.o.MaxSites-1 {
-		name = Other
-		if s, ok := c.index[name]; ok {
-			return s
-		}
-	}
-	s := &countedSite{c: c, name: name, salt: c.saltOf(name), known: c.know.of(name), profile: c.o.Profiles[name]}
-	c.sites = append(c.sites, s)
-	c.index[name] = s
-	c.count.sites.Set(float64(len(c.sites)))
-	return s
 }
 
 // Regular reports whether a client is known from an earlier day with a user agent: see

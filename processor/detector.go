@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -99,12 +100,45 @@ func (d *Detector) knownAt(second int64) time.Time {
 	return time.Unix(second+1, 0).Add(d.o.Lateness).UTC()
 }
 
+// idleSite is how long, in seconds, a site must have been silent before another takes its
+// place. Which hosts are sites is decided where requests are counted.
+const idleSite = 3600
+
+// makeRoom drops the site that has been silent longest, first of those from which little
+// was learned; none where all are busy, or attacked.
+func (d *Detector) makeRoom() bool {
+	victim := -1
+	for i, s := range d.sites {
+		if s.name == Other || s.incident != nil || len(s.know.decisions) > 0 || d.closed-s.last < idleSite {
+			continue
+		}
+		if victim < 0 || s.lessThan(d.sites[victim]) {
+			victim = i
+		}
+	}
+	if victim < 0 {
+		return false
+	}
+	s := d.sites[victim]
+	s.windows.Drop()
+	delete(d.index, s.name)
+	d.sites = slices.Delete(d.sites, victim, victim+1)
+	return true
+}
+
+func (s *site) lessThan(o *site) bool {
+	if a, b := s.base.Windows() >= minWindows, o.base.Windows() >= minWindows; a != b {
+		return b
+	}
+	return s.last < o.last
+}
+
 // site is the site of that name.
 func (d *Detector) site(name string) *site {
 	if s, ok := d.index[name]; ok {
 		return s
 	}
-	if len(d.sites) >= d.o.MaxSites-1 && name != Other {
+	if len(d.sites) >= d.o.MaxSites-1 && name != Other && !d.makeRoom() {
 		return d.site(Other)
 	}
 	s := newSite(d, name, len(d.sites))

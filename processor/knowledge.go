@@ -42,6 +42,14 @@ type siteNews struct {
 // NewKnowledge knows nothing yet.
 func NewKnowledge() *Knowledge { return &Knowledge{sites: make(map[string]*siteKnowledge)} }
 
+// has reports whether anything is known of a site.
+func (k *Knowledge) has(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.sites[name]
+	return ok
+}
+
 // of is what is known of a site; there are as many as sites.
 func (k *Knowledge) of(name string) *siteKnowledge {
 	k.mu.Lock()

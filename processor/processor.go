@@ -50,7 +50,7 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 		if believed {
 			p.Advance(moment, emit)
 		}
-		s := c.site(r.Site)
+		s := c.siteOf(&r)
 		var action schemas.Action
 		switch {
 		case judge != nil:

@@ -44,7 +44,7 @@ func (c *Counter) Load(in io.Reader) error {
 	}
 	c.read(r)
 	for range r.Count(c.o.MaxSites) {
-		s := c.site([]byte(r.Text(schemas.MaxSite)))
+		s := c.siteNamed(r.Text(schemas.MaxSite))
 		s.level = uint(r.Uint(40))
 		for range r.Count(window.Open) {
 			second := r.Int()

@@ -128,6 +128,17 @@ func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
 	return c, gone
 }
 
+// Restore makes a host a site again that was one before a restart, if there is room: as one
+// that is proven.
+func (a *Admission) Restore(host string, second int64) *Place {
+	if p := a.sites[host]; p != nil || len(a.sites) >= a.max {
+		return p
+	}
+	p := &Place{host: host, last: second, worth: proven}
+	a.sites[host] = p
+	return p
+}
+
 // Remove takes a site's place.
 func (a *Admission) Remove(host string) {
 	if p := a.sites[host]; p != nil && p.worth == onCredit {
@@ -220,6 +231,9 @@ func (a *Admission) Visit(p *Place, v *Visit) {
 		a.credit--
 	}
 }
+
+// Last is the second of the last request noted.
+func (p *Place) Last() int64 { return p.last }
 
 // Visit notes a request.
 func (p *Place) Visit(v *Visit) {
