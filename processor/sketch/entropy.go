@@ -75,7 +75,7 @@ func (t *Tally) each(do func(n, keys float64, heavy bool)) {
 }
 
 // Bits is the Shannon entropy of what was counted, the mean of log2(N/n) over its N
-// requests, each of a key that has n of them: exact up to 2,048 keys; beyond that heavy
+// requests, each of a key that has n of them: exact up to 4,096 keys; beyond that heavy
 // keys are summed as they are, and for the rest of the requests stands the mean over the
 // sample (a ratio estimate: its error falls as one over the root of the sample's size).
 // 0 for an empty stream.
