@@ -55,6 +55,13 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 			fmt.Fprintf(s.out, "notify         %s\n", printable(line, 300))
 		}
 	}
+	page, err := checkStatuspage(configuration)
+	if err != nil {
+		return err
+	}
+	if text && page != "" {
+		fmt.Fprintf(s.out, "status page    %s\n", printable(page, 300))
+	}
 	if configuration.NATS.URL != "" {
 		if err := checkBus(ctx, configuration); err != nil {
 			return err

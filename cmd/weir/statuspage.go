@@ -113,6 +113,23 @@ func statuspageOptions(c config.Config) (statuspage.Options, error) {
 	return o, err
 }
 
+// checkStatuspage says what is public and where; "" where there is no page. It reads the
+// texts and the secrets, and pushes nothing.
+func checkStatuspage(c config.Config) (string, error) {
+	if c.Statuspage.Folder == "" {
+		return "", nil
+	}
+	o, err := statuspageOptions(c)
+	if err != nil {
+		return "", usageError{err}
+	}
+	text := o.Folder + ", " + plural(len(o.Components), "component") + ", " + plural(len(o.Texts), "language")
+	for _, place := range o.Places {
+		text += ", " + place.Name()
+	}
+	return text, nil
+}
+
 func statuspagePlaces(s *config.Statuspage) (places []statuspage.Place, err error) {
 	if b := s.S3; b.Bucket != "" {
 		key, err := readSecret("statuspage.s3.secret_key", b.SecretKey, b.SecretKeyFile)
