@@ -158,8 +158,9 @@ func (p *combined) front(front []byte, escaped bool, r *schemas.Request) Reason 
 // numbers reads "status bytes" at i, each of which may be "-", and gives the index
 // behind them, or -1.
 func (p *combined) numbers(line []byte, i int, r *schemas.Request) (next int) {
+	start := i
 	status, i := number(line, i)
-	if i < 0 || status > 999 || i >= len(line) || line[i] != ' ' {
+	if i < 0 || i-start > 3 || i >= len(line) || line[i] != ' ' {
 		return -1
 	}
 	size, i := number(line, i+1)

@@ -130,6 +130,7 @@ func TestCombinedRefuses(t *testing.T) {
 		front + request + `200 1 "-" "a" b" c"`:                                                Syntax,
 		front + request + `200 1 "-" "a"b"`:                                                    Syntax,
 		front + request + `200 1 "-" "a \"`:                                                    Syntax,
+		front + request + `0200 1 "-" "-"`:                                                     Number,
 		front + request + `2000 1 "-" "-"`:                                                     Number,
 		front + request + `200 99999999999999999999 "-" "-"`:                                   Number,
 		front + request + `200 -1 "-" "-"`:                                                     Number,
