@@ -206,8 +206,13 @@ func printCheck(out io.Writer, c *logCheck, stats tail.Stats) error {
 	for i, r := range c.Requests {
 		fmt.Fprintf(w, "  request %d\n", i+1)
 		for _, name := range fieldOrder {
-			if value, ok := r[name]; ok {
-				fmt.Fprintf(w, "    %-18s %s\n", name, printable(value, 120))
+			value, ok := r[name]
+			if !ok {
+				continue
+			}
+			for pair := range strings.SplitSeq(value, "\t") { // only extra has several
+				fmt.Fprintf(w, "    %-18s %s\n", name, printable(pair, 120))
+				name = ""
 			}
 		}
 	}
