@@ -43,7 +43,7 @@ const (
 	headerCookie
 	headerXForwardedFor
 	headerForwarded
-	headerXRequestId
+	headerXRequestID
 	headerRare
 )
 
@@ -122,7 +122,7 @@ func headerOf(name []byte) header {
 	case "Forwarded":
 		return headerForwarded
 	case "X-Request-Id":
-		return headerXRequestId
+		return headerXRequestID
 	}
 	return headerRare
 }
@@ -144,7 +144,7 @@ func (p *caddyJSON) header(name, value []byte, plain bool, r *schemas.Request) {
 		r.ForwardedFor = value
 	case headerForwarded:
 		r.Forwarded = value
-	case headerXRequestId:
+	case headerXRequestID:
 		r.RequestID = value
 	case headerRare:
 		if len(p.rare) < maxRare {
