@@ -22,7 +22,7 @@ import (
 
 // collectMemory is what a collector may take, in bytes, before its garbage is collected
 // more often: the budget of DESIGN.md, less what the program's own pages take.
-const collectMemory = 40 << 20
+const collectMemory = 30 << 20
 
 type collectCommand struct {
 	Logs []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; by default the sources of the configuration."`
