@@ -260,6 +260,11 @@ func (f *Follower) leave() (Piece, error) {
 	if err != nil || len(piece.Data) > 0 {
 		return piece, err
 	}
+	for id, k := range f.known { // of its plain form, where it was packed since
+		if f.at.Length > 0 && k.Fingerprint == f.at.Fingerprint && k.Length == f.at.Length && k.Offset <= f.at.Offset {
+			delete(f.known, id)
+		}
+	}
 	f.known[f.at.id()] = Mark{f.at, info.ModTime().UnixNano()}
 	f.file.Close()
 	f.file = nil

@@ -82,7 +82,7 @@ func (f *Follower) openPacked(s sibling, cuts []*cutOff) {
 	at := Position{}.in(s.id).marked(file)
 	for _, k := range f.byChange() {
 		if k.begins(file) {
-			at.Offset = k.Offset
+			at.Offset = max(at.Offset, k.Offset)
 		}
 	}
 	for _, cut := range cuts {

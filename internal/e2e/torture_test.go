@@ -108,7 +108,7 @@ func TestTorture(t *testing.T) {
 		}
 		return out
 	}
-	deadline := time.Now().Add(time.Minute + length/2)
+	deadline := time.Now().Add(time.Minute + 2*length)
 	for count() != fmt.Sprintf("%d\t%d", total, total) && time.Now().Before(deadline) {
 		pause(t.Context(), time.Second)
 	}
@@ -302,12 +302,13 @@ func (x *torture) rotate(ctx context.Context, l *tortured) error {
 	return nil
 }
 
-// keptTurns is how many rotated files there are at most.
-const keptTurns = 80
+// keptTurns is how many rotated files there are at most: more than a test makes, because
+// what is deleted before it is read is lost.
+const keptTurns = 2000
 
 // shift moves .1 to .2 and so on, and the log to .1, or copies it.
 func (l *tortured) shift(packed bool) error {
-	for n := keptTurns; n > 0; n-- {
+	for n := min(l.turns+1, keptTurns); n > 0; n-- {
 		for _, packing := range []string{"", ".gz", ".zst"} {
 			from := fmt.Sprint(l.path, ".", n, packing)
 			if _, err := os.Stat(from); err != nil {
