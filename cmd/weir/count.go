@@ -49,6 +49,7 @@ type counting struct {
 	last     uint64    // sequence of the newest message on the panes' subject
 	told     int64     // the last second that it says is closed
 	closings []closing // what an earlier counter closed and this one has not yet
+	restored bool      // from a snapshot
 	past     uint64    // messages up to here were read before the snapshot ...
 	waiting  map[uint64]int
 	unsaved  int // requests since the snapshot
@@ -88,6 +89,11 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 	label := strconv.Itoa(partition)
 	if err := c.begin(ctx); err != nil {
 		return ctxDone(ctx, err)
+	}
+	if !c.restored { // whoever is next must know where this one began
+		if err := c.save(ctx); err != nil {
+			return ctxDone(ctx, err)
+		}
 	}
 	r.meters.owned.WithLabelValues(label).Set(1)
 	defer r.meters.owned.WithLabelValues(label).Set(0)
@@ -186,7 +192,7 @@ func (c *counting) restore(data []byte) error {
 	if err := counter.Load(in); err != nil {
 		return err
 	}
-	c.counter, c.position, c.last, c.told = counter, was, was.Panes, was.Told
+	c.counter, c.position, c.last, c.told, c.restored = counter, was, was.Panes, was.Told, true
 	if c.position.Numbers == nil {
 		c.position.Numbers = make(map[string]uint64)
 	}
@@ -238,7 +244,7 @@ func (c *counting) readClosings(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if c.past == 0 && len(c.closings) > 0 { // no snapshot: what was open then is not known any more
+	if !c.restored && len(c.closings) > 0 { // what was open then is not known any more
 		newest := c.closings[len(c.closings)-1]
 		c.closings, c.position.Sequence = nil, newest.sequence
 		c.counter.Advance(newest.level, func(int64, []*processor.Pane) {})

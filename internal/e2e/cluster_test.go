@@ -1,0 +1,334 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/collectors/ship"
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/schemas"
+)
+
+// fleet is some weir process on a NATS of their own, and what they publish.
+type fleet struct {
+	t       *testing.T
+	bus     *bus.Bus
+	dir     string
+	config  string
+	members []*running
+
+	mu      sync.Mutex
+	events  []schemas.Event
+	at      []time.Time // when each was published
+	signals map[string]float64
+	total   float64 // requests in the signals
+}
+
+// startFleet starts NATS and n processors.
+func startFleet(t *testing.T, n int) *fleet {
+	t.Helper()
+	f := &fleet{t: t, dir: t.TempDir(), signals: make(map[string]float64)}
+	address := freeAddress(t)
+	b, err := bus.Open(t.Context(), bus.Options{Dir: filepath.Join(f.dir, "nats"), Listen: address, StartTimeout: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.bus, f.config = b, filepath.Join(f.dir, "weir.yml")
+	t.Cleanup(func() { _ = b.Close() })
+	text := fmt.Sprintf("processor: {min_baseline: 10m}\nnats: {url: \"nats://%s\"}\n", address)
+	if err := os.WriteFile(f.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		f.members = append(f.members, startCommand(t, "--config", f.config, "process"))
+	}
+	until(t, "every partition has a counter", func() bool {
+		for p := range schemas.Partitions {
+			if f.owner(fmt.Sprintf("partition.%d", p)) == "" {
+				return false
+			}
+		}
+		return f.owner("detector") != ""
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	for _, stream := range []string{schemas.StreamIncidents, schemas.StreamDecisions} {
+		reading.Go(func() { f.readEvents(ctx, stream) })
+	}
+	reading.Go(func() { f.readSignals(ctx) })
+	t.Cleanup(func() { cancel(); reading.Wait() })
+	t.Cleanup(func() {
+		if t.Failed() {
+			for i, m := range f.members {
+				m.kill()
+				t.Logf("processor %d:\n%s", i, m.log)
+			}
+			t.Logf("%.0f requests in the signals", f.requests())
+		}
+	})
+	return f
+}
+
+// owner is who holds a lease.
+func (f *fleet) owner(lease string) string {
+	e, err := f.bus.State().Get(f.t.Context(), "lease."+lease)
+	if err != nil {
+		return ""
+	}
+	return string(e.Value())
+}
+
+// of is the process that holds a lease.
+func (f *fleet) of(lease string) *running {
+	owner := f.owner(lease)
+	for _, m := range f.members {
+		if strings.Contains(owner, fmt.Sprintf("-%d-", m.Process.Pid)) {
+			return m
+		}
+	}
+	f.t.Fatalf("%s is held by %q, none of the processes", lease, owner)
+	return nil
+}
+
+func (f *fleet) readEvents(ctx context.Context, stream string) {
+	var sets schemas.EventSets
+	_ = f.bus.Follow(ctx, bus.FollowOptions{Stream: stream, Reader: "test"}, func(_ context.Context, m *bus.Message) error {
+		header, events, err := schemas.DecodeEvents(m.Data())
+		if err == nil && header.Snapshot {
+			return nil
+		}
+		if err == nil {
+			events, _, err = sets.Add(header, events)
+		}
+		if err != nil {
+			f.t.Logf("refused: %v", err)
+			return nil
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, e := range events {
+			f.events, f.at = append(f.events, e), append(f.at, m.Time())
+		}
+		return nil
+	})
+}
+
+func (f *fleet) readSignals(ctx context.Context) {
+	_ = f.bus.Follow(ctx, bus.FollowOptions{Stream: schemas.StreamPanes, Subjects: []string{schemas.SubjectSignals}, Reader: "test"}, func(_ context.Context, m *bus.Message) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		lines := bufio.NewScanner(bytes.NewReader(m.Data()))
+		lines.Buffer(nil, schemas.MaxMessage)
+		for lines.Scan() {
+			var row schemas.SignalRow
+			if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+				f.t.Errorf("signal: %v", err)
+				continue
+			}
+			if row.Window != "10s" {
+				continue
+			}
+			key := fmt.Sprintf("%s %s %d", row.Name, row.Site, row.Time.Unix())
+			if _, twice := f.signals[key]; twice {
+				f.t.Errorf("%s was published twice", key)
+			}
+			f.signals[key] = row.Value
+			if row.Name == schemas.RequestRate {
+				f.total += 10 * row.Value
+			}
+		}
+		return nil
+	})
+}
+
+// ship publishes a log, as it grows, until the test ends.
+func (f *fleet) ship(log string) {
+	f.t.Helper()
+	s, err := ship.New(ship.Options{Path: log, Edge: "edge", Format: accesslog.Weir, First: 1}, ship.FileJournal{Path: filepath.Join(f.dir, "journal")}, f.bus)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	f.t.Cleanup(func() { cancel(); <-done })
+}
+
+// close promises, for the log and every partition, that nothing comes before a time.
+func (f *fleet) close(log string, at time.Time) {
+	f.t.Helper()
+	for p := range schemas.Partitions {
+		b := schemas.NewBuilder("edge", log).Batch()
+		b.Watermark = at.UnixMilli()
+		data, err := schemas.EncodeBatch(nil, b)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if err := f.bus.Publish(f.t.Context(), schemas.SubjectRequests(p), "", data); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+func (f *fleet) seen(t schemas.EventType) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.events, func(e schemas.Event) bool { return e.Type == t })
+}
+
+func (f *fleet) requests() float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return math.Round(f.total)
+}
+
+// until are the signals of windows that ended by then: later ones may still be coming.
+func (f *fleet) until(end time.Time) map[string]float64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make(map[string]float64)
+	for key, value := range f.signals {
+		var name, site string
+		var second int64
+		if _, err := fmt.Sscan(key, &name, &site, &second); err == nil && second <= end.Unix() {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+// incidents and decisions are what there was, in the order of their ids.
+func (f *fleet) incidents() (out []string) {
+	for _, e := range f.events {
+		if e.Decision == nil {
+			out = append(out, fmt.Sprint(e.Type, " ", e.Incident, " ", e.Kind, " ", e.Sites))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (f *fleet) decisions() (out []string) {
+	for _, e := range f.events {
+		if e.Decision != nil && e.Type == schemas.DecisionAdded {
+			out = append(out, fmt.Sprint(e.ID, " ", e.Action, " ", e.Scope, " ", e.Value))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// simulated is half an hour, the opening story and three minutes more.
+func simulated(t *testing.T, args ...string) (log string, lines int, end time.Time) {
+	t.Helper()
+	log = filepath.Join(t.TempDir(), "access.log")
+	mustWeir(t, append([]string{"simulate", log, "--hours", "0.5", "--tail", "4m", "--requests", "4000", "--addresses", "1500", "--duration", "4m", "--seed", "8"}, args...)...)
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	var last struct {
+		Time string `json:"time"`
+	}
+	if err := json.Unmarshal(all[len(all)-1], &last); err != nil {
+		t.Fatal(err)
+	}
+	var seconds float64
+	if _, err := fmt.Sscan(last.Time, &seconds); err != nil {
+		t.Fatal(err)
+	}
+	return log, len(all), time.UnixMilli(int64(seconds * 1000))
+}
+
+// agreement is what is compared: run a log through n processors, one of which may be
+// killed once the incident is open.
+func agreement(t *testing.T, log string, lines int, end time.Time, n int, kill string) *fleet {
+	t.Helper()
+	f := startFleet(t, n)
+	f.ship(log)
+	until(t, "the incident opens", func() bool { return f.seen(schemas.IncidentOpened) })
+	if kill != "" {
+		f.of(kill).kill()
+	}
+	f.close(log, end.Add(5*time.Minute))
+	until(t, fmt.Sprintf("all %d requests are in the signals", lines), func() bool { return f.requests() >= float64(lines) })
+	until(t, "the incident closes", func() bool { return f.seen(schemas.IncidentClosed) })
+	if got := f.requests(); got != float64(lines) {
+		t.Errorf("%.0f requests in the signals, %d in the log", got, lines)
+	}
+	ids := make(map[string]int)
+	for _, e := range f.events {
+		id := e.Incident
+		if e.Decision != nil {
+			id = e.ID
+		}
+		ids[fmt.Sprint(e.Type, id, e.Time.UnixMilli())]++
+	}
+	for id, times := range ids {
+		if times > 1 {
+			t.Errorf("%s was published %d times", id, times)
+		}
+	}
+	return f
+}
+
+// TestProcessorsAgree sends one log through one processor, and through four of which the
+// detector is killed in mid-attack, and with WEIR_LONG also through two, and
+// through four of which another counter is killed. All see the same.
+func TestProcessorsAgree(t *testing.T) {
+	log, lines, end := simulated(t)
+	one := agreement(t, log, lines, end, 1, "")
+	runs := []struct {
+		n    int
+		kill string
+	}{{4, "detector"}}
+	if os.Getenv("WEIR_LONG") != "" {
+		runs = append(runs, []struct {
+			n    int
+			kill string
+		}{{2, ""}, {4, ""}, {4, "partition.3"}}...)
+	}
+	for _, run := range runs {
+		t.Run(fmt.Sprintf("%d processors, killed %s", run.n, run.kill), func(t *testing.T) {
+			many := agreement(t, log, lines, end, run.n, run.kill)
+			if a, b := one.incidents(), many.incidents(); !slices.Equal(a, b) {
+				t.Errorf("one:\n%s\nmany:\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
+			}
+			if a, b := one.decisions(), many.decisions(); !slices.Equal(a, b) {
+				t.Errorf("one decides\n%s\nmany decide\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
+			}
+			apart := 0
+			before, after := one.until(end), many.until(end)
+			for key, want := range before {
+				got, ok := after[key]
+				if off := math.Abs(got - want); ok && off <= max(0.02*math.Abs(want), 0.05) {
+					continue
+				}
+				// Clients are marked, and an incident makes nobody known, by what the counter knew
+				// of the detector's when they were counted, a second ago or two.
+				name, _, _ := strings.Cut(key, " ")
+				if !ok || !slices.Contains([]string{"unknown_path_clients", "unfamiliar_clients", "new_clients", "new_client_share"}, name) {
+					t.Errorf("%s: %g by one, %g by many", key, want, got)
+				}
+				apart++
+			}
+			t.Logf("%d signals, %d of them more than 2 %% apart", len(before), apart)
+			if apart > len(before)/100 {
+				t.Errorf("%d of %d signals are apart", apart, len(before))
+			}
+		})
+	}
+}
