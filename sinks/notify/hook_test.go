@@ -320,3 +320,74 @@ func TestKill(t *testing.T) {
 		t.Errorf("killed only %d times", killed)
 	}
 }
+
+// TestHeartbeat beats while weir is healthy, and not when it is not.
+func TestHeartbeat(t *testing.T) {
+	var mu sync.Mutex
+	beats := 0
+	switchboard := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if q.Method != http.MethodGet || q.URL.Path != "/ping/x" {
+			t.Errorf("%s %s", q.Method, q.URL)
+		}
+		beats++
+	}))
+	defer switchboard.Close()
+	count := func() int { mu.Lock(); defer mu.Unlock(); return beats }
+	var ill error
+	asked := 0
+	o := hookOptions(t.TempDir(), "http://127.0.0.1:1/")
+	o.Heartbeat = HeartbeatOptions{URL: switchboard.URL + "/ping/x", Every: 20 * time.Millisecond}
+	o.Healthy = func() error { mu.Lock(); defer mu.Unlock(); asked++; return ill }
+	run(t, o)
+	until(t, "three beats", func() bool { return count() >= 3 })
+	mu.Lock()
+	ill, asked = io.ErrClosedPipe, 0
+	mu.Unlock()
+	looks := func() int { mu.Lock(); defer mu.Unlock(); return asked }
+	until(t, "a look that finds it ill", func() bool { return looks() >= 2 }) // one beat may have been on its way
+	before := count()
+	until(t, "five looks more", func() bool { return looks() >= 7 })
+	if after := count(); after != before {
+		t.Errorf("%d beats while it was ill", after-before)
+	}
+}
+
+// TestPublicWords reach the channels for the public once, as they were written, and no
+// other; and nothing else does.
+func TestPublicWords(t *testing.T) {
+	var mu sync.Mutex
+	var statuses []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		var body struct{ Status string }
+		_ = json.NewDecoder(q.Body).Decode(&body)
+		mu.Lock()
+		defer mu.Unlock()
+		statuses = append(statuses, body.Status)
+		_, _ = io.WriteString(w, `{"id":"1"}`)
+	}))
+	defer server.Close()
+	team := newReceiver(t)
+	hook := httptest.NewServer(team)
+	defer hook.Close()
+	o := hookOptions(t.TempDir(), hook.URL)
+	o.Channels["public"] = ChannelOptions{Type: "mastodon", URL: server.URL, Token: "token"}
+	n := run(t, o)
+	s := teller{n: n}
+	s.tell(opened("i1", "www.example.org", schemas.Flood, signals(100, 0, 0.5)))
+	words := PublicWords{ID: "p1/1", Thread: "p1", Title: "Our sites are slow", Text: "We are on it.\nSee https://status.example.org/", Link: "https://status.example.org/p1"}
+	n.Publish(words)
+	n.Publish(words) // said again, as after a crash
+	until(t, "both", func() bool { mu.Lock(); defer mu.Unlock(); return len(statuses) >= 1 && len(team.got()) >= 1 })
+	n.Publish(PublicWords{ID: "p1/2", Thread: "p1", Title: "Resolved", Text: "All is well.", Over: true})
+	until(t, "the second", func() bool { mu.Lock(); defer mu.Unlock(); return len(statuses) >= 2 })
+	mu.Lock()
+	defer mu.Unlock()
+	if len(statuses) != 2 || statuses[0] != "Our sites are slow\n\nWe are on it.\nSee https://status.example.org/\n\nhttps://status.example.org/p1" {
+		t.Errorf("%q", statuses)
+	}
+	if got := team.got(); len(got) != 1 || got[0].Kind != Opened {
+		t.Errorf("%+v", got)
+	}
+}
