@@ -35,7 +35,7 @@ import (
 //	                        +------ what is known ---+-------------+
 //
 // A process alone does it all itself, by the same way: its panes go through its own NATS,
-// which costs a millisecond, and what is saved by one can be taken up by another.
+// which costs a message a second and partition, and what is saved by one can be taken up by another.
 type processing struct {
 	bus       *bus.Bus
 	desk      *desk

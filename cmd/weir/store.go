@@ -113,9 +113,15 @@ func (r *storing) follow(ctx context.Context, partition int, from uint64, handle
 }
 
 // events stores a stream of events. Each message is acknowledged once it is stored.
+// What a detector publishes that another has replaced is left out.
 func (r *storing) events(ctx context.Context, db *clickhouse.DB, stream, subject string) error {
+	newest := uint64(0)
 	return r.consume(ctx, stream, subject, "events", func(ctx context.Context, token string, m *bus.Message) error {
-		_, events, err := schemas.DecodeEvents(m.Data())
+		header, events, err := schemas.DecodeEvents(m.Data())
+		if err == nil && header.Revision < newest {
+			err = fmt.Errorf("revision %d after %d: %w", header.Revision, newest, schemas.ErrStale)
+		}
+		newest = max(newest, header.Revision)
 		if err != nil {
 			r.log.Warn("a message of events was passed over", "stream", stream, "sequence", m.Sequence(), "error", err)
 			return nil
