@@ -48,6 +48,7 @@ type processing struct {
 	baseline  string // a file to begin with
 	meters    *processMetrics
 	log       *slog.Logger
+	sites     *siteBoard // for weir top
 
 	judged  progress
 	current atomic.Pointer[detecting] // while this process is the detector
@@ -58,7 +59,7 @@ type processing struct {
 func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, baseline string, c config.Config, metrics prometheus.Registerer, log *slog.Logger) (*processing, error) {
 	r := &processing{
 		bus: b, desk: desk, snapshots: cluster.Snapshots{Bucket: b.Snapshots()},
-		stream: stream, file: file, baseline: baseline, log: log,
+		stream: stream, file: file, baseline: baseline, log: log, sites: newSiteBoard(),
 	}
 	var err error
 	if r.meters, err = newProcessMetrics(metrics); err != nil {
@@ -355,6 +356,7 @@ func (r *processing) restoreKnowledge(data []byte) (sequence uint64, err error) 
 func (r *processing) elected(d *detecting) { r.current.Store(d) }
 
 func (r *processing) takeSignals(end time.Time, site string, signals []schemas.Signal) {
+	r.sites.take(end, site, signals)
 	if d := r.current.Load(); d != nil {
 		d.takeSignals(end, site, signals)
 	}

@@ -28,6 +28,7 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 		return usagef("weir process shares its work through a NATS that others reach too: give nats.url; on one machine weir run does it all")
 	}
 	log := newLogger(s.err, configuration.Log)
+	frugal()
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o := busOptions(configuration)
@@ -55,7 +56,7 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 		if err != nil {
 			return usagef("--http %s: %w", c.HTTP, unwrapNet(err))
 		}
-		server := &server{ready: b.Check, metrics: metrics, board: desk.board, log: log}
+		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, mode: string(configuration.Mode), log: log}
 		roles.keep(ctx, log, "serve", func(ctx context.Context) error { return serveHTTP(ctx, l, http.Handler(server.routes())) })
 	}
 	roles.keep(ctx, log, "events", desk.follow)

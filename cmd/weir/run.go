@@ -135,7 +135,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		return err
 	}
 	server := &server{
-		board: desk.board, vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
+		board: desk.board, sites: processing.sites, mode: string(w.config.Mode), vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
 		panic: func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
 	}
 	if telling != nil {

@@ -34,7 +34,9 @@ const maxBody = 1 << 20
 // changing only by the control socket.
 type server struct {
 	board   *board
-	vitals  *edgesVitals                                 // nil where nobody follows them
+	vitals  *edgesVitals // nil where nobody follows them
+	sites   *siteBoard
+	mode    string
 	publish func(context.Context, []schemas.Event) error // to every edge and the store
 	ready   func() error
 	panic   func(off bool) error // nothing is enforced on this machine, or everything again
@@ -58,6 +60,9 @@ func (s *server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.allIncidents()) })
 	mux.HandleFunc("GET /api/decisions", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.inForce(time.Now())) })
 	mux.HandleFunc("GET /api/vitals", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.vitals.all()) })
+	if s.sites != nil {
+		mux.HandleFunc("GET /api/overview", s.answerOverview)
+	}
 	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.everything()) })
 	return mux
 }

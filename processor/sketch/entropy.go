@@ -104,3 +104,48 @@ func (t *Tally) Bits() float64 {
 	}
 	return max(0, heavyBits/total)
 }
+
+// SourceBits is the entropy of the source that the requests are a sample of: what Bits would
+// come to if the same went on for ever. Where few requests came of many possible keys, Bits
+// lies far below it. The estimator is that of Chao and Shen (2003): the share of keys not
+// seen yet is the share of requests whose key came once (Good 1953; Turing), and each key
+// seen stands for those like it that were missed (Horvitz and Thompson 1952). 0 for an empty
+// stream.
+func (t *Tally) SourceBits() float64 {
+	if t.total == 0 {
+		return 0
+	}
+	total := float64(t.total)
+	var heavy, light, once float64
+	t.each(func(n, keys float64, isHeavy bool) {
+		if isHeavy {
+			heavy += n
+		} else {
+			light += keys * n
+		}
+	})
+	scale := 1.0 // of the sample, so that it stands for all other requests
+	if light > 0 {
+		scale = (total - heavy) / light
+	}
+	weight := func(keys float64, isHeavy bool) float64 {
+		if isHeavy {
+			return keys
+		}
+		return keys * scale
+	}
+	t.each(func(n, keys float64, isHeavy bool) {
+		if n == 1 {
+			once += weight(keys, isHeavy)
+		}
+	})
+	cover := max(1-once/total, 1/total)
+	sum := 0.0
+	t.each(func(n, keys float64, isHeavy bool) {
+		p := min(cover*n/total, 1)
+		if seen := -math.Expm1(total * math.Log1p(-p)); seen > 0 {
+			sum -= weight(keys, isHeavy) * p * math.Log2(p) / seen
+		}
+	})
+	return max(0, sum)
+}

@@ -18,8 +18,7 @@ const (
 // Rim and Lee 2019) with the logarithm interpolated linearly between powers of two, which
 // for whole numbers is a shift. Values from 2^37 on (38 hours; 128 GiB) count as 2^37-1.
 //
-// github.com/DataDog/sketches-go is not used: an Add there takes 40 ns, ten times as much,
-// and its binary form cannot be merged without allocating a sketch.
+// github.com/DataDog/sketches-go is not used: an Add there takes 40 ns, and its binary form cannot be merged without allocating a sketch.
 //
 // Merging adds counts: commutative and associative to the byte; not idempotent. The zero
 // value is empty; 16 KiB a sketch at most, 128 bytes while it has 8 different values.

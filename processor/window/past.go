@@ -153,10 +153,16 @@ func (p *past) index(e *Estate) {
 	if p.back.number == 0 {
 		p.flip = b
 		p.set(e, &p.back, b, &e.merged)
+		if e.used > e.budget {
+			p.forget(e)
+		}
 		return
 	}
 	p.merge(&e.merged, p.back.data)
 	p.set(e, &p.back, p.back.number-1, &e.merged)
+	if e.used > e.budget {
+		p.forget(e)
+	}
 }
 
 // set makes a piece of what is merged.
@@ -202,7 +208,11 @@ func (p *past) mergeLong(e *Estate, into *Pane) (covered int) {
 		return covered
 	}
 	if p.back.number > 0 && first > p.flip {
-		p.turn(e, first, end)
+		if p.turn(e, first, end); e.used > e.budget {
+			p.forget(e)
+			p.mergeSteps(into, begin, p.next)
+			return covered
+		}
 	}
 	p.mergeSteps(into, begin, first*six)
 	if f := &p.front[first%(blocks+1)]; first < p.flip && f.number == first+1 {

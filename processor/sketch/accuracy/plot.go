@@ -37,7 +37,7 @@ const (
 // allowed, a solid line for whole streams and a dashed one for 64 parts merged.
 func plot(cells []cell) string {
 	var b strings.Builder
-	width, height := 2*panelW, 2*panelH+50
+	width, height := 2*panelW, 2*panelH+60
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11" fill="#222">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", width, height)
 	for i, p := range panels {
@@ -102,7 +102,7 @@ func legend(b *strings.Builder, cells []cell, y int) {
 			at, y, at+20, y, colours[k%len(colours)], at+26, y+4, kind)
 		at += 90
 	}
-	fmt.Fprintf(b, `<text x="%d" y="%d">solid: whole; dashed: 64 parts merged; across: requests</text>`+"\n", at, y+4)
+	fmt.Fprintf(b, `<text x="%d" y="%d">solid: whole; dashed: 64 parts merged; across: requests</text>`+"\n", left, y+24)
 }
 
 func names(cells []cell) (all []string) {

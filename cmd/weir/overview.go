@@ -1,0 +1,104 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-project/weir/internal/top"
+	"github.com/weir-project/weir/schemas"
+)
+
+// siteBoard is the last signals of every site, and the rates of the ten minutes before:
+// some 3 KB a site, of which the processor bounds the number. Safe for concurrent use.
+type siteBoard struct {
+	mu     sync.Mutex
+	sites  map[string]*top.Site
+	newest time.Time // end of the newest window
+}
+
+func newSiteBoard() *siteBoard { return &siteBoard{sites: make(map[string]*top.Site)} }
+
+// take keeps the signals of a site's window of 10 s. The slice is kept.
+func (b *siteBoard) take(end time.Time, name string, signals []schemas.Signal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.sites[name]
+	if s == nil {
+		s = &top.Site{Name: name, Rate: make([]float64, 0, top.History)}
+		b.sites[name] = s
+	}
+	s.End, s.Signals = end, signals
+	if len(s.Rate) == top.History {
+		s.Rate = append(s.Rate[:0], s.Rate[1:]...)
+	}
+	s.Rate = append(s.Rate, rateOf(s))
+	if end.After(b.newest) {
+		b.newest = end
+	}
+}
+
+func rateOf(s *top.Site) float64 {
+	for _, g := range s.Signals {
+		if g.Name == "request_rate" {
+			return g.Value
+		}
+	}
+	return 0
+}
+
+// busiest are the sites with most requests.
+func (b *siteBoard) busiest(most int) (sites []top.Site, all int, newest time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sites {
+		c := *s
+		c.Rate = slices.Clone(s.Rate)
+		sites = append(sites, c)
+	}
+	slices.SortFunc(sites, func(x, y top.Site) int {
+		return cmp.Or(cmp.Compare(rateOf(&y), rateOf(&x)), cmp.Compare(x.Name, y.Name))
+	})
+	return sites[:min(len(sites), most)], len(b.sites), b.newest
+}
+
+// overview is one look at everything, for weir top.
+func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overview {
+	o := top.Overview{Time: now, Mode: mode, InForce: make(map[string]int)}
+	o.Sites, o.AllSites, o.EventTime = sites.busiest(top.MaxSites)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, open := range []bool{true, false} {
+		for _, id := range slices.Backward(b.incidents.order) {
+			e := b.incidents.events[id]
+			if len(o.Incidents) < top.MaxIncidents && (e.Type != schemas.IncidentClosed) == open {
+				o.Incidents = append(o.Incidents, e)
+			}
+		}
+	}
+	for _, id := range slices.Backward(b.decisions.order) {
+		e := b.decisions.events[id]
+		if ended(&e, now) {
+			continue
+		}
+		o.InForce[string(e.Action)]++
+		if len(o.Decisions) < top.MaxDecisions {
+			d := *e.Decision
+			d.Evidence = nil
+			e.Decision = &d
+			o.Decisions = append(o.Decisions, e)
+		}
+	}
+	return o
+}
+
+func (s *server) answerOverview(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if err := json.NewEncoder(w).Encode(s.board.overview(s.sites, s.mode, time.Now())); err != nil {
+		s.log.Debug("answer", "error", err) // the client has gone
+	}
+}

@@ -1,0 +1,105 @@
+package top
+
+import (
+	"context"
+	"io"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+)
+
+// Options are what Run needs.
+type Options struct {
+	Address string // shown
+	Every   time.Duration
+	Colour  bool
+	Fetch   func(context.Context) (Overview, error)
+	In      io.Reader
+	Out     io.Writer
+}
+
+// Run shows the screen until q, an interrupt or the end of ctx, and leaves the terminal as
+// it was.
+func Run(ctx context.Context, o Options) error {
+	m := model{o: o, ctx: ctx, view: View{Width: 80, Height: 24, Address: o.Address, Colour: o.Colour}}
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithAltScreen(), tea.WithFPS(10)).Run()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+type model struct {
+	o     Options
+	ctx   context.Context // of Run, for the fetches that bubbletea starts
+	view  View
+	last  Overview
+	asked bool
+}
+
+// looked is what a fetch brought.
+type looked struct {
+	overview Overview
+	err      error
+}
+
+type tick struct{}
+
+// Init implements tea.Model.
+func (m model) Init() tea.Cmd { return m.fetch() }
+
+func (m model) fetch() tea.Cmd {
+	return func() tea.Msg {
+		overview, err := m.o.Fetch(m.ctx)
+		return looked{overview, err}
+	}
+}
+
+// Update implements tea.Model.
+func (m model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
+	switch message := message.(type) {
+	case tea.WindowSizeMsg:
+		m.view.Width, m.view.Height = message.Width, message.Height
+	case looked:
+		m.view.Problem = ""
+		switch {
+		case message.err != nil:
+			m.view.Problem = message.err.Error()
+		case !m.view.Paused:
+			m.last, m.asked = message.overview, true
+			m.view.Selected = max(0, min(m.view.Selected, len(m.last.Sites)-1))
+		}
+		return m, tea.Tick(m.o.Every, func(time.Time) tea.Msg { return tick{} })
+	case tick:
+		return m, m.fetch()
+	case tea.KeyMsg:
+		return m.key(message.String())
+	}
+	return m, nil
+}
+
+func (m model) key(key string) (tea.Model, tea.Cmd) {
+	switch key {
+	case "q", "ctrl+c":
+		return m, tea.Quit
+	case "esc":
+		m.view.Detail = false
+	case "up", "k":
+		m.view.Selected = max(0, m.view.Selected-1)
+	case "down", "j":
+		m.view.Selected = max(0, min(m.view.Selected+1, len(m.last.Sites)-1))
+	case "enter":
+		m.view.Detail = !m.view.Detail
+	case " ":
+		m.view.Paused = !m.view.Paused
+	}
+	return m, nil
+}
+
+// View implements tea.Model.
+func (m model) View() string {
+	if !m.asked && m.view.Problem == "" {
+		return " weir top   " + plain(m.o.Address, 40)
+	}
+	return Render(&m.last, m.view)
+}

@@ -1,0 +1,75 @@
+// Package top shows what a running weir sees, in a terminal: the sites with their
+// signals, what is open, what is decided, and how far behind it is.
+package top
+
+import (
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// Overview is one look, as GET /api/overview answers it.
+type Overview struct {
+	Time time.Time `json:"time"` // of the answer
+	// EventTime is up to when requests were processed; zero before the first.
+	EventTime time.Time `json:"event_time,omitzero"`
+	Mode      string    `json:"mode"`
+	Sites     []Site    `json:"sites"` // the busiest first, at most MaxSites
+	AllSites  int       `json:"all_sites"`
+	// Incidents are those that are open, the newest first, and then the last that closed.
+	Incidents []schemas.Event `json:"incidents"`
+	// Decisions are the newest in force; InForce says how many there are of each action.
+	Decisions []schemas.Event `json:"decisions"`
+	InForce   map[string]int  `json:"in_force"`
+}
+
+// Bounds of an Overview.
+const (
+	MaxSites     = 200
+	MaxIncidents = 20
+	MaxDecisions = 50
+	// History is how many windows of 10 s a site's history reaches back: ten minutes.
+	History = 60
+)
+
+// Site is a site's last window of 10 s.
+type Site struct {
+	Name    string           `json:"site"`
+	End     time.Time        `json:"end"` // of the window
+	Signals []schemas.Signal `json:"signals"`
+	Rate    []float64        `json:"rate"` // requests a second of the last windows, the newest last
+}
+
+// signal is the value of a signal, 0 where the site has none.
+func (s *Site) signal(name string) schemas.Signal {
+	for _, g := range s.Signals {
+		if g.Name == name {
+			return g
+		}
+	}
+	return schemas.Signal{Name: name}
+}
+
+// Lag is how far behind the clock the processor is; negative where it has seen nothing.
+func (o *Overview) Lag() time.Duration {
+	if o.EventTime.IsZero() {
+		return -1
+	}
+	return max(0, o.Time.Sub(o.EventTime))
+}
+
+// incidentOf is the open incident of a site, if any.
+func (o *Overview) incidentOf(site string) *schemas.Event {
+	for i := range o.Incidents {
+		e := &o.Incidents[i]
+		if e.Type == schemas.IncidentClosed {
+			continue
+		}
+		for _, s := range e.Sites {
+			if s == site {
+				return e
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package top
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/mattn/go-runewidth"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+var update = flag.Bool("update", false, "write the golden screens anew")
+
+// story is an Overview in the middle of an attack, with a host name that wants to be more
+// than text.
+func story() *Overview {
+	now := time.Date(2026, 11, 28, 5, 12, 30, 0, time.UTC)
+	signals := func(rate, clients, fresh, missing, failed, entropy, score float64) []schemas.Signal {
+		return []schemas.Signal{
+			{Name: "request_rate", Group: "volume", Value: rate, Normal: 4.8, Score: score},
+			{Name: "unique_clients", Group: "volume", Value: clients, Normal: 14, Score: score},
+			{Name: "new_clients", Group: "volume", Value: fresh, Normal: 3},
+			{Name: "not_found_share", Group: "composition", Value: missing, Normal: 0.02, Score: score / 2},
+			{Name: "path_entropy", Group: "composition", Value: entropy, Normal: 4.6},
+			{Name: "error_share", Group: "harm", Value: failed},
+		}
+	}
+	rise := make([]float64, History)
+	for i := range rise {
+		rise[i] = 4 + float64(i%3)
+		if i > 40 {
+			rise[i] = 20 + 2*float64(i-40)
+		}
+	}
+	flat := make([]float64, 30)
+	for i := range flat {
+		flat[i] = 2
+	}
+	o := &Overview{
+		Time: now, EventTime: now.Add(-3400 * time.Millisecond), Mode: "enforce", AllSites: 4,
+		Sites: []Site{
+			{Name: "www.example.org", End: now.Add(-4 * time.Second), Signals: signals(61.4, 412, 390, 0.71, 0.08, 8.9, 9.4), Rate: rise},
+			{Name: "shop.example.org", End: now.Add(-4 * time.Second), Signals: signals(12_345, 9, 0, 0, 0, 3.4, 0), Rate: flat},
+			{Name: "\x1b[2J\x1b]0;owned\x07evil\u202etxt.example", Signals: signals(0.1, 1, 1, 1, 0, 0, 0), Rate: []float64{0, 0.1}},
+			{Name: strings.Repeat("very-long-host-name.", 12) + "example", Signals: nil},
+		},
+		InForce: map[string]int{"block": 10, "challenge": 2},
+	}
+	o.Incidents = []schemas.Event{
+		{Type: schemas.IncidentOpened, Incident: "i1", Kind: schemas.Flood, Sites: []string{"www.example.org"}, Opened: now.Add(-252 * time.Second), Cause: "12 times the requests, most of them for pages that are not there"},
+		{Type: schemas.IncidentClosed, Incident: "i0", Kind: schemas.Crowd, Sites: []string{"shop.example.org"}, Opened: now.Add(-3 * time.Hour), Closed: now.Add(-2 * time.Hour), Cause: "many visitors to one page"},
+	}
+	for i := range 12 {
+		o.Decisions = append(o.Decisions, schemas.Event{Type: schemas.DecisionAdded, Decision: &schemas.Decision{
+			ID: "d", Action: schemas.Block, Scope: schemas.ScopeSignature, Expires: now.Add(time.Duration(10-i/2) * time.Minute), Collateral: 0.0012,
+			Value: "accept_language=\"\" user_agent=\"Mozilla/5.0 \x1b[31m\"",
+		}})
+	}
+	return o
+}
+
+// TestScreens holds the screens against golden ones, in several sizes.
+func TestScreens(t *testing.T) {
+	for name, v := range map[string]View{
+		"80x24":        {Width: 80, Height: 24, Address: "/var/lib/weir"},
+		"80x24-detail": {Width: 80, Height: 24, Address: "/var/lib/weir", Detail: true},
+		"140x40":       {Width: 140, Height: 40, Address: "127.0.0.1:8787", Selected: 2, Paused: true},
+		"problem":      {Width: 80, Height: 24, Address: "127.0.0.1:8787", Problem: "weir at 127.0.0.1:8787 does not answer"},
+	} {
+		got := Render(story(), v) + "\n"
+		path := filepath.Join("testdata", name+".golden")
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s is\n%s", name, got)
+		}
+	}
+}
+
+// TestEverySizeIsFilledAndSafe: whatever the size, a screen has exactly that many lines of
+// that many columns, and holds no control character but of its own colours.
+func TestEverySizeIsFilledAndSafe(t *testing.T) {
+	for width := minWidth; width < 250; width += 19 {
+		for height := 10; height < 70; height += 7 {
+			for _, detail := range []bool{false, true} {
+				for _, o := range []*Overview{story(), {Time: time.Unix(0, 0)}} {
+					screen := Render(o, View{Width: width, Height: height, Detail: detail, Selected: 2})
+					lines := strings.Split(screen, "\n")
+					if len(lines) != height {
+						t.Fatalf("%dx%d: %d lines", width, height, len(lines))
+					}
+					for _, line := range lines {
+						if runewidth.StringWidth(line) != width || strings.ContainsAny(line, "\x1b\x07\u202e") {
+							t.Fatalf("%dx%d: %d columns: %q", width, height, runewidth.StringWidth(line), line)
+						}
+					}
+				}
+			}
+		}
+	}
+	coloured := Render(story(), View{Width: 80, Height: 24, Colour: true})
+	if !strings.Contains(coloured, "\x1b["+red+"m") || strings.Contains(coloured, "\x1b[2J") {
+		t.Errorf("colours are %q", coloured)
+	}
+}
+
+// TestKeys: a site is chosen, its signals are shown, a pause keeps the screen, a failed
+// look says so and keeps what was seen, and q ends it.
+func TestKeys(t *testing.T) {
+	fetch := func(context.Context) (Overview, error) { return *story(), nil }
+	var m tea.Model = model{o: Options{Fetch: fetch, Every: time.Second}, ctx: t.Context(), view: View{Width: 80, Height: 24}}
+	press := func(keys ...string) {
+		for _, k := range keys {
+			key := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)}
+			switch k {
+			case "down":
+				key = tea.KeyMsg{Type: tea.KeyDown}
+			case "enter":
+				key = tea.KeyMsg{Type: tea.KeyEnter}
+			case " ":
+				key = tea.KeyMsg{Type: tea.KeySpace, Runes: []rune(" ")}
+			}
+			m, _ = m.Update(key)
+		}
+	}
+	m, _ = m.Update(m.Init()())
+	press("down", "enter")
+	if s := m.View(); !strings.Contains(s, "> shop.example.org") && !strings.Contains(s, ">shop.example.org") || !strings.Contains(s, "NORMAL") {
+		t.Errorf("the second site is not shown:\n%s", s)
+	}
+	press("enter", " ")
+	m, _ = m.Update(looked{overview: Overview{}})
+	if s := m.View(); !strings.Contains(s, "PAUSED") || !strings.Contains(s, "www.example.org") {
+		t.Errorf("a pause does not keep the screen:\n%s", s)
+	}
+	m, _ = m.Update(looked{err: errors.New("it is gone")})
+	if s := m.View(); !strings.Contains(s, "it is gone") || !strings.Contains(s, "www.example.org") {
+		t.Errorf("a failed look is not said:\n%s", s)
+	}
+	m, _ = m.Update(tea.WindowSizeMsg{Width: 120, Height: 30})
+	if n := strings.Count(m.View(), "\n"); n != 29 {
+		t.Errorf("%d lines after a resize", n+1)
+	}
+	if _, command := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("q")}); command == nil || command() != tea.Quit() {
+		t.Error("q does not end it")
+	}
+}
