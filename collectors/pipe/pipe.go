@@ -143,7 +143,7 @@ func (p *Pipe) Run(ctx context.Context) error {
 		_ = file.Close()
 	}
 	switch {
-	case ctx.Err() != nil && (err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fs.ErrClosed)):
+	case ctx.Err() != nil && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fs.ErrClosed)):
 		return nil
 	case errors.Is(err, io.EOF):
 		p.o.Logger.Info("standard input has ended")
