@@ -38,7 +38,7 @@ setup: ## what a fresh Debian machine lacks: nginx, and ClickHouse as a library
 	@deploy/setup/browser.sh
 
 test: setup ## every test, with the race detector
-	go test -race -timeout 12m $(TESTFLAGS) $(PACKAGES)
+	go test -race -timeout 25m $(TESTFLAGS) $(PACKAGES)
 
 demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
 	bin/weir demo $(ARGS)
