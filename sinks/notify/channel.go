@@ -47,6 +47,10 @@ type channel interface {
 // a message that ends it does not wait for the morning.
 type resolver interface{ resolves() bool }
 
+// editor edits the newest message of a thread, so that what it called that one is kept,
+// and not what it called the first.
+type editor interface{ edits() bool }
+
 // refusal is the service's answer that it does not take the message.
 type refusal struct {
 	status int           // of HTTP, or of SMTP
@@ -58,8 +62,32 @@ func (r *refusal) Error() string { return fmt.Sprintf("refused with %d: %s", r.s
 
 // final reports whether asking again the same would be refused again.
 func (r *refusal) final() bool {
-	return r.status == http.StatusBadRequest || r.status == http.StatusRequestEntityTooLarge || r.status == http.StatusUnprocessableEntity ||
-		r.status >= 550 && r.status < 560 // SMTP: no such mailbox, message refused
+	switch r.status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return r.status >= 550 && r.status < 560 // SMTP: no such mailbox, message refused
+}
+
+// tries is how many refusals are enough where they are final. An address may be missing
+// for some minutes, while a service is set up anew.
+func (r *refusal) tries() int {
+	if r.status == http.StatusNotFound || r.status == http.StatusGone {
+		return goneTries
+	}
+	return finalTries
+}
+
+// own reports whether it is this message that is refused, rather than everything: the
+// others need not wait for it. The 4xx of SMTP, which are from 421 on, mean later.
+func (r *refusal) own() bool {
+	switch r.status {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusRequestTimeout:
+		return false
+	case http.StatusUnprocessableEntity:
+		return true
+	}
+	return r.status >= 400 && r.status <= http.StatusTeapot || r.final()
 }
 
 // kind of channels, by name.

@@ -133,9 +133,24 @@ func (s *slackBot) send(ctx context.Context, m *Message, earlier string) (string
 		return "", err
 	}
 	if !answer.OK {
-		return "", &refusal{status: http.StatusForbidden, text: "Slack says " + answer.Error}
+		return "", &refusal{status: slackStatus(answer.Error), text: "Slack says " + answer.Error}
 	}
 	return answer.TS, nil
+}
+
+// slackStatus is what a service that says no by its status would have said.
+func slackStatus(code string) int {
+	switch code {
+	case "thread_not_found", "message_not_found", "cannot_reply_to_message", "invalid_thread_ts":
+		return http.StatusNotFound
+	case "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired":
+		return http.StatusUnauthorized
+	case "ratelimited", "rate_limited":
+		return http.StatusTooManyRequests
+	case "internal_error", "fatal_error", "service_unavailable", "request_timeout":
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusForbidden
 }
 
 // discord executes a webhook (https://discord.com/developers/docs/resources/webhook). What
@@ -154,6 +169,7 @@ func newDiscord(r *resolved) (channel, error) {
 }
 
 func (d *discord) idempotent() bool { return false }
+func (d *discord) edits() bool      { return true }
 
 type discordBody struct {
 	Content  string `json:"content"`

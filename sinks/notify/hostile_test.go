@@ -180,7 +180,7 @@ func TestSecretsStaySecret(t *testing.T) {
 			if err == nil {
 				t.Fatalf("%s: sent", o.Type)
 			}
-			n.settle("c", e, "", err)
+			n.settle("c", e, "", "", err)
 			n.save()
 			state, _ := os.ReadFile(filepath.Join(dir, stateName))
 			lines, err := Describe(Options{Channels: map[string]ChannelOptions{"c": o}})

@@ -13,6 +13,7 @@ const (
 	firstPause  = time.Second
 	lastPause   = 5 * time.Minute
 	finalTries  = 3  // of a message that the service says it will never take
+	goneTries   = 10 // and where the service says that there is no such address
 	digestLines = 20 // messages that a digest names
 )
 
@@ -24,6 +25,7 @@ type entry struct {
 	Next     time.Time `json:"next,omitzero"`     // not before
 	Sending  bool      `json:"sending,omitempty"` // handed over; whether it arrived is not known yet
 	Unsure   bool      `json:"unsure,omitempty"`  // an earlier attempt may have arrived
+	Refused  bool      `json:"refused,omitempty"` // it alone: other threads do not wait for it
 }
 
 // post hands a message to the outboxes of those who are to have it. The lock is held.
@@ -74,7 +76,7 @@ func (n *Notifier) deliver(ctx context.Context, name string) {
 		if ctx.Err() != nil && err != nil && !errors.As(err, new(*refusal)) {
 			return // it stays marked: whether it arrived is not known
 		}
-		n.settle(name, e, ref, err)
+		n.settle(name, e, earlier, ref, err)
 		n.save()
 	}
 }
@@ -112,10 +114,19 @@ func (n *Notifier) pick(name string) (e *entry, m Message, earlier string, wait 
 	}
 	n.state.Queues[name] = n.supersede(n.state.Queues[name], held)
 	wait = idle
+	refused := make(map[string]bool) // threads that wait for a message of theirs
 	for _, c := range n.state.Queues[name] {
+		if refused[c.Message.Thread] {
+			continue
+		}
 		if pause := held(c.Message); pause > 0 {
 			n.crowded[name] = true
 			wait = min(wait, pause)
+			continue
+		}
+		if c.Next.After(now) && c.Refused {
+			refused[c.Message.Thread] = true
+			wait = min(wait, c.Next.Sub(now))
 			continue
 		}
 		if c.Next.After(now) {
@@ -255,8 +266,8 @@ func withFirst(m *Message, first bool) *Message {
 	return &c
 }
 
-// settle notes what became of an attempt.
-func (n *Notifier) settle(name string, e *entry, ref string, err error) {
+// settle notes what became of an attempt to send an answer to earlier.
+func (n *Notifier) settle(name string, e *entry, earlier, ref string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
@@ -266,7 +277,8 @@ func (n *Notifier) settle(name string, e *entry, ref string, err error) {
 		n.remove(name, e)
 		t := n.state.thread(e.Message.Thread, now)
 		t.Told[name] = true
-		if ref != "" && t.Refs[name] == "" {
+		edits, ok := n.channels[name].(editor)
+		if ref != "" && (t.Refs[name] == "" || ok && edits.edits()) {
 			t.Refs[name] = ref
 		}
 		n.state.Sent[name] = append(n.state.Sent[name], sentNote{now})
@@ -277,13 +289,21 @@ func (n *Notifier) settle(name string, e *entry, ref string, err error) {
 		return
 	}
 	n.metrics.failures.WithLabelValues(name).Inc()
-	e.Attempts++
 	var r *refusal
+	e.Refused = errors.As(err, &r) && r.own()
+	if e.Refused && earlier != "" { // it may be gone: the message is a new one then
+		delete(n.state.thread(e.Message.Thread, now).Refs, name)
+		e.Next, e.Unsure = now, false
+		n.log.Warn("a message is sent as a new one: the channel refuses it as an answer or an edit", "channel", name,
+			"subject", plain(e.Message.Subject), "error", n.secrets.clean(err))
+		return
+	}
+	e.Attempts++
 	pause := min(firstPause<<min(e.Attempts-1, 20), lastPause)
 	pause += time.Duration(rand.Int64N(int64(pause)/4 + 1))
-	if errors.As(err, &r) {
+	if r != nil {
 		pause = max(pause, r.after)
-		if r.final() && e.Attempts >= finalTries {
+		if r.final() && e.Attempts >= r.tries() {
 			n.log.Error("a message was dropped: the channel refuses it", "channel", name, "subject", plain(e.Message.Subject), "error", n.secrets.clean(err))
 			n.metrics.dropped.WithLabelValues(name).Inc()
 			n.remove(name, e)
