@@ -147,9 +147,14 @@ func (n *Notifier) pick(name string) (e *entry, m Message, earlier string, wait 
 
 // resolves reports whether a message ends an alert that somebody is still woken by.
 func (n *Notifier) resolves(name string, m *Message) bool {
-	r, ok := n.channels[name].(resolver)
 	t := n.state.Threads[m.Thread]
-	return ok && r.resolves() && m.Last && t != nil && t.Told[name]
+	return n.alerts(name) && m.Last && t != nil && t.Told[name]
+}
+
+// alerts reports whether a channel keeps an alert for each thread.
+func (n *Notifier) alerts(name string) bool {
+	r, ok := n.channels[name].(resolver)
+	return ok && r.resolves()
 }
 
 // room is how many messages the channel may have now.
@@ -229,7 +234,7 @@ func (n *Notifier) join(name string, queue []*entry, room int, now time.Time) []
 		return kept
 	}
 	digest, rest := &Message{Kind: Digest, Severity: Info, Call: Nothing, Time: now.UTC(), First: true, Last: true}, kept[:0]
-	joined := 0
+	joined, alerts := 0, n.alerts(name)
 	var worst *Message
 	for i, e := range kept {
 		if i < room-1 || e.Sending || n.resolves(name, e.Message) {
@@ -237,6 +242,9 @@ func (n *Notifier) join(name string, queue []*entry, room int, now time.Time) []
 			continue
 		}
 		joined++
+		if alerts && !e.Message.Last { // what is over is no alert; all else is, until a person ends it
+			digest.Last = false
+		}
 		if worst == nil || e.Message.Severity.rank() > worst.Severity.rank() {
 			worst = e.Message
 		}

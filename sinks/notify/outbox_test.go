@@ -174,3 +174,55 @@ func TestAnEditIsOfTheNewestMessage(t *testing.T) {
 		t.Errorf("edited %q", edited)
 	}
 }
+
+// TestADigestAlerts: of more critical messages than an on-call service is to have, each
+// is in an alert that was raised and is still there.
+func TestADigestAlerts(t *testing.T) {
+	for _, name := range []string{"pagerduty", "opsgenie"} {
+		t.Run(name, func(t *testing.T) {
+			var raised, ended []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+				body, _ := io.ReadAll(q.Body)
+				switch {
+				case strings.Contains(string(body), `"event_action":"resolve"`), strings.HasSuffix(q.URL.Path, "/close"):
+					ended = append(ended, string(body))
+				default:
+					raised = append(raised, string(body))
+				}
+				w.WriteHeader(202)
+				_, _ = io.WriteString(w, `{"status":"success"}`)
+			}))
+			defer server.Close()
+			n := oneChannel(t, ChannelOptions{Type: name, URL: server.URL, Token: "0123456789abcdef0123456789abcdef", Limit: 5})
+			for i := range 30 {
+				put(n, fmt.Sprintf("weir-i%d", i), Opened, fmt.Sprintf("headline %d.", i))
+			}
+			drain(t, n, "c")
+			if len(raised) != 5 || len(n.state.Queues["c"]) != 25 {
+				t.Fatalf("raised %d, %d wait", len(raised), len(n.state.Queues["c"]))
+			}
+			later(n, "c")
+			drain(t, n, "c")
+			if len(ended) != 0 || len(n.state.Queues["c"]) != 0 {
+				t.Errorf("%d wait; ended %q", len(n.state.Queues["c"]), ended)
+			}
+			all := strings.Join(raised, "\n")
+			untold := 0
+			for i := range 30 {
+				if !strings.Contains(all, fmt.Sprintf("headline %d.", i)) {
+					untold++
+				}
+			}
+			if untold != 30-5-3-digestLines || !strings.Contains(all, fmt.Sprintf("And %d more.", untold)) {
+				t.Errorf("%d are in no alert: %s", untold, all)
+			}
+		})
+	}
+}
+
+// later is when the limit counts anew.
+func later(n *Notifier, name string) {
+	for i := range n.state.Sent[name] {
+		n.state.Sent[name][i].At = n.state.Sent[name][i].At.Add(-LimitSpan)
+	}
+}
