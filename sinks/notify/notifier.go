@@ -244,6 +244,7 @@ func (n *Notifier) Publish(p PublicWords) {
 		return
 	}
 	t.Told["#"+p.ID] = true
+	n.answered(p.Thread, now)
 	var lines []string // a person's own words: their links are links
 	for line := range strings.SplitSeq(cut(p.Text, 4000), "\n") {
 		lines = append(lines, visible(strings.TrimRight(line, "\r"), 1000))

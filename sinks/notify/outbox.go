@@ -105,7 +105,7 @@ func (n *Notifier) pick(name string) (e *entry, m Message, earlier string, wait 
 	held := func(m *Message) time.Duration {
 		switch {
 		case n.resolves(name, m):
-		case quiet && m.Severity.rank() <= n.o.Quiet.Hold.rank() && m.Kind != Public:
+		case quiet && m.Severity.rank() <= n.o.Quiet.Hold.rank() && m.Kind != Public && !m.promised():
 			return end.Sub(now)
 		case room <= 0, room <= n.reserve(name) && m.Severity != Critical:
 			return n.state.Sent[name][0].At.Add(LimitSpan).Sub(now)
@@ -285,6 +285,9 @@ func (n *Notifier) settle(name string, e *entry, earlier, ref string, err error)
 		n.remove(name, e)
 		t := n.state.thread(e.Message.Thread, now)
 		t.Told[name] = true
+		if e.Message.Last && e.Message.reminds() && n.alerts(name) {
+			delete(t.Told, name) // there is no alert any more
+		}
 		edits, ok := n.channels[name].(editor)
 		if ref != "" && (t.Refs[name] == "" || ok && edits.edits()) {
 			t.Refs[name] = ref
