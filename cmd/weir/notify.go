@@ -126,7 +126,7 @@ type notifying struct {
 }
 
 // newNotifying checks what the configuration says of notify; nil where it tells nobody.
-func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream string, health *health, log *slog.Logger, metrics prometheus.Registerer) (*notifying, error) {
+func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream string, health *health, enforcing *enforcing, log *slog.Logger, metrics prometheus.Registerer) (*notifying, error) {
 	if len(c.Notify.Channels) == 0 && c.Notify.Heartbeat.URL == "" && c.Notify.Heartbeat.URLFile == "" {
 		return nil, nil
 	}
@@ -135,6 +135,10 @@ func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream strin
 		return nil, err
 	}
 	o.Stream, o.Ailing, o.Healthy, o.Logger, o.Registerer = stream, health.ailing, health.healthy, log, metrics
+	o.Enforcing = enforcing.on
+	if enforcing == nil {
+		o.Idle = "no nginx on this machine is weir's to enforce on"
+	}
 	n, err := notify.New(o)
 	if err != nil {
 		return nil, usageError{err}

@@ -57,6 +57,9 @@ func TestPanicOff(t *testing.T) {
 		if got := e.Status().Intended; got != n {
 			t.Errorf("%d decisions intended, want %d", got, n)
 		}
+		if r.on() != (n > 0) {
+			t.Errorf("people are told that weir enforces: %t", r.on())
+		}
 	}
 	want(1)
 	if err := r.panic(true, inForce); err != nil {
@@ -75,5 +78,8 @@ func TestPanicOff(t *testing.T) {
 	}
 	if err := (*enforcing)(nil).panic(true, inForce); err == nil {
 		t.Error("lifted where there is nothing")
+	}
+	if (*enforcing)(nil).on() {
+		t.Error("people are told that weir enforces, without an nginx")
 	}
 }

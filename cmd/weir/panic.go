@@ -83,6 +83,16 @@ func panicked(data string) bool {
 	return err == nil
 }
 
+// on reports whether anything is enforced on this machine.
+func (r *enforcing) on() bool {
+	if r == nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.off
+}
+
 // panic lifts everything, or enforces again what the board has in force.
 func (r *enforcing) panic(off bool, inForce func(time.Time) []schemas.Event) error {
 	if r == nil {

@@ -126,7 +126,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		return err
 	}
 	watch := &health{data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status}
-	notifying, err := newNotifying(ctx, b, w.config, stream, watch, w.log, w.metrics)
+	notifying, err := newNotifying(ctx, b, w.config, stream, watch, enforcing, w.log, w.metrics)
 	if err != nil {
 		return err
 	}

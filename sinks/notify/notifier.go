@@ -30,6 +30,11 @@ type Options struct {
 	Grafana string
 	// Mode is a site's mode: observe, propose or enforce; of all sites for "". nil: observe.
 	Mode func(site string) string
+	// Enforcing reports whether what is decided is enforced on this machine. nil: it is.
+	Enforcing func() bool
+	// Idle says why where Enforcing says no, in brackets in the first line. Empty is
+	// weir panic off, from which a person can come back.
+	Idle string
 
 	Channels  map[string]ChannelOptions
 	Routes    []Route // none: everything to every channel

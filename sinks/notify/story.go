@@ -395,17 +395,21 @@ func (s *story) served(g *group, now time.Time) (share float64, known bool, stop
 // tally is what weir has decided in a group and what of it counts.
 type tally struct {
 	enforced, waiting int
+	idle              int // would be enforced, were anything here
+	off               bool
 	byAction          map[schemas.Action]int
 	collateral        float64 // of those enforced, together, at most
 }
 
 func (s *story) count(g *group, now time.Time) tally {
-	t := tally{byAction: make(map[schemas.Action]int)}
+	t := tally{byAction: make(map[schemas.Action]int), off: s.o.Enforcing != nil && !s.o.Enforcing()}
 	for _, i := range g.Incidents {
 		sum := 0.0
 		for _, m := range i.Measures {
 			switch {
 			case !m.counts(now):
+			case m.Enforced && t.off:
+				t.idle++
 			case m.Enforced:
 				t.enforced++
 				t.byAction[m.Action]++

@@ -497,3 +497,39 @@ func TestTroubleOfWeirItself(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsEnforced: after weir panic off the first line says so, and does not ask
+// for it again; where no nginx is weir's, it does not say that one is held.
+func TestNothingIsEnforced(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode, idle, want string
+		kind             schemas.Kind
+		call             Call
+	}{
+		"panic off":                {"enforce", "", "38 % of visitors are being served; weir has taken 1 decision and enforces nothing (panic off); to enforce again: weir panic on.", schemas.Flood, Nothing},
+		"panic off, and proposed":  {"propose", "", "38 % of visitors are being served; weir has taken 1 decision and enforces nothing (panic off); to enforce again: weir panic on.", schemas.Flood, Nothing},
+		"panic off, and no attack": {"enforce", "", "38 % of visitors are being served; weir has taken 1 decision and enforces nothing (panic off); nothing to do in weir: the application has too little capacity for them.", schemas.Crowd, Nothing},
+		"no nginx":                 {"enforce", "no nginx", "38 % of visitors are being served; weir has taken 1 decision and enforces nothing (no nginx); nothing to do.", schemas.Flood, Nothing},
+		"no nginx, and proposed":   {"propose", "no nginx", "38 % of visitors are being served; weir has taken 1 decision and enforces none (mode propose); look at the evidence and accept: weir decisions accept i1.", schemas.Flood, Accept},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := options(t, "team")
+				o.Mode, o.Enforcing, o.Idle = func(string) string { return c.mode }, func() bool { return false }, c.idle
+				n, got, stop := start(t, o)
+				defer stop()
+				s := teller{n: n}
+				s.tell(opened("i1", "www.example.org", c.kind, signals(112, 0, 0.62)), decided("i1-1", "i1", "www.example.org"))
+				time.Sleep(6 * time.Second)
+				messages := got["team"].got()
+				if len(messages) != 1 {
+					t.Fatalf("%d messages", len(messages))
+				}
+				m := messages[0].flat()
+				if m.Headline != c.want || m.Call != c.call || strings.Contains(m.text(5000), "In force") {
+					t.Errorf("%s: %s", m.Call, m.text(5000))
+				}
+			})
+		})
+	}
+}

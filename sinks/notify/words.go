@@ -47,7 +47,7 @@ func (s *story) tell(g *group, now time.Time) *Message {
 	m.Commands = []string{"weir why " + inert(g.worst().ID, schemas.MaxID), "weir top"}
 	g.Served, g.Mitigated = m.Served, g.Mitigated && known && share >= illServed || known && share >= wellServed && t.enforced > 0
 	g.Bad = 0
-	g.Reviewed = g.Reviewed || m.Call == Accept
+	g.Reviewed = g.Reviewed || m.Call == Accept || s.panicked(t) && t.waiting > 0
 	return m
 }
 
@@ -60,7 +60,7 @@ func (s *story) urgency(g *group, m *Message, t tally, known bool, share float64
 	switch {
 	case t.enforced > 0 && (g.Hurt || g.Class != "attack"):
 		return Critical, PanicOff
-	case t.waiting > 0:
+	case t.waiting > 0 && !s.panicked(t): // accepted, they would not be enforced either
 		if ill || !known {
 			return Critical, Accept
 		}
@@ -86,7 +86,7 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 	var done string
 	decisions := plural(t.enforced, "decision")
 	switch {
-	case m.Last && t.enforced+t.waiting == 0 && g.anyMeasure() == 0:
+	case m.Last && g.anyMeasure() == 0:
 		done = "weir took no measures"
 	case m.Last:
 		done = fmt.Sprintf("weir took %s", plural(g.anyMeasure(), "decision"))
@@ -94,6 +94,10 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		done = fmt.Sprintf("weir enforces %s and stops %s of the requests", decisions, percent(stopped))
 	case t.enforced > 0:
 		done = fmt.Sprintf("weir enforces %s", decisions)
+	case t.idle > 0, s.panicked(t) && t.waiting > 0:
+		done = fmt.Sprintf("weir has taken %s and enforces nothing (%s)", plural(t.idle+t.waiting, "decision"), s.idle())
+	case s.panicked(t):
+		done = fmt.Sprintf("weir enforces nothing (%s)", s.idle())
 	case t.waiting > 0:
 		done = fmt.Sprintf("weir has taken %s and enforces none (mode %s)", plural(t.waiting, "decision"), s.modeText(g))
 	case g.Class == "attack":
@@ -113,6 +117,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		call = "it is no attack any more. If visitors are refused: " + span("weir panic off")
 	case m.Last:
 		call = "nothing to do"
+	case s.panicked(t) && g.Class == "attack":
+		call = "to enforce again: " + span("weir panic on")
 	case g.Class == "breakage":
 		call = "nothing to do in weir: look at the application"
 	case m.Severity == Critical && t.enforced > 0:
@@ -126,6 +132,17 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		return fmt.Sprintf("Over: %s; %s; %s.", lowerFirst(served), done, call)
 	}
 	return fmt.Sprintf("%s; %s; %s.", served, done, call)
+}
+
+// panicked reports whether a person has lifted everything.
+func (s *story) panicked(t tally) bool { return t.off && s.o.Idle == "" }
+
+// idle says why nothing is enforced.
+func (s *story) idle() string {
+	if s.o.Idle == "" {
+		return "panic off"
+	}
+	return s.o.Idle
 }
 
 func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
