@@ -157,14 +157,22 @@ func (r *notifying) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// follow hands over events, from where the notifier's own state has got to.
+// follow hands over changes, from where the notifier's own state has got to. What a
+// detector says that was replaced is not told. The message that was read last is read
+// again for its revision, which the state does not keep.
 func (r *notifying) follow(ctx context.Context, stream, subject string) error {
+	var sets schemas.EventSets
 	return r.bus.Follow(ctx, bus.FollowOptions{
-		Stream: stream, Subjects: []string{subject}, From: r.notifier.Position(stream) + 1, Reader: "notify",
+		Stream: stream, Subjects: []string{subject}, From: max(r.notifier.Position(stream), 1), Reader: "notify",
 	}, func(_ context.Context, m *bus.Message) error {
-		_, events, err := schemas.DecodeEvents(m.Data())
+		header, events, err := schemas.DecodeEvents(m.Data())
+		if err == nil {
+			events, _, err = sets.Add(header, events)
+		}
 		if err != nil {
+			// The position stays: a stale message has no revision to go on from.
 			r.log.Warn("a message of events was passed over", "stream", stream, "sequence", m.Sequence(), "error", err)
+			return nil
 		}
 		r.notifier.Apply(stream, m.Sequence(), events)
 		return nil

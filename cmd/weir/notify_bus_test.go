@@ -102,6 +102,23 @@ func TestPeopleAreToldFromTheBus(t *testing.T) {
 	publish(event(schemas.IncidentClosed)) // nobody listens
 	run(func() { wait(2) })
 	run(func() { wait(2) })
+	desk.revision = map[string]uint64{schemas.StreamIncidents: 5}
+	e := event(schemas.IncidentOpened)
+	e.Incident = "i2"
+	run(func() { publish(e); wait(3) })
+	// A detector that was replaced speaks after a restart, and then the one in office.
+	stale := event(schemas.IncidentClosed)
+	stale.Incident = "i2"
+	if err := desk.send(t.Context(), 4, []schemas.Event{stale}); err != nil {
+		t.Fatal(err)
+	}
+	over := event(schemas.IncidentClosed)
+	over.Incident, over.Closed = "i2", over.Opened.Add(time.Hour)
+	run(func() { publish(over); wait(4) })
+	if !strings.Contains(strings.Join(told[3].Lines, " "), "1 h 0 min") {
+		t.Errorf("a detector that was replaced is believed: %s", told[3].Lines)
+	}
+	told = told[:2]
 	if len(told) != 2 || told[0].Kind != notify.Opened || told[1].Kind != notify.Closed || told[0].Thread != told[1].Thread {
 		t.Fatalf("%+v", told)
 	}
