@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	_ "time/tzdata" // quiet hours on a machine without zone files
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,7 +48,7 @@ func (c *notifyTestCommand) Run(ctx context.Context, s screen, p *program) error
 	}
 	failed := 0
 	for _, t := range tried {
-		if t.Err != nil {
+		if t.Err != nil || len(t.Refused) > 0 {
 			failed++
 		}
 	}
@@ -62,11 +63,14 @@ func (c *notifyTestCommand) Run(ctx context.Context, s screen, p *program) error
 			if t.Err != nil {
 				result = "FAILED: " + printable(t.Error, 300)
 			}
+			if len(t.Refused) > 0 {
+				result += "; REFUSED: " + printable(strings.Join(t.Refused, "; "), 300)
+			}
 			fmt.Fprintf(s.out, "%-20s %-11s %8s  %s\n", printable(t.Channel, 40), t.Type, short(t.Took), result)
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %s did not take the test message", failed, plural(len(tried), "channel"))
+		return fmt.Errorf("%d of %s did not take the test message, or not for everybody", failed, plural(len(tried), "channel"))
 	}
 	return nil
 }

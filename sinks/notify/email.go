@@ -32,14 +32,38 @@ type email struct {
 	password string
 	from     *mail.Address
 	to       []*mail.Address
+	// refused is told of a recipient whom the server will never take while others have
+	// the message. May be nil.
+	refused func(to string, err error)
+
+	// One goroutine sends. After a restart a message may reach once more those who had it.
+	partly map[string]*partly // by a message's id, those that some have
+	slow   map[string]bool    // recipients that were waited for in vain
 }
+
+// partly is a message that some recipients have.
+type partly struct {
+	done  map[string]bool // who needs no more attempts
+	tries int
+}
+
+const (
+	// partlyTries is how often a message is tried for those that the server refuses for
+	// now: about ten minutes, which greylisting takes at most. What follows waits, for
+	// the others too, so the next message is tried once for whoever let this one lapse.
+	partlyTries = 10
+	maxPartly   = 64
+)
 
 func newEmail(r *resolved) (channel, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Scheme != "smtp" && u.Scheme != "smtps" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
 		return nil, errors.New("url: want smtp://host:587 or smtps://host:465, the user and password as keys of their own")
 	}
-	e := &email{host: u.Hostname(), implicit: u.Scheme == "smtps", user: r.User, password: r.Password}
+	e := &email{
+		host: u.Hostname(), implicit: u.Scheme == "smtps", user: r.User, password: r.Password,
+		partly: make(map[string]*partly), slow: make(map[string]bool),
+	}
 	port := u.Port()
 	if port == "" {
 		port = map[bool]string{true: "465", false: "587"}[e.implicit]
@@ -98,33 +122,105 @@ func (e *email) send(ctx context.Context, m *Message, earlier string) (string, e
 			return "", smtpError(fmt.Errorf("sign in: %w", err))
 		}
 	}
+	p := e.partly[m.ID]
+	if p == nil {
+		p = &partly{done: make(map[string]bool)}
+	}
 	if err := client.Mail(e.from.Address, nil); err != nil {
 		return "", smtpError(err)
 	}
-	accepted := 0
-	var refusedBy error
+	var accepted []string
+	later, never := make(map[string]error), make(map[string]error)
+	var refusedBy error // for now, where one is
 	for _, to := range e.to {
-		if err := client.Rcpt(to.Address, nil); err != nil {
-			refusedBy = err
+		if p.done[to.Address] {
 			continue
 		}
-		accepted++
+		err := client.Rcpt(to.Address, nil)
+		var answer *smtp.SMTPError
+		switch {
+		case err == nil:
+			accepted = append(accepted, to.Address)
+		case !errors.As(err, &answer):
+			return "", err
+		case answer.Temporary():
+			later[to.Address], refusedBy = err, err
+		default:
+			never[to.Address] = err
+			if len(later) == 0 {
+				refusedBy = err
+			}
+		}
 	}
-	if accepted == 0 {
+	if len(accepted) == 0 && len(p.done) == 0 {
 		return "", smtpError(refusedBy)
 	}
-	w, err := client.Data()
-	if err != nil {
-		return "", smtpError(err)
-	}
-	if _, err := w.Write(text); err != nil {
-		return "", smtpError(err)
-	}
-	if err := w.Close(); err != nil {
-		return "", smtpError(err)
+	if len(accepted) > 0 {
+		if err := data(client, text); err != nil {
+			return "", smtpError(err)
+		}
 	}
 	_ = client.Quit() // the server has the message
-	return id, nil
+	return id, e.settle(m.ID, p, accepted, later, never)
+}
+
+// settle notes who has a message. Its error says that some are to have it later.
+func (e *email) settle(id string, p *partly, accepted []string, later, never map[string]error) error {
+	for _, to := range accepted {
+		p.done[to] = true
+		delete(e.slow, to)
+	}
+	p.tries++
+	wait := false
+	for to := range later {
+		wait = wait || !e.slow[to]
+	}
+	if wait && p.tries >= partlyTries {
+		wait = false
+		for to := range later {
+			e.slow[to] = true
+		}
+	}
+	for to, err := range never {
+		p.done[to] = true
+		e.give(to, err)
+	}
+	if wait {
+		if len(e.partly) >= maxPartly {
+			clear(e.partly)
+		}
+		e.partly[id] = p
+		r := &refusal{status: 450} // whichever it was: it is not for good
+		for _, to := range e.to {
+			if err := later[to.Address]; err != nil {
+				r.text += fmt.Sprintf("%s: %v; ", to.Address, err)
+			}
+		}
+		r.text += "the others have the message"
+		return r
+	}
+	for to, err := range later {
+		e.give(to, err)
+	}
+	delete(e.partly, id)
+	return nil
+}
+
+func (e *email) give(to string, err error) {
+	if e.refused != nil {
+		e.refused(to, smtpError(err))
+	}
+}
+
+func data(client *smtp.Client, text []byte) error {
+	w, err := client.Data()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(text); err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // greet speaks until the server knows who this is, under TLS.

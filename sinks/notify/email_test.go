@@ -273,24 +273,87 @@ func TestEmailRefuses(t *testing.T) {
 	}
 }
 
-// TestEmailRecipients: one mailbox that is gone keeps the others from nothing.
+// TestEmailRecipients: a mailbox that is gone keeps the others from nothing, and is not
+// passed over in silence; one that is refused for now has the message later, the others once.
 func TestEmailRecipients(t *testing.T) {
-	gone := errors.New("no")
+	answers := map[string]error{}
+	server := &mailServer{refuse: func(to string) error { return answers[to] }}
+	o := ChannelOptions{Type: "email", URL: "smtp://" + serveMail(t, server, nil, false), From: "weir@example.org", To: []string{"gone@example.org", "late@example.org", "team@example.org"}}
+	var told []string
+	c := mustChannel(t, o).(*email)
+	c.refused = func(to string, err error) { told = append(told, to+" "+err.Error()) }
+	had := func() string {
+		server.mu.Lock()
+		defer server.mu.Unlock()
+		var all []string
+		for _, m := range server.mails {
+			all = append(all, strings.Join(m.to, "+"))
+		}
+		return strings.Join(all, " ")
+	}
+	send := func(id string) error {
+		m := sample()
+		m.ID = id
+		_, err := c.send(t.Context(), m, "")
+		return err
+	}
+	var r *refusal
+	answers["gone@example.org"] = &smtp.SMTPError{Code: 550, Message: "no"}
+	answers["late@example.org"] = &smtp.SMTPError{Code: 451, Message: "greylisted"}
+	for range 2 {
+		if err := send("a"); !errors.As(err, &r) || r.final() || !strings.Contains(err.Error(), "late@example.org") || strings.Contains(err.Error(), "gone@") {
+			t.Fatalf("%v", err)
+		}
+	}
+	delete(answers, "late@example.org")
+	if err := send("a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := had(); got != "team@example.org late@example.org" {
+		t.Errorf("had by %s", got)
+	}
+	if len(told) != 1 || told[0] != "gone@example.org refused with 550: no" {
+		t.Errorf("told of %q", told)
+	}
+
+	// A mailbox that stays full holds one message up, not all that follow.
+	c.to, told, server.mails = c.to[1:], nil, nil
+	answers["late@example.org"] = &smtp.SMTPError{Code: 452, Message: "full"}
+	tries := 1
+	for ; send("b") != nil; tries++ {
+		if tries > 100 {
+			t.Fatal("for ever")
+		}
+	}
+	if err := send("c"); err != nil || tries != partlyTries || len(told) != 2 || had() != "team@example.org team@example.org" || len(c.partly) != 0 {
+		t.Errorf("%v, %d tries, told of %q, had by %s, %d kept", err, tries, told, had(), len(c.partly))
+	}
+	delete(answers, "late@example.org")
+	if err := send("d"); err != nil || len(c.slow) != 0 {
+		t.Errorf("%v %v", err, c.slow)
+	}
+
+	// Nobody has it: the whole message is refused.
+	o.To = o.To[:1]
+	_, err := mustChannel(t, o).send(t.Context(), sample(), "")
+	if !errors.As(err, &r) || r.status != 550 || !r.final() {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTryTellsWhoIsRefused: a test message is not simply taken where one does not get it.
+func TestTryTellsWhoIsRefused(t *testing.T) {
 	server := &mailServer{refuse: func(to string) error {
 		if strings.HasPrefix(to, "gone") {
-			return &smtp.SMTPError{Code: 550, Message: gone.Error()}
+			return &smtp.SMTPError{Code: 550, Message: "no"}
 		}
 		return nil
 	}}
-	o := ChannelOptions{Type: "email", URL: "smtp://" + serveMail(t, server, nil, false), From: "weir@example.org", To: []string{"gone@example.org", "team@example.org"}}
-	if _, err := mustChannel(t, o).send(t.Context(), sample(), ""); err != nil || len(server.mails) != 1 {
-		t.Errorf("%v, %d mails", err, len(server.mails))
-	}
-	o.To = o.To[:1]
-	_, err := mustChannel(t, o).send(t.Context(), sample(), "")
-	var r *refusal
-	if !errors.As(err, &r) || r.status != 550 || !r.final() {
-		t.Errorf("%v", err)
+	o := options(t)
+	o.Channels["mail"] = ChannelOptions{Type: "email", URL: "smtp://" + serveMail(t, server, nil, false), From: "weir@example.org", To: []string{"gone@example.org", "team@example.org"}}
+	tried, err := Try(t.Context(), o, "")
+	if err != nil || len(tried) != 1 || tried[0].Err != nil || strings.Join(tried[0].Refused, ", ") != "gone@example.org refused with 550: no" {
+		t.Errorf("%+v %v", tried, err)
 	}
 }
 

@@ -152,6 +152,11 @@ func prepare(o Options) (*Notifier, error) {
 			return nil, fmt.Errorf("notify.channels.%s.%w", name, err)
 		}
 		n.channels[name], n.wake[name] = c, make(chan struct{}, 1)
+		if e, ok := c.(*email); ok {
+			e.refused = func(to string, err error) {
+				n.log.Error("a recipient was passed over: the server refuses it, the others have the message", "channel", name, "to", to, "error", n.secrets.clean(err))
+			}
+		}
 	}
 	if err := checkRoutes(o.Routes, o.Channels); err != nil {
 		return nil, fmt.Errorf("notify.%w", err)
@@ -362,6 +367,8 @@ type Tried struct {
 	Type    string `json:"type"`
 	Err     error  `json:"-"`
 	Error   string `json:"error,omitempty"`
+	// Refused are recipients that were refused, and why, where others have the message.
+	Refused []string `json:"refused,omitempty"`
 	Took    time.Duration
 }
 
@@ -388,6 +395,10 @@ func Try(ctx context.Context, o Options, only string) ([]Tried, error) {
 			Headline: "It is not known what share of visitors is being served; weir only tests this channel; nothing to do.",
 			Lines:    []string{"This is what " + span("weir notify test") + " sends. Messages about incidents look like it."}, Commands: []string{"weir top"},
 		}
+		var refused []string
+		if e, ok := n.channels[name].(*email); ok {
+			e.refused = func(to string, err error) { refused = append(refused, fmt.Sprintf("%s %v", to, n.secrets.clean(err))) }
+		}
 		within, cancel := context.WithTimeout(ctx, sendTimeout)
 		_, err := n.channels[name].send(within, m, "")
 		if r, ok := n.channels[name].(resolver); ok && r.resolves() && err == nil {
@@ -395,7 +406,7 @@ func Try(ctx context.Context, o Options, only string) ([]Tried, error) {
 			_, err = n.channels[name].send(within, m, "")
 		}
 		cancel()
-		t := Tried{Channel: name, Type: o.Channels[name].Type, Err: n.secrets.clean(err), Took: time.Since(now)}
+		t := Tried{Channel: name, Type: o.Channels[name].Type, Err: n.secrets.clean(err), Refused: refused, Took: time.Since(now)}
 		if t.Err != nil {
 			t.Error = t.Err.Error()
 		}
