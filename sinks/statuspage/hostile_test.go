@@ -157,7 +157,8 @@ func FuzzJournal(f *testing.F) {
 }
 
 func FuzzTelltale(f *testing.F) {
-	for _, text := range []string{"192.0.2.7", "2001:db8::1", "at 05:08", "i261128-050812", `user_agent="x"`} {
+	for _, text := range []string{"192.0.2.7", "2001:db8::1", "at 05:08", "i261128-050812", `user_agent="x"`, "IP:203.0.113.7", "203.0.113.x", "ed:2001:db8::1:",
+		"t13d1516h2_8daaf6152771_b186095e22b6", "AS64500", "/wp-login.php", "curl/8.1", "and/or 24/7", "https://status.example.org/p"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) { Telltale(text) })
@@ -169,6 +170,19 @@ func TestTelltale(t *testing.T) {
 		"[2001:db8::1]:443": true, "see i261128-050812-3": true, `user_agent="evil"`: true, "m261128-050812": true,
 		"Since 05:08 UTC all is well.": false, "2026-11-28 05:08 UTC": false, "Version 1.2.3 is out": false, "p261128-050812": false,
 		"Ratio 3:1, more at 10:15:30": false, "dead:beef": false, "": false,
+		"Attacker IP:203.0.113.7 is blocked": true, "Adresse:203.0.113.7": true, "IP203.0.113.7": true, "203.0.113.x": true, "203.0.113.*": true,
+		"203.0.x.x": true, "203.0.113.0/24": true, "https://203.0.113.7/": true, "999.203.0.113.7": true, "x_203.0.113.7_x": true,
+		"Adresse:2001:db8::1": true, "blocked:2001:db8::1,": true, "2001:db8::1:": true, "2001:db8::/32 is blocked": true, "fe80::1%eth0": true,
+		"::ffff:203.0.113.7": true, "2001:0db8:0:0:0:0:0:1.": true, "2001:DB8::": true,
+		"t13d1516h2_8daaf6152771_b186095e22b6": true, "JA4:t13d1516h2_8daaf6152771_b186095e22b6": true, "ja3 e7d705a3286e19ea42f587b344ee6865": true,
+		"AS64500": true, "from AS 64500": true, "as64500": true, "ASN 64500": true,
+		"/wp-login.php": true, "Calls of /wp-login.php failed": true, "(/api/v1)": true, "path:/login": true, `"/login"`: true,
+		"curl/8.1": true, "python-requests/2.31.0": true, "Mozilla/5.0 (X11)": true, "Go-http-client/1.1": true,
+		"and/or": false, "24/7": false, "14:30": false, "https://status.example.org/p/1": false, "See https://status.example.org/p261128-050812.": false,
+		"1/2 of all": false, "sign in / sign out": false, "as 3 of 4": false, "Images/Media": false, "28.11.2026 05:08": false, "22:14:10 to 22:15:00": false,
+		"v1.2.3.4000": false, "Wartung: 10:00-12:00": false, "TCP/IP": false, "HTTP/1.1 works again": false, "Version 1.2.x": false, "AS 3320": true,
+		"203[.]0[.]113[.]7": true, "203.x.x.x": true, "Chrome/120": true, "/v1/2/x": true, "/.env": true, "50%2001:db8::1": true,
+		"::ffff:cb00:7107.": true, "2001:db8::1.Dead": true, "1:2:3:4:5:6:7:8:443": true, "5 km/h": false,
 	} {
 		if got := Telltale(text) != ""; got != want {
 			t.Errorf("%q: %v, want %v (%q)", text, got, want, Telltale(text))
