@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/notify"
 	"github.com/weir-project/weir/sinks/statuspage"
 )
 
@@ -100,6 +101,9 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 		if events[i].Decision == nil || events[i].ID == "" {
 			http.Error(w, fmt.Sprintf("event %d is not about a decision", i), http.StatusBadRequest)
 			return
+		}
+		if by := peerOf(r.Context()); by != "" && events[i].Type == schemas.DecisionRemoved {
+			events[i].Reason = notify.RemovedBy + by // as the kernel says it
 		}
 	}
 	if err := s.publish(r.Context(), events); err != nil {

@@ -104,12 +104,18 @@ func (d *draft) force(e *schemas.Event) string {
 	return ""
 }
 
+// RemovedBy begins the reason of a decision that a person lifted; who it was follows.
+const RemovedBy = "removed by "
+
 func whyEnded(e *schemas.Event) string {
 	switch {
 	case strings.HasPrefix(e.Reason, lifted):
 		return "weir lifted it, because it matched visitors that the site knows"
 	case !e.Time.Before(e.Expires.Add(-time.Second)):
 		return "it expired"
+	}
+	if by, ok := strings.CutPrefix(e.Reason, RemovedBy); ok && by != "" {
+		return cell(by, 60) + " (a person) lifted it before its time"
 	}
 	return "it was lifted before its time"
 }

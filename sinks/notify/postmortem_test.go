@@ -37,7 +37,7 @@ func hostileCase(text string) Case {
 		Events: []schemas.Event{
 			{Type: schemas.IncidentOpened, Time: at(0), Opened: at(0), Sites: []string{text}, Incident: "i1", Kind: schemas.Flood, Cause: text, Signals: signals(112, 0, 0.7)},
 			decision("i1-1", "weir", 2, schemas.DecisionAdded, ""), decision("m1", text, 30, schemas.DecisionAdded, text), decision("i1-1", "weir", 90, schemas.DecisionRenewed, ""),
-			decision("i1-1", "weir", 100, schemas.DecisionRemoved, lifted+" it hurts"), decision("m1", text, 300, schemas.DecisionRemoved, ""),
+			decision("i1-1", "weir", 100, schemas.DecisionRemoved, lifted+" it hurts"), decision("m1", text, 300, schemas.DecisionRemoved, RemovedBy+text),
 			{Type: schemas.IncidentClosed, Time: at(400), Opened: at(0), Closed: at(400), Sites: []string{text}, Incident: "i1", Kind: schemas.Flood, Cause: text},
 		},
 		Figures: &Figures{Requests: 11804, Clients: 3963, Stopped: 9899, StoppedClients: 3494, Errors: 421, Abandoned: 186, Known: 288, Touched: 2, Served: 219,
@@ -58,7 +58,7 @@ func TestPostmortem(t *testing.T) {
 		"| 2026-11-22 05:08:14 | +2 s | weir decided `i1-1`: block of a signature |",
 		"| 2026-11-22 05:08:42 | +30 s | `www.example.org` (a person) decided `m1`: block of a signature |",
 		"| 2026-11-22 05:09:02 | +50 s | visitors are served again (95 % or more) |",
-		"`i1-1` ended: weir lifted it, because it matched visitors that the site knows", "`m1` ended: it was lifted before its time",
+		"`i1-1` ended: weir lifted it, because it matched visitors that the site knows", "`m1` ended: `www.example.org` (a person) lifted it before its time",
 		"| 2026-11-22 05:14:52 | +400 s | weir closed it: quiet for two minutes |", "Renewals of decisions, left out above: 1.",
 		"| `user_agent` | `www.example.org` | 97.0 % | 1.0 % | 6.6 |", "| `i1-1` | weir | block of a signature | 9000 | 3000 | 05:08:15 | 05:09:51 |",
 		"edges stopped 2 (0 %)", "2 known clients were stopped: were they visitors?", "## Open questions", "- [ ] Who was told",
