@@ -92,8 +92,9 @@ func run(ctx context.Context, args []string, s screen) int {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{
 			"version": version, "propagation": "2s",
-			"formats": strings.Join(accesslog.Names(), ", "),
-			"proxies": strings.Join(realip.Names(), ", "),
+			"formats":   strings.Join(accesslog.Names(), ", "),
+			"proxies":   strings.Join(realip.Names(), ", "),
+			"scenarios": scenarioNames(),
 		},
 	)
 	if err != nil {

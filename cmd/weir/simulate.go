@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-project/weir/internal/simulate"
@@ -27,6 +28,10 @@ type simulateCommand struct {
 	Addresses int           `default:"3500" help:"The addresses that they come from."`
 	Duration  time.Duration `default:"10m" help:"How long the attack lasts."`
 	Target    string        `placeholder:"NAME" help:"The attacked site; by default the first of the estate."`
+	Scenario  string        `placeholder:"NAME" help:"Play one of the library instead of the story: ${scenarios}."`
+	Estate    string        `default:"tuning" enum:"tuning,scorecard" help:"Whose sites a scenario happens to."`
+	Strength  float64       `default:"1" help:"Multiplies what happens in a scenario."`
+	Hour      int           `default:"14" help:"UTC hour in which a scenario begins."`
 	Output    string        `default:"text" enum:"text,json" help:"text or json."`
 }
 
@@ -60,7 +65,32 @@ func (c *simulateCommand) Run(ctx context.Context, s screen) error {
 	return nil
 }
 
+// scenario is the configuration of one of the library.
+func (c *simulateCommand) scenario() (simulate.Config, error) {
+	s, err := simulate.FindScenario(c.Scenario)
+	if err != nil {
+		return simulate.Config{}, usageError{err}
+	}
+	config, err := s.Config(simulate.Params{
+		Seed: c.Seed, Estate: c.Estate, Base: time.Duration(c.Hours * float64(time.Hour)), Size: c.Scale,
+		Strength: c.Strength, Hour: c.Hour,
+	})
+	if err != nil {
+		return config, usageError{err}
+	}
+	if c.Format == "combined" && c.Site == "" {
+		if len(config.Sites) > 1 {
+			return config, usagef("--format combined does not name the site of a request: say which one to write, --site %s", config.Sites[0].Name)
+		}
+		c.Site = config.Sites[0].Name
+	}
+	return config, nil
+}
+
 func (c *simulateCommand) config() (simulate.Config, error) {
+	if c.Scenario != "" {
+		return c.scenario()
+	}
 	config := simulate.Default()
 	attack := config.Start.Add(config.Ordinary)
 	config.Seed, config.Scale, config.Plain, config.Tail = c.Seed, c.Scale, c.Plain, c.Tail
@@ -114,4 +144,13 @@ func (s stopping) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return s.w.Write(p)
+}
+
+// scenarioNames are those of the library, as the help shows them.
+func scenarioNames() string {
+	var names []string
+	for _, s := range simulate.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -25,12 +25,15 @@ type Config struct {
 	Attack Attack
 	// Plain is an estate without TLS, all HTTP/1.1, as on loopback.
 	Plain bool
+
+	scene  *plot // what a Scenario adds
+	abroad bool  // the audience is another country's
 }
 
 // SiteConfig is one site of the estate.
 type SiteConfig struct {
 	Name  string  // host name, lower case
-	Theme string  // "website", "shop", "forum", "forge" or "packages"
+	Theme string  // "website", "magazine", "shop", "forum", "wiki", "forge" or "packages"
 	Rate  float64 // requests/s, the mean over a day
 	// Workers is how many requests the application works on at once; 0 is the theme's own.
 	Workers int
@@ -115,7 +118,7 @@ func (s *SiteConfig) validate() error {
 		}
 	}
 	if _, ok := themes[s.Theme]; !ok {
-		return fmt.Errorf("simulate: site %s has theme %q; give website, shop, forum, forge or packages", s.Name, s.Theme)
+		return fmt.Errorf("simulate: site %s has theme %q; give website, magazine, shop, forum, wiki, forge or packages", s.Name, s.Theme)
 	}
 	if !(s.Rate > 0 && s.Rate <= 10000) || math.IsNaN(s.Rate) {
 		return fmt.Errorf("simulate: site %s has rate %v; give more than 0, at most 10000 requests/s", s.Name, s.Rate)
@@ -160,6 +163,9 @@ func (c *Config) AttackSite() string {
 // End is how long after Start the last request is sent; those then in flight are
 // still answered and logged.
 func (c *Config) End() time.Duration {
+	if c.scene != nil {
+		return c.Ordinary + c.scene.span + c.Tail
+	}
 	if c.Attack.Requests == 0 {
 		return c.Ordinary + c.Tail
 	}

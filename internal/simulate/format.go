@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // Format is a log format.
@@ -77,7 +79,12 @@ func AppendJSON(dst []byte, r *Record) []byte {
 		cookie = "1"
 	}
 	field("cookie", cookie)
-	dst = append(dst, `,"action":"allow","decision":"","request_id":"`...)
+	action := r.Action
+	if action == "" {
+		action = schemas.Allow
+	}
+	field("action", string(action))
+	dst = append(dst, `,"decision":"","request_id":"`...)
 	dst = hex.AppendEncode(dst, r.RequestID[:])
 	return append(dst, '"', '}', '\n')
 }

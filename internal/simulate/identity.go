@@ -25,6 +25,7 @@ type audience struct {
 	plain    bool
 	network  *network
 	browsers browsers
+	updated  float64 // share of those with the newest Chromium who have the next
 }
 
 // person is who has a number.

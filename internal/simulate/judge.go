@@ -91,6 +91,7 @@ func (s *scorer) judge() Scorecard {
 		row := &s.rows[i]
 		here := s.attack.there && row.site == s.attack.site && row.sent >= s.attack.first
 		switch {
+		case s.kinds[row.actor] == Bot && !row.attack: // behaves, for now
 		case row.attack:
 			card.Attack.add(bySeverity[row.severity])
 			if row.sent-s.attack.first > Grace.Milliseconds() {

@@ -21,6 +21,7 @@ type reading struct {
 	reloads int  // still to try
 	referer string
 	uri     string
+	suffix  string // query of the link that they come by
 	current *Resource
 	state   int
 }
@@ -36,12 +37,15 @@ const (
 // page that they come for, nil for any.
 func (a *audience) visitOf(site *Site, r *rand.Rand, number uint64, known bool, to *Resource) (Actor, script) {
 	v := &reading{a: a, site: site, r: r, who: a.person(number)}
+	if a.updated > 0 {
+		v.who.update(a.updated, mix(number, label("update")))
+	}
 	v.client = v.who.address(r)
 	v.tls = v.who.tls.connection(r)
 	v.cookie = known && site.cookies && v.who.cookies && !chance(r, .15)
 	v.cached = known && !chance(r, .3)
 	v.pages = geometric(r, 2.8, 40)
-	v.reloads = r.IntN(3)
+	v.reloads = r.IntN(3) + site.reloads
 	v.current = to
 	v.referer = v.source(to != nil)
 	return Actor{Person, v.who.id}, v
@@ -89,6 +93,16 @@ func (v *reading) answered(a Answer) (Step, bool) {
 		return v.page(time.Duration(logNormal(v.r, 2, .8) * float64(time.Second))), true
 	case a.refused():
 		return v.leave()
+	case a.Status == 301: // to where it is now
+		v.state = entering
+		v.suffix = "" // and no other way round
+		for to, old := range v.site.moved {
+			if old == v.current.Path {
+				v.current, v.uri = to, to.Path
+				break
+			}
+		}
+		return v.page(time.Duration(20+v.r.IntN(100)) * ms), true
 	case a.Status >= 400:
 		if !chance(v.r, .5) {
 			return v.leave()
@@ -146,6 +160,14 @@ func (v *reading) choose(to *Resource) {
 		to = v.site.page(v.r)
 	}
 	v.current, v.uri = to, to.uri(v.r)
+	if v.state == entering && v.suffix != "" {
+		v.uri += "?" + v.suffix
+		return
+	}
+	if old := v.site.moved[to]; old != "" && v.state == entering && chance(v.r, .5) {
+		v.current, v.uri = v.site.known[old], old
+		return
+	}
 	if to.query == nil && v.state == entering && chance(v.r, .03) {
 		v.uri += "?utm_source=" + one(v.r, []string{"newsletter", "social", "mail"}) + "&utm_medium=link"
 	}

@@ -124,17 +124,28 @@ func (f *family) at(version int) string {
 type browsers struct {
 	families, locales table
 	versions          []table // of each family
+	abroad            bool
 }
 
-func newBrowsers() browsers {
-	var b browsers
+// newBrowsers are those of an audience; abroad they are others in other shares, and a
+// third of them speak HTTP/3.
+func newBrowsers(abroad bool) browsers {
+	b := browsers{abroad: abroad}
 	var f, l []float64
 	for i := range families {
-		f = append(f, families[i].weight)
+		weight := families[i].weight
+		if abroad { // more phones, fewer Firefoxes
+			weight *= [...]float64{.7, 1.4, .3, 1.5, .5, .5, .2, .4, 1.5, 1.8, 2, 1.5, 3, .5}[i]
+		}
+		f = append(f, weight)
 		b.versions = append(b.versions, zipf(len(families[i].versions), 1.9, 0))
 	}
-	for _, locale := range locales {
-		l = append(l, locale.weight)
+	for i, locale := range locales {
+		weight := locale.weight
+		if abroad {
+			weight = [...]float64{3, 34, 6, 1, 30, 4, 2, 14, 1, 2, 8, .5}[i]
+		}
+		l = append(l, weight)
 	}
 	b.families, b.locales = newTable(f), newTable(l)
 	return b
@@ -150,7 +161,21 @@ func (b *browsers) draw(r *rand.Rand) (p profile, phone bool) {
 		f, version = listed(r)
 	}
 	l := &locales[b.locales.pick(r)]
-	return f.profile(version, [...]string{l.chromium, l.gecko, l.webkit}[f.engine]), f.phone
+	p = f.profile(version, [...]string{l.chromium, l.gecko, l.webkit}[f.engine])
+	if b.abroad && chance(r, .35) {
+		p.protocol = "HTTP/3.0"
+	}
+	return p, f.phone
+}
+
+// update gives who has the newest Chromium the next, up to a share of them; which of them
+// first is by a hash. With it come a new agent and a new handshake.
+func (p *identity) update(share float64, hash uint64) {
+	if float64(hash%1000) >= 1000*share || !strings.Contains(p.agent, "Chrome/154.") {
+		return
+	}
+	p.agent = strings.ReplaceAll(p.agent, "/154.", "/155.")
+	p.tls.curves = "0x11ec:0x6399:X25519:prime256v1:secp384r1"
 }
 
 func (f *family) profile(version int, language string) profile {

@@ -3,6 +3,8 @@ package simulate
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // Record is one line of the log and the truth about it.
@@ -16,10 +18,11 @@ type Record struct {
 	Duration  time.Duration // $request_time
 	Upstream  time.Duration // $upstream_response_time, -1 where nginx answered itself
 	RequestID [16]byte
+	Action    schemas.Action // of the edge; "" is allow
 }
 
 // Attack reports whether the request is the attack's.
-func (r *Record) Attack() bool { return r.Actor.Kind == Bot }
+func (r *Record) Attack() bool { return r.Actor.Kind == Bot && !r.warm }
 
 // WouldSucceed reports whether the site, were it not overwhelmed, answers the
 // request with a status below 400: what a visitor loses who is blocked. A visitor
@@ -34,6 +37,7 @@ type story struct {
 	r       *rand.Rand
 	events  queue[event]
 	emit    func(*Record) error
+	judge   func(*Request, time.Time) schemas.Action // nil: no edge
 	end     time.Duration
 }
 
@@ -56,12 +60,17 @@ type stay struct {
 // Record that is its own to keep; its error ends the run and is returned. Memory
 // depends on how many visits go on at once and on the attack's addresses, not on
 // the log's length.
-func Run(c Config, emit func(*Record) error) error {
+func Run(c Config, emit func(*Record) error) error { return Closed(c, nil, emit) }
+
+// Closed is Run behind an edge: judge is asked about every request when it is sent, after
+// all that was logged until then was emitted, and what it does not allow is refused: the
+// application never sees it, and visitors and bots meet the refusal.
+func Closed(c Config, judge func(q *Request, sent time.Time) schemas.Action, emit func(*Record) error) error {
 	traffic, err := NewTraffic(c)
 	if err != nil {
 		return err
 	}
-	s := &story{traffic: traffic, apps: map[*Site]*application{}, emit: emit, end: c.End()}
+	s := &story{traffic: traffic, apps: map[*Site]*application{}, emit: emit, end: c.End(), judge: judge}
 	s.r = stream(c.Seed, label("request ids"))
 	for _, site := range traffic.sites {
 		s.apps[site] = newApplication(site, c.Seed)
@@ -108,6 +117,12 @@ func (s *story) send(e event, at time.Duration) {
 		return // and with it the rest of the visit
 	}
 	q := &e.stay.step.Requests[e.index]
+	if change := e.stay.visit.Site.change; change != nil {
+		q.resource = change(q.resource)
+	}
+	if s.judge != nil && s.stopped(e, q, at) {
+		return
+	}
 	o := s.apps[e.stay.visit.Site].answer(at, q)
 	o.duration = o.duration.Truncate(ms) // as nginx knows it
 	e.record = &Record{
@@ -116,6 +131,23 @@ func (s *story) send(e event, at time.Duration) {
 		Status: o.status, Bytes: o.bytes, Duration: o.duration, Upstream: o.upstream,
 	}
 	s.events.push(int64(at+o.duration), e)
+}
+
+// stopped lets the edge answer a request, where it does not allow it.
+func (s *story) stopped(e event, q *Request, at time.Duration) bool {
+	sent := s.traffic.config.Start.Add(at)
+	action := s.judge(q, sent)
+	if action.Severity() == 0 {
+		return false
+	}
+	e.record = &Record{
+		Request: *q, Actor: e.stay.visit.Actor, Sent: sent, Time: sent, Status: 403, Bytes: 150, Upstream: -1, Action: action,
+	}
+	if action == schemas.Throttle {
+		e.record.Status = 429
+	}
+	s.events.push(int64(at), e)
+	return true
 }
 
 func (s *story) finish(e event, at time.Duration) error {

@@ -41,6 +41,11 @@ type Site struct {
 	robots     *Resource
 	missing    *Resource // the answer for everything that there is not
 	known      map[string]*Resource
+
+	// What scenes change under way.
+	change  func(x *Resource) *Resource // nil: nothing is wrong
+	reloads int                         // how much more often visitors try again
+	moved   map[*Resource]string        // pages that have moved, with their old paths
 }
 
 // theme is what sites of a kind have in common.
@@ -60,6 +65,10 @@ type theme struct {
 var themes = map[string]theme{
 	"website": {workers: 4, cookies: true, build: buildWebsite, client: apiVisit, period: 5 * time.Minute,
 		feeds: .03, monitors: .02, crawlers: .09, scripts: .02, scanners: .04, clients: .03},
+	"magazine": {workers: 6, cookies: true, build: buildMagazine, client: apiVisit, period: 5 * time.Minute,
+		feeds: .06, monitors: .01, crawlers: .13, scripts: .03, scanners: .06, clients: .01},
+	"wiki": {workers: 5, cookies: true, build: buildWiki, client: apiVisit, period: 7 * time.Minute,
+		feeds: .01, monitors: .02, crawlers: .18, scripts: .04, scanners: .03, clients: .04},
 	"shop": {workers: 6, cookies: true, build: buildShop, client: apiVisit, period: 2 * time.Minute,
 		feeds: .01, monitors: .02, crawlers: .10, scripts: .02, scanners: .03, clients: .05},
 	"forum": {workers: 5, cookies: true, build: buildForum, client: apiVisit, period: 10 * time.Minute,

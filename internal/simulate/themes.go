@@ -3,6 +3,7 @@ package simulate
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -164,4 +165,55 @@ func (b *builder) post(paths ...string) {
 	for _, p := range paths {
 		b.site.tools = append(b.site.tools, b.call("POST", p, 200, 15, 60*ms))
 	}
+}
+
+// buildMagazine is a magazine with a page a story, comments and a paging archive.
+func buildMagazine(b *builder) {
+	b.assets(2, 6, 3)
+	b.page("/", 22000, 240*ms, 14)
+	for _, p := range []string{"/impressum/", "/abo/", "/kontakt/", "/autoren/", "/podcast/", "/termine/"} {
+		b.page(p, 8000, 200*ms, 2)
+	}
+	for range 12 {
+		section := "/" + one(b.r, words) + "/"
+		b.action(b.page(section, 18000, 260*ms, 9), func(r *rand.Rand) string { return fmt.Sprintf("seite=%d", geometric(r, 3, 30)) })
+		for range 45 {
+			b.page(fmt.Sprintf("%s%d/%02d/%s-a%06d", section, 2020+b.r.IntN(7), 1+b.r.IntN(12), slug(b.r, 3+b.r.IntN(3)), b.r.IntN(1000000)), 15000, 240*ms, 6)
+		}
+	}
+	b.action(b.page("/search", 9000, 420*ms, 0), searchQuery)
+	b.action(b.call("POST", "/kommentar", 303, 0, 180*ms), nil)
+	b.action(b.call("POST", "/login", 303, 0, 150*ms), nil)
+	b.feed("/rss/alles.xml")
+	b.feed("/rss/top.xml")
+	b.api("/api/ticker", "/api/comments/count")
+}
+
+// buildWiki is a wiki: titles in mixed case, actions by query.
+func buildWiki(b *builder) {
+	b.assets(4, 3, 0)
+	title := func() string {
+		name := slug(b.r, 1+b.r.IntN(3))
+		return strings.ToUpper(name[:1]) + strings.ReplaceAll(name[1:], "-", "_")
+	}
+	b.page("/wiki/Main_Page", 14000, 160*ms, 4)
+	for range 1100 {
+		x := b.page("/wiki/"+title(), 17000, 190*ms, 3)
+		if chance(b.r, .06) {
+			b.action(x, func(r *rand.Rand) string { return "action=" + one(r, []string{"history", "edit", "raw"}) })
+		}
+	}
+	for range 120 {
+		b.page("/wiki/Talk:"+title(), 9000, 170*ms, 0)
+	}
+	b.page("/wiki/Special:RecentChanges", 15000, 300*ms, 0)
+	b.action(b.page("/search", 9000, 380*ms, 0), searchQuery)
+	b.action(b.page("/index.php", 12000, 260*ms, 0), func(r *rand.Rand) string {
+		return "title=" + one(r, words) + "&oldid=" + text(r, digits, 5)
+	})
+	for range 30 {
+		b.action(b.call("POST", "/index.php", 303, 0, 240*ms), func(r *rand.Rand) string { return "title=" + one(r, words) + "&action=submit" })
+	}
+	b.feed("/feed/changes.atom")
+	b.api("/api.php", "/rest/v1/summary")
 }

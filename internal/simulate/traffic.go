@@ -29,7 +29,7 @@ func NewTraffic(c Config) (*Traffic, error) {
 		return nil, err
 	}
 	t := &Traffic{config: c}
-	a := &audience{seed: c.Seed, plain: c.Plain, network: newNetwork(c.Seed), browsers: newBrowsers()}
+	a := &audience{seed: c.Seed, plain: c.Plain, network: newNetwork(c.Seed), browsers: newBrowsers(c.abroad)}
 	for i := range c.Sites {
 		site := newSite(&c.Sites[i], c.Seed, c.Scale)
 		t.sites = append(t.sites, site)
@@ -38,6 +38,11 @@ func NewTraffic(c Config) (*Traffic, error) {
 		}
 		if site.Name == c.AttackSite() {
 			t.draw(newBotnet(a, site, &c))
+		}
+	}
+	if c.scene != nil {
+		for _, from := range c.scene.sources(&t.config, a, t.sites) {
+			t.draw(from)
 		}
 	}
 	return t, nil

@@ -65,6 +65,7 @@ type Request struct {
 	Conditional    bool // has a copy and asks whether it still holds
 
 	resource *Resource
+	warm     bool // of a bot that behaves before its attack
 }
 
 // Resource is what the request asks for.

@@ -1,0 +1,190 @@
+package simulate
+
+import (
+	"fmt"
+	"time"
+)
+
+// Scenario is something that happens to a site, an attack or not, whose truth is known.
+// Constants of the processor are tuned on the estate "tuning" and seeds below
+// ScorecardSeeds; the scorecard is of the other estate and the seeds from there on.
+type Scenario struct {
+	Name string
+	Says string // one line for a person
+	// Attack is false where nobody must be blocked.
+	Attack bool
+	// Hard is an attack that shares what an edge can see with visitors.
+	Hard bool
+	// Silent is an innocent scenario without anything but ordinary traffic.
+	Quiet bool
+	// Closed is set where the attackers look at their answers: the truth then depends on
+	// what an edge does, and only Closed can play it whole.
+	Closed bool
+
+	role  string        // the site of the estate that it happens to; "" is all of them
+	span  time.Duration // at size 1
+	tail  time.Duration // 0 is 10 min
+	build func(p *Params, s *plot)
+}
+
+// ScorecardSeeds is the least seed of the scorecard; those below are for tuning.
+const ScorecardSeeds = 1000
+
+// Params are what a scenario is played with. The zero value of each is its default.
+type Params struct {
+	Seed     uint64
+	Estate   string        // "tuning" (default) or "scorecard"
+	Base     time.Duration // ordinary traffic before it; 6 h
+	Size     float64       // of the site: multiplies its traffic; 1
+	Strength float64       // of what happens; 1
+	Hour     int           // UTC hour of day in which it begins
+	Span     time.Duration // how long a quiet time lasts; others have their own
+}
+
+// Scenarios is the library, attacks first.
+func Scenarios() []Scenario { return append(attackScenarios(), innocentScenarios()...) }
+
+// FindScenario is the one of that name.
+func FindScenario(name string) (Scenario, error) {
+	for _, s := range Scenarios() {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Scenario{}, fmt.Errorf("simulate: no scenario %q", name)
+}
+
+// estateSite is a site of an estate by the role that scenarios know it by.
+type estateSite struct {
+	role string
+	SiteConfig
+}
+
+// estates are those that scenarios happen on: other applications, names, rates, and
+// another country's visitors; read only.
+var estates = map[string][]estateSite{
+	"tuning": {
+		{"main", SiteConfig{Name: "www.example.org", Theme: "website", Rate: 6}},
+		{"shop", SiteConfig{Name: "shop.example.org", Theme: "shop", Rate: 4.5}},
+		{"forum", SiteConfig{Name: "forum.example.org", Theme: "forum", Rate: 3.5}},
+		{"forge", SiteConfig{Name: "forge.example.org", Theme: "forge", Rate: 5}},
+		{"packages", SiteConfig{Name: "packages.example.org", Theme: "packages", Rate: 2.5}},
+	},
+	"scorecard": {
+		{"main", SiteConfig{Name: "www.example.net", Theme: "magazine", Rate: 8}},
+		{"shop", SiteConfig{Name: "store.example.net", Theme: "shop", Rate: 3, Workers: 5}},
+		{"forum", SiteConfig{Name: "wiki.example.net", Theme: "wiki", Rate: 5}},
+		{"forge", SiteConfig{Name: "git.example.net", Theme: "forge", Rate: 7, Workers: 8}},
+		{"packages", SiteConfig{Name: "dl.example.net", Theme: "packages", Rate: 4}},
+	},
+}
+
+func (p Params) withDefaults() (Params, error) {
+	if p.Estate == "" {
+		p.Estate = "tuning"
+	}
+	if p.Base == 0 {
+		p.Base = 6 * time.Hour
+	}
+	if p.Size == 0 {
+		p.Size = 1
+	}
+	if p.Strength == 0 {
+		p.Strength = 1
+	}
+	switch {
+	case estates[p.Estate] == nil:
+		return p, fmt.Errorf("simulate: estate %q; give tuning or scorecard", p.Estate)
+	case p.Hour < 0 || p.Hour > 23:
+		return p, fmt.Errorf("simulate: hour %d; give 0 to 23", p.Hour)
+	case !(p.Size >= .05 && p.Size <= 100):
+		return p, fmt.Errorf("simulate: size %v; give 0.05 to 100", p.Size)
+	case !(p.Strength >= .05 && p.Strength <= 100):
+		return p, fmt.Errorf("simulate: strength %v; give 0.05 to 100", p.Strength)
+	}
+	return p, nil
+}
+
+// Config is the scenario as Run, Write and Closed take it.
+func (s *Scenario) Config(p Params) (Config, error) {
+	p, err := p.withDefaults()
+	if err != nil {
+		return Config{}, err
+	}
+	day := 1 + int(p.Seed%27)
+	c := Config{
+		Seed: p.Seed, Scale: p.Size, Ordinary: p.Base, Tail: 10 * time.Minute, abroad: p.Estate == "scorecard",
+		scene: &plot{name: s.Name, role: s.role, span: s.span, size: p.Size, strength: p.Strength},
+	}
+	if s.tail != 0 {
+		c.Tail = s.tail
+	}
+	if p.Span != 0 && s.Quiet {
+		c.scene.span = p.Span
+	}
+	s.build(&p, c.scene)
+	c.Start = time.Date(2026, time.November, day, p.Hour, 8, 0, 0, time.UTC).Add(-p.Base)
+	for _, site := range estates[p.Estate] {
+		if s.role == "" || s.role == site.role {
+			c.Sites = append(c.Sites, site.SiteConfig)
+		}
+	}
+	if c.scene.newborn {
+		c.Ordinary = 0
+	}
+	return c, c.Validate()
+}
+
+// Begins is when what a scenario is about begins.
+func (c *Config) Begins() time.Time { return c.Start.Add(c.Ordinary) }
+
+// plot is what a scenario adds to ordinary traffic.
+type plot struct {
+	name     string
+	role     string
+	span     time.Duration // from Ordinary on
+	size     float64
+	strength float64
+	newborn  bool // the site has no past
+	cast     []func(s *stage) []source
+}
+
+func (s *plot) add(cast func(*stage) []source) { s.cast = append(s.cast, cast) }
+
+// stage is where a scene plays.
+type stage struct {
+	c          *Config
+	a          *audience
+	sites      []*Site
+	site       *Site // the first
+	seed       uint64
+	begin, end time.Duration
+}
+
+func (s *plot) sources(c *Config, a *audience, sites []*Site) (all []source) {
+	at := &stage{
+		c: c, a: a, sites: sites, site: sites[0], begin: c.Ordinary, end: c.Ordinary + s.span,
+		seed: mix(c.Seed, label("scene"), label(s.name)),
+	}
+	for _, cast := range s.cast {
+		all = append(all, cast(at)...)
+	}
+	return all
+}
+
+// happening changes something at a moment: a visit of nobody, after which it is done.
+type happening struct {
+	at   time.Duration
+	site *Site
+	do   func()
+	done bool
+}
+
+func (h *happening) next() (*Visit, bool) {
+	if h.done {
+		h.do()
+		return nil, false
+	}
+	h.done = true
+	return &Visit{Start: h.at, Site: h.site, script: &once{done: true}}, true
+}
