@@ -10,30 +10,42 @@ import (
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/lapi"
 	"github.com/weir-project/weir/sinks/nginx"
 )
 
-// enforcing keeps this machine's nginx at the decisions in force.
+// enforcing keeps this machine's edges at the decisions in force.
 //
-//	WEIR_DECISIONS (snapshot, then changes) -> mode of the site -> nginx
+//	WEIR_DECISIONS (snapshot, then changes) -> mode of the site -> nginx, bouncers
 type enforcing struct {
-	bus      *bus.Bus
+	bus      transport
 	config   config.Config
-	enforcer *nginx.Enforcer
+	enforcer *nginx.Enforcer // nil: there is no nginx
+	bouncers *lapi.Server    // nil: nobody asks
+	keys     *lapi.Keys
 	log      *slog.Logger
 
-	mu  sync.Mutex
-	off bool // weir panic off: nothing is enforced
+	mu     sync.Mutex
+	off    bool               // weir panic off: nothing is enforced
+	reread context.CancelFunc // of what follow reads now
 }
 
-// newEnforcing checks what the configuration says of nginx; nil where it says
-// nothing.
-func newEnforcing(b *bus.Bus, c config.Config, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
+// edge is what holds decisions on this machine: it may be told at any time, and does its
+// work in its own.
+type edge interface {
+	Apply(events ...schemas.Event)
+	Replace(events ...schemas.Event)
+}
+
+// newEnforcing checks what the configuration says of this machine's edges.
+func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
+	r := &enforcing{bus: b, config: c, log: log, off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
+	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allow, MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if c.Nginx.Directory == "" {
-		return nil, nil
+		return r, nil
 	}
-	e, err := nginx.New(nginxOptions(c, log, metrics))
-	if err != nil {
+	var err error
+	if r.enforcer, err = nginx.New(nginxOptions(c, log, metrics)); err != nil {
 		return nil, usageError{err}
 	}
 	// The snippets are the same every time; what is in force is not touched. A
@@ -44,7 +56,7 @@ func newEnforcing(b *bus.Bus, c config.Config, log *slog.Logger, metrics prometh
 		forHTTP, forServer := nginx.IncludeLines(c.Nginx.Directory)
 		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
 	}
-	return &enforcing{bus: b, config: c, enforcer: e, log: log, off: panicked(c.Data)}, nil
+	return r, nil
 }
 
 func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
@@ -55,16 +67,82 @@ func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Register
 	}
 }
 
-// follow hands the enforcer what is to be in force, until ctx ends.
+// edges are all that there are.
+func (r *enforcing) edges() []edge {
+	var all []edge
+	if r.enforcer != nil {
+		all = append(all, r.enforcer)
+	}
+	if r.bouncers != nil {
+		all = append(all, r.bouncers)
+	}
+	return all
+}
+
+func (r *enforcing) apply(events []schemas.Event) {
+	for _, e := range r.edges() {
+		e.Apply(events...)
+	}
+}
+
+func (r *enforcing) replace(events []schemas.Event) {
+	for _, e := range r.edges() {
+		e.Replace(events...)
+	}
+}
+
+// keep runs everything of it in a stage.
+func (r *enforcing) keep(ctx context.Context, s *stage) {
+	if r.enforcer != nil {
+		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
+	}
+	s.keep(ctx, r.log, "enforce decisions", r.follow)
+}
+
+// holds reports whether there is anything on this machine that can enforce.
+func (r *enforcing) holds() bool {
+	if r == nil {
+		return false
+	}
+	if r.enforcer != nil {
+		return true
+	}
+	if r.keys == nil {
+		return false
+	}
+	keys, err := r.keys.All()
+	return err != nil || len(keys) > 0
+}
+
+// follow hands the edges what is to be in force, until ctx ends.
 func (r *enforcing) follow(ctx context.Context) error {
-	start, err := r.bus.SnapshotStart(ctx, schemas.StreamDecisions, schemas.SubjectSnapshot)
+	for {
+		reading, cancel := context.WithCancel(ctx)
+		r.mu.Lock()
+		r.reread = cancel
+		r.mu.Unlock()
+		err := r.followOnce(reading)
+		again := reading.Err() != nil && ctx.Err() == nil
+		cancel()
+		if !again {
+			return err
+		}
+	}
+}
+
+func (r *enforcing) followOnce(ctx context.Context) error {
+	b, err := r.bus.open()
 	if err != nil {
 		return err
 	}
-	// Until everything is known that there is, nothing is told to nginx: half of
+	start, err := b.SnapshotStart(ctx, schemas.StreamDecisions, schemas.SubjectSnapshot)
+	if err != nil {
+		return err
+	}
+	// Until everything is known that there is, nothing is told to an edge: half of
 	// the decisions would lift the others for a moment.
 	caughtUp, gathered := false, []schemas.Event(nil)
-	return followEvents(ctx, r.bus, r.log, bus.FollowOptions{
+	return followEvents(ctx, b, r.log, bus.FollowOptions{
 		Stream: schemas.StreamDecisions, From: start, Reader: "enforce",
 		CaughtUp: func() {
 			r.mu.Lock()
@@ -73,7 +151,7 @@ func (r *enforcing) follow(ctx context.Context) error {
 				gathered = nil
 				r.log.Warn("panic off is in force: nothing is enforced until weir panic on")
 			}
-			r.enforcer.Replace(gathered...)
+			r.replace(gathered)
 			caughtUp, gathered = true, nil
 		},
 	}, func(events []schemas.Event, replace bool) {
@@ -87,9 +165,9 @@ func (r *enforcing) follow(ctx context.Context) error {
 		case !caughtUp:
 			gathered = append(gathered, enforced...)
 		case replace:
-			r.enforcer.Replace(enforced...)
+			r.replace(enforced)
 		default:
-			r.enforcer.Apply(enforced...)
+			r.apply(enforced)
 		}
 	})
 }
@@ -122,9 +200,9 @@ func (r *enforcing) enforced(events []schemas.Event) []schemas.Event {
 	return out
 }
 
-// status is what the edge on this machine reports; false where there is none.
+// status is what the nginx on this machine reports; false where there is none.
 func (r *enforcing) status() (nginx.Status, bool) {
-	if r == nil {
+	if r == nil || r.enforcer == nil {
 		return nginx.Status{}, false
 	}
 	return r.enforcer.Status(), true

@@ -64,6 +64,7 @@ type program struct {
 	Learn     learnCommand     `cmd:"" help:"Learn what is normal from past logs."`
 	Why       whyCommand       `cmd:"" help:"Why an address, a decision or an incident: the evidence."`
 	Panic     panicCommand     `cmd:"" help:"Lift everything at once: off, and on again."`
+	Bouncers  bouncersCommand  `cmd:"" help:"Who may ask for decisions as a CrowdSec bouncer does: add, list, rm."`
 	Notify    notifyCommand    `cmd:"" help:"Who is told: test."`
 	Check     checkCommand     `cmd:"" help:"Check the configuration and what a log's lines are read as."`
 	Demo      demoCommand      `cmd:"" help:"An attack and its end, live on this machine: real nginx, a small application, visitors, a botnet."`

@@ -140,8 +140,8 @@ func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream strin
 	}
 	o.Stream, o.Ailing, o.Healthy, o.Logger, o.Registerer = stream, health.ailing, health.healthy, log, metrics
 	o.Enforcing = enforcing.on
-	if enforcing == nil {
-		o.Idle = "no nginx on this machine is weir's to enforce on"
+	if !enforcing.holds() {
+		o.Idle = "no nginx on this machine is weir's to enforce on, and no bouncer asks it"
 	}
 	n, err := notify.New(o)
 	if err != nil {

@@ -85,7 +85,7 @@ func panicked(data string) bool {
 
 // on reports whether anything is enforced on this machine.
 func (r *enforcing) on() bool {
-	if r == nil {
+	if !r.holds() {
 		return false
 	}
 	r.mu.Lock()
@@ -96,7 +96,7 @@ func (r *enforcing) on() bool {
 // panic lifts everything, or enforces again what the board has in force.
 func (r *enforcing) panic(off bool, inForce func(time.Time) []schemas.Event) error {
 	if r == nil {
-		return errors.New("there is no nginx on this machine that weir enforces on (nginx.directory)")
+		return errors.New("weir enforces nothing on this machine")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,11 +105,15 @@ func (r *enforcing) panic(off bool, inForce func(time.Time) []schemas.Event) err
 	}
 	r.off = off
 	if off {
-		r.enforcer.Replace()
+		r.replace(nil)
 		r.log.Warn("panic off: nothing is enforced until weir panic on")
 		return nil
 	}
-	r.enforcer.Replace(r.enforced(inForce(time.Now()))...)
+	if inForce != nil {
+		r.replace(r.enforced(inForce(time.Now())))
+	} else if r.reread != nil {
+		r.reread() // from the snapshot on
+	}
 	r.log.Warn("panic on: decisions in force are enforced again")
 	return nil
 }

@@ -121,7 +121,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		return err
 	}
 	vitals := newEdgesVitals(b, w.log)
-	enforcing, err := newEnforcing(b, w.config, w.log, w.metrics)
+	enforcing, err := newEnforcing(nearBus{b}, w.config, w.log, w.metrics)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	}
 	server := &server{
 		board: desk.board, sites: processing.sites, mode: string(w.config.Mode), vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
-		panic: func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
+		panic: func(off bool) error { return enforcing.panic(off, desk.board.inForce) }, bouncers: enforcing.bouncers,
 	}
 	if telling != nil {
 		server.status = telling.page
@@ -160,10 +160,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	first.keep(ctx, w.log, "events", desk.follow)
 	first.keep(ctx, w.log, "process", processing.run)
 	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
-	if enforcing != nil {
-		first.keep(ctx, w.log, "enforce", enforcing.enforcer.Run)
-		first.keep(ctx, w.log, "enforce decisions", enforcing.follow)
-	}
+	enforcing.keep(ctx, &first)
 	if notifying != nil {
 		first.keep(ctx, w.log, "notify", notifying.run)
 	}

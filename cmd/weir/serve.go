@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/lapi"
 	"github.com/weir-project/weir/sinks/notify"
 	"github.com/weir-project/weir/sinks/statuspage"
 )
@@ -44,6 +45,8 @@ type server struct {
 	metrics prometheus.Gatherer
 	log     *slog.Logger
 	status  *statuspage.Page // nil: there is none
+
+	bouncers *lapi.Server // nil: none are answered
 }
 
 // routes are what the loopback listener answers.
@@ -64,6 +67,9 @@ func (s *server) routes() *http.ServeMux {
 	if s.sites != nil {
 		mux.HandleFunc("GET /api/overview", s.answerOverview)
 	}
+	if s.bouncers != nil {
+		s.bouncers.Register(mux)
+	}
 	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.everything()) })
 	return mux
 }
@@ -73,6 +79,9 @@ func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
 	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
+	if s.bouncers != nil {
+		mux.HandleFunc("GET /api/bouncers", s.answerBouncers)
+	}
 	s.statusRoutes(mux)
 	return mux
 }
@@ -111,6 +120,16 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// answerBouncers says who asks for decisions, and how they are.
+func (s *server) answerBouncers(w http.ResponseWriter, _ *http.Request) {
+	list, err := s.bouncers.Bouncers()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	s.answerJSON(w, list)
 }
 
 // setPanic lifts everything on this machine's nginx, or enforces it again.

@@ -25,6 +25,12 @@ need xmllint libxml2-utils
 need git git
 need ssh openssh-client
 need sshd openssh-server
+# What enforces decisions in the tests of sinks/lapi, sinks/nftables and sinks/haproxy,
+# each in a network namespace of its own.
+need ip iproute2
+need nft nftables
+need crowdsec-firewall-bouncer crowdsec-firewall-bouncer
+need haproxy haproxy
 
 # syslog-ng cannot be installed beside rsyslog. Its libraries can, and itself is unpacked
 # into the cache: once, by one rename.
