@@ -95,16 +95,22 @@ func TestDecisionsReachNginxAndLeaveIt(t *testing.T) {
 	ctx := within(t)
 	request := get("h.example", "/", "10.0.0.1")
 	for _, step := range []struct {
-		do   func()
-		want int
+		do     func()
+		loaded int
+		want   int
 	}{
-		{func() { e.Replace() }, 200},
-		{func() { e.Apply(added(blocked(1))) }, 403},
-		{func() { e.Apply(event(schemas.DecisionRemoved, blocked(1))) }, 200},
-		{func() { e.Replace(added(blocked(1)), added(blocked(2))) }, 403},
-		{func() { e.Replace(added(blocked(2))) }, 200},
+		{func() { e.Replace() }, 0, 200},
+		{func() { e.Apply(added(blocked(1))) }, 1, 403},
+		{func() { e.Apply(event(schemas.DecisionRemoved, blocked(1))) }, 0, 200},
+		{func() { e.Replace(added(blocked(1)), added(blocked(2))) }, 2, 403},
+		{func() { e.Replace(added(blocked(2))) }, 1, 200},
 	} {
 		step.do()
+		// An old worker may still answer as nginx did before: an answer alone
+		// does not say that this step was loaded.
+		if err := eventually(ctx, func() bool { return e.Status().Loaded == step.loaded }); err != nil {
+			t.Fatalf("%v: %+v, want %d loaded", err, e.Status(), step.loaded)
+		}
 		if err := s.until(ctx, request, answers(step.want)); err != nil {
 			t.Fatal(err)
 		}
