@@ -294,7 +294,7 @@ func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() er
 	}
 	h := &storeHome{options: embedded.Options{
 		Dir: w.config.Data, Library: w.config.ClickHouse.Library, Memory: int64(w.config.ClickHouse.Memory),
-		Logger: w.log, Metrics: w.metrics,
+		Wait: true, Logger: w.log, Metrics: w.metrics,
 	}, log: w.log}
 	h.home.Store(embedded.New(h.options))
 	w.home = h

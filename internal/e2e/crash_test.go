@@ -75,9 +75,17 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		}
 		return out
 	}
-	w := start(t, args...)
+	var w *running
+	stored := ""
+	t.Cleanup(func() { // after weir has been killed
+		if t.Failed() {
+			t.Logf("the last count was %s; weir said:\n%s", stored, w.log)
+		}
+	})
+	w = start(t, args...)
 	until(t, "all lines are in ClickHouse", func() bool {
-		return count("uniqExact(path)") == fmt.Sprint(lines)
+		stored = count("uniqExact(path)")
+		return stored == fmt.Sprint(lines)
 	})
 	if got := count("count(), uniqExact(path), min(toUInt32(substring(path, 4))), max(toUInt32(substring(path, 4)))"); got !=
 		fmt.Sprintf("%d\t%d\t0\t%d", lines, lines, lines-1) {

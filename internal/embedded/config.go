@@ -12,10 +12,11 @@ import (
 
 // Names below Options.Dir.
 const (
-	storeFolder = "clickhouse"      // ClickHouse's own folder
-	logFile     = "clickhouse.log"  // rotated by ClickHouse
-	lockFile    = "clickhouse.lock" // holds the owner's process id
-	socketFile  = "clickhouse.sock" // for other commands of the same user
+	storeFolder = "clickhouse"       // ClickHouse's own folder
+	logFile     = "clickhouse.log"   // rotated by ClickHouse
+	lockFile    = "clickhouse.lock"  // holds the owner's process id
+	queueFile   = "clickhouse.queue" // locked by who waits to be the owner
+	socketFile  = "clickhouse.sock"  // for other commands of the same user
 )
 
 // Bounds on ClickHouse's log: this many files of this size.

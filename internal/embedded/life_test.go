@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pidOf is the child's id.
@@ -68,6 +71,61 @@ func TestOneProcessAStore(t *testing.T) {
 	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("the second store of a directory: %v", err)
 	}
+}
+
+// Commands in a loop must not keep the store from who keeps it open: the next of
+// them waits, and then reaches the store through its owner.
+func TestWhoKeepsAStoreOpenGoesFirst(t *testing.T) {
+	needLibrary(t)
+	dir := t.TempDir()
+	first, closeFirst, err := opened(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := first.(*Store); !ok {
+		t.Fatalf("the home of a closed store is a %T", first)
+	}
+	queue, err := openLock(filepath.Join(dir, queueFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer queue.Close()
+	owner := run(t, Options{Dir: dir, Wait: true})
+	for free := true; free; { // until the owner stands in the queue
+		if free, err = tryLock(queue, unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		if free {
+			if err := unix.Flock(int(queue.Fd()), unix.LOCK_UN); err != nil {
+				t.Fatal(err)
+			}
+			runtime.Gosched()
+		}
+	}
+	if err := closeFirst(); err != nil {
+		t.Fatal(err)
+	}
+	next, closeNext, err := opened(t, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := next.(*Remote); !ok {
+		t.Errorf("a command that came after the owner has a %T, want a *Remote", next)
+	}
+	if err := closeNext(); err != nil {
+		t.Error(err)
+	}
+	pidOf(t, owner)
+}
+
+// opened opens the store of dir, which is made where there is none, as a command
+// that comes and goes does.
+func opened(t *testing.T, dir string) (Home, func() error, error) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Join(dir, storeFolder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return DialOrStart(t.Context(), Options{Dir: dir})
 }
 
 func TestOtherCommandsReachAStoreThatIsOpenOrNot(t *testing.T) {

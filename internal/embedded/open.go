@@ -38,6 +38,9 @@ func (r *Remote) Access(ctx context.Context) (Access, error) {
 	return access, c.Close()
 }
 
+// ownerPatience is how long a store's owner may take from its lock to its socket.
+const ownerPatience = 15 * time.Second
+
 // DialOrStart opens the store of options.Dir for a command that comes and goes: by
 // way of the process that has it open, or else with a child of its own. close ends
 // what was started and must be called. A directory without a store is an error
@@ -50,7 +53,7 @@ func DialOrStart(ctx context.Context, options Options) (home Home, close func() 
 	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
 		return nil, nil, fmt.Errorf("data directory %s holds no store: %w: give the --data of a `weir run` or `weir replay`", dir, errors.Unwrap(err))
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(ownerPatience); ; {
 		remote := &Remote{dir: dir}
 		_, err := remote.Access(ctx)
 		if err == nil {
@@ -60,7 +63,8 @@ func DialOrStart(ctx context.Context, options Options) (home Home, close func() 
 		if startErr == nil {
 			return home, close, nil
 		}
-		// The owner is only just starting, and has the lock but no socket yet.
+		// The owner is only just starting: it waits for the lock, or has it but no
+		// socket yet.
 		if !errors.Is(startErr, ErrLocked) || time.Now().After(deadline) || ctx.Err() != nil {
 			return nil, nil, startErr
 		}
@@ -72,6 +76,7 @@ func DialOrStart(ctx context.Context, options Options) (home Home, close func() 
 func start(ctx context.Context, options Options) (Home, func() error, error) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := New(options)
+	s.brief = true
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(running) }()
 	if _, err := s.Access(ctx); err != nil {

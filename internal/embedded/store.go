@@ -55,12 +55,15 @@ const DefaultMemory = 1 << 30
 // Options says which store to open and how.
 type Options struct {
 	// Dir is the data directory: the store is its folder "clickhouse", beside it
-	// clickhouse.log, clickhouse.lock and clickhouse.sock. Made if it is missing.
+	// clickhouse.log, .lock, .queue and .sock. Made if it is missing.
 	Dir string
 	// Library is libchdb.so; "" is where FindLibrary finds it.
 	Library string
 	// Memory bounds what the engine allocates, in bytes; 0 is DefaultMemory.
-	Memory  int64
+	Memory int64
+	// Wait is for who keeps the store open, like weir run: where another process has
+	// it, Run waits for its turn, before any command that comes and goes.
+	Wait    bool
 	Logger  *slog.Logger          // nil is none
 	Metrics prometheus.Registerer // nil is none
 
@@ -72,6 +75,7 @@ type Store struct {
 	options Options
 	log     *slog.Logger
 	metrics *metrics
+	brief   bool // opened by a command that comes and goes
 
 	mu      sync.Mutex
 	child   *process      // nil while there is none that is ready
@@ -154,7 +158,7 @@ func (s *Store) prepare(ctx context.Context) (dir string, lock *os.File, err err
 	if err := checkOwner(folder); err != nil {
 		return "", nil, err
 	}
-	lock, err = lockStore(ctx, filepath.Join(dir, lockFile))
+	lock, err = s.lockStore(ctx, dir)
 	if errors.Is(err, ErrLocked) || ctx.Err() != nil {
 		return "", nil, err
 	}
