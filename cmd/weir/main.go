@@ -69,6 +69,7 @@ type program struct {
 	Check     checkCommand     `cmd:"" help:"Check the configuration and what a log's lines are read as."`
 	Demo      demoCommand      `cmd:"" help:"An attack and its end, live on this machine: real nginx, a small application, visitors, a botnet."`
 	Simulate  simulateCommand  `cmd:"" help:"Write a log with known truth: an estate's ordinary hours, then an attack."`
+	Evaluate  evaluateCommand  `cmd:"" help:"Play scenarios with known truth, and print the scorecard."`
 	Bench     benchCommand     `cmd:"" help:"Measure what weir costs on this machine."`
 }
 

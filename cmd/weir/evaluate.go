@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/zeebo/xxh3"
+
+	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/internal/simulate"
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/processor/judge"
+	"github.com/weir-project/weir/schemas"
+)
+
+type evaluateCommand struct {
+	Scenario    []string        `placeholder:"NAME" help:"Only these; by default all but quiet: ${scenarios}."`
+	Estate      string          `default:"scorecard" enum:"tuning,scorecard" help:"tuning is what constants were chosen on, scorecard is not."`
+	Seeds       int             `default:"10" help:"How many seeds of each."`
+	First       uint64          `placeholder:"SEED" help:"The first seed; by default 1000 for the scorecard, 1 for tuning."`
+	Format      []string        `default:"json,combined" enum:"json,combined" help:"What the log carries: json (all traits), combined (few)."`
+	Base        []time.Duration `default:"30m,6h,72h" help:"Ordinary traffic before, in turn."`
+	Span        time.Duration   `default:"0s" help:"How long a quiet time lasts; 24h where it is 0."`
+	Size        float64         `default:"0" help:"Multiplies a site's traffic; 0 draws it by the seed."`
+	Strength    float64         `default:"0" help:"Multiplies what happens; 0 draws it by the seed."`
+	Propagation time.Duration   `default:"${propagation}" help:"From a decision's time until the edge has it."`
+	Closed      bool            `help:"Stopped requests never reach the application, and bots see it; without it the log stays as it was without weir. What adapts is always closed."`
+	Jobs        int             `default:"0" help:"Runs at a time; 0 is one a core."`
+	Report      string          `placeholder:"FILE" help:"Put the scorecard between the marks of this file, docs/quality.md."`
+	Output      string          `default:"text" enum:"text,json" help:"text or json (one result a line)."`
+	Quiet       bool            `short:"q" help:"No progress bar."`
+}
+
+// trial is one run to make.
+type trial struct {
+	scenario simulate.Scenario
+	params   simulate.Params
+	format   simulate.Format
+}
+
+// Run plays scenarios through the processor and an edge, and compares what they did with
+// the truth:
+//
+//	simulate -> line -> parser -> processor -> events
+//	                                 ^            |
+//	                                 +-- judge <--+   -> scorecard
+func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	trials, err := c.trials()
+	if err != nil {
+		return err
+	}
+	results := make([]simulate.Result, len(trials))
+	failed := make([]error, len(trials))
+	done := c.progress(s, len(trials))
+	limit := make(chan struct{}, c.jobs())
+	var group sync.WaitGroup
+	for i := range trials {
+		select {
+		case <-ctx.Done():
+		case limit <- struct{}{}:
+			group.Go(func() {
+				defer func() { <-limit; done() }()
+				run := &evaluation{command: c, trial: trials[i], ctx: ctx}
+				o := processor.Options{}
+				if run.processor, failed[i] = newProcessor(configuration, secret{}, o); failed[i] == nil {
+					run.edge = judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow})
+					results[i], failed[i] = run.run()
+				}
+			})
+		}
+	}
+	group.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i, err := range failed {
+		if err != nil {
+			return fmt.Errorf("scenario %s, seed %d: %w", trials[i].scenario.Name, trials[i].params.Seed, err)
+		}
+	}
+	if c.Output == "json" {
+		out := json.NewEncoder(s.out)
+		for i := range results {
+			if err := out.Encode(&results[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	card := scorecard(results)
+	if c.Report != "" {
+		if err := c.report(card); err != nil {
+			return err
+		}
+	}
+	_, err = io.WriteString(s.out, card)
+	return err
+}
+
+func (c *evaluateCommand) jobs() int {
+	if c.Jobs > 0 {
+		return c.Jobs
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// progress shows a bar of the runs; the function returned says that one is over.
+func (c *evaluateCommand) progress(s screen, n int) func() {
+	if c.Quiet || !isTerminal(s.err) {
+		return func() {}
+	}
+	bar := progressbar.NewOptions(n, progressbar.OptionSetWriter(s.err), progressbar.OptionSetWidth(30),
+		progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetDescription("playing"))
+	return func() { _ = bar.Add(1) } // only the screen is lost
+}
+
+// trials are the runs, the longest first so that the last core is not alone with one.
+func (c *evaluateCommand) trials() (all []trial, err error) {
+	names := c.Scenario
+	if len(names) == 0 {
+		for _, s := range simulate.Scenarios() {
+			if !s.Quiet {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	first := c.First
+	if first == 0 {
+		first = 1
+		if c.Estate == "scorecard" {
+			first = simulate.ScorecardSeeds
+		}
+	}
+	if c.Seeds < 1 || c.Seeds > 10000 || len(c.Base) == 0 {
+		return nil, usagef("%d seeds and %d bases: give 1 to 10000 seeds and at least one base", c.Seeds, len(c.Base))
+	}
+	for _, name := range names {
+		s, err := simulate.FindScenario(name)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		for i := range c.Seeds {
+			p := c.params(first+uint64(i), c.Base[i%len(c.Base)])
+			if _, err := s.Config(p); err != nil {
+				return nil, usageError{err}
+			}
+			for _, f := range c.Format {
+				if s.Name == "estate" && f == string(simulate.FormatCombined) {
+					continue // a combined log does not name the site
+				}
+				all = append(all, trial{s, p, simulate.Format(f)})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b trial) int { return int(b.params.Base - a.params.Base) })
+	return all, nil
+}
+
+// params draws sizes and hour by the seed: scenarios are not all alike.
+func (c *evaluateCommand) params(seed uint64, base time.Duration) simulate.Params {
+	r := rand.New(rand.NewPCG(seed, 6))
+	p := simulate.Params{Seed: seed, Estate: c.Estate, Base: base, Span: c.Span, Hour: r.IntN(24)}
+	p.Size = []float64{.5, .7, 1, 1.5, 2.5}[r.IntN(5)]
+	p.Strength = []float64{.6, .8, 1, 1.5, 2.5}[r.IntN(5)]
+	if base > 24*time.Hour { // days of a small site
+		p.Size = min(p.Size, .7)
+	}
+	if c.Size > 0 {
+		p.Size = c.Size
+	}
+	if c.Strength > 0 {
+		p.Strength = c.Strength
+	}
+	return p
+}
+
+// evaluation is one run. All of it happens in one goroutine.
+type evaluation struct {
+	command *evaluateCommand
+	trial
+	ctx       context.Context
+	processor *processor.Processor
+	edge      *judge.Edge
+	compare   *simulate.Trial
+	parser    accesslog.Parser
+	builder   *schemas.Builder
+	request   schemas.Request
+	records   []*simulate.Record // of the rows that the builder holds
+	line      []byte
+	scratch   []byte
+	closed    bool
+	err       error
+}
+
+// batchRows is how many rows are consumed at a time; what comes of them does not depend on it.
+const batchRows = 256
+
+func (e *evaluation) run() (simulate.Result, error) {
+	c, err := e.scenario.Config(e.params)
+	if err != nil {
+		return simulate.Result{}, err
+	}
+	e.compare = simulate.NewTrial(&e.scenario, &c)
+	e.parser = accesslog.New(accesslog.Weir)
+	if e.format == simulate.FormatCombined {
+		e.parser = accesslog.New(accesslog.Combined)
+	}
+	e.builder = schemas.NewBuilder("edge", "log")
+	e.closed = e.command.Closed || e.scenario.Closed
+	if e.closed {
+		err = simulate.Closed(c, e.atEdge, e.add)
+	} else {
+		err = simulate.Run(c, e.add)
+	}
+	if err == nil {
+		e.flush()
+		err = e.err
+	}
+	result := e.compare.Result()
+	result.Estate, result.Format = e.params.Estate, e.format
+	return result, err
+}
+
+// add takes a line of the log.
+func (e *evaluation) add(r *simulate.Record) error {
+	e.line = e.format.Append(e.line[:0], r)
+	if reason := e.parser.Parse(bytes.TrimSuffix(e.line, []byte("\n")), &e.request); reason != 0 {
+		return fmt.Errorf("its own line is refused (%s): %.200s", reason, e.line)
+	}
+	if e.format == simulate.FormatCombined {
+		e.request.Site = append(e.request.Site[:0:0], r.Site...)
+		e.request.Fields |= schemas.FieldSite
+	}
+	if !e.builder.Fits(&e.request) {
+		e.flush()
+	}
+	e.builder.Append(&e.request)
+	if e.records = append(e.records, r); len(e.records) >= batchRows {
+		e.flush()
+	}
+	if e.err == nil {
+		e.err = e.ctx.Err()
+	}
+	return e.err
+}
+
+// flush hands what was added to the processor.
+func (e *evaluation) flush() {
+	if len(e.records) == 0 {
+		return
+	}
+	e.processor.Consume(e.builder.Batch(), e.judge, e.emit)
+	e.builder.Reset()
+	e.records = e.records[:0]
+}
+
+func (e *evaluation) judge(row int, q *schemas.Request) schemas.Action {
+	r, vector := e.records[row], uint64(0)
+	action := r.Action // what the edge did when it was sent
+	if !e.closed {
+		action, _ = e.edge.Judge(q)
+	}
+	if r.Sent.After(e.compare.Begins()) {
+		vector = e.vector(q)
+	}
+	e.compare.Add(r, action, vector)
+	return action
+}
+
+// vector is a hash of all that an edge can see of a request.
+func (e *evaluation) vector(q *schemas.Request) uint64 {
+	e.scratch = e.scratch[:0]
+	for t := range schemas.NumTraits {
+		e.scratch, _ = schemas.Trait(t).Value(e.scratch, q)
+		e.scratch = append(e.scratch, 0)
+	}
+	return xxh3.Hash(e.scratch)
+}
+
+// atEdge is what the edge does with a request when it is sent.
+func (e *evaluation) atEdge(q *simulate.Request, sent time.Time) schemas.Action {
+	if e.edge.Held() == 0 && len(e.records) < batchRows {
+		// Nothing can be in force before what waits is consumed: decisions take a while.
+		if len(e.records) == 0 || sent.Sub(e.records[0].Time) < e.command.Propagation {
+			return schemas.Allow
+		}
+	}
+	e.flush()
+	if e.edge.Held() == 0 {
+		return schemas.Allow
+	}
+	r := simulate.Record{Request: *q, Time: sent, Sent: sent, Upstream: -1}
+	e.line = e.format.Append(e.line[:0], &r)
+	var request schemas.Request
+	if e.parser.Parse(bytes.TrimSuffix(e.line, []byte("\n")), &request) != 0 {
+		return schemas.Allow
+	}
+	request.Site = []byte(q.Site)
+	action, _ := e.edge.Judge(&request)
+	return action
+}
+
+func (e *evaluation) emit(event schemas.Event) {
+	if err := e.edge.Apply(event); err != nil && e.err == nil {
+		e.err = err
+	}
+	e.compare.Event(event)
+}
+
+// report replaces what stands between the marks of a file.
+func (c *evaluateCommand) report(card string) error {
+	const begin, end = "<!-- scorecard -->", "<!-- end -->"
+	return editFile(c.Report, func(old string) (string, error) {
+		head, rest, ok := strings.Cut(old, begin)
+		_, tail, closed := strings.Cut(rest, end)
+		if !ok || !closed {
+			return "", usagef("%s has no %s followed by %s: the scorecard goes between them", c.Report, begin, end)
+		}
+		return head + begin + "\n\n" + card + "\n" + end + tail, nil
+	})
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/weir-project/weir/internal/simulate"
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+)
+
+// group is the runs of one scenario in one format.
+type group struct {
+	name   string
+	format simulate.Format
+	runs   []*simulate.Result
+}
+
+func grouped(results []simulate.Result, attacks bool) (all []*group) {
+	at := map[string]*group{}
+	order := map[string]int{}
+	for i, s := range simulate.Scenarios() {
+		order[s.Name] = i
+	}
+	for i := range results {
+		r := &results[i]
+		if r.Attacks != attacks {
+			continue
+		}
+		key := r.Scenario + string(r.Format)
+		if at[key] == nil {
+			at[key] = &group{name: r.Scenario, format: r.Format}
+			all = append(all, at[key])
+		}
+		at[key].runs = append(at[key].runs, r)
+	}
+	slices.SortStableFunc(all, func(a, b *group) int {
+		if a.format != b.format {
+			return strings.Compare(string(b.format), string(a.format))
+		}
+		return order[a.name] - order[b.name]
+	})
+	return all
+}
+
+// scorecard is the results as Markdown tables.
+func scorecard(results []simulate.Result) string {
+	var b strings.Builder
+	attackTable(&b, grouped(results, true))
+	innocentTable(&b, grouped(results, false))
+	return b.String()
+}
+
+func attackTable(b *strings.Builder, groups []*group) {
+	if len(groups) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | blocked, median / worst | stopped, median / worst | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | crawlers' requests | other sites' or earlier incidents |")
+	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|")
+	var people, shared pool
+	for _, g := range groups {
+		g.attackRow(b, &people, &shared)
+	}
+	fmt.Fprintf(b, "\nAll attacks together: %s of the people there had a request blocked that would have succeeded, %s one challenged or throttled; of those behind addresses that bots use too %s and %s.\n\n",
+		people.bound(people.blocked), people.bound(people.slowed), shared.bound(shared.blocked), shared.bound(shared.slowed))
+}
+
+func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
+	var noticed, blocked, stopped, ceiling []float64
+	var own, behind pool
+	never, crawlers, wrong := 0, int64(0), 0
+	for _, r := range g.runs {
+		if r.Noticed == nil {
+			never++
+		} else {
+			noticed = append(noticed, *r.Noticed)
+		}
+		blocked = append(blocked, r.Late.BlockShare())
+		stopped = append(stopped, r.Late.Share())
+		ceiling = append(ceiling, r.Ceiling)
+		own.add(r.Visitors)
+		behind.add(r.Shared)
+		crawlers += r.Crawlers
+		wrong += len(r.False)
+	}
+	*people, *shared = people.with(own), shared.with(behind)
+	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d | %d |\n", g.name, g.format, len(g.runs),
+		medianAndWorst(noticed), never, percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
+		percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all, crawlers, wrong)
+}
+
+func innocentTable(b *strings.Builder, groups []*group) {
+	if len(groups) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "| innocent | format | runs | with an incident of an attack kind | decisions | blocked | slowed | people | incidents |")
+	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|")
+	var people pool
+	for _, g := range groups {
+		var own pool
+		attacked, decisions, kinds := 0, int64(0), map[schemas.Kind]int64{}
+		for _, r := range g.runs {
+			own.add(r.Visitors)
+			own.add(r.Shared)
+			decisions += r.Decisions
+			for k, n := range r.Kinds {
+				kinds[k] += n
+			}
+			if len(r.False) > 0 {
+				attacked++
+			}
+		}
+		people = people.with(own)
+		var list []string
+		for _, k := range slices.Sorted(maps.Keys(kinds)) {
+			list = append(list, fmt.Sprintf("%s %d", k, kinds[k]))
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %d | %d | %d | %d | %d | %s |\n", g.name, g.format, len(g.runs), attacked, decisions,
+			own.blocked, own.slowed, own.all, strings.Join(list, ", "))
+	}
+	fmt.Fprintf(b, "\nAll innocent scenarios together: %s of the people blocked, %s challenged or throttled.\n", people.bound(people.blocked), people.bound(people.slowed))
+}
+
+// pool is people of several runs together.
+type pool struct {
+	all, blocked, slowed int64
+	worst                float64
+}
+
+func (p *pool) add(t simulate.Touched) {
+	p.all += t.Actors
+	p.blocked += t.Blocked
+	p.slowed += t.Slowed
+	p.worst = max(p.worst, t.BlockedShare())
+}
+
+func (p pool) with(o pool) pool {
+	return pool{p.all + o.all, p.blocked + o.blocked, p.slowed + o.slowed, max(p.worst, o.worst)}
+}
+
+func (p *pool) share(n int64) float64 { return float64(n) / float64(max(p.all, 1)) }
+
+// bound is a share with its bounds, each of 95 % (Clopper and Pearson).
+func (p *pool) bound(n int64) string {
+	low := 1 - attribute.UpperShare(int(p.all-n), int(p.all))
+	if n == 0 {
+		low = 0
+	}
+	return fmt.Sprintf("%s [%s, %s]", percent(p.share(n)), percent(low), percent(attribute.UpperShare(int(n), int(p.all))))
+}
+
+func percent(v float64) string { return fmt.Sprintf("%.3g %%", 100*v) }
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+func lowest(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	return slices.Min(v)
+}
+
+func medianAndWorst(v []float64) string {
+	if len(v) == 0 {
+		return "never"
+	}
+	return fmt.Sprintf("%.1f / %.1f", median(v), slices.Max(v))
+}
+
+// editFile replaces a file by what edit makes of its content.
+func editFile(path string, edit func(string) (string, error)) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return usagef("read %s: %w", path, unwrapPath(err))
+	}
+	text, err := edit(string(old))
+	if err != nil {
+		return err
+	}
+	return writeFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
+}

@@ -1,0 +1,290 @@
+package simulate
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// Trial compares what was done in one run of a scenario with the truth, while it runs. It
+// holds about 32 bytes for every request since the scenario began.
+type Trial struct {
+	begins time.Time
+	rows   []trialRow
+	actors map[actorKey]uint32
+	kinds  []Kind
+	names  map[string]uint32
+	sites  []string
+	result Result
+
+	seen     map[uint32]*siteTrial // attacked sites
+	lastEnd  map[string]time.Time  // of decisions, by id
+	inForce  int64                 // unix ms in which the last decision ends
+	attackAt int64
+}
+
+type siteTrial struct{ first, last int64 } // unix ms
+
+type trialRow struct {
+	sent                int64 // unix ms
+	vector              uint64
+	site, client, actor uint32
+	severity            uint8
+	attack, succeeds    bool
+}
+
+// Result is what a Trial found. Times are when requests were sent.
+type Result struct {
+	Scenario string   `json:"scenario"`
+	Attacks  bool     `json:"attacks"`
+	Hard     bool     `json:"hard,omitempty"`
+	Estate   string   `json:"estate"`
+	Format   Format   `json:"format"`
+	Seed     uint64   `json:"seed"`
+	Base     Duration `json:"base"`
+	Lines    int64    `json:"lines"`
+
+	// Noticed is the seconds from the attack's first request at a site to an incident of an
+	// attack kind there, of all attacked sites the longest; nil where one was not noticed.
+	Noticed *float64 `json:"noticed_seconds"`
+	// Factor is how many times the normal rate the attacked sites had when it was noticed.
+	Factor float64 `json:"noticed_factor,omitempty"`
+
+	Attack Stopped `json:"attack"`
+	Late   Stopped `json:"late"` // of the attack's requests those later than Grace
+	// Ceiling is the share of Late that somebody who knew the truth could have stopped
+	// without touching a visitor: requests whose traits together no visitor's has, and
+	// those of a client that no visitor shares and that had attacked before.
+	Ceiling float64 `json:"ceiling"`
+
+	// Visitors are everybody but bots and scanners at the attacked sites from the attack's
+	// first request to the last decision's end; where nothing is attacked, everywhere.
+	Visitors Touched          `json:"visitors"`
+	Shared   Touched          `json:"shared"` // those behind a bot's client, not in Visitors
+	ByKind   map[Kind]Touched `json:"by_kind"`
+	Scanners Touched          `json:"scanners"`
+	// Requests are the visitors' that would have succeeded, by what was done to them.
+	Requests Stopped `json:"requests"`
+	// Crawlers are the requests of search engines that were not let through.
+	Crawlers int64 `json:"crawlers"`
+
+	Kinds     map[schemas.Kind]int64 `json:"kinds"` // incidents opened or turned to
+	False     []string               `json:"false,omitempty"`
+	Decisions int64                  `json:"decisions"`
+}
+
+// Duration is a time.Duration that stands as text in JSON.
+type Duration time.Duration
+
+// MarshalText is the duration as Go writes it.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText is its inverse.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	*d = Duration(v)
+	return err
+}
+
+// NewTrial judges a run of a configuration that a Scenario made.
+func NewTrial(s *Scenario, c *Config) *Trial {
+	return &Trial{
+		begins: c.Begins(), actors: map[actorKey]uint32{}, names: map[string]uint32{},
+		seen: map[uint32]*siteTrial{}, lastEnd: map[string]time.Time{},
+		result: Result{Scenario: s.Name, Attacks: s.Attack, Hard: s.Hard, Seed: c.Seed, Base: Duration(c.Ordinary),
+			ByKind: map[Kind]Touched{}, Kinds: map[schemas.Kind]int64{}},
+	}
+}
+
+// Add takes a line of the log, what the edge did with its request, and a hash of all that
+// an edge can see of it. Lines are not kept.
+func (t *Trial) Add(r *Record, action schemas.Action, vector uint64) {
+	t.result.Lines++
+	if r.Sent.Before(t.begins) && action.Severity() == 0 || r.warm {
+		return
+	}
+	key := actorKey{r.Actor.Kind, r.Actor.ID}
+	actor, ok := t.actors[key]
+	if !ok {
+		actor = uint32(len(t.kinds))
+		t.actors[key] = actor
+		t.kinds = append(t.kinds, r.Actor.Kind)
+	}
+	row := trialRow{
+		sent: r.Sent.UnixMilli(), vector: vector, site: t.name(r.Site), client: t.name(schemas.ClientOf(r.Client).String()), actor: actor,
+		severity: uint8(action.Severity()), attack: r.Attack(), succeeds: r.WouldSucceed(),
+	}
+	t.rows = append(t.rows, row)
+	if !row.attack {
+		return
+	}
+	s := t.seen[row.site]
+	if s == nil {
+		s = &siteTrial{row.sent, row.sent}
+		t.seen[row.site] = s
+	}
+	s.first, s.last = min(s.first, row.sent), max(s.last, row.sent)
+}
+
+func (t *Trial) name(text string) uint32 {
+	n, ok := t.names[text]
+	if !ok {
+		n = uint32(len(t.sites))
+		t.names[text] = n
+		t.sites = append(t.sites, text)
+	}
+	return n
+}
+
+// Event takes what the processor said.
+func (t *Trial) Event(e schemas.Event) {
+	switch e.Type {
+	case schemas.DecisionAdded, schemas.DecisionRenewed, schemas.DecisionRemoved:
+		if e.Type == schemas.DecisionAdded {
+			t.result.Decisions++
+		}
+		end := e.Expires
+		if e.Type == schemas.DecisionRemoved {
+			end = e.Time
+		}
+		t.lastEnd[e.ID] = end
+	case schemas.IncidentOpened, schemas.IncidentUpdated:
+		t.result.Kinds[e.Kind]++
+		if e.Kind.Attack() {
+			t.noticed(&e)
+		}
+	}
+}
+
+func (t *Trial) noticed(e *schemas.Event) {
+	for _, name := range e.Sites {
+		s := t.seen[t.names[name]]
+		if _, known := t.names[name]; !known || s == nil {
+			t.result.False = append(t.result.False, string(e.Kind)+" "+name+" "+e.Time.UTC().Format(time.RFC3339))
+			continue
+		}
+		if t.noticedAt(name).IsZero() {
+			t.lastEnd["site "+name] = e.Time
+		}
+	}
+}
+
+func (t *Trial) noticedAt(site string) time.Time { return t.lastEnd["site "+site] }
+
+// Result judges what was added. The Trial is used up.
+func (t *Trial) Result() Result {
+	x := &t.result
+	t.times()
+	slices.SortStableFunc(t.rows, func(a, b trialRow) int { return cmp.Compare(a.sent, b.sent) })
+	botnet := map[uint32]int64{} // by client, when it attacked first
+	honest := map[uint64]bool{}  // vectors of visitors
+	visitorsOf := map[uint32]bool{}
+	for i := range t.rows {
+		row := &t.rows[i]
+		if row.attack {
+			if _, ok := botnet[row.client]; !ok {
+				botnet[row.client] = row.sent
+			}
+		} else if t.kinds[row.actor] != Scanner {
+			honest[row.vector] = true
+			visitorsOf[row.client] = true
+		}
+	}
+	l := make(losses, len(t.kinds))
+	stoppable := int64(0)
+	for i := range t.rows {
+		row := &t.rows[i]
+		if row.attack {
+			x.Attack.add(bySeverity[row.severity])
+			if row.sent-t.attackAt > Grace.Milliseconds() {
+				x.Late.add(bySeverity[row.severity])
+				if !honest[row.vector] || !visitorsOf[row.client] && row.sent-botnet[row.client] > 5000 {
+					stoppable++
+				}
+			}
+			continue
+		}
+		if t.kinds[row.actor] == Bot || !t.counts(row) {
+			continue
+		}
+		s := &l[row.actor]
+		_, shared := botnet[row.client]
+		s.seen, s.shared = true, s.shared || shared
+		if t.kinds[row.actor] == Crawler && row.severity > 0 {
+			x.Crawlers++
+		}
+		if !row.succeeds {
+			continue
+		}
+		s.blocked, s.slowed = s.blocked || row.severity == 3, s.slowed || row.severity > 0
+		if t.kinds[row.actor] != Scanner {
+			x.Requests.add(bySeverity[row.severity])
+		}
+	}
+	x.Ceiling = share(stoppable, x.Late.Requests)
+	by := scorer{kinds: t.kinds}
+	l.count(&by, &x.Visitors, &x.Shared, &x.Scanners, x.ByKind)
+	return *x
+}
+
+// counts reports whether a row is of where and when people count.
+func (t *Trial) counts(row *trialRow) bool {
+	if !t.result.Attacks {
+		return true
+	}
+	if row.severity > 0 {
+		return true // whoever is stopped elsewhere, or before, counts too
+	}
+	s := t.seen[row.site]
+	return s != nil && row.sent >= s.first && row.sent <= max(t.inForce, s.last)
+}
+
+// times finds when the attack was noticed, and when the last decision ends.
+func (t *Trial) times() {
+	for _, s := range t.seen {
+		if t.attackAt == 0 || s.first < t.attackAt {
+			t.attackAt = s.first
+		}
+	}
+	for id, end := range t.lastEnd {
+		if len(id) < 5 || id[:5] != "site " {
+			t.inForce = max(t.inForce, end.UnixMilli())
+		}
+	}
+	worst := 0.0
+	for site, s := range t.seen {
+		at := t.noticedAt(t.sites[site])
+		if at.IsZero() {
+			return
+		}
+		worst = max(worst, at.Sub(time.UnixMilli(s.first)).Seconds())
+	}
+	if len(t.seen) > 0 {
+		t.result.Noticed = &worst
+		t.result.Factor = t.factor(worst)
+	}
+}
+
+// factor is how many times as many requests as without the attack came in the minute
+// before it was noticed.
+func (t *Trial) factor(after float64) float64 {
+	until := t.attackAt + int64(after*1000)
+	attack, others := 0, 0
+	for i := range t.rows {
+		row := &t.rows[i]
+		if row.sent > until || row.sent < until-60_000 || t.seen[row.site] == nil {
+			continue
+		}
+		if row.attack {
+			attack++
+		} else {
+			others++
+		}
+	}
+	return float64(attack+others) / float64(max(others, 1))
+}
+
+// Begins is when what the scenario is about begins.
+func (t *Trial) Begins() time.Time { return t.begins }
