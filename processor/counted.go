@@ -81,11 +81,11 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	pane, late := c.openPane(s, r.Time/1000)
 	tally(&pane.Counts, r, late, known.Fresh, stopped, asset)
 	path := c.pathHash(r.Path)
-	pane.Clients.Insert(hash)
+	insertClient(&pane.Clients, hash, r.Stands())
 	pane.Paths.Insert(path)
 	c.tallyKeys(pane.Pane, r, client, hash, path)
 	unknown := !s.known.known.Has(path)
-	mark(pane.Pane, hash, r.Status, unknown, !s.known.familiar.Has(traits.Program()))
+	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
 
 	if len(c.o.Allow) > 0 && c.allowed(client) {
 		return
@@ -94,8 +94,8 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 		pane.Served = append(pane.Served, path)
 	}
 	sample := pane.Sample
-	sample.Requests++
-	if sample.Wants(hash) {
+	sample.Requests += float64(r.Stands())
+	if sample.Wants(hash, r.Stands()) {
 		c.extract.Rest(&traits, r)
 		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped})
 	}
@@ -121,47 +121,48 @@ func (s *countedSite) recall(r *schemas.Request, client netip.Addr, hash uint64,
 	return s.c.clients.Observe(&h)
 }
 
-func mark(pane *window.Pane, client uint64, status uint16, unknown, unfamiliar bool) {
-	if status == 404 || status == 410 {
-		pane.Marked[window.MissingPage].Insert(client)
+func mark(pane *window.Pane, client uint64, r *schemas.Request, unknown, unfamiliar bool) {
+	if r.Status == 404 || r.Status == 410 {
+		insertClient(&pane.Marked[window.MissingPage], client, r.Stands())
 	}
 	if unknown {
-		pane.Marked[window.UnknownPath].Insert(client)
+		insertClient(&pane.Marked[window.UnknownPath], client, r.Stands())
 	}
 	if unfamiliar {
-		pane.Marked[window.Unfamiliar].Insert(client)
+		insertClient(&pane.Marked[window.Unfamiliar], client, r.Stands())
 	}
 }
 
 func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, asset bool) {
-	c[window.Requests]++
+	n := uint64(r.Stands())
+	c[window.Requests] += n
 	switch {
 	case r.Status == 404 || r.Status == 410:
-		c[window.NotFound]++
+		c[window.NotFound] += n
 	case r.Status == 499:
-		c[window.Abandoned]++
+		c[window.Abandoned] += n
 	case r.Status >= 500:
-		c[window.ServerError]++
+		c[window.ServerError] += n
 	case r.Status >= 400:
-		c[window.ClientError]++
+		c[window.ClientError] += n
 	}
 	if late {
-		c[window.Late]++
+		c[window.Late] += n
 	}
 	if fresh {
-		c[window.NewClients]++
+		c[window.NewClients] += n
 	}
 	if stopped {
-		c[window.Stopped]++
+		c[window.Stopped] += n
 	}
 	if r.Duration > slow {
-		c[window.Slow]++
+		c[window.Slow] += n
 	}
 	if !asset {
-		c[window.Pages]++
+		c[window.Pages] += n
 	}
 	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {
-		c[window.NoReferer]++
+		c[window.NoReferer] += n
 	}
 }
 

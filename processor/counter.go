@@ -76,7 +76,7 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 		}
 		s.observe(&r, action)
 	}
-	c.count.requests.Add(float64(c.rows.Len()))
+	c.count.requests.Add(float64(c.rows.Len()) * max(b.Weight, 1))
 }
 
 // Advance moves event time to a level, in unix ms: all requests up to it were counted.

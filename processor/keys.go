@@ -5,6 +5,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"github.com/weir-project/weir/processor/sketch"
 	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
 )
@@ -12,22 +13,43 @@ import (
 // tallyKeys counts the request under what requests are told apart by. hash and path are
 // the keyed hashes of its client and path.
 func (c *Counter) tallyKeys(pane *window.Pane, r *schemas.Request, client netip.Addr, hash, path uint64) {
-	t := &pane.Tallies
+	t, weight := &pane.Tallies, r.Stands()
 	name := client.As16()
 	t[window.ByClient].Insert(hash, 1, name[:])
+	for i := range weight - 1 {
+		t[window.ByClient].Insert(another(hash, i), 1, nil)
+	}
 	network := networkOf(client)
-	t[window.ByPrefix].Insert(xxh3.HashSeed(network[:], c.seed+3), 1, network[:])
-	t[window.ByPath].Insert(path, 1, r.Path)
+	t[window.ByPrefix].Insert(xxh3.HashSeed(network[:], c.seed+3), weight, network[:])
+	t[window.ByPath].Insert(path, weight, r.Path)
 	if r.Fields.Has(schemas.FieldUserAgent) {
-		t[window.ByAgent].Insert(xxh3.HashSeed(r.UserAgent, c.seed+4), 1, r.UserAgent)
+		t[window.ByAgent].Insert(xxh3.HashSeed(r.UserAgent, c.seed+4), weight, r.UserAgent)
 	}
 	if r.Fields.Has(schemas.FieldReferer) {
-		t[window.ByReferer].Insert(xxh3.HashSeed(r.Referer, c.seed+5), 1, r.Referer)
+		t[window.ByReferer].Insert(xxh3.HashSeed(r.Referer, c.seed+5), weight, r.Referer)
 	}
 	if r.Fields.Has(schemas.FieldDuration) {
-		pane.Duration.Insert(uint64(max(0, r.Duration)))
+		pane.Duration.InsertWeighted(uint64(max(0, r.Duration)), weight)
 	}
-	pane.Size.Insert(uint64(max(0, r.Bytes)))
+	pane.Size.InsertWeighted(uint64(max(0, r.Bytes)), weight)
+}
+
+// another is the hash of the i-th of those clients that a collector left out, and for which
+// this one stands: it is counted as itself and as them, each with as many requests, so that
+// distinct clients and their entropy are as if all had been seen.
+func another(hash uint64, i uint32) uint64 {
+	h := hash + (uint64(i)+1)*0x9E3779B97F4A7C15 // splitmix64 (Steele, Lea and Flood 2014)
+	h = (h ^ h>>30) * 0xBF58476D1CE4E5B9
+	h = (h ^ h>>27) * 0x94D049BB133111EB
+	return h ^ h>>31
+}
+
+// insertClient adds a client and those that it stands for.
+func insertClient(d *sketch.Distinct, hash uint64, weight uint32) {
+	d.Insert(hash)
+	for i := range weight - 1 {
+		d.Insert(another(hash, i))
+	}
 }
 
 // networkOf is the /24 or /48 of a client: 16 bytes, IPv4 mapped, and its length in them.

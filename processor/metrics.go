@@ -20,7 +20,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weir_processor_requests_total", Help: "Requests processed."}),
+			Name: "weir_processor_requests_total", Help: "Requests processed, those that a collector left out included."}),
 		future: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weir_processor_future_requests_total", Help: "Requests far ahead of all before them, taken as of now: an edge's clock may be wrong."}),
 		skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{

@@ -63,7 +63,7 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 		r.Time = moment // the judge saw the edge's own
 		s.observe(&r, action)
 	}
-	c.count.requests.Add(float64(c.rows.Len()))
+	c.count.requests.Add(float64(c.rows.Len()) * max(b.Weight, 1))
 }
 
 // Advance moves event time to now, in unix ms, without a request. It never moves

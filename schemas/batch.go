@@ -169,10 +169,10 @@ var textBounds = [textCount]int{
 }
 
 // Fits reports whether a row can be added that carries the fields of the rows so
-// far: a batch holds requests of one set of fields only, at most MaxRows rows,
-// and at most MaxMessage bytes even where nothing in it can be compressed.
+// far: a batch holds requests of one set of fields and one weight only, at most MaxRows
+// rows, and at most MaxMessage bytes even where nothing in it can be compressed.
 func (b *Builder) Fits(r *Request) bool {
-	return b.rows == 0 || b.rows < MaxRows && b.batch.Fields == uint32(r.Fields) && b.size < MaxMessage-rowRoom
+	return b.rows == 0 || b.rows < MaxRows && b.batch.Fields == uint32(r.Fields) && b.batch.Weight == float64(r.Weight) && b.size < MaxMessage-rowRoom
 }
 
 // Append adds a row, its strings cut to their bounds. The caller has asked Fits.
@@ -184,7 +184,7 @@ func (b *Builder) Append(r *Request) {
 	bytes, duration, upstream := uint64(max(r.Bytes, 0)), uint64(max(r.Duration, 0)), uint64(max(r.UpstreamDuration, 0))
 	client := r.Client.As16()
 
-	x.Fields = uint32(r.Fields)
+	x.Fields, x.Weight = uint32(r.Fields), float64(r.Weight)
 	x.Time = append(x.Time, step)
 	x.Client = append(x.Client, client[:]...)
 	b.text(ColumnSite, r.Site, MaxSite)
@@ -237,7 +237,7 @@ const rowBytes = 17 + textCount*2 + 3 + 1
 func (b *Builder) Len() int { return b.rows }
 
 // Batch is the batch so far, valid until the next call of Append, Reset or Batch.
-// Number, Watermark and Weight are the caller's to set.
+// Number and Watermark are the caller's to set.
 func (b *Builder) Batch() *Batch {
 	x := &b.batch
 	x.Strings, x.StringLengths = b.strings.bytes, b.strings.lengths

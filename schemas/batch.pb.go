@@ -46,7 +46,8 @@ type Batch struct {
 	// Which of Request's fields the source's log format carries: a bit set of
 	// schemas.Fields. What is not carried is unknown, never absent.
 	Fields uint32 `protobuf:"varint,6,opt,name=fields,proto3" json:"fields,omitempty"`
-	// How many requests each row stands for, where the collector sampled; 0 is 1.
+	// How many requests each row stands for, where the collector sampled: of so many
+	// clients, one was kept. A power of two, at most 1024; 0 is 1.
 	Weight float64 `protobuf:"fixed64,7,opt,name=weight,proto3" json:"weight,omitempty"`
 	// The string table: all strings end to end, and their lengths. Index 0 is "".
 	Strings       []byte   `protobuf:"bytes,10,opt,name=strings,proto3" json:"strings,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/s2"
@@ -374,8 +375,8 @@ func (x *Batch) checkHead() error {
 		return fmt.Errorf("a source's name of %d bytes, at most %d", len(x.Source), MaxSource)
 	case !utf8.ValidString(x.Edge) || !utf8.ValidString(x.Source):
 		return errors.New("a name of an edge or a source that is no UTF-8")
-	case !(x.Weight >= 0 && x.Weight <= math.MaxUint32):
-		return fmt.Errorf("a weight of %v", x.Weight)
+	case !(x.Weight >= 0 && x.Weight <= MaxWeight) || bits.OnesCount32(uint32(x.Weight)) > 1 || float64(uint32(x.Weight)) != x.Weight:
+		return fmt.Errorf("a weight of %v, want a power of two up to %d", x.Weight, MaxWeight)
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func TestBatchIsItsProto(t *testing.T) {
 		}
 		want := builder.Batch()
 		want.Number, want.Watermark = rapid.Uint64().Draw(t, "number"), rapid.Int64().Draw(t, "watermark")
-		want.Weight = float64(rapid.Uint32().Draw(t, "weight"))
+		want.Weight = rapid.SampledFrom([]float64{0, 1, 2, 64, MaxWeight}).Draw(t, "weight")
 		var generated Batch
 		if err := proto.Unmarshal(appendBatch(nil, want), &generated); err != nil {
 			t.Fatal(err)
@@ -359,6 +359,9 @@ func TestBatchRefuses(t *testing.T) {
 		"edge":          func(b *Batch) { b.Edge = string(make([]byte, MaxSite+1)) },
 		"source":        func(b *Batch) { b.Source = string(make([]byte, MaxSource+1)) },
 		"weight":        func(b *Batch) { b.Weight = -1 },
+		"odd weight":    func(b *Batch) { b.Weight = 3 },
+		"large weight":  func(b *Batch) { b.Weight = 2 * MaxWeight },
+		"split weight":  func(b *Batch) { b.Weight = 0.5 },
 		"clients":       func(b *Batch) { b.Client = b.Client[1:] },
 		"index":         func(b *Batch) { b.Path[0] = 1 << 30 },
 		"bound":         func(b *Batch) { b.Method[0] = b.UserAgent[0] },

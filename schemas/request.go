@@ -14,6 +14,7 @@ const (
 	MaxMethod = 32   // bytes
 	MaxText   = 2048 // bytes of a path, a query, a referer, an agent
 	MaxTrait  = 512  // bytes of a language, an encoding, TLS parameters; of all extra fields together
+	MaxWeight = 1024 // requests that one stands for
 )
 
 // Request is one HTTP request as an edge logged it.
@@ -30,6 +31,9 @@ type Request struct {
 	Status           uint16 // 0 if unknown
 	Cookie           Cookie
 	Fields           Fields // what the log format carries
+	// Weight is how many requests it stands for where the collector sampled whole clients,
+	// a power of two: of so many clients one was kept, with all of its requests. 0 is 1.
+	Weight uint32
 
 	Site           []byte // host, lower case, no port
 	Method         []byte
@@ -85,6 +89,9 @@ const (
 	FieldCacheStatus
 	FieldExtra
 )
+
+// Stands is how many requests it stands for, 1 at least.
+func (r *Request) Stands() uint32 { return max(r.Weight, 1) }
 
 // Has reports whether all of want are carried.
 func (f Fields) Has(want Fields) bool { return f&want == want }

@@ -39,7 +39,7 @@ func (r *Rows) Next(request *Request) bool {
 	request.Bytes = int64(b.Bytes[i])
 	request.Duration = int64(b.Duration[i])
 	request.UpstreamDuration = int64(b.UpstreamDuration[i])
-	request.Fields = Fields(b.Fields)
+	request.Fields, request.Weight = Fields(b.Fields), uint32(b.Weight)
 	request.Site, request.Method = r.texts[b.Site[i]], r.texts[b.Method[i]]
 	request.Path, request.Query = r.texts[b.Path[i]], r.texts[b.Query[i]]
 	request.Protocol, request.Referer = r.texts[b.Protocol[i]], r.texts[b.Referer[i]]

@@ -57,12 +57,12 @@ func (c *collecting) newIngest(subject string, source *config.Source) (*ingestin
 			func(ctx context.Context, m *bus.Message) error { return handle(ctx, m) })
 	}
 	journal := &sharedJournal{open: c.to.open, key: "ingest." + last, owner: fmt.Sprintf("%s/%d/%d", c.config.Edge.Name, os.Getpid(), time.Now().UnixNano())}
-	s, err := ship.New(ship.Options{
-		Open: func() ship.Input {
-			return ingest.New(ingest.Options{Subject: subject, Follow: follow, Metrics: metrics, Logger: c.log})
-		},
-		Source: name, Edge: ingestEdge, Site: source.Site, Format: format, Resolve: c.resolve(), Works: c.works, Registerer: c.metrics, Logger: c.log,
-	}, journal, c.to)
+	shipping := c.shipOptions(source.Site, format)
+	shipping.Source, shipping.Edge, shipping.Resolve = name, ingestEdge, c.resolve()
+	shipping.Open = func() ship.Input {
+		return ingest.New(ingest.Options{Subject: subject, Follow: follow, Metrics: metrics, Logger: c.log})
+	}
+	s, err := ship.New(shipping, journal, c.to)
 	return &ingesting{ship: s, journal: journal}, err
 }
 

@@ -34,10 +34,9 @@ func (c *collecting) newJournal(units string, source *config.Source) (*pushed, e
 	if err := os.MkdirAll(journals, 0o750); err != nil {
 		return nil, fmt.Errorf("journal %s: %w", journals, unwrapPath(err))
 	}
-	s, err := ship.New(ship.Options{
-		Open: func() ship.Input { return journald.New(o) }, Source: name, Edge: c.config.Edge.Name, Site: source.Site, Format: format,
-		Resolve: c.resolve(), Works: c.works, Registerer: c.metrics, Logger: c.log,
-	}, ship.FileJournal{Path: filepath.Join(journals, fileName(name)+".json")}, c.to)
+	shipping := c.shipOptions(source.Site, format)
+	shipping.Open, shipping.Source, shipping.Resolve = func() ship.Input { return journald.New(o) }, name, c.resolve()
+	s, err := ship.New(shipping, ship.FileJournal{Path: filepath.Join(journals, fileName(name)+".json")}, c.to)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (c *collecting) newLogSources() (*logSources, error) {
 		return nil, fmt.Errorf("journal %s: %w", journal, unwrapPath(err))
 	}
 	l := &logSources{
-		options: ship.Options{Edge: c.config.Edge.Name, Works: c.works, Registerer: c.metrics, Logger: c.log},
+		options: c.shipOptions("", accesslog.Auto),
 		to:      c.to, resolve: c.resolve, log: c.log, journal: journal,
 		followed: map[string]*followedLog{}, doubted: map[string]time.Time{},
 	}

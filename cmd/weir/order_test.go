@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -116,4 +117,30 @@ func TestOrderLosesNothing(t *testing.T) {
 			t.Errorf("released %d of %d rows, %d and %d batches wait", len(got), added, o.rows, len(o.held))
 		}
 	})
+}
+
+// Rows keep their weights, whatever others they are put between.
+func TestOrderKeepsWeights(t *testing.T) {
+	weighted := func(source string, weight uint32, times ...int64) *schemas.Batch {
+		b := schemas.NewBuilder("edge", source)
+		for _, ms := range times {
+			b.Append(&schemas.Request{Time: ms, Client: netip.MustParseAddr("192.0.2.1"), Weight: weight})
+		}
+		b.Batch().Watermark = 9000
+		return b.Batch()
+	}
+	o := newOrder()
+	o.add(weighted("a", 0, 1000, 3000, 3500), 1, 0, noon)
+	o.add(weighted("b", 8, 2000, 4000), 2, 0, noon)
+	got := map[int64]uint32{}
+	o.release(o.level(noon), func(b *schemas.Batch) {
+		var rows schemas.Rows
+		var r schemas.Request
+		for rows.Reset(b); rows.Next(&r); {
+			got[r.Time] = r.Stands()
+		}
+	})
+	if want := map[int64]uint32{1000: 1, 2000: 8, 3000: 1, 3500: 1, 4000: 8}; !maps.Equal(got, want) {
+		t.Errorf("weights by time %v, want %v", got, want)
+	}
 }

@@ -146,12 +146,17 @@ func caseSignalsOf(ctx context.Context, db *clickhouse.DB, sites string, from, t
 // stoppedSQL is true for a request that an edge did not let through.
 const stoppedSQL = "action IN ('block', 'challenge', 'throttle')"
 
+// clientsSQL are the clients that a row stands for: itself, and where a collector sampled,
+// those that it left out for it. Distinct ones are what uniqExactArray counts.
+const clientsSQL = "arrayMap(i -> (client, i), range(toUInt32(weight)))"
+
 func figuresOf(ctx context.Context, db *clickhouse.DB, sites string, from, to time.Time) (*notify.Figures, error) {
 	during := fmt.Sprintf("site IN %s AND time BETWEEN %s AND %s", sites, instantSQL(from), instantSQL(to))
 	var f notify.Figures
-	err := rowsOf(ctx, db, fmt.Sprintf(`SELECT count() AS Requests, uniqExact(client) AS Clients, countIf(%[1]s) AS Stopped, uniqExactIf(client, %[1]s) AS StoppedClients,
-		countIf(NOT (%[1]s) AND status >= 500) AS Errors, countIf(NOT (%[1]s) AND status = 499) AS Abandoned, countIf(NOT (%[1]s) AND status IN (404, 410)) AS NotFound
-		FROM requests WHERE %[2]s`, stoppedSQL, during), func(d *json.Decoder) error { return d.Decode(&f) })
+	err := rowsOf(ctx, db, fmt.Sprintf(`SELECT toUInt64(sum(weight)) AS Requests, uniqExactArray(%[3]s) AS Clients, toUInt64(sumIf(weight, %[1]s)) AS Stopped,
+		uniqExactArrayIf(%[3]s, %[1]s) AS StoppedClients, toUInt64(sumIf(weight, NOT (%[1]s) AND status >= 500)) AS Errors,
+		toUInt64(sumIf(weight, NOT (%[1]s) AND status = 499)) AS Abandoned, toUInt64(sumIf(weight, NOT (%[1]s) AND status IN (404, 410))) AS NotFound
+		FROM requests WHERE %[2]s`, stoppedSQL, during, clientsSQL), func(d *json.Decoder) error { return d.Decode(&f) })
 	if err != nil {
 		return nil, err
 	}
@@ -165,9 +170,9 @@ func figuresOf(ctx context.Context, db *clickhouse.DB, sites string, from, to ti
 	if err != nil {
 		return nil, err
 	}
-	err = rowsOf(ctx, db, fmt.Sprintf(`SELECT decision AS Decision, count() AS Requests, uniqExact(client) AS Clients,
+	err = rowsOf(ctx, db, fmt.Sprintf(`SELECT decision AS Decision, toUInt64(sum(weight)) AS Requests, uniqExactArray(%s) AS Clients,
 		toUnixTimestamp64Milli(min(time)) AS FirstMS, toUnixTimestamp64Milli(max(time)) AS LastMS
-		FROM requests WHERE %s AND %s AND decision != '' GROUP BY decision ORDER BY Requests DESC LIMIT 1000`, during, stoppedSQL), func(d *json.Decoder) error {
+		FROM requests WHERE %s AND %s AND decision != '' GROUP BY decision ORDER BY Requests DESC LIMIT 1000`, clientsSQL, during, stoppedSQL), func(d *json.Decoder) error {
 		var row struct {
 			Decision          string
 			Requests, Clients uint64

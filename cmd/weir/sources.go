@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,7 @@ type collecting struct {
 	to      transport
 	resolve func() func(*schemas.Request) // of each log: who the client is behind proxies
 	works   *ship.Works                   // the memory of all ships
+	sample  uint64                        // the key by which clients are kept under overload
 	metrics prometheus.Registerer
 	log     *slog.Logger
 }
@@ -54,13 +56,21 @@ func newCollecting(c config.Config, to transport, metrics prometheus.Registerer,
 	if err != nil {
 		return nil, nil, err
 	}
-	all := &collecting{config: c, to: to, resolve: resolve, works: ship.NewWorks(0), metrics: metrics, log: log}
+	all := &collecting{config: c, to: to, resolve: resolve, works: ship.NewWorks(0), sample: rand.Uint64(), metrics: metrics, log: log}
 	logs, err := all.newLogSources()
 	if err != nil {
 		return nil, nil, err
 	}
 	pushed, err := all.newPushed()
 	return logs, pushed, err
+}
+
+// shipOptions are what all sources have in common.
+func (c *collecting) shipOptions(site string, format accesslog.Format) ship.Options {
+	return ship.Options{
+		Edge: c.config.Edge.Name, Site: site, Format: format, Works: c.works, Registerer: c.metrics, Logger: c.log,
+		SampleAfter: c.config.Edge.SampleAfter, SampleKey: c.sample,
+	}
 }
 
 // pushed is a source that others push to.
@@ -127,7 +137,7 @@ func (c *collecting) newIntake(name string, source *config.Source) (*intake.Inta
 	}
 	in, err := intake.New(intake.Options{
 		Dir: filepath.Join(c.config.Data, "spool", fileName(name)), Source: name, Max: int64(source.Spool),
-		Ship:      ship.Options{Edge: c.config.Edge.Name, Site: source.Site, Format: format, Works: c.works},
+		Ship:      c.shipOptions(source.Site, format),
 		Publisher: c.to, Resolve: c.resolve, Metrics: metrics, Registerer: c.metrics, Logger: c.log,
 	})
 	return in, metrics, err

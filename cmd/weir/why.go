@@ -91,7 +91,7 @@ func (c *whyCommand) touched(ctx context.Context, s screen, p *program, addr net
 		}
 	}
 	var body bytes.Buffer
-	query := fmt.Sprintf(`SELECT decision, action, count() AS requests, formatDateTime(min(time), '%%F %%T') AS first, formatDateTime(max(time), '%%F %%T') AS last
+	query := fmt.Sprintf(`SELECT decision, action, toUInt64(sum(weight)) AS requests, formatDateTime(min(time), '%%F %%T') AS first, formatDateTime(max(time), '%%F %%T') AS last
 		FROM requests WHERE client BETWEEN toIPv6('%s') AND toIPv6('%s') GROUP BY decision, action ORDER BY min(time) LIMIT 100`,
 		netip.AddrFrom16(first), netip.AddrFrom16(last))
 	err = db.Query(ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &body)

@@ -33,6 +33,8 @@ type Intent struct {
 	Beats     uint          `json:"beats"`     // partitions that get a batch even without rows, a bit set
 	Rows      int           `json:"rows"`      // of one batch at most
 	Site      string        `json:"site,omitempty"`
+	Level     uint          `json:"level,omitempty"` // of 2^Level clients one is kept
+	Key       uint64        `json:"key,omitempty"`   // by which it is told which
 	// Next are the numbers after it: where its lines are gone on a restart, empty
 	// batches take their numbers.
 	Next [schemas.Partitions]uint64 `json:"next"`

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"net/netip"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/schemas"
@@ -22,6 +25,8 @@ type packer struct {
 	o        *Options // of the Ship whose piece it packs
 	site     []byte
 	rows     int
+	level    uint   // of 2^level clients one is kept ...
+	key      uint64 // ... by a hash with this key
 	builders [schemas.Partitions]*schemas.Builder
 	encoder  schemas.BatchEncoder
 	parser   accesslog.Parser
@@ -35,6 +40,8 @@ type packer struct {
 	newest   int64 // time of the latest request, math.MinInt64 without one
 	lines    uint64
 	refused  [accesslog.NumReasons]uint64
+	left     uint64 // requests that were left out, of clients that are not kept
+	hashed   [16]byte
 	samples  []refusal
 }
 
@@ -69,6 +76,7 @@ func (k *packer) pack(o *Options, state *State, data []byte) error {
 	}
 	intent := state.Intent
 	k.site, k.rows = []byte(intent.Site), intent.Rows
+	k.level, k.key, k.left = min(intent.Level, maxLevel), intent.Key, 0
 	k.after = *state
 	k.after.Intent, k.after.Position = nil, intent.To
 	k.after.Watermark = max(state.Watermark, intent.Watermark)
@@ -136,6 +144,15 @@ func (k *packer) add(r *schemas.Request, clock int64) error {
 	if k.o.Resolve != nil {
 		k.o.Resolve(r)
 	}
+	k.newest = max(k.newest, r.Time)
+	k.after.Watermark = max(k.after.Watermark, min(r.Time, clock))
+	if k.level > 0 {
+		if !k.keeps(r.Client) {
+			k.left++
+			return nil
+		}
+		r.Weight = 1 << k.level
+	}
 	p := schemas.PartitionOf(r.Client)
 	b := k.builders[p]
 	if b.Len() >= k.rows || !b.Fits(r) {
@@ -144,9 +161,13 @@ func (k *packer) add(r *schemas.Request, clock int64) error {
 		}
 	}
 	b.Append(r)
-	k.newest = max(k.newest, r.Time)
-	k.after.Watermark = max(k.after.Watermark, min(r.Time, clock))
 	return nil
+}
+
+// keeps reports whether a client is among those whose requests are sent.
+func (k *packer) keeps(client netip.Addr) bool {
+	k.hashed = schemas.ClientOf(client).As16() // hashed where it lies: a slice of a copy would escape
+	return xxh3.HashSeed(k.hashed[:], k.key)>>(64-k.level) == 0
 }
 
 // seal encodes a partition's batch, even an empty one.

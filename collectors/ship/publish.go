@@ -50,6 +50,7 @@ func (s *Ship) publishOne(ctx context.Context, m message) error {
 			return ctx.Err()
 		}
 		s.metrics.retries.Inc()
+		s.retried.Store(true)
 		s.o.Logger.Warn("cannot publish; trying again", "batch", m.id, "in", wait, "error", err)
 		if err := sleep(ctx, wait); err != nil {
 			return err

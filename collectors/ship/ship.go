@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,6 +87,13 @@ type Options struct {
 	// that was lost must not make readers take new batches for old ones.
 	First uint64
 
+	// SampleAfter is how far behind the clock what is sent may be before, while it does
+	// not catch up, only the requests of a part of the clients are sent; 0 is any.
+	SampleAfter time.Duration
+	// SampleKey tells which; a secret, the same for all Ships of a process, so that a
+	// client is kept by all or by none.
+	SampleKey uint64
+
 	Works      *Works                // shared with other Ships; nil makes one
 	Registerer prometheus.Registerer // nil for none
 	Logger     *slog.Logger          // nil is slog.Default
@@ -139,6 +147,10 @@ type Ship struct {
 	sent      [schemas.Partitions]time.Time
 	trouble   error
 	skipped   uint64 // as the input said last
+	sampler   sampler
+	weight    int         // as it was said last
+	sampling  time.Time   // since when
+	retried   atomic.Bool // something had to be published again
 }
 
 // New makes a Ship. It runs nothing.
@@ -155,7 +167,7 @@ func New(o Options, journal Journal, publisher Publisher) (*Ship, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ship %s: %w", o.Source, err)
 	}
-	return &Ship{o: o, journal: journal, publisher: publisher, metrics: m, live: true}, nil
+	return &Ship{o: o, journal: journal, publisher: publisher, metrics: m, live: true, weight: 1, sampler: sampler{after: o.SampleAfter}}, nil
 }
 
 // full is how much of the log, in bytes, makes it worthwhile to go on at once.
@@ -291,7 +303,9 @@ func (s *Ship) idle(ctx context.Context, bench *bench, at tail.Position) error {
 	if at != s.state.Position && at != (tail.Position{}) { // in a new file, perhaps
 		s.state.Position, s.saved = at, false
 	}
-	intent := s.intend(s.state.Position, time.Now())
+	now := time.Now()
+	s.resample(now, s.sampler.idle(now))
+	intent := s.intend(s.state.Position, now)
 	if intent.Beats != 0 {
 		if s.live {
 			intent.Watermark = intent.Clock - s.o.Delay.Milliseconds()
@@ -341,7 +355,11 @@ func (s *Ship) recover(ctx context.Context) error {
 
 // intend is the intent to go on to a position now.
 func (s *Ship) intend(to tail.Position, now time.Time) *Intent {
-	return &Intent{To: to, Clock: now.UnixMilli(), Beats: s.due(now), Rows: s.o.Rows, Site: s.o.Site}
+	i := &Intent{To: to, Clock: now.UnixMilli(), Beats: s.due(now), Rows: s.o.Rows, Site: s.o.Site, Level: s.sampler.level}
+	if i.Level > 0 {
+		i.Key = s.o.SampleKey
+	}
+	return i
 }
 
 // due is the set of partitions that have got nothing for a Beat.

@@ -13,6 +13,7 @@ type shipment struct {
 	bench  *bench
 	intent State // to journal before
 	done   chan error
+	more   bool // was waiting behind it
 }
 
 // prepare makes the batches of a piece. Making them changes nothing but what comes
@@ -22,7 +23,11 @@ func (s *Ship) prepare(bench *bench, piece tail.Piece) (*shipment, error) {
 		s.state.Format = findFormat(piece.Data)
 	}
 	s.state.Position = piece.From
-	return s.pack(bench, s.intend(piece.To, time.Now()), piece.Data)
+	made, err := s.pack(bench, s.intend(piece.To, time.Now()), piece.Data)
+	if err == nil {
+		made.more = len(piece.Data) >= full
+	}
+	return made, err
 }
 
 func (s *Ship) pack(bench *bench, intent *Intent, data []byte) (*shipment, error) {
@@ -68,6 +73,8 @@ func (s *Ship) land(t *shipment) error {
 			clock := t.intent.Intent.Clock
 			s.live = k.newest >= clock-liveWithin
 			s.metrics.lag.Set(max(0, float64(clock-k.newest)/1000))
+			now := time.Now()
+			s.resample(now, s.sampler.step(now, k.newest, t.more, s.retried.Swap(false)))
 		}
 	}
 	s.o.Works.put(t.bench)

@@ -59,6 +59,8 @@ type Edge struct {
 	Name           string   `yaml:"name" doc:"What this machine is called in batches and tables; letters, digits, '.', '_', '-'." default:"the machine's own name"`
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"Proxies in front of this machine that are believed when they say who the client is: addresses, prefixes, or names of published ranges ('cloudflare', 'cloudfront', 'fastly', 'google', 'imperva', 'sucuri'; 'private' is every private network). See [formats](formats.md#the-client-behind-proxies)."`
 	ProxyHeader    string   `yaml:"proxy_header" doc:"The header that they write, as it stands in the log: 'x-forwarded-for' or 'forwarded'."`
+	// SampleAfter 0 loses nothing.
+	SampleAfter time.Duration `yaml:"sample_after" doc:"How far behind a source may be before, while it does not catch up, the requests of only a part of its clients are sent, all of each, weighted so that counts stay right; '0' sends everything, however late. See [sources](sources.md#overload)."`
 }
 
 // Vitals say how this machine is read.

@@ -30,7 +30,7 @@ func TestGood(t *testing.T) {
 		{File: "/var/log/nginx/*access.log", Format: "auto", Spool: 1 << 30, Rate: 200_000},
 		{File: "/var/log/forum.log", Format: "combined", Site: "forum.example.org", Spool: 1 << 30, Rate: 200_000},
 	}
-	full.Edge = Edge{Name: "edge-1", TrustedProxies: []string{"cloudflare", "10.0.0.0/8", "2001:db8::1"}, ProxyHeader: "forwarded"}
+	full.Edge = Edge{Name: "edge-1", TrustedProxies: []string{"cloudflare", "10.0.0.0/8", "2001:db8::1"}, ProxyHeader: "forwarded", SampleAfter: 30 * time.Second}
 	full.Allow = []netip.Prefix{
 		netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32"),
 	}

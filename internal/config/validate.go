@@ -84,6 +84,9 @@ func (c *Config) validateProxies(d *decoder) {
 			d.wrong(path, "%s: write the IPv4 prefix itself", entry)
 		}
 	}
+	if c.Edge.SampleAfter != 0 {
+		between(d, "edge.sample_after", c.Edge.SampleAfter, 5*time.Second, day)
+	}
 	oneOf(d, "edge.proxy_header", c.Edge.ProxyHeader, "x-forwarded-for", "forwarded")
 }
 

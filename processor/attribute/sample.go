@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"math/bits"
 	"slices"
 	"time"
 
@@ -80,13 +81,13 @@ func NewSample(x *Extractor, maxClients int) *Sample {
 // Add takes a request of a client, given by its keyed hash (Extractor.ClientHash or
 // any other uniform one). Every client counts as fresh.
 func (s *Sample) Add(clientHash uint64, r *schemas.Request) {
-	s.Requests++
+	s.Requests += float64(r.Stands())
 	if s.first == 0 || r.Time < s.first {
 		s.first = r.Time
 	}
 	s.last = max(s.last, r.Time)
 	s.Span = time.Duration(s.last-s.first+1) * time.Millisecond
-	if !s.Wants(clientHash) {
+	if !s.Wants(clientHash, r.Stands()) {
 		return
 	}
 	var t Traits
@@ -106,7 +107,15 @@ type Mark struct {
 // on are. Samples that are merged must number periods alike.
 func (s *Sample) SetPeriod(period int64) { s.period = mix(uint64(period)) }
 
-func (s *Sample) key(clientHash uint64) uint64 { return mix(clientHash ^ s.period) }
+// key is what a client is in the sample by. One that a collector kept out of several has
+// had its luck already: its hash begins with the zero bits that it needs for a level which
+// keeps as few.
+func (s *Sample) key(clientHash uint64, weight uint32) uint64 {
+	return mix(clientHash^s.period) >> thinned(weight)
+}
+
+// thinned is the level that a collector's sampling comes to.
+func thinned(weight uint32) uint { return uint(bits.Len32(max(weight, 1)) - 1) }
 
 // Begin makes an empty sample one that keeps, from the start, only clients of a level:
 // one in 2^level.
@@ -115,16 +124,23 @@ func (s *Sample) Begin(level uint) { s.level = level }
 // Level is how thin the sample is: of 2^level clients it keeps one.
 func (s *Sample) Level() uint { return s.level }
 
-// Wants reports whether requests of the client would be kept. The caller of
-// AddTraits asks first, and spares itself the traits.
-func (s *Sample) Wants(clientHash uint64) bool { return s.takes(s.key(clientHash)) }
+// Wants reports whether requests of the client, each of which stands for weight requests,
+// would be kept. The caller of AddTraits asks first, and spares itself the traits. A
+// sample of clients that were kept out of several keeps as few of the others, so that
+// each stands for as many.
+func (s *Sample) Wants(clientHash uint64, weight uint32) bool {
+	if level := thinned(weight); level > s.level {
+		s.raise(level)
+	}
+	return s.takes(s.key(clientHash, weight))
+}
 
 func (s *Sample) takes(hash uint64) bool { return hash>>(64-s.level) == 0 }
 
 // AddTraits takes a request whose traits are known already; it does not count in
 // Requests. It does not allocate once the sample has grown to its bound.
 func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m Mark) {
-	hash := s.key(clientHash)
+	hash := s.key(clientHash, r.Stands())
 	at := s.find(hash)
 	if at < 0 {
 		if at = s.insert(hash, m.Fresh); at < 0 {

@@ -55,6 +55,9 @@ func middle(index uint32) float64 {
 // Insert counts a value.
 func (q *Quantiles) Insert(value uint64) { q.add(binOf(value), 1) }
 
+// InsertWeighted counts a value so many times.
+func (q *Quantiles) InsertWeighted(value uint64, weight uint32) { q.add(binOf(value), weight) }
+
 func (q *Quantiles) add(index, n uint32) {
 	q.total += uint64(n)
 	if len(q.bins) == 0 {

@@ -59,3 +59,34 @@ func TestDirectStoresEveryRequest(t *testing.T) {
 		t.Errorf("for people: %s", got)
 	}
 }
+
+// What stands for several requests is counted as several by the queries of docs/sql.md.
+func TestSampledRequestsAreWeighted(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	d, err := db.NewDirect(t.Context(), DirectOptions{Stream: "replay:test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	for n, weight := range []uint32{0, 8} {
+		b := schemas.NewBuilder("edge-1", fmt.Sprint("source-", n))
+		for i := range 100 { // 50 clients with two requests each, the same in both batches
+			b.Append(&schemas.Request{
+				Time: at.UnixMilli(), Client: netip.AddrFrom4([4]byte{192, 0, 2, byte(i % 50)}), Weight: weight,
+				Status: 200 + uint16(300*n), Duration: int64(1000 + 1000*n), Fields: schemas.FieldDuration,
+			})
+		}
+		if err := d.Write(t.Context(), b.Batch()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const query = `SELECT count(), sum(weight), sumIf(weight, status >= 500), round(avgWeighted(duration, weight)),
+		quantileExactWeighted(0.05)(duration, toUInt64(weight)), uniqExact(client),
+		uniqExactArray(arrayMap(i -> (client, i), range(toUInt32(weight)))) FROM requests`
+	if got, want := ask(t, db, query), "200\t900\t800\t1889\t1000\t50\t400"; got != want {
+		t.Errorf("rows, requests, errors, mean and low duration, clients as they are and weighted: %s, want %s", got, want)
+	}
+}
