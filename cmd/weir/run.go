@@ -283,7 +283,7 @@ func busOptions(c config.Config) bus.Options {
 // on the server that the configuration names. ends stops the former.
 func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() error) {
 	r = &storing{
-		bus: b, journal: storeDir(w.config.Data), stream: stream, retention: w.config.ClickHouse.Retention, log: w.log,
+		bus: b, journal: storeDir(w.config.Data), stream: stream, config: w.config.ClickHouse, log: w.log,
 		ready: func() { w.stored.Store(true) },
 	}
 	if dsn := w.config.ClickHouse.DSN; dsn != "" {

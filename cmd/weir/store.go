@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/embedded"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/clickhouse"
@@ -36,7 +35,7 @@ type storing struct {
 	open      func(context.Context) (*clickhouse.DB, error)
 	journal   string // directory
 	stream    string // names the stream's sequences, for ever
-	retention time.Duration
+	config    config.ClickHouse
 	log       *slog.Logger
 	ready     func() // called once the tables are there
 }
@@ -86,22 +85,13 @@ func (r *storing) connect(ctx context.Context) (db *clickhouse.DB, err error) {
 	return db, err
 }
 
-// retain makes the table keep requests for as long as the configuration says. What is
-// stored is not rewritten: whole parts leave when their time has come.
+// retain makes the tables keep their rows for as long as the configuration says.
 func (r *storing) retain(ctx context.Context, db *clickhouse.DB) error {
-	ttl := fmt.Sprintf("stored_at + toIntervalSecond(%d)", int64(r.retention.Seconds()))
-	var engine bytes.Buffer
-	if err := db.Query(ctx, "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'requests'",
-		clickhouse.QueryOptions{Write: true}, &engine); err != nil {
-		return err
-	}
-	if strings.Contains(engine.String(), ttl) {
-		return nil
-	}
-	r.log.Info("retention changed", "requests_are_kept", r.retention)
-	return db.Query(ctx, "ALTER TABLE requests MODIFY TTL "+ttl, clickhouse.QueryOptions{
-		Write: true, Settings: map[string]any{"materialize_ttl_after_modify": 0},
-	}, io.Discard)
+	c := r.config
+	return db.Retain(ctx, map[string]time.Duration{
+		"requests": c.Retention, "rollup_10s": c.Rollups.TenSeconds, "rollup_1m": c.Rollups.Minutes, "rollup_1h": c.Rollups.Hours,
+		"decision_hits": c.Rollups.Minutes,
+	})
 }
 
 // follow is one partition of the request stream, as the writer wants it.

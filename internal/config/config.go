@@ -91,6 +91,14 @@ type ClickHouse struct {
 	Library   string        `yaml:"library" doc:"The libchdb.so of the embedded one." default:"where 'make setup' puts it"`
 	Memory    Size          `yaml:"memory" doc:"What the embedded one may take of memory."`
 	Retention time.Duration `yaml:"retention" doc:"How long requests are kept, from when they were stored."`
+	Rollups   Rollups       `yaml:"rollups" doc:"How long each site's figures are kept, which outlive the requests that they were made of; they hold no addresses."`
+}
+
+// Rollups say how long figures are kept.
+type Rollups struct {
+	TenSeconds time.Duration `yaml:"10s" doc:"Those of 10 seconds."`
+	Minutes    time.Duration `yaml:"1m" doc:"Those of a minute, and what each decision did."`
+	Hours      time.Duration `yaml:"1h" doc:"Those of an hour."`
 }
 
 // HTTP is the listener.
@@ -144,7 +152,7 @@ func Default() Config {
 		HTTP:       HTTP{Listen: "127.0.0.1:8480"},
 		NATS:       NATS{Disk: 4 << 30},
 		Vitals:     Vitals{Every: time.Second},
-		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day},
+		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day, Rollups: Rollups{TenSeconds: 90 * day, Minutes: 400 * day, Hours: 1830 * day}},
 		Nginx: Nginx{
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
 			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second,

@@ -15,7 +15,7 @@ const (
 	dayMs   = 24 * 60 * 60 * 1000
 )
 
-// block is rows of one day on their way into the table requests, column by column.
+// block is rows of one day on their way into the table incoming, column by column.
 type block struct {
 	time            number
 	client, network proto.ColIPv6
@@ -28,9 +28,10 @@ type block struct {
 	bytes, duration, upstreamDuration, sequence proto.ColUInt64
 	cookie                                      cookies
 	fields                                      proto.ColUInt32
-	weight                                      proto.ColFloat64
+	weight, counted                             proto.ColFloat64
 
 	input proto.Input // all of them by name
+	kept  int         // rows of a weight above 0, which are kept as rows and not counted only
 }
 
 // cookies is a column of schemas.Cookie.
@@ -52,7 +53,7 @@ func newBlock() *block {
 		{Name: "cache_status", Data: &b.cacheStatus}, {Name: "extra", Data: &b.extra},
 		{Name: "edge", Data: &b.edge}, {Name: "status", Data: &b.status}, {Name: "bytes", Data: &b.bytes},
 		{Name: "duration", Data: &b.duration}, {Name: "upstream_duration", Data: &b.upstreamDuration},
-		{Name: "cookie", Data: &b.cookie}, {Name: "fields", Data: &b.fields}, {Name: "weight", Data: &b.weight},
+		{Name: "cookie", Data: &b.cookie}, {Name: "fields", Data: &b.fields}, {Name: "weight", Data: &b.weight}, {Name: "counted", Data: &b.counted},
 		{Name: "stream", Data: &b.stream}, {Name: "partition", Data: &b.partition}, {Name: "sequence", Data: &b.sequence},
 	}
 	return b
@@ -62,6 +63,7 @@ func (b *block) rows() int { return b.time.Rows() }
 
 // reset empties the block and keeps its memory.
 func (b *block) reset() {
+	b.kept = 0
 	for _, column := range b.input {
 		switch c := column.Data.(type) {
 		case *text:
@@ -138,11 +140,13 @@ func (b *block) append(x *schemas.Batch, s *splitter, at place, from, to int) {
 	if !(weight > 0) { // also where it is not a number
 		weight = 1
 	}
+	b.kept += to - from
 	b.edge.repeat(x.Edge, to-from)
 	b.stream.repeat(at.stream, to-from)
 	for range to - from {
 		b.fields = append(b.fields, x.Fields)
 		b.weight = append(b.weight, weight)
+		b.counted = append(b.counted, weight)
 		b.partition = append(b.partition, uint16(at.partition))
 		b.sequence = append(b.sequence, at.sequence)
 	}

@@ -24,6 +24,8 @@ func insertSettings(token string) map[string]string {
 	settings := map[string]string{"async_insert": "0"}
 	if token != "" {
 		settings["insert_deduplicate"], settings["insert_deduplication_token"] = "1", token
+		// Every table behind the views of incoming drops what it has and takes what it lacks.
+		settings["deduplicate_blocks_in_dependent_materialized_views"] = "1"
 	}
 	return settings
 }
@@ -32,19 +34,29 @@ func insertSettings(token string) map[string]string {
 func (db *DB) insert(ctx context.Context, id identity, b *block) error {
 	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
-	return db.transport.insert(ctx, insertInto("requests", b.input), insertSettings(id.token()), b.input)
+	return db.transport.insert(ctx, insertInto("incoming", b.input), insertSettings(id.token()), b.input)
 }
 
-// stored is how many rows of a block the table holds: all or none, because an
-// insert of one block of one day is one part.
-func (db *DB) stored(ctx context.Context, id identity) (rows uint64, err error) {
+// tokenBlocks is how many later blocks a token is sure to outlive: the tables remember
+// 10,000 of them.
+const tokenBlocks = 5000
+
+// stored is how many rows of a block the table requests holds, all or none, because an
+// insert of one block of one day is one part; and whether its token may be forgotten
+// by now, so that inserting it again could store it twice.
+func (db *DB) stored(ctx context.Context, id identity) (rows uint64, forgotten bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
-	err = db.conn.QueryRow(ctx, `SELECT count() FROM requests
+	// A part is called <partition>_<first block>_<last block>_<level>.
+	var later int64
+	err = db.conn.QueryRow(ctx, `SELECT count(),
+(SELECT toInt64(max(max_block_number)) FROM system.parts WHERE database = currentDatabase() AND table = 'requests' AND active)
+	- min(toInt64OrZero(splitByChar('_', toString(_part))[2]))
+FROM requests
 WHERE stream = ? AND partition = ? AND sequence BETWEEN ? AND ?
 AND time >= fromUnixTimestamp64Milli(toInt64(?), 'UTC') AND time < fromUnixTimestamp64Milli(toInt64(?), 'UTC')`,
-		id.stream, uint16(id.partition), id.first, id.last, id.day*dayMs, (id.day+1)*dayMs).Scan(&rows)
-	return rows, err
+		id.stream, uint16(id.partition), id.first, id.last, id.day*dayMs, (id.day+1)*dayMs).Scan(&rows, &later)
+	return rows, rows > 0 && later > db.tokenBlocks, err
 }
 
 // latest are the greatest stored sequences of a stream, by partition.

@@ -59,6 +59,8 @@ type DB struct {
 	where     string      // for messages, without the password
 	log       *slog.Logger
 	metrics   *metrics
+
+	tokenBlocks int64 // tokenBlocks but in tests
 }
 
 // Open connects and asks the server for its version, so that a wrong address or
@@ -73,7 +75,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if main == nil {
 		main = http
 	}
-	db := &DB{where: "the embedded ClickHouse", log: o.Logger, metrics: newMetrics(o.Metrics)}
+	db := &DB{where: "the embedded ClickHouse", log: o.Logger, metrics: newMetrics(o.Metrics), tokenBlocks: tokenBlocks}
 	if o.DSN != "" {
 		db.where = "ClickHouse at " + strings.Join(main.Addr, ", ")
 	}

@@ -106,9 +106,9 @@ func (db *DB) store(ctx context.Context, s *span, again bool) error {
 	return nil
 }
 
-// storeBlock repeats an insert until it works. Whether a failed one was stored
-// nevertheless is looked up, because the server forgets tokens in the end; while
-// it remembers them, a repeated insert that is under way twice counts once.
+// storeBlock repeats an insert until it works. While the server remembers its token,
+// that completes what a failed one has left undone and counts once. Because tokens are
+// forgotten in the end, whether an old block is stored is looked up.
 func (db *DB) storeBlock(ctx context.Context, id identity, b *block, again bool) error {
 	for pause := retryMin; ; pause = min(2*pause, retryMax) {
 		err := db.tryBlock(ctx, id, b, again)
@@ -133,15 +133,15 @@ func (db *DB) storeBlock(ctx context.Context, id identity, b *block, again bool)
 
 func (db *DB) tryBlock(ctx context.Context, id identity, b *block, again bool) error {
 	if again {
-		rows, err := db.stored(ctx, id)
+		rows, forgotten, err := db.stored(ctx, id)
 		if err != nil {
 			return err
 		}
-		if rows == uint64(b.rows()) {
+		if rows == uint64(b.kept) && forgotten {
 			return nil
 		}
-		if rows != 0 {
-			db.log.Error("a part of a block is in the store, which cannot be", "rows", rows, "of", b.rows(), "token", id.token())
+		if rows != 0 && rows != uint64(b.kept) {
+			db.log.Error("a part of a block is in the store, which cannot be", "rows", rows, "of", b.kept, "token", id.token())
 		}
 	}
 	started := time.Now()
