@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,27 +21,39 @@ import (
 
 type sqlCommand struct {
 	dataFlag
-	Query      string `arg:"" optional:"" help:"One query; without it, queries are read from the terminal or standard input, each ended by ';'."`
+	Query      string `arg:"" optional:"" help:"One query; '@name' is one of the cookbook's, '@' lists those. Without it, queries are read from the terminal or standard input, each ended by ';'."`
 	ClickHouse string `name:"clickhouse" placeholder:"DSN" help:"Ask this ClickHouse instead."`
 	Format     string `placeholder:"NAME" help:"One of ClickHouse's output formats: TSV, JSON, PrettyCompact, ... By default PrettyCompact in a terminal, else TSV."`
 	Write      bool   `help:"Allow statements that change something."`
+	Incident   string `placeholder:"ID" help:"What a query of the cookbook is about: an id that weir incidents shows, or latest."`
+	Other      string `placeholder:"ID" help:"The earlier incident that it compares with; the last before on the same sites."`
+	Client     string `placeholder:"ADDRESS" help:"The client that it is about."`
+	Print      bool   `help:"Print a query of the cookbook, filled in, and ask nothing."`
 }
 
 // Run answers SQL on the embedded ClickHouse, whether or not weir run has it open,
 // or on another.
 func (c *sqlCommand) Run(ctx context.Context, s screen, p *program) error {
+	if strings.TrimSpace(c.Query) == "@" {
+		return listCookbook(s.out)
+	}
+	about, err := c.subject()
+	if err != nil {
+		return err
+	}
 	db, end, err := c.open(ctx, p)
 	if err != nil {
 		return err
 	}
+	asking := &asking{db: db, about: about, print: c.Print, out: s.out}
 	options := clickhouse.QueryOptions{Format: c.Format, Write: c.Write}
 	if options.Format == "" && isTerminal(s.out) {
 		options.Format = "PrettyCompact"
 	}
 	if c.Query != "" {
-		err = ask(ctx, db, c.Query, options, s.out)
+		err = asking.ask(ctx, c.Query, options)
 	} else {
-		err = c.session(ctx, s, db, options)
+		err = c.session(ctx, s, asking, options)
 	}
 	return errors.Join(err, end())
 }
@@ -66,17 +79,40 @@ func (c *sqlCommand) open(ctx context.Context, p *program) (*clickhouse.DB, func
 
 var formatClause = regexp.MustCompile(`(?is)^(.*\S)\s+FORMAT\s+([A-Za-z][A-Za-z0-9]*)\s*;?\s*$`)
 
-// ask answers one query; a FORMAT clause at its end, as ClickHouse's own client takes
-// it, counts before --format.
-func ask(ctx context.Context, db *clickhouse.DB, query string, o clickhouse.QueryOptions, out io.Writer) error {
+// asking is how queries are answered.
+type asking struct {
+	db    *clickhouse.DB
+	about clickhouse.Subject
+	print bool
+	out   io.Writer
+}
+
+// ask answers one query, or one of the cookbook's; a FORMAT clause at its end, as
+// ClickHouse's own client takes it, counts before --format.
+func (a *asking) ask(ctx context.Context, query string, o clickhouse.QueryOptions) (err error) {
 	if m := formatClause.FindStringSubmatch(query); m != nil {
 		query, o.Format = m[1], m[2]
 	}
-	if isTerminal(out) {
-		o.Settings = map[string]any{"output_format_pretty_color": 0}
-		out = plainTerminal{out}
+	if name, ok := recipeName(query); ok {
+		if name == "" {
+			return listCookbook(a.out)
+		}
+		if query, err = a.db.Recipe(ctx, name, a.about); err != nil {
+			return err
+		}
+		if a.print {
+			_, err := fmt.Fprintln(a.out, query+";")
+			return err
+		}
+		if o.Format == "" {
+			o.Format = "TSVWithNames"
+		}
 	}
-	return db.Query(ctx, query, o, out)
+	if !isTerminal(a.out) {
+		return a.db.Query(ctx, query, o, a.out)
+	}
+	o.Settings = map[string]any{"output_format_pretty_color": 0}
+	return paged(ctx, a.out, func(w io.Writer) error { return a.db.Query(ctx, query, o, plainTerminal{w}) })
 }
 
 // plainTerminal keeps what strangers chose from steering the terminal: control
@@ -100,11 +136,11 @@ func (p plainTerminal) Write(text []byte) (int, error) {
 // session answers query after query. In a terminal an error is shown and the
 // session goes on, and Ctrl-C cancels the query; from a pipe it ends with the first
 // error.
-func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, options clickhouse.QueryOptions) error {
+func (c *sqlCommand) session(ctx context.Context, s screen, a *asking, options clickhouse.QueryOptions) error {
 	in, ok := s.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return eachStatement(bufio.NewReader(s.in), func(query string) error {
-			return ask(ctx, db, query, options, s.out)
+			return a.ask(ctx, query, options)
 		})
 	}
 	state, err := term.MakeRaw(int(in.Fd()))
@@ -132,7 +168,8 @@ func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, o
 	if width, height, err := term.GetSize(int(in.Fd())); err == nil && width > 0 && height > 0 {
 		_ = t.SetSize(width, height) // only the line's wrapping is lost
 	}
-	fmt.Fprintln(t, "Tables: requests, requests_readable, signals, incidents, decisions. A query ends with ';'. Ctrl-D leaves.")
+	t.History = openHistory(filepath.Join(c.historyDir(), "history"))
+	fmt.Fprintln(t, "Tables: requests, requests_readable, traffic_1m, signals, incidents, decisions. '@;' lists the cookbook. A query ends with ';'. Ctrl-D leaves.")
 	for {
 		query, err := readStatement(t)
 		if errors.Is(err, io.EOF) {
@@ -144,7 +181,7 @@ func (c *sqlCommand) session(ctx context.Context, s screen, db *clickhouse.DB, o
 		if word := strings.ToLower(strings.TrimRight(strings.TrimSpace(query), "; ")); word == "exit" || word == "quit" {
 			return nil
 		}
-		if err := inTerminal(ctx, in, state, func(ctx context.Context) error { return ask(ctx, db, query, options, s.out) }); err != nil {
+		if err := inTerminal(ctx, in, state, func(ctx context.Context) error { return a.ask(ctx, query, options) }); err != nil {
 			fmt.Fprintln(t, printable(err.Error(), 2000))
 		}
 	}

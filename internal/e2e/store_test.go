@@ -37,6 +37,19 @@ func TestStoredEqualsCounted(t *testing.T) {
 	if out := mustWeir(t, "incidents", "--data", data); !strings.Contains(out, "shop.example.org") {
 		t.Errorf("the incident is not in the store: %s", out)
 	}
+	// The cookbook's queries count the same.
+	if got := mustWeir(t, "sql", "--data", data, "@sites"); !strings.HasPrefix(got, "site\trequests") || !strings.Contains(got, "shop.example.org\t") {
+		t.Errorf("@sites: %s", got)
+	}
+	if got, want := mustWeir(t, "sql", "--data", data, "SELECT sum(requests) FROM traffic_1h"), mustWeir(t, "sql", "--data", data, "SELECT count() FROM requests"); got != want {
+		t.Errorf("the rollups have %s requests, the rows are %s", got, want)
+	}
+	if got := mustWeir(t, "sql", "--data", data, "@abuse", "--incident", "latest"); strings.Count(got, "\n") < 100 {
+		t.Errorf("@abuse: %.300s", got)
+	}
+	if out, err := weir(t, "sql", "--data", data, "@agents"); err == nil {
+		t.Errorf("@agents without an incident: %s", out)
+	}
 }
 
 // TestSignalsAreStored finds every signal of every ten seconds in the store.
