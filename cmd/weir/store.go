@@ -31,13 +31,13 @@ import (
 //	weir.panes.signals                     -> signals
 //	WEIR_VITALS                            -> vitals
 type storing struct {
-	bus       *bus.Bus
-	open      func(context.Context) (*clickhouse.DB, error)
-	journal   string // directory
-	stream    string // names the stream's sequences, for ever
-	config    config.ClickHouse
-	log       *slog.Logger
-	ready     func() // called once the tables are there
+	bus     *bus.Bus
+	open    func(context.Context) (*clickhouse.DB, error)
+	journal string // directory
+	stream  string // names the stream's sequences, for ever
+	config  config.ClickHouse
+	log     *slog.Logger
+	ready   func() // called once the tables are there
 }
 
 // run stores until ctx ends. ClickHouse being away is waited for.
