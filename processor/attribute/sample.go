@@ -164,7 +164,7 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	if refusedBySite(r.Status) {
 		served = 0
 	}
-	s.addRow(at, t, 1, served)
+	s.addRow(at, t, t.key(), 1, served)
 }
 
 // keepsText thins the examples by the hashes of their clients: which are kept has nothing
@@ -286,11 +286,10 @@ func (t *Traits) key() uint32 {
 	return uint32(h)
 }
 
-// addRow counts a request with these traits, which takes the place of another if
-// the client has many.
-func (s *Sample) addRow(at int32, t *Traits, count, served uint32) {
+// addRow counts a request with these traits and their key, which takes the place of another
+// if the client has many.
+func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
 	s.laid = nil
-	key := t.key()
 	c := &s.clients[at]
 	largest, tail := int32(-1), int32(-1)
 	for i := c.head; i >= 0; i = s.rows[i].next {
@@ -407,7 +406,8 @@ func (s *Sample) adopt(from *client, other *Sample) int32 {
 
 func (s *Sample) addRows(at int32, from *client, other *Sample) {
 	for j := from.head; j >= 0; j = other.rows[j].next {
-		s.addRow(at, &other.rows[j].traits, other.rows[j].count, other.rows[j].served)
+		r := &other.rows[j]
+		s.addRow(at, &r.traits, r.key, r.count, r.served)
 	}
 }
 

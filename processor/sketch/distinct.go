@@ -144,6 +144,14 @@ func (d *Distinct) Merge(other *Distinct) {
 		maxBytes(d.regs[:], other.regs[:])
 		return
 	}
+	if other.n == 0 {
+		return
+	}
+	if d.Empty() && len(d.keys) == len(other.keys) {
+		copy(d.keys, other.keys)
+		d.n = other.n
+		return
+	}
 	for _, key := range other.keys {
 		if key != 0 {
 			d.addKey(key)

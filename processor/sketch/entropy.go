@@ -83,6 +83,9 @@ func (t *Tally) Bits() float64 {
 	if t.total == 0 {
 		return 0
 	}
+	if t.cut == 0 {
+		return t.exactBits()
+	}
 	total := float64(t.total)
 	var heavy, heavyBits, light, lightBits float64
 	t.each(func(n, keys float64, isHeavy bool) {
@@ -103,6 +106,27 @@ func (t *Tally) Bits() float64 {
 		heavyBits += rest * math.Log2(total/min(max(1, caution*float64(t.cut)), total))
 	}
 	return max(0, heavyBits/total)
+}
+
+// exactBits is Bits where every key is in the table. Most keys have few requests: those of
+// as many each cost one logarithm together.
+func (t *Tally) exactBits() float64 {
+	var few [64]uint32 // keys by their count
+	total, sum := float64(t.total), 0.0
+	for i := range t.slots {
+		n := t.slots[i].n
+		if n < uint32(len(few)) {
+			few[n]++
+			continue
+		}
+		sum += float64(n) * math.Log2(total/float64(n))
+	}
+	for n := 1; n < len(few); n++ {
+		if few[n] > 0 {
+			sum += float64(few[n]) * float64(n) * math.Log2(total/float64(n))
+		}
+	}
+	return max(0, sum/total)
 }
 
 // SourceBits is the entropy of the source that the requests are a sample of: what Bits would

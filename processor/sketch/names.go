@@ -1,6 +1,9 @@
 package sketch
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 const (
 	namesMax = 32 // names that a Tally holds
@@ -12,6 +15,9 @@ const (
 // became heavy since. 4 KiB at most.
 type names struct {
 	list []name // at most namesMax; beyond its length, memory to use again
+	// least is a count that no name in a full list lies below: most keys are lighter, and
+	// need not be held against every name.
+	least uint32
 }
 
 type name struct {
@@ -20,45 +26,57 @@ type name struct {
 	text []byte
 }
 
-// name remembers what a key with n requests is called, where that is worth it.
+// name remembers what a key with n requests is called, where that is worth it. The key is
+// in the table.
 func (t *Tally) name(key, n uint32, text []byte) {
-	if len(text) == 0 || len(t.names.list) == namesMax && uint64(n)*(4*namesMax) < t.total {
+	if len(text) == 0 || len(t.names.list) == namesMax && (n <= t.names.least || uint64(n)*(4*namesMax) < t.total) {
 		return
 	}
-	t.offer(key, text)
+	t.names.offer(key, n, text)
 }
 
-// offer keeps the name of a key in the table if there is room, or one of a lighter key
-// to replace.
+// offer keeps the name of a key in the table, if there is room or a lighter key to replace.
 func (t *Tally) offer(key uint32, text []byte) {
-	s := t.find(key)
-	if s == nil {
-		return
+	if s := t.find(key); s != nil {
+		t.names.offer(key, s.n, text)
 	}
-	list := t.names.list
-	least, leastN := -1, s.n
+}
+
+// offer keeps the name of a key with n requests if there is room, or one of a lighter key to
+// replace.
+func (l *names) offer(key, n uint32, text []byte) {
+	list := l.list
+	lightest, least, second := -1, n, uint32(math.MaxUint32)
 	for i := range list {
-		if list[i].key == key {
-			list[i].n = s.n
+		switch {
+		case list[i].key == key:
+			list[i].n = max(list[i].n, n)
 			return
-		}
-		if list[i].n < leastN {
-			least, leastN = i, list[i].n
+		case list[i].n < least:
+			if lightest >= 0 {
+				second = least
+			}
+			lightest, least = i, list[i].n
+		case list[i].n < second:
+			second = list[i].n
 		}
 	}
 	if len(list) < namesMax {
-		least = len(list)
-		if least < cap(list) {
-			t.names.list = list[:least+1]
+		lightest = len(list)
+		if lightest < cap(list) {
+			l.list = list[:lightest+1]
 		} else {
-			t.names.list = append(list, name{})
+			l.list = append(list, name{})
 		}
+		l.least = 0
+	} else {
+		l.least = min(n, second)
 	}
-	if least < 0 {
+	if lightest < 0 {
 		return
 	}
-	slot := &t.names.list[least]
-	slot.key, slot.n, slot.text = key, s.n, append(slot.text[:0], text[:min(len(text), NameMax)]...)
+	slot := &l.list[lightest]
+	slot.key, slot.n, slot.text = key, n, append(slot.text[:0], text[:min(len(text), NameMax)]...)
 }
 
 // Name is what the key is called, or nil. It is valid until the tally changes.
@@ -78,7 +96,17 @@ func (t *Tally) Forget() { t.names.reset() }
 // keys that a tally does not have are of no consequence.
 func (t *Tally) SwapNames(other *Tally) { t.names, other.names = other.names, t.names }
 
-func (n *names) reset() { n.list = n.list[:0] }
+// TakeNames learns what other's keys are called, without their counts: those first that
+// have many in other.
+func (t *Tally) TakeNames(other *Tally) {
+	for i := range other.names.list {
+		if o := &other.names.list[i]; len(t.names.list) < namesMax || o.n > t.names.least {
+			t.names.offer(o.key, o.n, o.text)
+		}
+	}
+}
+
+func (n *names) reset() { n.list, n.least = n.list[:0], 0 }
 
 // append writes the names of the keys, which are sorted.
 func (n *names) append(dst []byte, keys []tallied) []byte {

@@ -98,6 +98,14 @@ func (q *Quantiles) grow() {
 
 // Merge adds what other has counted. other is not changed.
 func (q *Quantiles) Merge(other *Quantiles) {
+	if other.n == 0 {
+		return
+	}
+	if q.n == 0 && len(q.bins) == len(other.bins) {
+		copy(q.bins, other.bins)
+		q.n, q.total = other.n, other.total
+		return
+	}
 	for _, b := range other.bins {
 		if b.n != 0 {
 			q.add(b.index, b.n)

@@ -158,13 +158,7 @@ func (t *Tally) find(key uint32) *tallied {
 // put adds a key that is not there, in a table that may grow.
 func (t *Tally) put(c tallied) {
 	if 2*(t.n+1) > len(t.slots) {
-		old := t.slots
-		t.slots, t.n = make([]tallied, max(16, 2*len(old))), 0
-		for _, s := range old {
-			if s.n != 0 {
-				t.put(s)
-			}
-		}
+		t.grow()
 	}
 	mask := len(t.slots) - 1
 	i := t.slot(c.key)
@@ -173,6 +167,17 @@ func (t *Tally) put(c tallied) {
 	}
 	t.slots[i] = c
 	t.n++
+}
+
+// grow doubles the table.
+func (t *Tally) grow() {
+	old := t.slots
+	t.slots, t.n = make([]tallied, max(16, 2*len(old))), 0
+	for _, s := range old {
+		if s.n != 0 {
+			t.put(s)
+		}
+	}
 }
 
 // priority is the least cut that takes the key.

@@ -7,18 +7,32 @@ import (
 
 // Merge adds what other has counted. other is not changed.
 func (t *Tally) Merge(other *Tally) {
+	t.MergeCounts(other)
+	for i := range other.names.list {
+		t.offer(other.names.list[i].key, other.names.list[i].text)
+	}
+}
+
+// MergeCounts is Merge without what keys are called, which costs as much again where there
+// are few keys.
+func (t *Tally) MergeCounts(other *Tally) {
+	if other.total == 0 {
+		return
+	}
 	before := t.cut
 	t.mergeBegin(other.cut)
-	for i := range other.slots {
-		if s := other.slots[i]; s.n != 0 {
-			t.mergeKey(s, before, other.cut)
+	if t.n == 0 && len(t.slots) == len(other.slots) && before == 0 {
+		copy(t.slots, other.slots)
+		t.n = other.n
+	} else {
+		for i := range other.slots {
+			if s := &other.slots[i]; s.n != 0 {
+				t.mergeKey(*s, before, other.cut)
+			}
 		}
 	}
 	t.passes += other.passes
 	t.mergeEnd(before, other.cut, other.total)
-	for i := range other.names.list {
-		t.offer(other.names.list[i].key, other.names.list[i].text)
-	}
 }
 
 // mergeBegin lets every key have missed what other may have dropped of it.
@@ -35,13 +49,27 @@ func (t *Tally) mergeBegin(cut uint64) {
 
 // mergeKey adds a key of other. ours is our cut before the merge, theirs the other's.
 func (t *Tally) mergeKey(c tallied, ours, theirs uint64) {
-	if s := t.find(c.key); s != nil {
+	if 2*(t.n+1) > len(t.slots) {
+		t.grow()
+	}
+	mask := len(t.slots) - 1
+	i := t.slot(c.key)
+	for ; t.slots[i].n != 0; i = (i + 1) & mask {
+		s := &t.slots[i]
+		if s.key != c.key {
+			continue
+		}
 		s.n = clamp(uint64(s.n) + uint64(c.n))
-		s.miss = clamp(uint64(s.miss) + uint64(c.miss) - min(uint64(share(theirs, c.key)), uint64(s.miss)))
+		if theirs != 0 || c.miss != 0 {
+			s.miss = clamp(uint64(s.miss) + uint64(c.miss) - min(uint64(share(theirs, c.key)), uint64(s.miss)))
+		}
 		return
 	}
-	c.miss = clamp(uint64(c.miss) + uint64(share(ours, c.key)))
-	t.put(c)
+	if ours != 0 {
+		c.miss = clamp(uint64(c.miss) + uint64(share(ours, c.key)))
+	}
+	t.slots[i] = c
+	t.n++
 }
 
 func (t *Tally) mergeEnd(ours, theirs, total uint64) {

@@ -36,17 +36,31 @@ type Pane struct {
 
 // Merge adds what other has counted. other is not changed.
 func (p *Pane) Merge(other *Pane) {
+	p.mergeDistinct(other)
+	for i := range p.Tallies {
+		p.Tallies[i].Merge(&other.Tallies[i])
+	}
+	p.Duration.Merge(&other.Duration)
+	p.Size.Merge(&other.Size)
+}
+
+// mergeCounts is Merge without what keys are called.
+func (p *Pane) mergeCounts(other *Pane) {
+	p.mergeDistinct(other)
+	for i := range p.Tallies {
+		p.Tallies[i].MergeCounts(&other.Tallies[i])
+	}
+	p.Duration.Merge(&other.Duration)
+	p.Size.Merge(&other.Size)
+}
+
+func (p *Pane) mergeDistinct(other *Pane) {
 	p.Counts.Add(&other.Counts)
 	p.Clients.Merge(&other.Clients)
 	p.Paths.Merge(&other.Paths)
 	for i := range p.Marked {
 		p.Marked[i].Merge(&other.Marked[i])
 	}
-	for i := range p.Tallies {
-		p.Tallies[i].Merge(&other.Tallies[i])
-	}
-	p.Duration.Merge(&other.Duration)
-	p.Size.Merge(&other.Size)
 }
 
 // Empty reports whether no request was counted.
@@ -92,6 +106,13 @@ func (p *Pane) each(do func(number int, s part) bool) {
 		if !do(4+NumMarks+i, &p.Tallies[i]) {
 			return
 		}
+	}
+}
+
+// takeNames learns what the keys of another pane are called, without their counts.
+func (p *Pane) takeNames(other *Pane) {
+	for i := range p.Tallies {
+		p.Tallies[i].TakeNames(&other.Tallies[i])
 	}
 }
 

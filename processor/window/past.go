@@ -16,8 +16,9 @@ const (
 // Constant Time", 2021): front has the merge of each block with all that follow it up to
 // the flip, back that of all blocks since. Reading ten minutes then merges at most twelve
 // pieces instead of 60. When front is used up, the blocks of back become a new front: the
-// flip, once in ten minutes, at a step of the site's own. Where the steps are small none of
-// this is worth its memory, and they are merged one by one.
+// flip, once in ten minutes, at a step of the site's own. All of it happens when the window
+// is read, so that one which nobody reads costs nothing; and where the steps are small it is
+// not worth its memory, and they are merged one by one.
 type past struct {
 	steps  [tens]step
 	first  int64 // number of the oldest step
@@ -26,11 +27,13 @@ type past struct {
 	minute Counts
 	long   Counts
 
-	block  [blocks + 1]piece // merged blocks, by number
-	front  [blocks + 1]piece // block b and all after it, up to flip
-	back   piece             // blocks from flip on
-	flip   int64             // number of the first block that is not in front
-	merged int               // bytes of all pieces
+	block [blocks + 1]piece // merged blocks, by number
+	front [blocks + 1]piece // block b and all after it, up to flip
+	back  piece             // blocks from flip on
+	flip  int64             // number of the first block that is not in front
+
+	indexed int64 // number of the first block that is not merged yet
+	merged  int   // bytes of all pieces
 }
 
 type step struct {
@@ -63,7 +66,6 @@ func (p *past) push(e *Estate, end int64, pane *Pane) {
 	p.next++
 	p.countMinute()
 	p.bound(e)
-	p.index(e)
 }
 
 // expire drops the steps that a step which ends with the second pushes out, and all that
@@ -127,42 +129,45 @@ func (p *past) forget(e *Estate) {
 	for i := range p.block {
 		p.block[i], p.front[i] = piece{}, piece{}
 	}
-	p.back, p.flip = piece{}, 0
+	p.back, p.flip, p.indexed = piece{}, 0, 0
 }
 
-// index keeps blocks merged where that is worth it.
+// index merges the blocks that ended since the window was last read, where that is worth it.
 func (p *past) index(e *Estate) {
-	if p.size < worthwhile || e.used > e.budget {
+	if p.size < worthwhile || e.used > e.budget || p.indexed*six < p.first {
 		if p.merged > 0 {
 			p.forget(e)
 		}
-		return
+		if p.size < worthwhile || e.used > e.budget {
+			return
+		}
+		p.indexed = (p.first + six - 1) / six
 	}
 	for i := range p.front { // what the window has left
 		if f := &p.front[i]; f.number != 0 && (f.number-1)*six < p.first {
 			p.clear(e, f)
 		}
 	}
-	b := p.next/six - 1
-	if p.next%six != 0 || b*six < p.first {
-		return
+	for ; p.indexed < p.next/six; p.indexed++ {
+		if p.add(e, p.indexed); e.used > e.budget {
+			p.forget(e)
+			return
+		}
 	}
-	e.merged.Reset()
-	p.mergeSteps(&e.merged, b*six, p.next)
-	p.set(e, &p.block[b%(blocks+1)], b, &e.merged)
+}
+
+// add merges a block, and what is back with it.
+func (p *past) add(e *Estate, b int64) {
+	e.sum.Reset()
+	p.mergeSteps(&e.sum, b*six, (b+1)*six)
+	p.set(e, &p.block[b%(blocks+1)], b, &e.sum)
 	if p.back.number == 0 {
 		p.flip = b
-		p.set(e, &p.back, b, &e.merged)
-		if e.used > e.budget {
-			p.forget(e)
-		}
+		p.set(e, &p.back, b, &e.sum)
 		return
 	}
-	p.merge(&e.merged, p.back.data)
-	p.set(e, &p.back, p.back.number-1, &e.merged)
-	if e.used > e.budget {
-		p.forget(e)
-	}
+	p.merge(&e.sum, p.back.data)
+	p.set(e, &p.back, p.back.number-1, &e.sum)
 }
 
 // set makes a piece of what is merged.
@@ -194,6 +199,7 @@ func (p *past) turn(e *Estate, first, end int64) {
 // mergeLong merges the whole window into an empty pane, and returns how many steps of it
 // have their sketches.
 func (p *past) mergeLong(e *Estate, into *Pane) (covered int) {
+	p.index(e)
 	begin := p.first
 	for n := p.first; n < p.next; n++ {
 		if !p.step(n).less {

@@ -16,9 +16,13 @@ type Site struct {
 	panes  [ring]*Pane // of the short window, and the one that closes next; nil is empty
 	closed int64       // the last second closed; 0 before the first
 	short  Counts
-	since  *Pane // the seconds closed since the last step
+	step   int64 // the second that the last step ended in
+	since  *Pane // the seconds closed since, without what is still in panes but for its names
 	past   past
 	names  names
+
+	read   Reading // of the short window, where readAt is the last second closed
+	readAt int64
 }
 
 // NewSite is a site of the estate.
@@ -81,20 +85,24 @@ func (s *Site) Close(second int64) {
 		s.closed++
 		if p := s.panes[slot(s.closed)]; p != nil {
 			s.short.Add(&p.Counts)
-			s.since.Merge(p)
+			s.since.takeNames(p)
 		}
 		s.leave(s.closed - Short)
 	}
 }
 
-// leave takes a second out of the short window. Names are needed once, when they are
-// merged: the memory for them goes on with the pane that leaves.
+// leave takes a second out of the short window, into the step where that has not ended yet.
+// Names are needed once, when the second closes: the memory for them goes on with the pane
+// that leaves.
 func (s *Site) leave(second int64) {
 	p := s.panes[slot(second)]
 	s.panes[slot(second)] = nil
 	youngest := s.panes[slot(second+Short)]
 	if p == nil {
 		return
+	}
+	if second > s.step {
+		s.since.mergeCounts(p)
 	}
 	s.short.Sub(&p.Counts)
 	if youngest != nil {
@@ -118,13 +126,24 @@ func (s *Site) clear(second int64) {
 }
 
 // Step ends a step: what closed since the last becomes a part of the minute and the ten
-// minutes.
+// minutes. Where that is the short window, as it is when a step ends every ten seconds, it
+// is merged once for both.
 func (s *Site) Step() {
 	s.init()
+	whole := s.since.Empty() && s.step <= s.closed-Short
+	for second := max(s.step+1, s.closed-Short+1); second <= s.closed; second++ {
+		if p := s.panes[slot(second)]; p != nil {
+			s.since.mergeCounts(p)
+		}
+	}
+	if whole {
+		s.read, s.readAt = readingOf(s.since), s.closed
+	}
 	s.names.learn(s.since)
 	s.since.forget()
 	s.past.push(s.estate, s.closed, s.since)
 	s.since.Recycle()
+	s.step = s.closed
 }
 
 // Short is the counts of the last 10 closed seconds.
