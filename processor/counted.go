@@ -68,22 +68,22 @@ func (s *countedSite) take(second int64) *Pane {
 	return p
 }
 
-// observe counts one request.
-func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
+// observe counts the request of a row of the batch.
+func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action) {
 	c := s.c
 	client := schemas.ClientOf(r.Client)
-	hash := c.extract.ClientHash(client.As16())
+	hash := c.strings.clients[row]
 	stopped := action.Severity() > 0
 	var traits attribute.Traits
-	c.extract.Profile(&traits, r)
+	c.extract.ProfileOf(&traits, r, row)
 	asset := s.asset(r)
 	known := s.recall(r, client, hash, &traits, asset, stopped)
 	pane, late := c.openPane(s, r.Time/1000)
 	tally(&pane.Counts, r, late, known.Fresh, stopped, asset)
-	path := c.pathHash(r.Path)
+	path := c.hashOf(c.strings.path[row], asPath)
 	insertClient(&pane.Clients, hash, r.Stands())
 	pane.Paths.Insert(path)
-	c.tallyKeys(pane.Pane, r, client, hash, path)
+	c.tallyKeys(pane.Pane, r, row, client, hash, path, traits[schemas.TraitUserAgent])
 	unknown := !s.known.known.Has(path)
 	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
 
@@ -96,7 +96,7 @@ func (s *countedSite) observe(r *schemas.Request, action schemas.Action) {
 	sample := pane.Sample
 	sample.Requests += float64(r.Stands())
 	if sample.Wants(hash, r.Stands()) {
-		c.extract.Rest(&traits, r)
+		c.extract.RestOf(&traits, r, row)
 		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped})
 	}
 }

@@ -30,6 +30,7 @@ type Counter struct {
 	index     map[string]*countedSite
 	admission *window.Admission
 	rows      schemas.Rows
+	strings   batchStrings
 	free      []*Pane // emptied, for later seconds
 	open      int     // panes not taken yet
 
@@ -65,16 +66,17 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 		c.know.data.RLock()
 		defer c.know.data.RUnlock()
 	}
-	c.rows.Reset(b)
+	c.begin(b)
 	var r schemas.Request
-	for c.rows.Next(&r) {
+	for row := 0; c.rows.Next(&r); row++ {
+		c.warm(row)
 		c.Advance(r.Time, closed)
-		s := c.siteOf(&r)
+		s := c.siteOfRow(&r, row)
 		action := actionOf(r.Action)
 		if !r.Fields.Has(schemas.FieldAction) {
 			action = s.known.infer(&r)
 		}
-		s.observe(&r, action)
+		s.observe(&r, row, action)
 	}
 	c.count.requests.Add(float64(c.rows.Len()) * max(b.Weight, 1))
 }
@@ -173,9 +175,6 @@ func (c *Counter) allowed(client netip.Addr) bool {
 	}
 	return false
 }
-
-// pathHash is the keyed hash of a path.
-func (c *Counter) pathHash(path []byte) uint64 { return xxh3.HashSeed(path, c.seed+1) }
 
 // saltOf is what a site's clients are told apart by in the common filter.
 func (c *Counter) saltOf(name string) uint64 {

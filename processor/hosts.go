@@ -77,6 +77,7 @@ func (c *Counter) add(name string) *countedSite {
 
 // dismiss forgets a site that has lost its place. It was silent, so nothing of it is open.
 func (c *Counter) dismiss(name string) {
+	c.forgetHosts()
 	delete(c.index, name)
 	c.sites = slices.DeleteFunc(c.sites, func(s *countedSite) bool { return s.name == name && len(s.panes) == 0 })
 	c.count.sites.Set(float64(len(c.sites)))

@@ -10,9 +10,9 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// tallyKeys counts the request under what requests are told apart by. hash and path are
-// the keyed hashes of its client and path.
-func (c *Counter) tallyKeys(pane *window.Pane, r *schemas.Request, client netip.Addr, hash, path uint64) {
+// tallyKeys counts the request of a row under what requests are told apart by. hash, path
+// and agent are the keyed hashes of its client, path and user agent.
+func (c *Counter) tallyKeys(pane *window.Pane, r *schemas.Request, row int, client netip.Addr, hash, path uint64, agent uint32) {
 	t, weight := &pane.Tallies, r.Stands()
 	name := client.As16()
 	t[window.ByClient].Insert(hash, 1, name[:])
@@ -23,10 +23,10 @@ func (c *Counter) tallyKeys(pane *window.Pane, r *schemas.Request, client netip.
 	t[window.ByPrefix].Insert(xxh3.HashSeed(network[:], c.seed+3), weight, network[:])
 	t[window.ByPath].Insert(path, weight, r.Path)
 	if r.Fields.Has(schemas.FieldUserAgent) {
-		t[window.ByAgent].Insert(xxh3.HashSeed(r.UserAgent, c.seed+4), weight, r.UserAgent)
+		t[window.ByAgent].Insert(uint64(agent), weight, r.UserAgent)
 	}
 	if r.Fields.Has(schemas.FieldReferer) {
-		t[window.ByReferer].Insert(xxh3.HashSeed(r.Referer, c.seed+5), weight, r.Referer)
+		t[window.ByReferer].Insert(c.hashOf(c.strings.referer[row], asReferer), weight, r.Referer)
 	}
 	if r.Fields.Has(schemas.FieldDuration) {
 		pane.Duration.InsertWeighted(uint64(max(0, r.Duration)), weight)

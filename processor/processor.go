@@ -40,17 +40,18 @@ func New(o Options) (*Processor, error) {
 // request that judge sees is valid during the call.
 func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Request) schemas.Action, emit func(schemas.Event)) {
 	c := p.counter
-	c.rows.Reset(b)
+	c.begin(b)
 	if begin := c.clock.follow(b, c.latest); begin > 0 {
 		p.Advance(begin, emit)
 	}
 	var r schemas.Request
 	for row := 0; c.rows.Next(&r); row++ {
+		c.warm(row)
 		moment, believed := c.moment(r.Time)
 		if believed {
 			p.Advance(moment, emit)
 		}
-		s := c.siteOf(&r)
+		s := c.siteOfRow(&r, row)
 		var action schemas.Action
 		switch {
 		case judge != nil:
@@ -61,7 +62,7 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 			action = s.known.infer(&r)
 		}
 		r.Time = moment // the judge saw the edge's own
-		s.observe(&r, action)
+		s.observe(&r, row, action)
 	}
 	c.count.requests.Add(float64(c.rows.Len()) * max(b.Weight, 1))
 }

@@ -52,17 +52,18 @@ func (n *names) see(t schemas.Trait, hash uint32, text []byte) {
 	weakest.text = append(weakest.text[:0], text...)
 }
 
-// touch counts a value whose text is not at hand.
-func (n *names) touch(t schemas.Trait, hash uint32) {
+// touch counts a value whose text is not at hand, and reports whether it is known.
+func (n *names) touch(t schemas.Trait, hash uint32) bool {
 	set := &n.sets[hash%nameSets]
 	for i := range set {
 		if slot := &set[i]; slot.hash == hash && slot.trait == t {
 			if slot.count < nameCount {
 				slot.count++
 			}
-			return
+			return true
 		}
 	}
+	return false
 }
 
 func (n *names) of(t schemas.Trait, hash uint32) (string, bool) {

@@ -25,6 +25,8 @@ type Extractor struct {
 
 	families    [1024]struct{ agent, family uint32 }
 	familyNames map[uint32]string
+
+	memo memo
 }
 
 // NewExtractor makes an Extractor whose hashes are keyed by seed.
@@ -35,6 +37,7 @@ func NewExtractor(seed uint64) *Extractor {
 	}
 	x.some = x.hash(schemas.TraitCookie, []byte("some"))
 	x.none = x.hash(schemas.TraitCookie, []byte("none"))
+	x.memo.init(x)
 	return x
 }
 
@@ -59,19 +62,26 @@ var profileTraits = [...]schemas.Trait{
 // Profile fills the traits that are the same in all requests of a client program.
 func (x *Extractor) Profile(t *Traits, r *schemas.Request) {
 	*t = Traits{}
-	if r.Fields.Has(schemas.FieldUserAgent) {
-		t[schemas.TraitUserAgent] = x.hash(schemas.TraitUserAgent, r.UserAgent)
+	for _, p := range profileTraits {
+		if field := profileField(p); field == 0 || r.Fields.Has(field) {
+			t[p] = x.hash(p, profileText(p, r))
+		}
 	}
-	if r.Fields.Has(schemas.FieldAcceptLanguage) {
-		t[schemas.TraitAcceptLanguage] = x.hash(schemas.TraitAcceptLanguage, r.AcceptLanguage)
+}
+
+// profileField is the field that a profile trait is unknown without; 0 is none.
+func profileField(t schemas.Trait) schemas.Fields {
+	switch t {
+	case schemas.TraitUserAgent:
+		return schemas.FieldUserAgent
+	case schemas.TraitAcceptLanguage:
+		return schemas.FieldAcceptLanguage
+	case schemas.TraitAcceptEncoding:
+		return schemas.FieldAcceptEncoding
+	case schemas.TraitTLS:
+		return schemas.FieldTLS
 	}
-	if r.Fields.Has(schemas.FieldAcceptEncoding) {
-		t[schemas.TraitAcceptEncoding] = x.hash(schemas.TraitAcceptEncoding, r.AcceptEncoding)
-	}
-	if r.Fields.Has(schemas.FieldTLS) {
-		t[schemas.TraitTLS] = x.hash(schemas.TraitTLS, r.TLS)
-	}
-	t[schemas.TraitProtocol] = x.hash(schemas.TraitProtocol, r.Protocol)
+	return 0
 }
 
 // Program identifies the client program by its agent, encodings, TLS and protocol
@@ -91,6 +101,13 @@ func mix(v uint64) uint64 {
 // Rest fills the traits that Profile left, and notes the text of all.
 func (x *Extractor) Rest(t *Traits, r *schemas.Request) {
 	t[schemas.TraitMethod] = x.hash(schemas.TraitMethod, r.Method)
+	t[schemas.TraitPathShape] = x.hash(schemas.TraitPathShape, x.derive(schemas.TraitPathShape, r.Path))
+	t[schemas.TraitQueryKeys] = x.hash(schemas.TraitQueryKeys, x.derive(schemas.TraitQueryKeys, r.Query))
+	x.rest(t, r)
+}
+
+// rest is what Rest and RestOf do alike.
+func (x *Extractor) rest(t *Traits, r *schemas.Request) {
 	if r.Fields.Has(schemas.FieldReferer) {
 		t[schemas.TraitReferer] = x.referer(schemas.RefererKind(r.Referer, r.Site))
 	}
@@ -109,12 +126,8 @@ func (x *Extractor) Rest(t *Traits, r *schemas.Request) {
 		t[schemas.TraitAgentFamily] = x.family(t[schemas.TraitUserAgent], r.UserAgent)
 	}
 	x.names.see(schemas.TraitMethod, t[schemas.TraitMethod], r.Method)
-	x.scratch = schemas.PathShape(x.scratch[:0], r.Path)
-	t[schemas.TraitPathShape] = x.hash(schemas.TraitPathShape, x.scratch)
-	x.names.see(schemas.TraitPathShape, t[schemas.TraitPathShape], x.scratch)
-	x.scratch = schemas.QueryKeys(x.scratch[:0], r.Query)
-	t[schemas.TraitQueryKeys] = x.hash(schemas.TraitQueryKeys, x.scratch)
-	x.names.see(schemas.TraitQueryKeys, t[schemas.TraitQueryKeys], x.scratch)
+	x.noteDerived(schemas.TraitPathShape, t, r.Path)
+	x.noteDerived(schemas.TraitQueryKeys, t, r.Query)
 }
 
 // refererKinds are what schemas.RefererKind answers.
@@ -203,3 +216,21 @@ func (x *Extractor) ClientHash(client [16]byte) uint64 {
 	x.client = client // hashed where it lies: a slice of the argument would escape
 	return xxh3.HashSeed(x.client[:], x.seed)
 }
+
+// ClientHashes appends the keyed hash of each client of a batch's column of addresses, 16
+// bytes each: ClientHash of schemas.ClientOf.
+func (x *Extractor) ClientHashes(dst []uint64, addresses []byte) []uint64 {
+	for ; len(addresses) >= 16; addresses = addresses[16:] {
+		a := addresses[:16]
+		if [12]byte(a) != v4Mapped {
+			x.client = [16]byte{}
+			copy(x.client[:8], a)
+			a = x.client[:]
+		}
+		dst = append(dst, xxh3.HashSeed(a, x.seed))
+	}
+	return dst
+}
+
+// v4Mapped is what an IPv4 address begins with among IPv6 addresses.
+var v4Mapped = [12]byte{10: 0xFF, 11: 0xFF}

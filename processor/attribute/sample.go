@@ -422,7 +422,9 @@ func (s *Sample) Names(yield func(t schemas.Trait, hash uint32, text func() (str
 
 // Touch counts the values of the requests kept as seen, so that their names stay: to be
 // called of a sample that was read and not added to.
-func (s *Sample) Touch() { s.eachValue(s.x.names.touch) }
+func (s *Sample) Touch() {
+	s.eachValue(func(t schemas.Trait, hash uint32) { s.x.names.touch(t, hash) })
+}
 
 func (s *Sample) eachValue(do func(t schemas.Trait, hash uint32)) {
 	for i := range s.clients {

@@ -12,9 +12,10 @@ const (
 )
 
 // names are what some keys of a Tally are called: the first that came, and those that
-// became heavy since. 4 KiB at most.
+// became heavy since. 7 KiB at most.
 type names struct {
-	list []name // at most namesMax; beyond its length, memory to use again
+	list []name // at most namesMax
+	text []byte // of all of them: one piece of memory
 	// least is a count that no name in a full list lies below: most keys are lighter, and
 	// need not be held against every name.
 	least uint32
@@ -23,7 +24,34 @@ type names struct {
 type name struct {
 	key  uint32
 	n    uint32 // its count when it was last looked at
-	text []byte
+	at   uint16 // where its text begins
+	size uint8  // bytes of it
+	room uint8  // that there are for another
+}
+
+// of is the text of a name. It is valid until the names change.
+func (l *names) of(i int) []byte {
+	at, size := int(l.list[i].at), int(l.list[i].size)
+	return l.text[at : at+size : at+size]
+}
+
+// set makes a name that of another key.
+func (l *names) set(i int, key, n uint32, text []byte) {
+	text = text[:min(len(text), NameMax)]
+	slot := &l.list[i]
+	if len(text) > int(slot.room) {
+		slot.at, slot.room = uint16(len(l.text)), uint8((len(text)+31)/32*32)
+		l.text = append(l.text, make([]byte, slot.room)...)
+	}
+	slot.key, slot.n, slot.size = key, n, uint8(len(text))
+	copy(l.text[slot.at:], text)
+}
+
+// add makes a name of a key that has none, where there is room.
+func (l *names) add(key, n uint32, text []byte) {
+	l.list = append(l.list, name{})
+	l.set(len(l.list)-1, key, n, text)
+	l.least = 0
 }
 
 // name remembers what a key with n requests is called, where that is worth it. The key is
@@ -62,28 +90,19 @@ func (l *names) offer(key, n uint32, text []byte) {
 		}
 	}
 	if len(list) < namesMax {
-		lightest = len(list)
-		if lightest < cap(list) {
-			l.list = list[:lightest+1]
-		} else {
-			l.list = append(list, name{})
-		}
-		l.least = 0
-	} else {
-		l.least = min(n, second)
-	}
-	if lightest < 0 {
+		l.add(key, n, text)
 		return
 	}
-	slot := &l.list[lightest]
-	slot.key, slot.n, slot.text = key, n, append(slot.text[:0], text[:min(len(text), NameMax)]...)
+	if l.least = min(n, second); lightest >= 0 {
+		l.set(lightest, key, n, text)
+	}
 }
 
 // Name is what the key is called, or nil. It is valid until the tally changes.
 func (t *Tally) Name(key uint32) []byte {
 	for i := range t.names.list {
 		if t.names.list[i].key == key {
-			return t.names.list[i].text
+			return t.names.of(i)
 		}
 	}
 	return nil
@@ -101,12 +120,12 @@ func (t *Tally) SwapNames(other *Tally) { t.names, other.names = other.names, t.
 func (t *Tally) TakeNames(other *Tally) {
 	for i := range other.names.list {
 		if o := &other.names.list[i]; len(t.names.list) < namesMax || o.n > t.names.least {
-			t.names.offer(o.key, o.n, o.text)
+			t.names.offer(o.key, o.n, other.names.of(i))
 		}
 	}
 }
 
-func (n *names) reset() { n.list, n.least = n.list[:0], 0 }
+func (n *names) reset() { n.list, n.text, n.least = n.list[:0], n.text[:0], 0 }
 
 // append writes the names of the keys, which are sorted.
 func (n *names) append(dst []byte, keys []tallied) []byte {
@@ -127,7 +146,7 @@ func (n *names) append(dst []byte, keys []tallied) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(count))
 	for i := range count {
-		text := n.list[order[i]].text
+		text := n.of(int(order[i]))
 		dst = binary.AppendUvarint(dst, uint64(number[i]))
 		dst = binary.AppendUvarint(dst, uint64(len(text)))
 		dst = append(dst, text...)

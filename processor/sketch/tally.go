@@ -115,6 +115,10 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 		miss = share(t.cut, key)
 	}
 	t.put(tallied{key, weight, miss})
+	if len(name) > 0 && len(t.names.list) < namesMax && t.cut == 0 { // it cannot have a name yet
+		t.names.add(key, weight, name)
+		return
+	}
 	t.name(key, weight, name)
 }
 
@@ -296,8 +300,8 @@ func (t *Tally) Trim() {
 	if t.n > 0 && t.cut == 0 {
 		t.door = nil
 	}
-	if len(t.names.list) == 0 {
-		t.names.list = nil
+	if t.total > 0 && len(t.names.list) == 0 {
+		t.names = names{}
 	}
 }
 

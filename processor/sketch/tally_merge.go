@@ -9,7 +9,7 @@ import (
 func (t *Tally) Merge(other *Tally) {
 	t.MergeCounts(other)
 	for i := range other.names.list {
-		t.offer(other.names.list[i].key, other.names.list[i].text)
+		t.offer(other.names.list[i].key, other.names.of(i))
 	}
 }
 
