@@ -55,11 +55,13 @@ func insertClient(d *sketch.Distinct, hash uint64, weight uint32) {
 // networkOf is the /24 or /48 of a client: 16 bytes, IPv4 mapped, and its length in them.
 func networkOf(client netip.Addr) (network [17]byte) {
 	a := client.As16()
-	n := 6
+	n := 48
 	if client.Is4() || client.Is4In6() {
-		n = 15
+		n, a[15] = 120, 0
+	} else {
+		clear(a[6:])
 	}
-	copy(network[:], a[:n])
-	network[16] = byte(8 * n)
+	copy(network[:], a[:])
+	network[16] = byte(n)
 	return network
 }

@@ -300,9 +300,6 @@ func (t *Tally) Trim() {
 	if t.n > 0 && t.cut == 0 {
 		t.door = nil
 	}
-	if t.total > 0 && len(t.names.list) == 0 {
-		t.names = names{}
-	}
 }
 
 // Reset empties the tally and keeps its memory.

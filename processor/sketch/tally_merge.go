@@ -72,11 +72,11 @@ func (t *Tally) mergeKey(c tallied, ours, theirs uint64) {
 	t.n++
 }
 
+// mergeEnd makes room. The cuts add up, and so does what keys have and may have missed: but
+// for rounding, no key falls below the sum that was above its own.
 func (t *Tally) mergeEnd(ours, theirs, total uint64) {
 	t.total += total
-	if cut := ours + theirs; cut > t.cut {
-		t.raise(cut)
-	}
+	t.cut = max(t.cut, ours+theirs)
 	if t.n > TallyMax {
 		t.shrink(tallyKeep)
 	}

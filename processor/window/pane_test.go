@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -98,58 +99,81 @@ func FuzzPane(f *testing.F) {
 	})
 }
 
-// BenchmarkStep is one step of all windows of a site: ten seconds closed and merged, and all
-// three windows read whole. "flooded" is 5,000 requests a second, every key of them new.
+// BenchmarkStep is what a site's windows cost in ten seconds: ten seconds closed, merged and
+// packed, and the short window read. "flooded" is 5,000 requests a second, every key of them
+// new. slowest-ms is the longest second in it.
 func BenchmarkStep(b *testing.B) {
+	eachRate(b, func(b *testing.B, s *Site, play func(taken *[Short]*Pane) time.Duration, take func() *[Short]*Pane) {
+		var slowest time.Duration
+		for b.Loop() {
+			b.StopTimer() // what fills the panes is not the windows' work
+			taken := take()
+			b.StartTimer()
+			slowest += play(taken)
+		}
+		b.ReportMetric(float64(slowest.Microseconds())/1000/float64(b.N), "slowest-ms")
+		b.ReportMetric(float64(s.estate.Used())/1024, "KiB/site")
+	})
+}
+
+// BenchmarkDetail is reading all three windows whole, as a person does who looks at a site
+// again and again.
+func BenchmarkDetail(b *testing.B) {
+	eachRate(b, func(b *testing.B, s *Site, play func(taken *[Short]*Pane) time.Duration, take func() *[Short]*Pane) {
+		var d Detail
+		for b.Loop() {
+			b.StopTimer()
+			play(take())
+			b.StartTimer()
+			for _, length := range []Length{TenSeconds, OneMinute, TenMinutes} {
+				s.Detail(length, &d)
+			}
+		}
+	})
+}
+
+// eachRate runs a benchmark of a site whose ten minutes are full. take gives the panes of
+// the next step, play closes it and returns what its slowest second took.
+func eachRate(b *testing.B, run func(b *testing.B, s *Site, play func(taken *[Short]*Pane) time.Duration, take func() *[Short]*Pane)) {
 	for _, c := range []struct {
 		name string
 		rate int
 	}{{"quiet", 2}, {"busy", 200}, {"flooded", 5000}} {
 		b.Run(c.name, func(b *testing.B) {
-			const warm = 70
 			s := NewSite(NewEstate(DefaultBudget))
 			second := int64(1_795_000_000)
+			s.Close(second)
 			var panes []*Pane
 			for i := range 20 {
 				panes = append(panes, fresh(uint64(i), c.rate, c.name == "flooded"))
 			}
-			var d Detail
-			step := func() {
-				for i := range Short {
-					second++
-					p := new(Pane)
-					p.Merge(panes[(int(second)+i)%len(panes)])
-					s.Take(second, p)
-					s.Close(second)
-				}
-				s.Step()
-				for _, length := range []Length{TenSeconds, OneMinute, TenMinutes} {
-					s.Detail(length, &d)
-				}
-			}
-			for range warm {
-				step()
-			}
-			b.ResetTimer()
-			for b.Loop() {
-				b.StopTimer() // what fills the panes is not the windows' work
-				var taken [Short]*Pane
+			take := func() *[Short]*Pane {
+				taken := new([Short]*Pane)
 				for i := range taken {
-					taken[i] = new(Pane)
+					taken[i] = s.estate.Pane()
 					taken[i].Merge(panes[(int(second)+i)%len(panes)])
 				}
-				b.StartTimer()
+				return taken
+			}
+			play := func(taken *[Short]*Pane) (slowest time.Duration) {
 				for i := range Short {
+					began := time.Now()
 					second++
 					s.Take(second, taken[i])
 					s.Close(second)
+					if i == Short-1 {
+						s.Step()
+						s.Read()
+					}
+					slowest = max(slowest, time.Since(began))
 				}
-				s.Step()
-				for _, length := range []Length{TenSeconds, OneMinute, TenMinutes} {
-					s.Detail(length, &d)
-				}
+				return slowest
 			}
-			b.ReportMetric(float64(s.estate.Used())/1024, "KiB/site")
+			for range 62 {
+				play(take())
+			}
+			b.ResetTimer()
+			run(b, s, play, take)
 		})
 	}
 }
@@ -165,8 +189,9 @@ func fresh(seed uint64, n int, random bool) *Pane {
 	return p
 }
 
-// BenchmarkThousandSites is one step of a thousand sites, staggered as the processor does:
-// the time of the slowest second, and the memory of ten minutes.
+// BenchmarkThousandSites is one second of a thousand sites, staggered as the processor does:
+// each closes it, a hundred end a step, and all of these are read. slowest-ms is the slowest
+// second of all.
 func BenchmarkThousandSites(b *testing.B) {
 	e := NewEstate(DefaultBudget)
 	sites := make([]*Site, 1000)
@@ -179,28 +204,39 @@ func BenchmarkThousandSites(b *testing.B) {
 		sites[i] = NewSite(e)
 		sites[i].Close(second)
 	}
-	var d Detail
+	taken := make([]*Pane, len(sites))
+	take := func() {
+		for i := range taken {
+			taken[i] = e.Pane()
+			taken[i].Merge(panes[(int(second)+7*i)%len(panes)])
+		}
+	}
 	tick := func() {
 		second++
 		for i, s := range sites {
-			p := e.Pane()
-			p.Merge(panes[(int(second)+7*i)%len(panes)])
-			s.Take(second, p)
+			e.Release(s.Take(second, taken[i]))
 			s.Close(second)
 			if int(second)%Short == i%Short {
 				s.Step()
-				s.Detail(TenSeconds, &d)
-				s.Detail(OneMinute, &d)
-				s.Detail(TenMinutes, &d)
+				s.Read()
 			}
 		}
 	}
 	for range 610 {
+		take()
 		tick()
 	}
+	var slowest time.Duration
+	b.ReportAllocs()
 	b.ResetTimer()
 	for b.Loop() {
+		b.StopTimer()
+		take()
+		b.StartTimer()
+		began := time.Now()
 		tick()
+		slowest = max(slowest, time.Since(began))
 	}
+	b.ReportMetric(float64(slowest.Microseconds())/1000, "slowest-ms")
 	b.ReportMetric(float64(e.Used())/(1<<20), "MiB")
 }

@@ -17,6 +17,7 @@ type Site struct {
 	closed int64       // the last second closed; 0 before the first
 	short  Counts
 	step   int64 // the second that the last step ended in
+	merged int64 // the last second that is in since
 	since  *Pane // the seconds closed since, without what is still in panes but for its names
 	past   past
 	names  names
@@ -86,6 +87,9 @@ func (s *Site) Close(second int64) {
 		if p := s.panes[slot(s.closed)]; p != nil {
 			s.short.Add(&p.Counts)
 			s.since.takeNames(p)
+			if p.Counts[Requests] >= heavy {
+				s.merge(s.closed)
+			}
 		}
 		s.leave(s.closed - Short)
 	}
@@ -101,8 +105,9 @@ func (s *Site) leave(second int64) {
 	if p == nil {
 		return
 	}
-	if second > s.step {
+	if second > s.merged {
 		s.since.mergeCounts(p)
+		s.merged = second
 	}
 	s.short.Sub(&p.Counts)
 	if youngest != nil {
@@ -130,12 +135,8 @@ func (s *Site) clear(second int64) {
 // is merged once for both.
 func (s *Site) Step() {
 	s.init()
-	whole := s.since.Empty() && s.step <= s.closed-Short
-	for second := max(s.step+1, s.closed-Short+1); second <= s.closed; second++ {
-		if p := s.panes[slot(second)]; p != nil {
-			s.since.mergeCounts(p)
-		}
-	}
+	whole := s.step == s.closed-Short || s.since.Empty() && s.step <= s.closed-Short
+	s.merge(s.closed)
 	if whole {
 		s.read, s.readAt = readingOf(s.since), s.closed
 	}
@@ -144,6 +145,20 @@ func (s *Site) Step() {
 	s.past.push(s.estate, s.closed, s.since)
 	s.since.Recycle()
 	s.step = s.closed
+}
+
+// heavy is how many requests of a second are too many to leave to the end of the step: a
+// flood's second takes its own time.
+const heavy = 1000
+
+// merge adds the seconds up to one to those of the step.
+func (s *Site) merge(until int64) {
+	for second := max(s.merged+1, until-Short); second <= until; second++ { // the first is about to leave
+		if p := s.panes[slot(second)]; p != nil {
+			s.since.mergeCounts(p)
+		}
+	}
+	s.merged = until
 }
 
 // Short is the counts of the last 10 closed seconds.

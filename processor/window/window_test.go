@@ -178,6 +178,45 @@ func same(t *testing.T, step int, d *Detail, want *Pane) {
 	}
 }
 
+// TestEverySecondIsInOneStep: seconds merged as they close, when they leave and at the step's
+// end, whenever that is, make the same windows.
+func TestEverySecondIsInOneStep(t *testing.T) {
+	for _, every := range []int{10, 7, 13, 25} {
+		s := NewSite(NewEstate(DefaultBudget))
+		r := rand.New(rand.NewPCG(5, uint64(every)))
+		second := int64(1_795_000_000)
+		s.Close(second)
+		var seconds, stepped steps
+		step := new(Pane)
+		for i := 1; i <= 150; i++ {
+			p := new(Pane)
+			for range []int{0, 3, 3, 3, 3, 3, heavy + 9}[r.IntN(7)] {
+				request(p, r.Uint64N(900), r.Uint64N(300), r.Uint64N(50))
+			}
+			step.Merge(p)
+			seconds = append(seconds, p)
+			copied := new(Pane)
+			copied.Merge(p)
+			second++
+			s.Take(second, copied)
+			s.Close(second)
+			if i%every == 0 {
+				s.Step()
+				stepped, step = append(stepped, step), new(Pane)
+			}
+			want := seconds.merge(Short)
+			if got := s.Read(); got != readingOf(want) {
+				t.Fatalf("steps of %d s, second %d: read %+v, want %+v", every, i, got, readingOf(want))
+			}
+			if i%every == 0 {
+				var d Detail
+				s.Detail(TenMinutes, &d)
+				same(t, i, &d, stepped.merge(60))
+			}
+		}
+	}
+}
+
 func TestMinuteAndTenMinutesAreSumsOfSteps(t *testing.T) {
 	var s Site
 	s.Close(1_000_000)
