@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-project/weir/sinks/haproxy"
 	"github.com/weir-project/weir/sinks/nginx"
 )
 
@@ -100,5 +101,23 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(code.String(), `"`+name+`"`) && !strings.Contains(code.String(), `"`+short+`"`) {
 			t.Errorf("operations.md names the metric %s, which the code does not have", name)
 		}
+	}
+}
+
+// TestHAProxySnippet compares the recipe for HAProxy with what the program tests; with
+// WEIR_UPDATE set it writes it anew.
+func TestHAProxySnippet(t *testing.T) {
+	global, frontend := haproxy.Snippet("/run/haproxy/admin.sock", "/etc/haproxy/weir.map")
+	want := "# weir beside a HAProxy: haproxy.socket and haproxy.map of weir's configuration name the\n" +
+		"# same two paths. Before the first start: touch /etc/haproxy/weir.map\n\n# Into global:\n" + global +
+		"\n# First into each frontend that weir protects:\n" + frontend
+	const path = "../deploy/haproxy/weir.cfg"
+	if os.Getenv("WEIR_UPDATE") != "" {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s is not what the program tests (%v): WEIR_UPDATE=1 go test ./docs", path, err)
 	}
 }

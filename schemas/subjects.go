@@ -15,6 +15,7 @@ const (
 	StreamDecisions = "WEIR_DECISIONS"
 	StreamDead      = "WEIR_DEAD"
 	StreamVitals    = "WEIR_VITALS"
+	StreamEdges     = "WEIR_EDGES"
 )
 
 // The subjects that the streams hold.
@@ -26,6 +27,8 @@ const (
 	SubjectDecisionsAll = "weir.decisions.>"
 	SubjectDeadAll      = "weir.dead.>"
 	SubjectVitalsAll    = "weir.vitals.>"
+	SubjectEdgesAll     = "weir.edges.>"
+	SubjectReportsAll   = "weir.edges.report.>"
 
 	SubjectIncidents = "weir.incidents.events"
 	SubjectDecisions = "weir.decisions.delta"
@@ -54,3 +57,9 @@ const SubjectSignals = "weir.panes.signals"
 
 // SubjectVitals is where an edge's vitals go, once a second, as JSON of Vitals.
 func SubjectVitals(edge string) string { return "weir.vitals." + edge }
+
+// SubjectEdge is where an edge says what it holds, as JSON of EdgeReport.
+func SubjectEdge(edge string) string { return "weir.edges.report." + edge }
+
+// SubjectPanic is where a person lifts everything everywhere, as JSON of Panic.
+const SubjectPanic = "weir.edges.panic"

@@ -69,7 +69,7 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	defer unlock()
 	o := busOptions(c)
 	o.Logger, o.Registerer, o.LeaveStreams, o.Name = log, metrics, true, "weir collect "+c.Edge.Name
-	distant := &distantBus{options: o}
+	distant := &distantBus{options: o, meanwhile: "files wait where they are, and pushed lines on disk"}
 	logs, pushed, err := newCollecting(c, distant, metrics, log)
 	if err != nil {
 		return err
@@ -123,8 +123,9 @@ func healthRoutes(ready func() error, metrics prometheus.Gatherer) *http.ServeMu
 // distantBus is a bus that may not be there when this process starts. Until it is,
 // publishing fails, and is tried again by whoever publishes.
 type distantBus struct {
-	options bus.Options
-	bus     atomic.Pointer[bus.Bus]
+	options   bus.Options
+	meanwhile string // what becomes of things until it is connected
+	bus       atomic.Pointer[bus.Bus]
 }
 
 var errDistant = errors.New("not connected to NATS yet")
@@ -142,7 +143,7 @@ func (d *distantBus) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		d.options.Logger.Warn("files wait where they are, and pushed lines on disk", "error", err, "pause", pause)
+		d.options.Logger.Warn("NATS is not reached; "+d.meanwhile, "error", err, "pause", pause)
 		select {
 		case <-ctx.Done():
 			return nil

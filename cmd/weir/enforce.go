@@ -4,30 +4,39 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/haproxy"
 	"github.com/weir-project/weir/sinks/lapi"
+	"github.com/weir-project/weir/sinks/nftables"
 	"github.com/weir-project/weir/sinks/nginx"
 )
 
 // enforcing keeps this machine's edges at the decisions in force.
 //
-//	WEIR_DECISIONS (snapshot, then changes) -> mode of the site -> nginx, bouncers
+//	WEIR_DECISIONS (snapshot, then changes) -> mode of the site -> nginx, nftables, HAProxy, bouncers
+//	                                                              └─> what they hold -> weir.edges.report
 type enforcing struct {
 	bus      transport
 	config   config.Config
 	enforcer *nginx.Enforcer // nil: there is no nginx
-	bouncers *lapi.Server    // nil: nobody asks
+	firewall *nftables.Firewall
+	haproxy  *haproxy.Edge
+	bouncers *lapi.Server // nil: nobody asks
 	keys     *lapi.Keys
 	log      *slog.Logger
 
-	mu     sync.Mutex
-	off    bool               // weir panic off: nothing is enforced
-	reread context.CancelFunc // of what follow reads now
+	mu        sync.Mutex
+	off       bool               // weir panic off: nothing is enforced
+	reread    context.CancelFunc // of what follow reads now
+	sequence  uint64             // of the last message of decisions that was read
+	behind    time.Duration      // this machine's clock, behind NATS's
+	panicSeen uint64             // the last message of panic that was read
 }
 
 // edge is what holds decisions on this machine: it may be told at any time, and does its
@@ -41,6 +50,9 @@ type edge interface {
 func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
 	r := &enforcing{bus: b, config: c, log: log, off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
 	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allow, MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
+	if err := r.openOthers(metrics); err != nil {
+		return nil, usageError{err}
+	}
 	if c.Nginx.Directory == "" {
 		return r, nil
 	}
@@ -67,11 +79,45 @@ func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Register
 	}
 }
 
+// openOthers makes the edges beside nginx that the configuration wants.
+func (r *enforcing) openOthers(metrics prometheus.Registerer) (err error) {
+	c := r.config
+	if len(c.Nftables.Ports) > 0 {
+		o := nftables.Options{
+			Allow: c.Allow, Lease: c.Nftables.Lease, Sample: c.Nftables.Sample, MaxDecisions: c.Decisions.Max,
+			Behind: r.hidden, Seen: newDroppedShip(r.bus, c.Edge.Name, r.log).ship, Logger: r.log, Registerer: metrics,
+		}
+		for _, port := range c.Nftables.Ports {
+			o.Ports = append(o.Ports, uint16(port))
+		}
+		if r.firewall, err = nftables.New(o); err != nil {
+			return err
+		}
+	}
+	if c.HAProxy.Socket != "" {
+		r.haproxy, err = haproxy.New(haproxyOptions(c, r.log, metrics))
+	}
+	return err
+}
+
+func haproxyOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) haproxy.Options {
+	return haproxy.Options{
+		Socket: c.HAProxy.Socket, Map: c.HAProxy.Map, Allow: c.Allow, Lease: c.HAProxy.Lease,
+		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,
+	}
+}
+
 // edges are all that there are.
 func (r *enforcing) edges() []edge {
 	var all []edge
 	if r.enforcer != nil {
 		all = append(all, r.enforcer)
+	}
+	if r.firewall != nil {
+		all = append(all, r.firewall)
+	}
+	if r.haproxy != nil {
+		all = append(all, r.haproxy)
 	}
 	if r.bouncers != nil {
 		all = append(all, r.bouncers)
@@ -96,7 +142,16 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 	if r.enforcer != nil {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
 	}
+	if r.firewall != nil {
+		s.keep(ctx, r.log, "enforce by nftables", r.firewall.Run)
+	}
+	if r.haproxy != nil {
+		s.keep(ctx, r.log, "enforce by HAProxy", r.haproxy.Run)
+	}
 	s.keep(ctx, r.log, "enforce decisions", r.follow)
+	s.keep(ctx, r.log, "panic", r.followPanic)
+	s.keep(ctx, r.log, "edge's report", r.report)
+	s.keep(ctx, r.log, "edge's clock", r.watchClock)
 }
 
 // holds reports whether there is anything on this machine that can enforce.
@@ -104,7 +159,7 @@ func (r *enforcing) holds() bool {
 	if r == nil {
 		return false
 	}
-	if r.enforcer != nil {
+	if r.enforcer != nil || r.firewall != nil || r.haproxy != nil {
 		return true
 	}
 	if r.keys == nil {
@@ -135,6 +190,7 @@ func (r *enforcing) followOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.readClock(ctx)
 	start, err := b.SnapshotStart(ctx, schemas.StreamDecisions, schemas.SubjectSnapshot)
 	if err != nil {
 		return err
@@ -144,6 +200,11 @@ func (r *enforcing) followOnce(ctx context.Context) error {
 	caughtUp, gathered := false, []schemas.Event(nil)
 	return followEvents(ctx, b, r.log, bus.FollowOptions{
 		Stream: schemas.StreamDecisions, From: start, Reader: "enforce",
+		Read: func(sequence uint64) {
+			r.mu.Lock()
+			r.sequence = sequence
+			r.mu.Unlock()
+		},
 		CaughtUp: func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -158,6 +219,7 @@ func (r *enforcing) followOnce(ctx context.Context) error {
 		enforced := r.enforced(events)
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		byThisClock(enforced, r.behind)
 		switch {
 		case caughtUp && r.off:
 		case !caughtUp && replace:
@@ -198,6 +260,18 @@ func (r *enforcing) enforced(events []schemas.Event) []schemas.Event {
 		}
 	}
 	return out
+}
+
+// byThisClock corrects the ends of decisions by what this machine's clock is wrong.
+func byThisClock(events []schemas.Event, behind time.Duration) {
+	if behind == 0 {
+		return
+	}
+	for i := range events {
+		d := *events[i].Decision
+		d.Expires = d.Expires.Add(-behind)
+		events[i].Decision = &d
+	}
 }
 
 // status is what the nginx on this machine reports; false where there is none.

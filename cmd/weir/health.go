@@ -42,7 +42,8 @@ type health struct {
 	metrics prometheus.Gatherer
 	ready   func() error // nil, or why the bus or the store is not
 	bus     func() error
-	edge    func() (nginx.Status, bool) // of this machine; false where there is none
+	edge    func() (nginx.Status, bool)      // of this machine; false where there is none
+	others  func(time.Time) []notify.Ailment // of edges elsewhere; nil: nobody follows them
 
 	mu       sync.Mutex
 	counts   map[string]float64   // of losses, as last seen
@@ -71,6 +72,9 @@ func (h *health) ailing() []notify.Ailment {
 	found = append(found, h.disk()...)
 	found = append(found, h.counters(now)...)
 	found = append(found, h.edges(now)...)
+	if h.others != nil {
+		found = append(found, h.others(now)...)
+	}
 	return found
 }
 

@@ -2,49 +2,105 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/haproxy"
+	"github.com/weir-project/weir/sinks/nftables"
+	"github.com/weir-project/weir/sinks/nginx"
 )
 
 // panicFile stands in the data directory while nothing is to be enforced.
 const panicFile = "panic"
 
 type panicCommand struct {
-	Off panicOffCommand `cmd:"" help:"Lift every measure on this machine's nginx, at once, until weir panic on."`
+	Off panicOffCommand `cmd:"" help:"Lift every measure on every edge, at once, until weir panic on."`
 	On  panicOnCommand  `cmd:"" help:"Enforce again what is in force."`
 }
 
-type panicOffCommand struct{ dataFlag }
+type panicFlags struct {
+	dataFlag
+	Here bool `help:"On this machine alone; other edges go on."`
+}
 
-// Run asks weir run. Where that is not running, it will enforce nothing when it starts,
-// and nginx lets go when the lease ends.
+type panicOffCommand struct{ panicFlags }
+
+// Run asks the weir of this machine, which tells the others. Where none is running, it
+// lifts everything here itself: that needs neither weir nor NATS.
 func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
-	data, err := c.directory(p)
+	configuration, err := p.configuration()
 	if err != nil {
 		return err
 	}
-	_, err = newControlClient(data).do(ctx, http.MethodPost, "/api/panic/off", nil)
+	if c.Data != "" {
+		configuration.Data = c.Data
+	}
+	err = c.ask(ctx, configuration.Data, "off")
 	if errors.Is(err, errNotRunning) {
-		if err := setPanic(data, true); err != nil {
+		if err := setPanic(configuration.Data, true); err != nil {
 			return err
 		}
-		fmt.Fprintln(s.out, "weir run is not running: it will enforce nothing when it starts. nginx lets go when its lease ends (nginx.lease).")
+		if err := liftHere(ctx, configuration); err != nil {
+			return fmt.Errorf("weir will enforce nothing when it starts, and leases end by themselves, but now: %w", err)
+		}
+		fmt.Fprintln(s.out, "Off: nothing is enforced on this machine, and weir, which is not running here, will enforce nothing when it starts. Edges elsewhere were not told.")
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, "Off: nothing is enforced on this machine. weir goes on watching and deciding; weir panic on enforces again.")
+	fmt.Fprintf(s.out, "Off: nothing is enforced %s. weir goes on watching and deciding; weir panic on enforces again.\n", c.where())
 	return nil
 }
 
-type panicOnCommand struct{ dataFlag }
+func (c *panicFlags) where() string {
+	if c.Here {
+		return "on this machine"
+	}
+	return "on any edge"
+}
+
+// ask has the weir of this machine do it.
+func (c *panicFlags) ask(ctx context.Context, data, state string) error {
+	path := "/api/panic/" + state
+	if !c.Here {
+		path += "?everywhere=true"
+	}
+	_, err := newControlClient(data).do(ctx, http.MethodPost, path, nil)
+	return err
+}
+
+// liftHere takes every measure off this machine's edges, without a weir that runs.
+func liftHere(ctx context.Context, c config.Config) error {
+	var failed error
+	log := slog.New(slog.DiscardHandler)
+	if c.Nginx.Directory != "" {
+		e, err := nginx.New(nginxOptions(c, log, nil))
+		if err == nil {
+			e.Replace()
+			err = e.Sync(ctx)
+		}
+		failed = errors.Join(failed, err)
+	}
+	if len(c.Nftables.Ports) > 0 {
+		failed = errors.Join(failed, nftables.Lift(0))
+	}
+	if c.HAProxy.Socket != "" {
+		failed = errors.Join(failed, haproxy.Lift(ctx, haproxyOptions(c, log, nil)))
+	}
+	return failed
+}
+
+type panicOnCommand struct{ panicFlags }
 
 // Run is the way back.
 func (c *panicOnCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -52,15 +108,24 @@ func (c *panicOnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	_, err = newControlClient(data).do(ctx, http.MethodPost, "/api/panic/on", nil)
+	err = c.ask(ctx, data, "on")
 	if errors.Is(err, errNotRunning) {
 		err = setPanic(data, false)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(s.out, "On: decisions in force are enforced.")
+	fmt.Fprintf(s.out, "On: decisions in force are enforced %s.\n", strings.Replace(c.where(), "any", "every", 1))
 	return nil
+}
+
+// panicEverywhere tells every edge, this one included.
+func (r *enforcing) panicEverywhere(ctx context.Context, off bool, by string) error {
+	message, err := json.Marshal(schemas.Panic{Off: off, Time: time.Now().UTC(), By: by})
+	if err != nil {
+		return err
+	}
+	return r.bus.Publish(ctx, schemas.SubjectPanic, "", message)
 }
 
 func setPanic(data string, off bool) error {

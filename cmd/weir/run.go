@@ -22,6 +22,7 @@ import (
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/embedded"
 	"github.com/weir-project/weir/sinks/clickhouse"
+	"github.com/weir-project/weir/sinks/notify"
 )
 
 type runCommand struct {
@@ -125,7 +126,11 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	watch := &health{data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status}
+	edges := newEdgeBoard(b, w.log, w.metrics)
+	watch := &health{
+		data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status,
+		others: func(now time.Time) []notify.Ailment { return edges.ailing(w.config.Edge.Name, now) },
+	}
 	notifying, err := newNotifying(ctx, b, w.config, stream, watch, enforcing, w.log, w.metrics)
 	if err != nil {
 		return err
@@ -136,7 +141,8 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	}
 	server := &server{
 		board: desk.board, sites: processing.sites, mode: string(w.config.Mode), vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
-		panic: func(off bool) error { return enforcing.panic(off, desk.board.inForce) }, bouncers: enforcing.bouncers,
+		panic:           func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
+		panicEverywhere: enforcing.panicEverywhere, bouncers: enforcing.bouncers, edges: edges,
 	}
 	if telling != nil {
 		server.status = telling.page
@@ -161,6 +167,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	first.keep(ctx, w.log, "process", processing.run)
 	first.keep(ctx, w.log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
 	enforcing.keep(ctx, &first)
+	first.keep(ctx, w.log, "edges", edges.run)
 	if notifying != nil {
 		first.keep(ctx, w.log, "notify", notifying.run)
 	}

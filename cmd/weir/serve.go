@@ -47,6 +47,9 @@ type server struct {
 	status  *statuspage.Page // nil: there is none
 
 	bouncers *lapi.Server // nil: none are answered
+	edges    *edgeBoard   // nil where nobody follows them
+	// panicEverywhere tells every edge; nil where that cannot be.
+	panicEverywhere func(ctx context.Context, off bool, by string) error
 }
 
 // routes are what the loopback listener answers.
@@ -64,6 +67,7 @@ func (s *server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.allIncidents()) })
 	mux.HandleFunc("GET /api/decisions", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.inForce(time.Now())) })
 	mux.HandleFunc("GET /api/vitals", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.vitals.all()) })
+	mux.HandleFunc("GET /api/edges", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.edges.all()) })
 	if s.sites != nil {
 		mux.HandleFunc("GET /api/overview", s.answerOverview)
 	}
@@ -142,6 +146,12 @@ func (s *server) setPanic(w http.ResponseWriter, r *http.Request) {
 	if err := s.panic(state == "off"); err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
+	}
+	if s.panicEverywhere != nil && r.URL.Query().Get("everywhere") == "true" {
+		if err := s.panicEverywhere(r.Context(), state == "off", peerOf(r.Context())); err != nil {
+			http.Error(w, "done on this machine, and other edges were not told: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

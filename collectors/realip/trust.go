@@ -103,3 +103,8 @@ func (t *Trust) look(addr netip.Addr) peer {
 	p, _ := t.peers.Lookup(addr)
 	return p
 }
+
+// Network is the name of the published ranges that an address is in; empty for none.
+func (t *Trust) Network(addr netip.Addr) string {
+	return t.names[t.look(addr.Unmap().WithZone("")).network]
+}

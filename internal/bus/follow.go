@@ -20,6 +20,8 @@ type FollowOptions struct {
 	From uint64
 	// Reader names it in metrics and logs.
 	Reader string
+	// Read, if not nil, is told the sequence of each message, before it is handled.
+	Read func(sequence uint64)
 	// CaughtUp, if not nil, is called once: when everything that the stream held
 	// has been handed over.
 	CaughtUp func()
@@ -61,6 +63,9 @@ func (b *Bus) Follow(ctx context.Context, o FollowOptions, handle func(context.C
 					return fmt.Errorf("message %d came as number %d: some were lost on the way", m.number, count)
 				}
 				b.metrics.deliver(o.Stream, o.Reader, m)
+				if o.Read != nil {
+					o.Read(m.sequence)
+				}
 				if err := handle(ctx, m); err != nil {
 					return stop{err}
 				}
@@ -203,4 +208,21 @@ func (b *Bus) LastSequence(ctx context.Context, stream string) (uint64, error) {
 		return 0, b.where(fmt.Errorf("stream %s: %w", stream, err))
 	}
 	return s.CachedInfo().State.LastSeq, nil
+}
+
+// ClockBehind is by how much this machine's clock is behind NATS's, to within half of
+// what an answer takes.
+func (b *Bus) ClockBehind(ctx context.Context, stream string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	asked := time.Now()
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, b.where(fmt.Errorf("stream %s: %w", stream, err))
+	}
+	there := s.CachedInfo().TimeStamp
+	if there.IsZero() { // a server before 2.10
+		return 0, nil
+	}
+	return there.Sub(asked.Add(time.Since(asked) / 2).Round(0)), nil
 }

@@ -24,6 +24,7 @@ type stream struct {
 	about         string
 	age           time.Duration
 	share         int64
+	newest        bool // of each subject the newest message alone is kept
 }
 
 // streams are all of them. Requests have most of the disk: they are what a
@@ -31,13 +32,14 @@ type stream struct {
 func streams() []stream {
 	const day = 24 * time.Hour
 	return []stream{
-		{schemas.StreamRequests, schemas.SubjectRequestsAll, "requests in batches, by partition", day, 20},
-		{schemas.StreamIngest, schemas.SubjectIngestAll, "raw lines and objects of other shippers", day, 4},
-		{schemas.StreamPanes, schemas.SubjectPanesAll, "panes, by partition", time.Hour, 3},
-		{schemas.StreamIncidents, schemas.SubjectIncidentsAll, "events of incidents", 366 * day, 1},
-		{schemas.StreamDecisions, schemas.SubjectDecisionsAll, "events of decisions, and snapshots of those in force", 7 * day, 3},
-		{schemas.StreamDead, schemas.SubjectDeadAll, "a sample of lines that no parser took", 7 * day, 1},
-		{schemas.StreamVitals, schemas.SubjectVitalsAll, "how edges are, once a second", 6 * time.Hour, 1},
+		{schemas.StreamRequests, schemas.SubjectRequestsAll, "requests in batches, by partition", day, 20, false},
+		{schemas.StreamIngest, schemas.SubjectIngestAll, "raw lines and objects of other shippers", day, 4, false},
+		{schemas.StreamPanes, schemas.SubjectPanesAll, "panes, by partition", time.Hour, 3, false},
+		{schemas.StreamIncidents, schemas.SubjectIncidentsAll, "events of incidents", 366 * day, 1, false},
+		{schemas.StreamDecisions, schemas.SubjectDecisionsAll, "events of decisions, and snapshots of those in force", 7 * day, 3, false},
+		{schemas.StreamDead, schemas.SubjectDeadAll, "a sample of lines that no parser took", 7 * day, 1, false},
+		{schemas.StreamVitals, schemas.SubjectVitalsAll, "how edges are, once a second", 6 * time.Hour, 1, false},
+		{schemas.StreamEdges, schemas.SubjectEdgesAll, "what edges hold, and whether anything is enforced: the newest of each", 30 * day, 1, true},
 	}
 }
 
@@ -119,6 +121,9 @@ func (b *Bus) ensureStream(ctx context.Context, s stream) error {
 		MaxMsgSize:  streamMessage,
 		Duplicates:  min(duplicates, s.age),
 		AllowDirect: true,
+	}
+	if s.newest {
+		want.MaxMsgsPerSubject = 1
 	}
 	present, err := b.js.Stream(ctx, s.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -40,6 +40,8 @@ type Config struct {
 	Decisions  Decisions       `yaml:"decisions" doc:"What follows from it."`
 	Vitals     Vitals          `yaml:"vitals" doc:"How this machine is, published beside its requests: seen also while an attack keeps the log silent."`
 	Nginx      Nginx           `yaml:"nginx" doc:"The nginx that enforces decisions on this machine."`
+	Nftables   Nftables        `yaml:"nftables" doc:"This machine's firewall, for floods that nginx should not even have to refuse."`
+	HAProxy    HAProxy         `yaml:"haproxy" doc:"A HAProxy on this machine that enforces decisions on clients and prefixes."`
 	HTTP       HTTP            `yaml:"http" doc:"The API, metrics and health of this process."`
 	NATS       NATS            `yaml:"nats" doc:"The bus; without a 'url' it is embedded."`
 	ClickHouse ClickHouse      `yaml:"clickhouse" doc:"The store; without a 'dsn' it is embedded."`
@@ -131,6 +133,20 @@ type Nginx struct {
 	MinReloadInterval time.Duration `yaml:"min_reload_interval" doc:"The least time between two reloads."`
 }
 
+// Nftables is the firewall.
+type Nftables struct {
+	Ports  []int         `yaml:"ports" doc:"The sites' ports, TCP and UDP, '[80, 443]': packets of blocked clients and prefixes to them are dropped before a connection is made, and nothing else ever is; empty is no firewall. Refused where proxies stand in front of this machine."`
+	Lease  time.Duration `yaml:"lease" doc:"How long the kernel goes on without weir."`
+	Sample int           `yaml:"sample" doc:"One dropped packet of so many is counted by client, so that weir still sees the attack."`
+}
+
+// HAProxy is a HAProxy with a map of weir's.
+type HAProxy struct {
+	Socket string        `yaml:"socket" doc:"Its runtime API, a unix socket of level 'admin': '/run/haproxy/admin.sock'; empty is no HAProxy."`
+	Map    string        `yaml:"map" doc:"The map that its configuration names."`
+	Lease  time.Duration `yaml:"lease" doc:"How long it goes on enforcing without hearing from weir."`
+}
+
 // Log is weir's own log.
 type Log struct {
 	Level  string `yaml:"level" doc:"'debug', 'info', 'warn' or 'error'."`
@@ -157,6 +173,8 @@ func Default() Config {
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
 			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second,
 		},
+		Nftables:   Nftables{Ports: []int{}, Lease: 10 * time.Minute, Sample: 16},
+		HAProxy:    HAProxy{Map: "/etc/haproxy/weir.map", Lease: 5 * time.Minute},
 		Notify:     defaultNotify(),
 		Statuspage: defaultStatuspage(),
 		Log:        Log{Level: "info", Format: "text"},

@@ -38,6 +38,8 @@ func TestGood(t *testing.T) {
 	full.Decisions = Decisions{TTL: 15 * time.Minute, Collateral: 0.001, Propagation: 0, Max: 1000}
 	full.Nginx = Nginx{Directory: "/etc/nginx/weir", Test: []string{"nginx", "-t", "-q"}, Reload: []string{"systemctl", "reload", "nginx"},
 		Lease: 10 * time.Minute, MinReloadInterval: 5 * time.Second}
+	full.Nftables = Nftables{Ports: []int{}, Lease: 20 * time.Minute, Sample: 32}
+	full.HAProxy = HAProxy{Socket: "/run/haproxy/admin.sock", Map: "/etc/haproxy/maps/weir.map", Lease: time.Minute}
 	full.HTTP.Listen = "[::1]:8480"
 	full.NATS = NATS{URL: "tls://a:4222,tls://b:4222", Credentials: "/etc/weir/edge.creds", Disk: 1 << 30,
 		TLS: TLS{CA: "/etc/weir/ca.pem", Cert: "/etc/weir/cert.pem", Key: "/etc/weir/key.pem"}}
@@ -71,6 +73,7 @@ func TestGood(t *testing.T) {
 	full.Log = Log{Level: "debug", Format: "json"}
 
 	pushed := Default()
+	pushed.Nftables.Ports = []int{80, 443, 8443}
 	pushed.Vitals = Vitals{Every: 2 * time.Second, NginxStatus: "http://unix:/run/nginx/status.sock:/nginx_status"}
 	for _, change := range []func(*Source){
 		func(s *Source) {

@@ -95,6 +95,7 @@ func kindName(t reflect.Type) string {
 		reflect.TypeFor[string]():             "text",
 		reflect.TypeFor[int]():                "number",
 		reflect.TypeFor[[]string]():           "list of words",
+		reflect.TypeFor[[]int]():              "list of numbers",
 		reflect.TypeFor[[]netip.Prefix]():     "list of addresses and prefixes",
 		reflect.TypeFor[[]Source]():           "list",
 		reflect.TypeFor[map[string]Site]():    "by name",
@@ -112,6 +113,8 @@ func defaultText(v reflect.Value) string {
 		return formatDuration(x)
 	case []string:
 		return "[" + strings.Join(x, ", ") + "]"
+	case []int:
+		return strings.Join(strings.Fields(fmt.Sprint(x)), ", ")
 	case string:
 		if x == "" {
 			return `""`

@@ -48,6 +48,7 @@ func (c *Config) validate(d *decoder) {
 	between(d, "decisions.propagation", c.Decisions.Propagation, 0, 10*time.Minute)
 	between(d, "decisions.max", c.Decisions.Max, 1, 5_000_000)
 	c.validateNginx(d)
+	c.validateOtherEdges(d)
 	if v := c.Vitals.Every; v != 0 {
 		between(d, "vitals.every", v, 100*time.Millisecond, time.Minute)
 	}
@@ -145,6 +146,28 @@ func (c *Config) validateClickHouse(d *decoder) {
 	between(d, "clickhouse.rollups.10s", c.ClickHouse.Rollups.TenSeconds, time.Hour, 3650*day)
 	between(d, "clickhouse.rollups.1m", c.ClickHouse.Rollups.Minutes, time.Hour, 3650*day)
 	between(d, "clickhouse.rollups.1h", c.ClickHouse.Rollups.Hours, time.Hour, 36500*day)
+}
+
+func (c *Config) validateOtherEdges(d *decoder) {
+	n := c.Nftables
+	if len(n.Ports) > 0 && len(c.Edge.TrustedProxies) > 0 {
+		d.wrong("nftables.ports", "edge.trusted_proxies says that proxies stand in front of this machine: the firewall sees them, not the clients, and to drop one would refuse everybody behind it; leave out one of the two")
+	}
+	for i, port := range n.Ports {
+		between(d, fmt.Sprintf("nftables.ports[%d]", i), port, 1, 65535)
+	}
+	between(d, "nftables.lease", n.Lease, 30*time.Second, day)
+	between(d, "nftables.sample", n.Sample, 1, 10_000)
+	h := c.HAProxy
+	for path, value := range map[string]string{"haproxy.socket": h.Socket, "haproxy.map": h.Map} {
+		if value != "" && (!filepath.IsAbs(value) || strings.ContainsAny(value, " \t\n;#\"'\\")) {
+			d.wrong(path, "%q: want an absolute path without spaces and quotes", value)
+		}
+	}
+	if h.Socket != "" && h.Map == "" {
+		d.wrong("haproxy.map", "want the map that HAProxy's configuration names")
+	}
+	between(d, "haproxy.lease", h.Lease, 30*time.Second, day)
 }
 
 func (c *Config) validateNginx(d *decoder) {

@@ -356,3 +356,6 @@ func (t *table) latest() uint64 {
 	defer t.mu.Unlock()
 	return t.seq
 }
+
+// Size is how many decisions bouncers are told of.
+func (s *Server) Size() int { return s.table.size() }

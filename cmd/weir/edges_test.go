@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/nftables"
+)
+
+// The far ends of connections to the sites' ports, as the kernel lists them.
+func TestPeersOfConnections(t *testing.T) {
+	const tcp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1
+   1: 0100A8C0:01BB 0101F7A2:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 2
+   2: 0100A8C0:0016 070200C0:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 3
+   3: 0100007F:0050 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000     0        0 4
+`
+	const tcp6 = `  sl  local_address                         remote_address                        st
+   0: 00000000000000000000000000000000:0050 B80D01200000000000000000070000000:1234 01
+   1: 0000000000000000FFFF00000100A8C0:0050 0000000000000000FFFF0000070200C0:D2F0 01
+   2: B80D0120000000000000000001000000:01BB B80D0120000000000000000007000000:D2F0 06
+`
+	got := append(peersOf(tcp, []int{80, 443}), peersOf(tcp6, []int{80, 443})...)
+	want := []netip.Addr{netip.MustParseAddr("162.247.1.1"), netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// Active and not in force is an alarm, after half a minute of it; so is an edge that has
+// fallen silent with decisions in its hands.
+func TestEdgesThatLackAreAnAlarm(t *testing.T) {
+	e := newEdgeBoard(nil, slog.New(slog.DiscardHandler), nil)
+	now := time.Now()
+	report := func(at time.Time, loaded int, off bool) {
+		e.put(&schemas.EdgeReport{Time: at, Edge: "far", Off: off, Parts: []schemas.EdgePart{{Name: "nginx", Intended: 5, Loaded: loaded, Refused: 1, Error: ""}}}, at)
+	}
+	says := func(at time.Time) string {
+		var all []string
+		for _, a := range e.ailing("own", at) {
+			all = append(all, a.What)
+		}
+		return strings.Join(all, "; ")
+	}
+	report(now, 4, false) // the fifth it cannot carry
+	if got := says(now); got != "" {
+		t.Errorf("in force: %q", got)
+	}
+	report(now, 2, false)
+	report(now.Add(edgeTold+time.Second), 3, false)
+	if got := says(now.Add(edgeTold + time.Second)); !strings.Contains(got, "not in force there: nginx holds 3 of 5") {
+		t.Errorf("lacking: %q", got)
+	}
+	report(now.Add(edgeTold+2*time.Second), 3, true)
+	if got := says(now.Add(edgeTold + 2*time.Second)); got != "" {
+		t.Errorf("a person has lifted everything there: %q", got)
+	}
+	later := now.Add(edgeTold + 2*time.Second + edgeSilent + time.Second)
+	if got := says(later); !strings.Contains(got, "has not reported for") {
+		t.Errorf("silent: %q", got)
+	}
+	if got := says(later.Add(edgeGone)); got != "" {
+		t.Errorf("out of service: %q", got)
+	}
+}
+
+// What the firewall dropped comes to the counters as blocked requests of the site.
+func TestDroppedPacketsBecomeRequests(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	d := newDroppedShip(nearBus{b}, "edge1", slog.New(slog.DiscardHandler))
+	client := netip.MustParseAddr("192.0.2.7")
+	d.ship(t.Context(), []nftables.Dropped{
+		{Client: client, Packets: 48, Decision: "i1-1", Sites: []string{"shop.example"}},
+		{Client: netip.MustParseAddr("192.0.2.8"), Packets: 16}, // of which nothing is known
+	})
+	_, data, err := b.Last(t.Context(), schemas.StreamRequests, schemas.SubjectRequests(schemas.PartitionOf(client)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := schemas.DecodeBatch(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows schemas.Rows
+	var r schemas.Request
+	n := 0
+	for rows.Reset(batch); rows.Next(&r); n++ {
+		if string(r.Site) != "shop.example" || r.Client != client || string(r.Action) != "block" || string(r.Decision) != "i1-1" || !r.Fields.Has(schemas.FieldAction) {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if n != 48 {
+		t.Errorf("%d requests, want 48", n)
+	}
+}
+
+// A machine whose clock is an hour off holds a decision as long as everybody else.
+func TestWrongClockIsCorrected(t *testing.T) {
+	e := added("i1-1", "i1", "weir", "a")
+	end := e.Expires
+	events := []schemas.Event{e}
+	byThisClock(events, time.Hour) // behind: here it is an hour earlier
+	if got := events[0].Expires; !got.Equal(end.Add(-time.Hour)) || !e.Expires.Equal(end) {
+		t.Errorf("ends %s, want an hour before %s; as it came: %s", got, end, e.Expires)
+	}
+}
+
+// Panic for everybody reaches an edge elsewhere, and is taken back there.
+func TestPanicEverywhere(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	c := config.Default()
+	c.Mode, c.Data = config.Enforce, t.TempDir()
+	far, err := newEnforcing(nearBus{b}, c, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.keys.Add("one", nil, nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var roles stage
+	ctx, cancel := context.WithCancel(t.Context())
+	defer roles.wait()
+	defer cancel()
+	roles.keep(ctx, far.log, "decisions", far.follow)
+	roles.keep(ctx, far.log, "panic", far.followPanic)
+	messages, err := schemas.EncodeEvents(1, false, []schemas.Event{added("i1-1", "i1", "weir", "a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Publish(ctx, schemas.SubjectDecisions, "", messages[0]); err != nil {
+		t.Fatal(err)
+	}
+	near := &enforcing{bus: nearBus{b}}
+	holds := func() int { return far.bouncers.Size() }
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !ok(); runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	until("the decision does not arrive", func() bool { return holds() == 1 })
+	for range 2 {
+		if err := near.panicEverywhere(ctx, true, "somebody"); err != nil {
+			t.Fatal(err)
+		}
+		until("panic off does not arrive", func() bool { return holds() == 0 && !far.on() && panicked(c.Data) })
+		if err := near.panicEverywhere(ctx, false, "somebody"); err != nil {
+			t.Fatal(err)
+		}
+		until("panic on does not arrive", func() bool { return holds() == 1 && far.on() && !panicked(c.Data) })
+	}
+}

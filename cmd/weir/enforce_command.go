@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/schemas"
+)
+
+type enforceCommand struct {
+	NATS string `name:"nats" placeholder:"URL" help:"Where decisions come from: nats://host:4222; by default that of the configuration."`
+	Data string `placeholder:"DIR" help:"Where bouncers' keys and the control socket are kept; by default that of the configuration."`
+	HTTP string `placeholder:"ADDRESS" help:"Listen there for bouncers, /metrics, /healthz and /readyz instead."`
+}
+
+// Run is the enforcing role alone: this machine's edges at the decisions of a NATS elsewhere.
+func (c *enforceCommand) Run(ctx context.Context, s screen, p *program) error {
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	run := runCommand{Data: c.Data, HTTP: c.HTTP}
+	run.override(&configuration)
+	if c.NATS != "" {
+		configuration.NATS.URL = c.NATS
+	}
+	if configuration.NATS.URL == "" {
+		return usagef("no decisions to enforce: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return enforce(ctx, configuration, newLogger(s.err, configuration.Log), registry)
+}
+
+// enforce holds this machine's edges until ctx ends:
+//
+//	lock -> listeners -> distant bus ─▶ nginx, nftables, HAProxy, bouncers ─▶ reports
+//
+// NATS need not be there: what is in force stays until its lease ends, and weir panic off
+// works by the control socket.
+func enforce(ctx context.Context, c config.Config, log *slog.Logger, metrics *prometheus.Registry) (err error) {
+	unlock, err := lockData(c.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	o := busOptions(c)
+	o.Logger, o.Registerer, o.LeaveStreams, o.Name = log, metrics, true, "weir enforce "+c.Edge.Name
+	distant := &distantBus{options: o, meanwhile: "edges keep what they have until their leases end"}
+	r, err := newEnforcing(distant, c, log, metrics)
+	if err != nil {
+		return err
+	}
+	server := &server{
+		board: newBoard(), mode: string(c.Mode), ready: distant.check, metrics: metrics, log: log, bouncers: r.bouncers,
+		panic: func(off bool) error { return r.panic(off, nil) },
+		publish: func(context.Context, []schemas.Event) error {
+			return errors.New("this weir only enforces: give the command the data directory of the weir that decides")
+		},
+	}
+	server.panicEverywhere = r.panicEverywhere
+	tcp, socket, err := server.listen(c.HTTP.Listen, c.Data)
+	if err != nil {
+		return err
+	}
+	var roles, last stage
+	roles.keep(ctx, log, "serve", func(ctx context.Context) error { return serveBoth(ctx, server, tcp, socket) })
+	r.keep(ctx, &roles)
+	distantCtx, disconnect := context.WithCancel(context.WithoutCancel(ctx))
+	defer disconnect()
+	last.keep(distantCtx, log, "nats", distant.run)
+	log.Info("enforcing", "data", c.Data, "http", tcp.Addr().String())
+	roles.wait()
+	disconnect()
+	last.wait()
+	return nil
+}

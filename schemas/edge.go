@@ -1,0 +1,86 @@
+package schemas
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// EdgeReport is what an edge says of the decisions that it holds, every few seconds and
+// when that changes: what is active and not in force is seen by whoever reads it.
+type EdgeReport struct {
+	Time time.Time `json:"time"` // by the edge's own clock, which may be wrong
+	Edge string    `json:"edge"`
+	// Sequence is that of the last message of decisions that it has read.
+	Sequence uint64 `json:"sequence"`
+	// Off says that nothing is enforced there: weir panic off.
+	Off bool `json:"off"`
+	// ClockBehind is by how many seconds the edge's clock is behind NATS's; expiries are
+	// corrected by it.
+	ClockBehind float64      `json:"clock_behind"`
+	Parts       []EdgePart   `json:"parts"`
+	Bouncers    []EdgeBounce `json:"bouncers,omitempty"`
+}
+
+// EdgePart is one thing on an edge that holds decisions.
+type EdgePart struct {
+	Name     string    `json:"name"`     // "nginx", "nftables", "haproxy", "bouncers"
+	Intended int       `json:"intended"` // decisions that are to be in force, of those that it can hold
+	Loaded   int       `json:"loaded"`   // of them, those that it holds
+	Refused  int       `json:"refused"`  // decisions that it cannot carry
+	Matching uint64    `json:"matching"` // requests or packets that it has stopped since it started, where it knows
+	Lease    time.Time `json:"lease,omitzero"`
+	Error    string    `json:"error,omitempty"` // why Loaded is not Intended
+}
+
+// EdgeBounce is a bouncer that asks this edge.
+type EdgeBounce struct {
+	Name     string    `json:"name"`
+	LastPull time.Time `json:"last_pull,omitzero"`
+	Holds    float64   `json:"holds"`   // by its own report
+	Stopped  float64   `json:"stopped"` // likewise, of the last span
+}
+
+// Bounds of a report.
+const (
+	maxEdgeReport  = 64 << 10 // bytes, encoded
+	maxEdgeParts   = 16
+	MaxEdgeBounces = 200
+)
+
+// EncodeEdgeReport makes the message.
+func EncodeEdgeReport(r *EdgeReport) ([]byte, error) {
+	r.Bouncers = r.Bouncers[:min(len(r.Bouncers), MaxEdgeBounces)]
+	for i := range r.Parts {
+		r.Parts[i].Error = r.Parts[i].Error[:min(len(r.Parts[i].Error), 1000)]
+	}
+	return json.Marshal(r)
+}
+
+// DecodeEdgeReport reads one. The edge's name fits SubjectEdge.
+func DecodeEdgeReport(message []byte) (*EdgeReport, error) {
+	if len(message) > maxEdgeReport {
+		return nil, fmt.Errorf("an edge's report of %d bytes, at most %d", len(message), maxEdgeReport)
+	}
+	var r EdgeReport
+	if err := json.Unmarshal(message, &r); err != nil {
+		return nil, fmt.Errorf("an edge's report: %w", err)
+	}
+	switch {
+	case r.Edge == "" || len(r.Edge) > MaxSite:
+		return nil, errors.New("an edge's report: no edge's name")
+	case r.Time.Year() < 2000 || r.Time.Year() > 2200:
+		return nil, errors.New("an edge's report: no time")
+	case len(r.Parts) > maxEdgeParts || len(r.Bouncers) > MaxEdgeBounces:
+		return nil, errors.New("an edge's report: too many parts")
+	}
+	return &r, nil
+}
+
+// Panic is whether anything is enforced anywhere: the newest message counts.
+type Panic struct {
+	Off  bool      `json:"off"`
+	Time time.Time `json:"time"`
+	By   string    `json:"by"`
+}
