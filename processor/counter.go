@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/gaissmai/bart"
 	"github.com/zeebo/xxh3"
 
 	"github.com/weir-project/weir/processor/attribute"
@@ -24,6 +25,7 @@ type Counter struct {
 	seed    uint64
 	extract *attribute.Extractor
 	clients *clients.Table
+	allow   bart.Lite
 	know    *Knowledge
 
 	sites     []*countedSite // in the order of their first request
@@ -47,13 +49,17 @@ type Counter struct {
 // newCounter makes a Counter of options that were checked.
 func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 	seed := seedOf(o.Secret)
-	return &Counter{
+	c := &Counter{
 		o: o, seed: seed, know: know, count: count, sampled: paneClients,
 		extract:   newExtractor(o),
 		clients:   clients.New(o.MaxClients, seed),
 		index:     make(map[string]*countedSite),
 		admission: window.NewAdmission(o.MaxSites - 1),
 	}
+	for _, p := range o.Allow {
+		c.allow.Insert(p.Masked())
+	}
+	return c
 }
 
 func newExtractor(o Options) *attribute.Extractor { return attribute.NewExtractor(seedOf(o.Secret)) }
@@ -167,14 +173,7 @@ func (c *Counter) Regular(client netip.Addr, agent []byte) bool {
 	return c.clients.Regular(client, c.extract.Agent(agent))
 }
 
-func (c *Counter) allowed(client netip.Addr) bool {
-	for _, prefix := range c.o.Allow {
-		if prefix.Contains(client) {
-			return true
-		}
-	}
-	return false
-}
+func (c *Counter) allowed(client netip.Addr) bool { return c.allow.Contains(client) }
 
 // saltOf is what a site's clients are told apart by in the common filter.
 func (c *Counter) saltOf(name string) uint64 {

@@ -172,10 +172,12 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: rate,
 		MaxMeasures: maxDecisions - len(s.know.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
 	}
-	held := make(map[string]bool)
+	held := make(map[string]int)
 	for _, d := range s.know.decisions {
-		held[d.Value] = true
-		if d.signature != nil {
+		held[d.Value] = max(held[d.Value], d.Action.Severity())
+		if d.signature != nil && d.Action != schemas.Block {
+			budget.Softly = append(budget.Softly, d.signature)
+		} else if d.signature != nil {
 			budget.InForce = append(budget.InForce, d.signature)
 		}
 	}
@@ -183,7 +185,7 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 		return
 	}
 	for _, m := range attribute.Analyse(normal, suspect, budget) {
-		if held[m.Value] {
+		if held[m.Value] >= m.Action.Severity() {
 			continue
 		}
 		i.number++

@@ -106,7 +106,7 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 		return usageError{err}
 	}
 	if configuration, err := p.configuration(); err == nil {
-		if a, ok := allowedBy(configuration.Allow, &event); ok {
+		if a, ok := allowedBy(configuration.Allowed(), &event); ok {
 			fmt.Fprintf(s.err, "weir: %s is in the allowlist (%s): no edge touches that\n", printable(event.Value, 60), a)
 		}
 	}

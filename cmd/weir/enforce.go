@@ -49,7 +49,7 @@ type edge interface {
 // newEnforcing checks what the configuration says of this machine's edges.
 func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
 	r := &enforcing{bus: b, config: c, log: log, off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
-	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allow, MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
+	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allowed(), MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if err := r.openOthers(metrics); err != nil {
 		return nil, usageError{err}
 	}
@@ -74,7 +74,7 @@ func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics promet
 func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
 	return nginx.Options{
 		Dir: c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
-		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allow,
+		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allowed(),
 		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,
 	}
 }
@@ -84,7 +84,7 @@ func (r *enforcing) openOthers(metrics prometheus.Registerer) (err error) {
 	c := r.config
 	if len(c.Nftables.Ports) > 0 {
 		o := nftables.Options{
-			Allow: c.Allow, Lease: c.Nftables.Lease, Sample: c.Nftables.Sample, MaxDecisions: c.Decisions.Max,
+			Allow: c.Allowed(), Lease: c.Nftables.Lease, Sample: c.Nftables.Sample, MaxDecisions: c.Decisions.Max,
 			Behind: r.hidden, Seen: newDroppedShip(r.bus, c.Edge.Name, r.log).ship, Logger: r.log, Registerer: metrics,
 		}
 		for _, port := range c.Nftables.Ports {
@@ -102,7 +102,7 @@ func (r *enforcing) openOthers(metrics prometheus.Registerer) (err error) {
 
 func haproxyOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) haproxy.Options {
 	return haproxy.Options{
-		Socket: c.HAProxy.Socket, Map: c.HAProxy.Map, Allow: c.Allow, Lease: c.HAProxy.Lease,
+		Socket: c.HAProxy.Socket, Map: c.HAProxy.Map, Allow: c.Allowed(), Lease: c.HAProxy.Lease,
 		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,
 	}
 }

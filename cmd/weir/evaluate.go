@@ -66,6 +66,10 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 	results := make([]simulate.Result, len(trials))
 	failed := make([]error, len(trials))
 	done := c.progress(s, len(trials))
+	tell := &inOrder{results: results, ended: make([]bool, len(trials))}
+	if c.Output == "json" {
+		tell.out = json.NewEncoder(s.out)
+	}
 	limit := make(chan struct{}, c.jobs())
 	var group sync.WaitGroup
 	for i := range trials {
@@ -77,9 +81,10 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 				run := &evaluation{command: c, trial: trials[i], ctx: ctx}
 				o := processor.Options{}
 				if run.processor, failed[i] = newProcessor(configuration, secret{}, o); failed[i] == nil {
-					run.edge = judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow})
+					run.edge = judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed()})
 					results[i], failed[i] = run.run()
 				}
+				tell.end(i, failed[i] == nil)
 			})
 		}
 	}
@@ -92,14 +97,8 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 			return fmt.Errorf("scenario %s, seed %d: %w", trials[i].scenario.Name, trials[i].params.Seed, err)
 		}
 	}
-	if c.Output == "json" {
-		out := json.NewEncoder(s.out)
-		for i := range results {
-			if err := out.Encode(&results[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+	if tell.out != nil {
+		return tell.err
 	}
 	card := scorecard(results)
 	if c.Report != "" {
@@ -109,6 +108,27 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 	}
 	_, err = io.WriteString(s.out, card)
 	return err
+}
+
+// inOrder writes results as soon as those before them are there.
+type inOrder struct {
+	out     *json.Encoder // nil: not as JSON
+	results []simulate.Result
+	mu      sync.Mutex
+	ended   []bool
+	told    int
+	err     error
+}
+
+func (o *inOrder) end(i int, good bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended[i] = good
+	for ; o.told < len(o.ended) && o.ended[o.told]; o.told++ {
+		if o.out != nil && o.err == nil {
+			o.err = o.out.Encode(&o.results[o.told])
+		}
+	}
 }
 
 func (c *evaluateCommand) jobs() int {

@@ -56,7 +56,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		return err
 	}
 	r := &replay{
-		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allow}),
+		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed()}),
 		summary: newSummary(),
 	}
 	var o processor.Options
@@ -244,7 +244,7 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 	}
 	return processor.Options{
 		Profiles: profiles,
-		Secret:   secret, Lateness: c.Processor.Lateness, Allow: c.Allow,
+		Secret:   secret, Lateness: c.Processor.Lateness, Allow: c.Allowed(),
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,

@@ -36,6 +36,7 @@ type Config struct {
 	Sources    []Source        `yaml:"sources" doc:"The access logs to follow, and where others push theirs: each item has one of 'file', 'syslog', 'lines', 'http', 'nats', 'journal' and 'pipe'."`
 	Edge       Edge            `yaml:"edge" doc:"This machine, as an edge."`
 	Allow      []netip.Prefix  `yaml:"allow" doc:"Addresses and prefixes that are never decided against: your own, monitors, partners."`
+	Crawlers   []string        `yaml:"crawlers" doc:"Search engines that are never decided against, by the addresses that they publish: 'google', 'bing', or the path of a list, one prefix a line or as they publish it. Whoever only calls himself one is treated like everybody. '[]' is none."`
 	Processor  Processor       `yaml:"processor" doc:"What is going on, and what sets it apart."`
 	Decisions  Decisions       `yaml:"decisions" doc:"What follows from it."`
 	Vitals     Vitals          `yaml:"vitals" doc:"How this machine is, published beside its requests: seen also while an attack keeps the log silent."`
@@ -162,6 +163,7 @@ func Default() Config {
 	return Config{
 		Data:       "/var/lib/weir",
 		Mode:       Observe,
+		Crawlers:   []string{"google", "bing"},
 		Edge:       Edge{Name: name, ProxyHeader: "x-forwarded-for"},
 		Processor:  Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, MinBaseline: 20 * time.Minute},
 		Decisions:  Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000},

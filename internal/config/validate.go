@@ -34,6 +34,11 @@ func (c *Config) validate(d *decoder) {
 			d.wrong(fmt.Sprintf("allow[%d]", i), "would allow everybody; to decide nothing, use mode: observe")
 		}
 	}
+	for i, item := range c.Crawlers {
+		if _, err := crawlerPrefixes(item); err != nil {
+			d.wrong(fmt.Sprintf("crawlers[%d]", i), "%v", err)
+		}
+	}
 	c.validateNATS(d)
 	c.validateClickHouse(d)
 	if err := checkListen(c.HTTP.Listen); err != nil {

@@ -19,9 +19,13 @@ type Budget struct {
 	// NormalRate is the requests a second that the site would have now without the
 	// attack; 0 takes the normal sample's mean.
 	NormalRate float64
-	// InForce are the signatures decided before: what they match needs no further
-	// measure, whom they touch counts against the budget.
-	InForce []schemas.Signature
+	// Soft is the same share where a measure asks visitors for something and refuses them
+	// nothing for good (challenge); 0 is the default, four times Collateral.
+	Soft float64
+	// InForce are the signatures blocked before: what they match needs no further
+	// measure, whom they touch counts against the budget. Softly are those challenged or
+	// throttled: one that can be blocked by now is proposed anew.
+	InForce, Softly []schemas.Signature
 	// Refused are signatures that hurt; they are not proposed again.
 	Refused []schemas.Signature
 	// Site is for the SQL of the evidence.
@@ -33,6 +37,9 @@ type Budget struct {
 func (b Budget) withDefaults() Budget {
 	if b.Collateral <= 0 {
 		b.Collateral = 0.005
+	}
+	if b.Soft <= 0 {
+		b.Soft = 4 * b.Collateral
 	}
 	if b.MinClients <= 0 {
 		b.MinClients = 200
@@ -71,9 +78,14 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	if a.attackShare < minAttackShare || len(a.suspect.rows) == 0 {
 		return nil
 	}
-	a.cover()
+	a.cover(budget.InForce)
 	a.mine()
-	measures := a.choose()
+	measures := a.choose(nil)
+	a.share, a.soft = budget.Soft, true
+	a.cover(budget.Softly)
+	a.mine()
+	measures = a.choose(measures)
+	a.settle(measures)
 	return append(measures, a.heavyClients()...)
 }
 
@@ -99,6 +111,9 @@ type analysis struct {
 	attackShare     float64 // a
 	normalClients   float64 // clients expected in the suspect sample without the attack
 
+	share float64 // the budget now: first of what blocks, then of what challenges
+	soft  bool
+
 	open          []uint64 // suspect rows that no measure matches yet
 	charged       []uint64 // normal rows that a measure matches already
 	core          map[item]bool
@@ -109,7 +124,7 @@ type analysis struct {
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
-	a := &analysis{budget: budget, x: suspect.x, normalSample: normal, suspectSample: suspect}
+	a := &analysis{budget: budget, share: budget.Collateral, x: suspect.x, normalSample: normal, suspectSample: suspect}
 	known := knownTraits(suspect)
 	a.normal, a.suspect = newMatrix(normal, known), newMatrix(suspect, known)
 	a.choose0, a.calibrate0 = a.normal.halves()
@@ -133,9 +148,9 @@ func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
 	return a
 }
 
-// cover takes out what the signatures in force match.
-func (a *analysis) cover() {
-	for _, s := range a.budget.InForce {
+// cover takes out what signatures in force match.
+func (a *analysis) cover(inForce []schemas.Signature) {
+	for _, s := range inForce {
 		items := a.items(s)
 		a.take(a.suspect.match(items), a.normal.match(items))
 	}

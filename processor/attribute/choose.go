@@ -29,8 +29,7 @@ const (
 // still open, for the normal clients of the choosing half that it touches; then it
 // is charged on the held-out half. A greedy cover is within 1-1/e of the best
 // (Nemhauser, Wolsey and Fisher 1978).
-func (a *analysis) choose() []Measure {
-	var measures []Measure
+func (a *analysis) choose(measures []Measure) []Measure {
 	for len(measures) < a.budget.MaxMeasures {
 		best := a.best()
 		if best < 0 {
@@ -45,7 +44,6 @@ func (a *analysis) choose() []Measure {
 		}
 		measures = append(measures, m)
 	}
-	a.settle(measures)
 	return measures
 }
 
@@ -125,7 +123,7 @@ func (a *analysis) best() int {
 // client touched: none are left when the budget is spent on it alone.
 func (a *analysis) score(c *candidate) float64 {
 	stopped := c.gain - a.normalShare*c.share*a.suspect.total
-	spend := a.budget.Collateral * float64(max(a.choose0.all, 1))
+	spend := a.share * float64(max(a.choose0.all, 1))
 	return stopped * (1 - float64(c.normal.all)/(spend+1))
 }
 
@@ -274,7 +272,10 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	together := a.bound(all)
 	own := a.normal.touched(normal, true)
 	action := schemas.Block
-	if together > a.budget.Collateral {
+	if a.soft {
+		action = schemas.Challenge
+	}
+	if together > a.share {
 		// Too few held-out clients to certify the budget: what touches none of them
 		// may still ask for a proof of work, and harms nobody for good.
 		if all.all > 0 || a.calibrate0.all < a.budget.MinClients/2 {
@@ -321,6 +322,11 @@ func (a *analysis) refused(s schemas.Signature) bool {
 	}
 	for _, r := range a.budget.InForce {
 		if r.String() == text {
+			return true
+		}
+	}
+	for _, r := range a.budget.Softly {
+		if a.soft && r.String() == text {
 			return true
 		}
 	}

@@ -30,6 +30,7 @@ type candidate struct {
 // Srikant 1994). A conjunction that no normal client of the choosing half shows is
 // not extended: more traits would match less and spare nobody.
 func (a *analysis) mine() {
+	a.candidates, a.strong = nil, nil
 	items := a.frequent()
 	a.frequentItems = items
 	a.findStrong(a.markCore(items))
@@ -117,7 +118,7 @@ func (a *analysis) hasCore(items []item) bool {
 }
 
 // tooMany is how many clients of the choosing half are out of the question.
-func (a *analysis) tooMany() int { return int(2*a.budget.Collateral*float64(a.choose0.all)) + 2 }
+func (a *analysis) tooMany() int { return int(2*a.share*float64(a.choose0.all)) + 2 }
 
 // weigh counts what the conjunction would stop and touch. Where it touches too many
 // the rest is left out: it can only be narrowed.

@@ -16,6 +16,7 @@ type seen struct {
 	paths                                                  float64
 	entropy                                                float64
 	stopped                                                float64
+	declared                                               float64 // share
 }
 
 func (s seen) reading() Reading {
@@ -24,10 +25,12 @@ func (s seen) reading() Reading {
 		window.ServerError: uint64(s.errors), window.Pages: uint64(s.pages), window.NoReferer: uint64(s.pages / 2),
 		window.Stopped: uint64(s.stopped),
 	}
-	return Read(&c, window.Reading{
+	reading := Read(&c, window.Reading{
 		Clients: s.clients, Paths: s.paths, Entropy: s.entropy,
 		Marked: [window.NumMarks]float64{window.MissingPage: s.missing, window.UnknownPath: s.unknown, window.Unfamiliar: s.unfamiliar},
 	})
+	reading.Declared = s.declared
+	return reading
 }
 
 var ordinary = seen{requests: 50, clients: 15, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, pages: 25, paths: 35, entropy: 4.8}
@@ -56,10 +59,13 @@ func TestKinds(t *testing.T) {
 		"ordinary":             {ordinary, "", false},
 		"twice as much":        {seen{requests: 100, clients: 30, fresh: 6, missing: 2, unknown: 2, unfamiliar: 2, notFound: 2, pages: 50, paths: 60, entropy: 5.4}, "", false},
 		"the opening story":    {seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190, entropy: 7.4}, schemas.Flood, true},
-		"one scanner":          {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, "", false},
+		"one scanner":          {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, schemas.Crawler, true},
 		"a front-page link":    {seen{requests: 900, clients: 220, fresh: 190, missing: 4, unknown: 5, unfamiliar: 12, notFound: 5, pages: 400, paths: 45, entropy: 3.9}, schemas.Crowd, true},
 		"a broken deploy":      {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
-		"strangers, one page":  {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2}, schemas.Crowd, true},
+		"link previews":        {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},
+		"one page hammered":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
+		"known browsers, bare": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 10, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
+		"an outage, reloading": {seen{requests: 180, clients: 40, fresh: 9, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 150, pages: 170, paths: 60, entropy: 5.2}, schemas.Crowd, true},
 		"strangers, each page": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
 	}
 	for name, c := range cases {
@@ -178,5 +184,45 @@ func TestVisitorSignals(t *testing.T) {
 	r.Stopped = 1000
 	if got := find(r, schemas.UnservedShare); got != 0 {
 		t.Errorf("everything stopped, unserved %v", got)
+	}
+}
+
+// TestASlowRampIsNoticed: an attack that grows by a hundredth a step is noticed before it
+// doubles the traffic, and nothing of it is learned once it is doubtful; as much growth of
+// ordinary visitors is neither.
+func TestASlowRampIsNoticed(t *testing.T) {
+	b := normalSite(t)
+	play := func(hostile bool) (noticed, doubtful int) {
+		var state State
+		for step := range 400 {
+			s, more := ordinary, float64(step)*.25
+			s.requests += more
+			s.pages += more / 2
+			s.clients += more / 2
+			if hostile {
+				s.pages += more / 2
+				s.missing += more / 2
+				s.unknown += more / 2
+				s.notFound += more
+				s.fresh += more / 2
+			}
+			r := s.reading()
+			scores := Score(b, 2, &r)
+			state.Drift(&r, &scores)
+			if doubtful == 0 && state.Doubtful() {
+				doubtful = step
+			}
+			if state.Step(int64(step*10), &r, &scores); state.Open && state.Kind.Attack() {
+				return step, doubtful
+			}
+		}
+		return 0, doubtful
+	}
+	noticed, doubtful := play(true)
+	if noticed == 0 || noticed > 200 || doubtful == 0 || doubtful >= noticed {
+		t.Errorf("noticed at step %d, doubtful from step %d; it doubles the traffic at step 200", noticed, doubtful)
+	}
+	if noticed, _ := play(false); noticed != 0 {
+		t.Errorf("more visitors of the usual kind are an attack at step %d", noticed)
 	}
 }

@@ -91,6 +91,10 @@ type Reading struct {
 	Even     [NumSignals]float64
 	Requests float64 // in the window
 	Stopped  float64 // of them, those that an edge did not let through
+
+	// Declared is the share of the clients that say that they are no browser: robots and
+	// tools. It is known only while there is reason to look, and else 0.
+	Declared float64
 }
 
 // Read makes the signals of a 10-second window.

@@ -28,6 +28,23 @@ const (
 	minClients = 8.0
 	// excessShare: the attack's mark must be on this share of what is above normal.
 	excessShare = 0.3
+	// bareShare: of the requests above normal, the share that are pages and not what pages
+	// bring with them, from which on whoever sends them is no browser.
+	bareShare = 0.9
+	// variedShare: distinct paths among the requests above normal, from which on they do not
+	// all go to a few pages.
+	variedShare = 0.25
+	// declaredShare: machines that say so are most of the clients.
+	declaredShare = 0.6
+	// machines is for how many seconds machines that say so may ask for one page all at
+	// once: link previews and inboxes are over by then, or are known.
+	machines = 900
+	// unserved: where so much fails, pages come without assets whoever asks.
+	unserved = 0.3
+	// slowStep is what a step's volume and mark, each counted up to enter, must be above to
+	// add up; slowDoubt is the sum from which on nothing is learned, slowEnough the one that
+	// is an attack.
+	slowStep, slowDoubt, slowEnough = 3.0, 4.0, 20.0
 	// breakage: harm without volume must last.
 	breakageScore   = 5.0
 	breakagePersist = 20
@@ -56,18 +73,51 @@ type State struct {
 	Quiet int64 // unix second since which it is quiet; 0 is not
 
 	Attack, Crowd, Breakage int // steps in a row that show one
+	Machines                int // steps in a row with many machines that ask for one page
+
+	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
+	// Page 1954).
+	Slow float64
 }
 
 // Suspicious reports whether the last step showed the beginning of something: then
 // nothing is to be learned, and the next second is looked at in full.
 func (s *State) Suspicious() bool {
-	return s.Open || s.Attack > 0 || s.Crowd > 0 || s.Breakage > 0
+	return s.Open || s.Attack > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
 }
+
+// Drift takes the window of a whole step of ten seconds, and reports whether what departs
+// for long has just become doubtful: what was seen of late is then not to be learned.
+func (s *State) Drift(r *Reading, sc *Scores) bool {
+	before := s.Slow
+	mark := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc))
+	if r.Declared < declaredShare {
+		mark = max(mark, bareScore(r, sc))
+	}
+	x := min(volumeScore(sc), enter) + min(mark, enter) - slowStep
+	if excess(r, sc) < minExcess || excessClients(r, sc) < minClients || mark < 2 || oneDeclared(r, sc) {
+		x = -slowStep
+	}
+	s.Slow = min(max(0, s.Slow+x), 2*slowEnough)
+	return before < slowDoubt && s.Slow >= slowDoubt
+}
+
+// Doubtful reports whether the traffic departs too long to be learned.
+func (s *State) Doubtful() bool { return s.Slow >= slowDoubt }
 
 // Step takes the window that ended with a second. The caller steps every second
 // while Suspicious or where a cheap look at the counts gives reason to.
 func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	kind, attack := classify(r, sc)
+	declared := attack && kind == schemas.Flood && oneDeclared(r, sc)
+	s.Machines = inRow(s.Machines, declared)
+	if declared && s.Machines < machines {
+		attack = false
+	}
+	if s.Slow >= slowEnough && !attack && !declared {
+		kind, attack = schemas.Flood, true
+		s.Attack = max(s.Attack, persist)
+	}
 	s.Attack = inRow(s.Attack, attack)
 	s.Crowd = inRow(s.Crowd, !attack && crowd(r, sc))
 	s.Breakage = inRow(s.Breakage, !attack && breakage(r, sc))
@@ -78,10 +128,7 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	case s.Attack >= persist:
 		s.Kind = kind
 	case s.Crowd >= crowdPersist:
-		s.Kind = schemas.Crowd
-		if sc.Score[PageShare] > enter && r.Raw[NoRefererShare] > 0.8 && sc.Score[UnfamiliarShare] < enter {
-			s.Kind = schemas.Release // machines that the site knows, all at once
-		}
+		s.Kind = surge(r, sc)
 	case s.Breakage >= breakagePersist:
 		s.Kind = schemas.Breakage
 	default:
@@ -111,7 +158,7 @@ func (s *State) hold(second int64, kind schemas.Kind, r *Reading, sc *Scores) Ch
 		s.Quiet = second
 	case second-s.Quiet >= int64(QuietFor/time.Second):
 		*s = State{}
-		return Closed
+		return Closed // and Slow begins anew
 	}
 	if s.Attack >= persist && !s.Kind.Attack() {
 		s.Kind = kind
@@ -148,6 +195,42 @@ func markScore(i int, r *Reading, sc *Scores) float64 {
 	return sc.Score[i]
 }
 
+// surge is the kind of many requests that are no attack.
+func surge(r *Reading, sc *Scores) schemas.Kind {
+	switch {
+	case excessClients(r, sc) < minClients:
+		return schemas.Crawler // few clients ask for much
+	case r.Declared >= declaredShare:
+		return schemas.Release // machines, all at once
+	}
+	return schemas.Crowd
+}
+
+// varied reports whether the requests above normal go to many pages.
+func varied(r *Reading, sc *Scores) bool {
+	paths := r.Raw[DistinctPaths]*r.Requests - sc.Level[DistinctPaths]*sc.Level[RequestRate]*window.Short
+	return paths >= variedShare*max(excess(r, sc), 1) || r.Raw[PathEntropy] >= sc.Level[PathEntropy]+2
+}
+
+// oneDeclared reports whether most of the clients say that they are machines, and all ask
+// for one page that is there: a link's previews, or deliveries to an inbox.
+func oneDeclared(r *Reading, sc *Scores) bool {
+	return r.Declared >= declaredShare && !varied(r, sc) && markScore(MissingShare, r, sc) < enter
+}
+
+// bareScore is the score of pages without their assets, 0 where too few of the requests
+// above normal are such pages, or where pages fail and so bring nothing.
+func bareScore(r *Reading, sc *Scores) float64 {
+	if r.unserved() > unserved {
+		return 0
+	}
+	bare := r.Raw[PageShare]*r.Requests - sc.Level[PageShare]*sc.Level[RequestRate]*window.Short
+	if bare < bareShare*excess(r, sc) {
+		return 0
+	}
+	return sc.Score[PageShare]
+}
+
 // classify says whether the window shows an attack, and of what kind: more
 // requests than normal, from more clients than normal, and the clients in excess ask
 // for what is not there or use programs that the site does not know.
@@ -155,11 +238,14 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 	vol := volumeScore(sc)
 	missing := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc))
 	mark := max(missing, markScore(UnfamiliarShare, r, sc))
+	if bare := bareScore(r, sc); r.Declared < declaredShare || varied(r, sc) {
+		mark = max(mark, bare) // no browser, though it says so; or a machine that reads everything
+	}
 	if vol < enter || mark < enter || vol+mark < enterSum || excess(r, sc) < minExcess || excessClients(r, sc) < minClients {
 		return "", false
 	}
-	if missing < enter && r.Raw[PathEntropy] < 0.5*sc.Level[PathEntropy] && harmScore(sc) < enter {
-		return "", false // strangers who all ask for one page and harm nobody: link previews
+	if missing < enter && !varied(r, sc) && bareScore(r, sc) < enter && r.Declared < declaredShare {
+		return "", false // strangers who all ask for one page, as visitors do
 	}
 	if markScore(MissingShare, r, sc) < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
 		return schemas.Scrape, true
@@ -168,8 +254,7 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 }
 
 func crowd(r *Reading, sc *Scores) bool {
-	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= crowdScore &&
-		excess(r, sc) >= minExcess && excessClients(r, sc) >= minClients
+	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= crowdScore && excess(r, sc) >= minExcess
 }
 
 func breakage(r *Reading, sc *Scores) bool {
