@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -26,6 +27,7 @@ type checkCommand struct {
 	Files  []string `arg:"" optional:"" name:"file" help:"Logs to read as weir would."`
 	Format string   `default:"auto" help:"Log format: ${formats}; or an nginx log_format or Apache LogFormat as it stands in the configuration."`
 	Trust  []string `placeholder:"PROXY" help:"Proxies whose X-Forwarded-For is believed, besides those of the configuration: addresses, prefixes, or ${proxies}."`
+	Nginx  bool     `help:"Read the configuration that nginx runs (nginx -T), and say what weir misses in it."`
 	Output string   `default:"text" enum:"text,json" help:"text or json."`
 }
 
@@ -75,6 +77,11 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 			return err
 		}
 	}
+	if c.Nginx {
+		if err := examineNginx(ctx, s.out, configuration.Nginx, text); err != nil {
+			return err
+		}
+	}
 	logs := logFlags{Files: c.Files, Format: c.Format, Trust: c.Trust}
 	inputs, err := logs.inputs()
 	if err != nil {
@@ -104,6 +111,56 @@ func checkNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) err
 		forHTTP, forServer := nginx.IncludeLines(c.Directory)
 		fmt.Fprintf(w, "nginx          %s: accepted\n", strings.Join(c.Test, " "))
 		fmt.Fprintf(w, "               once in http { }:        %s\n               first in each server { }: %s\n", forHTTP, forServer)
+	}
+	return nil
+}
+
+// usualDirectory is where weir's files are looked for where the configuration does not say.
+const usualDirectory = "/etc/nginx/weir"
+
+// examineNginx has nginx print the configuration that it runs, and says what weir misses
+// in it. The error says that something is open because of that.
+func examineNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) error {
+	dump := slices.Clone(c.Test)
+	at := slices.Index(dump, "-t")
+	if at < 0 {
+		return usagef("nginx.test %q has no -t: there is no telling how to make nginx print its configuration (-T)", c.Test)
+	}
+	dump[at] = "-T"
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var printed, said bytes.Buffer
+	command := exec.CommandContext(ctx, dump[0], dump[1:]...)
+	command.Stdout, command.Stderr = &printed, &said
+	if err := command.Run(); err != nil {
+		return fmt.Errorf("nginx: %s: %s", strings.Join(dump, " "), complaint(said.Bytes(), err))
+	}
+	found, err := nginx.Examine(printed.Bytes(), cmp.Or(c.Directory, usualDirectory))
+	if err != nil {
+		return fmt.Errorf("nginx: %w", err)
+	}
+	open := 0
+	for _, f := range found {
+		if f.Open {
+			open++
+		}
+		if text {
+			fmt.Fprintf(w, "nginx          %s: %s\n", printable(f.Where, 200), printable(f.What, 300))
+			if f.Mend != "" {
+				fmt.Fprintf(w, "               %s\n", f.Mend)
+			}
+		}
+	}
+	switch {
+	case !text:
+		if err := json.NewEncoder(w).Encode(map[string]any{"nginx": found}); err != nil {
+			return err
+		}
+	case len(found) == 0:
+		fmt.Fprintln(w, "nginx          nothing is missing in the configuration that it runs")
+	}
+	if open > 0 {
+		return fmt.Errorf("nginx: %s without which weir does not protect what it should", plural(open, "thing"))
 	}
 	return nil
 }

@@ -32,6 +32,8 @@ type decisionsCommand struct {
 	Add    addDecisionCommand     `cmd:"" help:"Take a decision by hand."`
 	Accept acceptDecisionsCommand `cmd:"" help:"Take weir's own decisions as yours: they are enforced whatever the mode."`
 	Rm     removeDecisionsCommand `cmd:"" help:"Lift decisions."`
+	Export exportDecisionsCommand `cmd:"" help:"Write those in force."`
+	Import importDecisionsCommand `cmd:"" help:"Take decisions from a file: an export, or a list of addresses and prefixes."`
 }
 
 type listDecisionsCommand struct {

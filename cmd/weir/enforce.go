@@ -62,13 +62,21 @@ func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics promet
 	}
 	// The snippets are the same every time; what is in force is not touched. A
 	// directory that cannot be written is the enforcer's to retry and complain of.
-	if err := nginx.Install(c.Nginx.Directory, nginx.SnippetOptions{}); err != nil {
+	if err := nginx.Install(c.Nginx.Directory, snippetOptions(c.Nginx)); err != nil {
 		log.Error("nginx's snippets were not written", "error", err)
 	} else {
 		forHTTP, forServer := nginx.IncludeLines(c.Nginx.Directory)
 		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
 	}
 	return r, nil
+}
+
+func snippetOptions(c config.Nginx) nginx.SnippetOptions {
+	o := nginx.SnippetOptions{Silent: c.Block == "silence"}
+	if c.Challenge != "throttle" {
+		o.Challenge = c.Challenge
+	}
+	return o
 }
 
 func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {

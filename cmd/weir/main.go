@@ -57,7 +57,7 @@ type program struct {
 	Enforce   enforceCommand   `cmd:"" help:"One role: keep this machine's nginx, firewall, HAProxy and bouncers at the decisions of a NATS elsewhere."`
 	Top       topCommand       `cmd:"" help:"What a running weir sees, live: sites, signals, incidents, decisions."`
 	Incidents incidentsCommand `cmd:"" help:"What happened."`
-	Decisions decisionsCommand `cmd:"" help:"What follows from it: list, add, rm."`
+	Decisions decisionsCommand `cmd:"" help:"What follows from it: list, add, rm, export, import."`
 	Status    statusCommand    `cmd:"" help:"The status page: drafts and posts for the public."`
 	SQL       sqlCommand       `cmd:"" name:"sql" help:"Ask the store: every request, signal, incident and decision."`
 	Rescue    rescueCommand    `cmd:"" help:"In the middle of an attack, with nothing but logs: what sets it apart, and a snippet to paste."`

@@ -131,6 +131,8 @@ type Nginx struct {
 	Test              []string      `yaml:"test" doc:"The command that checks nginx's configuration."`
 	Reload            []string      `yaml:"reload" doc:"The command that makes nginx read it again."`
 	Lease             time.Duration `yaml:"lease" doc:"How long nginx goes on enforcing without hearing from weir."`
+	Block             string        `yaml:"block" doc:"What a blocked client gets: 'page' (403, with a reference to quote) or 'silence' (the connection is closed)."`
+	Challenge         string        `yaml:"challenge" doc:"What a challenged client gets: 'throttle' (429), 'script' (a small page of weir's own that sets a cookie by a script), or a named location of your own, such as '@anubis'."`
 	MinReloadInterval time.Duration `yaml:"min_reload_interval" doc:"The least time between two reloads."`
 }
 
@@ -173,7 +175,7 @@ func Default() Config {
 		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day, Rollups: Rollups{TenSeconds: 90 * day, Minutes: 400 * day, Hours: 1830 * day}},
 		Nginx: Nginx{
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
-			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second,
+			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second, Block: "page", Challenge: "throttle",
 		},
 		Nftables:   Nftables{Ports: []int{}, Lease: 10 * time.Minute, Sample: 16},
 		HAProxy:    HAProxy{Map: "/etc/haproxy/weir.map", Lease: 5 * time.Minute},

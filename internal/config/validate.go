@@ -186,6 +186,12 @@ func (c *Config) validateNginx(d *decoder) {
 	if len(n.Reload) == 0 {
 		d.wrong("nginx.reload", "want a command: [nginx, -s, reload]")
 	}
+	oneOf(d, "nginx.block", n.Block, "page", "silence")
+	if !strings.HasPrefix(n.Challenge, "@") {
+		oneOf(d, "nginx.challenge", n.Challenge, "throttle", "script")
+	} else if checkName(n.Challenge[1:]) != nil {
+		d.wrong("nginx.challenge", "%q: want a named location such as @anubis", n.Challenge)
+	}
 	between(d, "nginx.lease", n.Lease, 30*time.Second, 7*day)
 	between(d, "nginx.min_reload_interval", n.MinReloadInterval, 0, 10*time.Minute)
 	if n.Lease < 2*n.MinReloadInterval {

@@ -1,7 +1,11 @@
 package nginx
 
 import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,9 +24,17 @@ type SnippetOptions struct {
 	Silent bool
 	// Challenge is a named location of the site's own, such as "@anubis", that
 	// answers a challenged request; it must be in every server that includes
-	// server.conf, and finds the request in $request_uri. Empty: 429, as throttle.
+	// server.conf, and finds the request in $request_uri. ScriptChallenge: weir's own
+	// page. Empty: 429, as throttle.
 	Challenge string
 }
+
+// ScriptChallenge is a page that sets a cookie by a script and asks again. It keeps out
+// what runs no script; it is no proof of work.
+const ScriptChallenge = "script"
+
+// ChallengeName is the file with the secret of weir's own challenge.
+const ChallengeName = "challenge.conf"
 
 const httpSnippet = `# weir, for http { }: what an edge logs, and what it does. Include it once,
 # before the servers. It works before weir has ever run, and without it.
@@ -40,17 +52,24 @@ map "" $weir_enforced {
     default "";
 }
 
-include %s/current[.]conf;
-
-map "$weir_enforced $weir_verdict" $weir_action {
-    default allow;
-    "~^1 block " block;
-    "~^1 challenge " challenge;
-    "~^1 throttle " throttle;
+# 1 where the visitor has passed weir's own challenge, where that is wanted.
+map "" $weir_passed {
+    default "";
 }
-map "$weir_enforced $weir_verdict" $weir_decision {
+
+include %s/current[.]conf;
+include %s/challenge[.]conf;
+
+map "$weir_enforced$weir_passed $weir_verdict" $weir_action {
+    default allow;
+    "~^11? block " block;
+    "~^1 challenge " challenge;
+    "~^11? throttle " throttle;
+}
+map "$weir_enforced$weir_passed $weir_verdict" $weir_decision {
     default "";
     "~^1 [a-z]+ (.+)\z" $1;
+    "~^11 (?:block|throttle) (.+)\z" $1;
 }
 
 # Whether the request carries any cookie, never its value.
@@ -88,7 +107,7 @@ location = /.weir/block {
 }
 location = /.weir/challenge {
     internal;
-    default_type text/plain;
+    default_type %s;
     add_header Cache-Control no-store always;
     %s
 }
@@ -106,8 +125,52 @@ const (
 	answerThrottle = `return 429 "The site is very busy. Please try again in half a minute.\nReference: $weir_decision\n";`
 )
 
+// answerScript is the page of weir's own challenge. It gives up after three times, so
+// that a browser that keeps no cookie does not ask for ever. Nothing in it comes from the
+// request but the client's address.
+const answerScript = `return 403 '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>One moment</title>` +
+	`<p>One moment, please: the site is under attack, and looks whether you are a browser.</p>` +
+	`<p id="no">This needs JavaScript and cookies. If it goes on, please tell the site this reference: $weir_decision</p>` +
+	`<script>var n=+sessionStorage.weir||0;document.cookie="weir_pass="+["$weir_secret_tail","$weir_secret_head"].reverse().join("")+".$remote_addr;path=/;max-age=3600;samesite=lax";` +
+	`if(n<3&&document.cookie.indexOf("weir_pass=")>=0){sessionStorage.weir=n+1;document.getElementById("no").hidden=true;location.reload()}</script>';`
+
+// challengeSnippet is challenge.conf: the cookie of weir's own challenge counts for the
+// address that it was given to.
+const challengeSnippet = `# Written by weir: the secret of its challenge. Remove this file to have another.
+map "" $weir_secret_head {
+    default %[1]s;
+}
+map "" $weir_secret_tail {
+    default %[2]s;
+}
+map "$cookie_weir_pass $remote_addr" $weir_passed {
+    default "";
+    "~^%[1]s%[2]s\\.([0-9A-Fa-f.:]+) \\1\\z" 1;
+}
+`
+
+// installChallenge writes the secret where weir's own challenge is wanted and there is
+// none, and takes it away where it is not.
+func installChallenge(d directory, wanted bool) error {
+	path := filepath.Join(d.path, ChallengeName)
+	if !wanted {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("nginx directory: %w", err)
+		}
+		return nil
+	}
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return err
+	}
+	return d.write(ChallengeName, fmt.Appendf(nil, challengeSnippet, hex.EncodeToString(secret[:16]), hex.EncodeToString(secret[16:])))
+}
+
 // HTTPSnippet is what to include in http { }, for decisions in dir.
-func HTTPSnippet(dir string) string { return fmt.Sprintf(httpSnippet, dir) }
+func HTTPSnippet(dir string) string { return fmt.Sprintf(httpSnippet, dir, dir) }
 
 // ServerSnippet is what to include in each server { }.
 func ServerSnippet(o SnippetOptions) (string, error) {
@@ -115,14 +178,17 @@ func ServerSnippet(o SnippetOptions) (string, error) {
 	if o.Silent {
 		block = "return 444;"
 	}
-	if o.Challenge != "" {
+	kind := "text/plain"
+	if o.Challenge == ScriptChallenge {
+		kind, challenge = "text/html", answerScript
+	} else if o.Challenge != "" {
 		name, ok := strings.CutPrefix(o.Challenge, "@")
 		if err := checkID(name); !ok || err != nil {
 			return "", fmt.Errorf("nginx challenge location %q: want a named location such as @challenge", o.Challenge)
 		}
 		challenge = "error_page 418 = " + o.Challenge + ";\n    return 418;"
 	}
-	return fmt.Sprintf(serverSnippet, block, challenge, answerThrottle), nil
+	return fmt.Sprintf(serverSnippet, block, kind, challenge, answerThrottle), nil
 }
 
 // IncludeLines are the two lines to paste into an nginx configuration: the first
@@ -145,6 +211,9 @@ func Install(dir string, o SnippetOptions) error {
 		return fmt.Errorf("nginx directory: %w", err)
 	}
 	d := directory{path: dir}
+	if err := installChallenge(d, o.Challenge == ScriptChallenge); err != nil {
+		return err
+	}
 	if err := d.write(HTTPName, []byte(HTTPSnippet(dir))); err != nil {
 		return err
 	}

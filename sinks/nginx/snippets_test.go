@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -159,6 +160,69 @@ func TestSnippetOptions(t *testing.T) {
 		if _, err := ServerSnippet(SnippetOptions{Challenge: name}); err == nil {
 			t.Errorf("the challenge %q is taken", name)
 		}
+	}
+}
+
+// cookieOf does what the challenge's script does.
+func cookieOf(t *testing.T, page string) string {
+	t.Helper()
+	found := regexp.MustCompile(`"weir_pass="\+\["([0-9a-f]+)","([0-9a-f]+)"\]\.reverse\(\)\.join\(""\)\+"(\.[^;]+);`).FindStringSubmatch(page)
+	if found == nil {
+		t.Fatalf("no script in %q", page)
+	}
+	return "Cookie: weir_pass=" + found[2] + found[1] + found[3]
+}
+
+// A browser passes weir's own challenge for its address; what runs no script does not,
+// and a cookie from elsewhere is none. It passes no block.
+func TestScriptChallenge(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, includeHTTP, site)
+	if err := Install(s.dir(), SnippetOptions{Challenge: ScriptChallenge}); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := os.ReadFile(filepath.Join(s.dir(), ChallengeName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.apply(Set{Measures: []Measure{
+		measure("i1-1", schemas.Challenge, schemas.ScopePrefix, "10.0.0.0/8"), measure("i1-2", schemas.Challenge, schemas.ScopePrefix, "2001:db8::/32"),
+		measure("i1-3", schemas.Block, schemas.ScopeClient, "10.0.0.9"), measure("i1-4", schemas.Throttle, schemas.ScopeClient, "10.0.0.8"),
+	}})
+	s.start()
+	w := s.dial()
+	for _, from := range []string{"10.0.0.1", "2001:db8::7"} {
+		status, page := w.say(get("h.example", "/x", from))
+		if status != 403 || !strings.Contains(page, "i1-") {
+			t.Fatalf("%s: %d %q", from, status, page)
+		}
+		cookie := cookieOf(t, page)
+		if status, body := w.say(get("h.example", "/x", from, cookie)); status != 200 || body != "allow||"+strings.Split(body, "|")[2] {
+			t.Errorf("%s with its cookie: %d %q", from, status, body)
+		}
+		for _, other := range []string{"10.0.0.2", "2001:db8:1::7"} {
+			if status, _ := w.say(get("h.example", "/x", other, cookie)); status != 403 {
+				t.Errorf("%s with the cookie of %s: %d", other, from, status)
+			}
+		}
+		for _, wrong := range []string{"Cookie: weir_pass=1", "Cookie: weir_pass=." + from, cookie + "0", strings.Replace(cookie, ".", "x", 1)} {
+			if status, _ := w.say(get("h.example", "/x", from, wrong)); status != 403 {
+				t.Errorf("%s with %q: %d", from, wrong, status)
+			}
+		}
+	}
+	for from, want := range map[string]int{"10.0.0.9": 403, "10.0.0.8": 429} {
+		_, page := w.say(get("h.example", "/x", "10.0.0.1"))
+		cookie := strings.Replace(cookieOf(t, page), "10.0.0.1", from, 1)
+		if status, body := w.say(get("h.example", "/x", from, cookie)); status != want || !strings.Contains(body, "i1-") {
+			t.Errorf("%s, which is to be refused, with a cookie: %d %q", from, status, body)
+		}
+	}
+	if err := Install(s.dir(), SnippetOptions{Challenge: ScriptChallenge}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(filepath.Join(s.dir(), ChallengeName)); err != nil || string(again) != string(secret) {
+		t.Errorf("a restart makes all cookies void (%v)", err)
 	}
 }
 
