@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +67,9 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 	}
 	if text && page != "" {
 		fmt.Fprintf(s.out, "status page    %s\n", printable(page, 300))
+	}
+	if err := checkSources(configuration, p.Config); err != nil {
+		return err
 	}
 	if configuration.NATS.URL != "" {
 		if err := checkBus(ctx, configuration); err != nil {
@@ -173,6 +180,55 @@ func complaint(output []byte, err error) string {
 		}
 	}
 	return lastLine(output, err)
+}
+
+// checkSources tries the files that sources name: tokens, certificates, groups.
+func checkSources(c config.Config, file string) error {
+	var failed []error
+	wrong := func(i int, key string, err error) {
+		failed = append(failed, fmt.Errorf("%s: %w", config.Where(file, fmt.Sprintf("sources[%d].%s", i, key)), err))
+	}
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		if s.TLS.Cert != "" {
+			if key, err := checkTLS(s.TLS); err != nil {
+				wrong(i, "tls."+key, err)
+			}
+		}
+		if _, err := readToken(s); err != nil {
+			key := "token_file"
+			if s.TokenEnv != "" {
+				key = "token_env"
+			}
+			wrong(i, key, err)
+		}
+		if s.Group != "" {
+			if _, err := user.LookupGroup(s.Group); err != nil {
+				wrong(i, "group", fmt.Errorf("unknown group %s", s.Group))
+			}
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// checkTLS is serverTLS that says which of the keys is wrong.
+func checkTLS(files config.TLS) (key string, err error) {
+	for _, one := range []struct{ key, file string }{{"cert", files.Cert}, {"key", files.Key}, {"ca", files.CA}} {
+		if one.file == "" {
+			continue
+		}
+		if _, err := os.ReadFile(one.file); err != nil {
+			return one.key, err
+		}
+	}
+	if _, err := tls.LoadX509KeyPair(files.Cert, files.Key); err != nil {
+		return "key", fmt.Errorf("%s is not the key of %s: %w", files.Key, files.Cert, err)
+	}
+	_, err = serverTLS(files)
+	return "ca", err
 }
 
 func checkBus(ctx context.Context, c config.Config) error {

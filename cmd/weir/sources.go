@@ -171,7 +171,7 @@ func (c *collecting) newSyslog(kind, value string, source *config.Source) (*push
 func (c *collecting) newHTTP(address string, source *config.Source) (*pushed, error) {
 	token, err := readToken(source)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("token: %w", err)
 	}
 	var secure *tls.Config
 	if source.TLS.Cert != "" {
@@ -198,7 +198,7 @@ func readToken(source *config.Source) (string, error) {
 	case source.TokenFile != "":
 		text, err := os.ReadFile(source.TokenFile)
 		if err != nil {
-			return "", usagef("token_file: %w", err)
+			return "", usageError{err}
 		}
 		token = strings.TrimSpace(string(text))
 	case source.TokenEnv != "":

@@ -89,7 +89,8 @@ type Spool struct {
 	// Of the reader.
 	at     tail.Position // Inode is the number of the segment
 	file   *os.File      // the segment that at is in
-	buffer []byte
+	own    []byte
+	buffer *[]byte // own, or lent
 	lost   uint64
 }
 
@@ -266,6 +267,10 @@ func (s *Spool) Resume(p tail.Position, _ []tail.Mark) (complete bool) {
 	return true
 }
 
+// Lend gives the memory that Next reads into from now on, which it may replace by a
+// larger one: a process with many spools need not have a piece of each in memory.
+func (s *Spool) Lend(buffer *[]byte) { s.buffer = buffer }
+
 // Next gives the lines that are there by now and were not given yet.
 func (s *Spool) Next() (tail.Piece, error) {
 	size, following := s.extent()
@@ -286,10 +291,13 @@ func (s *Spool) Next() (tail.Piece, error) {
 		s.file = file
 	}
 	n := int(min(size-s.at.Offset, int64(s.o.Piece)))
-	if cap(s.buffer) < n {
-		s.buffer = make([]byte, n)
+	if s.buffer == nil {
+		s.buffer = &s.own
 	}
-	data := s.buffer[:n]
+	if len(*s.buffer) < n {
+		*s.buffer = make([]byte, n)
+	}
+	data := (*s.buffer)[:n]
 	if _, err := s.file.ReadAt(data, s.at.Offset); err != nil {
 		return piece, fmt.Errorf("spool %s: %w", s.o.Dir, err)
 	}

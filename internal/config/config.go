@@ -232,3 +232,17 @@ func Parse(name string, data []byte) (Config, error) {
 	}
 	return c, nil
 }
+
+// Where is where a key stands in a file that Load took, such as
+// "weir.yml:3:5: sources[0].token_file", or where the nearest one around it does; the key
+// alone where there is no such file.
+func Where(path, key string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return key
+	}
+	c, d := Default(), decoder{name: path, places: map[string]place{}}
+	d.document(&c, data)
+	at := d.placeOf(key)
+	return fmt.Sprintf("%s:%d:%d: %s", path, at.line, at.column, key)
+}

@@ -65,11 +65,16 @@ func (d *decoder) complain(at place, path, format string, a ...any) {
 
 // wrong is for validation, which knows the key but not its place.
 func (d *decoder) wrong(path, format string, a ...any) {
+	d.complain(d.placeOf(path), path, format, a...)
+}
+
+// placeOf is the place of a key, or of the nearest one around it.
+func (d *decoder) placeOf(path string) place {
 	at, known := d.places[path]
 	for up := path; !known && up != ""; at, known = d.places[up] {
 		up = up[:max(strings.LastIndexAny(up, ".["), 0)]
 	}
-	d.complain(at, path, format, a...)
+	return at
 }
 
 func (d *decoder) document(c *Config, data []byte) {
