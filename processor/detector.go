@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -44,6 +45,17 @@ func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count
 
 // seedOf is what a secret's hashes are keyed by.
 func seedOf(secret [32]byte) uint64 { return xxh3.Hash(secret[:]) }
+
+// spare reports whether an address is a proxy's.
+func (d *Detector) spare(addr netip.Addr) bool {
+	for _, prefix := range d.o.Proxies {
+		if prefix.Contains(addr) {
+			d.count.spared.Inc()
+			return true
+		}
+	}
+	return false
+}
 
 // Close ends a second, with the panes that there are of it: what follows is given to
 // emit, each event with the event time at which it could be known. Every second is to be

@@ -171,6 +171,7 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 	budget := attribute.Budget{
 		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: rate,
 		MaxMeasures: maxDecisions - len(s.know.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
+		Spare: s.d.spare,
 	}
 	held := make(map[string]int)
 	for _, d := range s.know.decisions {

@@ -15,6 +15,7 @@ type metrics struct {
 	sites     prometheus.Gauge
 	incidents *prometheus.CounterVec
 	decisions *prometheus.CounterVec
+	spared    prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -32,6 +33,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_processor_decisions_total", Help: "Decisions added, renewed and removed, by action."}, []string{"event", "action"}),
 	}
+	m.spared = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "weir_processor_proxies_spared_total", Help: "Times that a proxy sent so much that it would have been decided against, were it a client."})
 	off := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "weir_processor_off_time_seconds", Help: "By how much requests came after their second had closed (late), or lay ahead of all before them (early).",
 		Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400},
@@ -40,7 +43,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.sites, m.incidents, m.decisions} {
+	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.sites, m.incidents, m.decisions, m.spared} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

@@ -27,6 +27,10 @@ type Options struct {
 	Lateness time.Duration
 	// Allow are the addresses that nothing is decided against.
 	Allow []netip.Prefix
+	// Proxies are where peers are proxies that many clients come through: where one is
+	// taken for a client, because nothing tells who is behind it, nothing is decided
+	// against its address.
+	Proxies []netip.Prefix
 	// Profiles are the applications that sites are, by their names, as far as that is
 	// known: what a page brings with it is then what the application says.
 	Profiles map[string]*application.Profile

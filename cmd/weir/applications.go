@@ -29,6 +29,16 @@ func profilesOf(c config.Config) (map[string]*profile.Profile, error) {
 	return profiles, nil
 }
 
+// machinesOf are, by site, expressions of the paths that machines call.
+func machinesOf(c config.Config) map[string][]string {
+	machines := make(map[string][]string)
+	profiles, _ := profilesOf(c) // a configuration names none that there is not
+	for site, p := range profiles {
+		machines[site] = p.Expressions(profile.Machine)
+	}
+	return machines
+}
+
 // maxApplications bounds the sites whose application is looked for.
 const maxApplications = 1024
 

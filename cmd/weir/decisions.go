@@ -111,6 +111,9 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 		if a, ok := allowedBy(configuration.Allowed(), &event); ok {
 			fmt.Fprintf(s.err, "weir: %s is in the allowlist (%s): no edge touches that\n", printable(event.Value, 60), a)
 		}
+		if err := refuseProxies(configuration, &event); err != nil {
+			return usageError{err}
+		}
 	}
 	if err := newControlClient(data).post(ctx, []schemas.Event{event}); err != nil {
 		return err

@@ -81,7 +81,8 @@ func snippetOptions(c config.Nginx) nginx.SnippetOptions {
 
 func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
 	return nginx.Options{
-		Dir: c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
+		Machines: machinesOf(c),
+		Dir:      c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
 		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allowed(),
 		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,
 	}

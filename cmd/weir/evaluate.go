@@ -63,6 +63,10 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	profiles, err := profilesOf(configuration)
+	if err != nil {
+		return err
+	}
 	results := make([]simulate.Result, len(trials))
 	failed := make([]error, len(trials))
 	done := c.progress(s, len(trials))
@@ -81,7 +85,7 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 				run := &evaluation{command: c, trial: trials[i], ctx: ctx}
 				o := processor.Options{}
 				if run.processor, failed[i] = newProcessor(configuration, secret{}, o); failed[i] == nil {
-					run.edge = judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed()})
+					run.edge = judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles})
 					results[i], failed[i] = run.run()
 				}
 				tell.end(i, failed[i] == nil)

@@ -55,8 +55,12 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	profiles, err := profilesOf(configuration)
+	if err != nil {
+		return err
+	}
 	r := &replay{
-		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed()}),
+		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles}),
 		summary: newSummary(),
 	}
 	var o processor.Options
@@ -242,9 +246,13 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 	if err != nil {
 		return o, err
 	}
+	trust, err := newTrust(c, nil)
+	if err != nil {
+		return o, err
+	}
 	return processor.Options{
-		Profiles: profiles,
-		Secret:   secret, Lateness: c.Processor.Lateness, Allow: c.Allowed(),
+		Profiles: profiles, Proxies: trust.Edges(),
+		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allowed(),
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,

@@ -95,6 +95,17 @@ func read(entry string, lists map[string]string) ([]netip.Prefix, error) {
 	return nil, fmt.Errorf("%q is no prefix, no address, and none of the names %s", entry, strings.Join(Names(), ", "))
 }
 
+// Edges lists the prefixes that peers which are proxies come from: those that are believed,
+// and the published ones of networks with a name.
+func (t *Trust) Edges() []netip.Prefix {
+	all := t.Trusted()
+	lists := published()
+	for _, name := range t.names[1:] {
+		all = append(all, prefixes(lists[name])...)
+	}
+	return all
+}
+
 // Trusted lists the prefixes that are believed, with those of names.
 func (t *Trust) Trusted() []netip.Prefix { return slices.Clone(t.trusted) }
 

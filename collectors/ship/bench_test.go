@@ -38,8 +38,48 @@ func (l *log) size() int64 {
 // process: read, parse, encode, compress, journal, publish. The long lines are as a
 // site's log has them, of 266 bytes in the mean.
 func BenchmarkShip(b *testing.B) {
-	b.Run("short", func(b *testing.B) { benchmarkShip(b, line) })
-	b.Run("long", func(b *testing.B) { benchmarkShip(b, longLine) })
+	b.Run("short", func(b *testing.B) { benchmarkShip(b, line, newStream(b)) })
+	b.Run("long", func(b *testing.B) { benchmarkShip(b, longLine, newStream(b)) })
+	// The same without the stream: what is missing is what NATS takes.
+	b.Run("nowhere", func(b *testing.B) {
+		benchmarkShip(b, longLine, publishFunc(func(context.Context, string, string, []byte) error { return nil }))
+	})
+}
+
+// BenchmarkPack is what is done to a line before it is journaled and published: parsed,
+// divided among the partitions, encoded, compressed.
+func BenchmarkPack(b *testing.B) {
+	var content strings.Builder
+	lines := 0
+	for content.Len() < 2<<20 {
+		content.WriteString(longLine(lines))
+		lines++
+	}
+	o := &Options{Edge: "edge", Source: "web"}
+	k := newPacker()
+	data := []byte(content.String())
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		state := State{Format: "combined", Intent: &Intent{Rows: 4096, Clock: 1 << 42}}
+		for p := range state.Next {
+			state.Next[p] = 1
+		}
+		if err := k.pack(o, &state, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*lines), "ns/line")
+}
+
+// BenchmarkJournal is a state that would survive a loss of power: two for each piece.
+func BenchmarkJournal(b *testing.B) {
+	j := FileJournal{filepath.Join(b.TempDir(), "j")}
+	for b.Loop() {
+		if err := j.Save(State{Format: "combined"}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func longLine(n int) string {
@@ -48,10 +88,11 @@ func longLine(n int) string {
 		n%200, n%250, n/10000%60, n/200%60, n*7%5000, 10000+n%9999, n%400)
 }
 
-func benchmarkShip(b *testing.B, line func(int) string) {
+func benchmarkShip(b *testing.B, line func(int) string, to Publisher) {
 	const lines = 400_000
-	js, l := newStream(b), newLog(b)
+	l := newLog(b)
 	var content strings.Builder
+	content.Grow(lines * 300)
 	for n := range lines {
 		content.WriteString(line(n))
 	}
@@ -65,7 +106,7 @@ func benchmarkShip(b *testing.B, line func(int) string) {
 		o.Rows, o.Edge, o.Logger = 0, fmt.Sprint("edge", round), slog.New(slog.NewTextHandler(io.Discard, nil))
 		ctx, cancel := context.WithCancel(b.Context())
 		journal := untilEnd{FileJournal{filepath.Join(b.TempDir(), "j")}, l.size(), cancel}
-		s, err := New(o, journal, js)
+		s, err := New(o, journal, to)
 		if err == nil {
 			err = s.Run(ctx)
 		}

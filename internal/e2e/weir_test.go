@@ -103,6 +103,17 @@ func startCommand(t *testing.T, args ...string) *running {
 	return r
 }
 
+// stop asks it to stop, waits until it has, and does not care how.
+func (r *running) stop() {
+	_ = r.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-r.done:
+	case <-time.After(time.Minute):
+		_ = r.Process.Kill()
+		<-r.done
+	}
+}
+
 // end asks it to stop and waits until it has.
 func (r *running) end(t *testing.T) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/weir-project/weir/schemas"
@@ -30,6 +31,8 @@ type Budget struct {
 	Refused []schemas.Signature
 	// Site is for the SQL of the evidence.
 	Site string
+	// Spare says of an address that no measure may be on it alone; nil spares none.
+	Spare func(netip.Addr) bool
 	// Since is the unix time in ms from which the SQL looks.
 	Since int64
 }

@@ -3,6 +3,7 @@ package attribute
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -168,6 +169,10 @@ func TestOneHeavyClient(t *testing.T) {
 	}
 	if !found {
 		t.Error("the client with 3000 requests is not named")
+	}
+	spare := func(a netip.Addr) bool { return a == hammer.Client }
+	if left := Analyse(normal, suspect, Budget{Spare: spare}); len(left) > 0 {
+		t.Errorf("%s %s, though its address is spared", left[0].Scope, left[0].Value)
 	}
 }
 

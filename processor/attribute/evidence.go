@@ -190,6 +190,9 @@ func (a *analysis) heavyClients() []Measure {
 		if covered[k.id] || k.peak <= 2*limit || float64(k.requests) < heavyShare*a.attackShare*s.Requests {
 			continue
 		}
+		if a.budget.Spare != nil && a.budget.Spare(netip.AddrFrom16(k.addr).Unmap()) {
+			continue
+		}
 		share := float64(k.requests) / max(s.Requests, 1)
 		m := Measure{
 			Action: schemas.Block, Scope: schemas.ScopeClient, Value: clientText(k.addr),

@@ -14,6 +14,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // Options are what an edge is configured with.
@@ -22,6 +23,9 @@ type Options struct {
 	Propagation time.Duration
 	// Allow are the addresses that no decision touches.
 	Allow []netip.Prefix
+	// Profiles are the applications that sites are: what machines call there no decision
+	// on the whole site touches.
+	Profiles map[string]*profile.Profile
 }
 
 // Edge holds decisions and judges requests. Not for concurrent use.
@@ -32,6 +36,7 @@ type Options struct {
 type Edge struct {
 	propagation int64 // milliseconds
 	allow       bart.Lite
+	profiles    map[string]*profile.Profile
 
 	swept int64 // event time of the last sweep, unix milliseconds
 
@@ -69,6 +74,7 @@ type held struct {
 func New(o Options) *Edge {
 	e := &Edge{
 		propagation: o.Propagation.Milliseconds(),
+		profiles:    o.Profiles,
 		byID:        make(map[string]*held),
 		clients:     make(map[netip.Addr][]*held),
 		sites:       make(map[string][]*held),
@@ -209,13 +215,19 @@ func (e *Edge) Judge(r *schemas.Request) (schemas.Action, string) {
 	if best == nil {
 		best = e.matchSignature(r)
 	}
-	if best == nil {
-		best = strongest(nil, e.sites[string(r.Site)], r)
+	if hs := e.sites[string(r.Site)]; best == nil && len(hs) > 0 && !e.machine(r) {
+		best = strongest(nil, hs, r)
 	}
 	if best == nil {
 		return schemas.Allow, ""
 	}
 	return best.action, best.id
+}
+
+// machine reports whether a request is for a path that machines call.
+func (e *Edge) machine(r *schemas.Request) bool {
+	p := e.profiles[string(r.Site)]
+	return p != nil && p.Kind(r.Path, r.Query) == profile.Machine
 }
 
 // matchPrefix looks at every prefix that covers the client, not only the

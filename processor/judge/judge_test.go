@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 var start = time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
@@ -144,5 +145,35 @@ func BenchmarkJudge(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e.Judge(r)
+	}
+}
+
+// A decision on a whole site leaves what machines call there alone; one on a client does not.
+func TestSiteDecisionsSpareMachines(t *testing.T) {
+	app, err := profile.ByName("mastodon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := New(Options{Profiles: map[string]*profile.Profile{"social.example.org": app}})
+	for _, d := range []schemas.Event{
+		decision("d-site", schemas.Block, schemas.ScopeSite, "social.example.org", "social.example.org"),
+		decision("d-plain", schemas.Block, schemas.ScopeSite, "www.example.org", "www.example.org"),
+		decision("d-client", schemas.Block, schemas.ScopeClient, "192.0.2.1"),
+	} {
+		if err := e.Apply(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ client, site, path, want string }{
+		{"192.0.2.9", "social.example.org", "/explore", "d-site"},
+		{"192.0.2.9", "social.example.org", "/inbox", ""},
+		{"192.0.2.1", "social.example.org", "/inbox", "d-client"},
+		{"192.0.2.9", "www.example.org", "/inbox", "d-plain"},
+	} {
+		r := request(time.Minute, c.client, c.site)
+		r.Path = []byte(c.path)
+		if _, got := e.Judge(r); got != c.want {
+			t.Errorf("%s %s%s: decision %q, want %q", c.client, c.site, c.path, got, c.want)
+		}
 	}
 }

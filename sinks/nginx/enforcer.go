@@ -33,6 +33,9 @@ type Options struct {
 	CommandTimeout time.Duration
 	// Allow are addresses that nothing here ever touches.
 	Allow []netip.Prefix
+	// Machines are, by site, expressions of paths that no measure on the whole site
+	// touches.
+	Machines map[string][]string
 	// MaxDecisions bounds what is kept; more are refused and counted. 1,000,000.
 	MaxDecisions int
 	Logger       *slog.Logger          // nil: none

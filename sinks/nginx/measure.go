@@ -33,6 +33,9 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 type Set struct {
 	Measures []Measure      // in any order
 	Allow    []netip.Prefix // never touched, whatever the measures say
+	// Machines are, by site, expressions of the paths that machines call: no measure on
+	// the whole site touches those.
+	Machines map[string][]string
 }
 
 // Refusal is a measure that nginx cannot carry as it was meant. It is not

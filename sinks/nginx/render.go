@@ -214,13 +214,43 @@ func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name
 	l.clients.write(b, prefix, include)
 	l.prefixes.write(b, prefix)
 	l.signatures.write(b, prefix)
-	fmt.Fprintf(b, "map h$host $%s_site {\n    default \"\";\n", prefix)
-	for _, site := range sortedKeys(l.sites) {
-		fmt.Fprintf(b, "    %s %s;\n", hostKey(site), appendHits(nil, l.sites[site]))
-	}
-	b.WriteString("}\n")
+	l.writeSites(b, prefix, set.Machines)
 	writeChoice(b, prefix, "by_client", fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), "$"+prefix+"_by_prefix")
 	writeChoice(b, prefix, "by_prefix", fmt.Sprintf("${%s_prefix}", prefix), "$"+prefix+"_by_signature")
 	writeChoice(b, prefix, "by_signature", fmt.Sprintf("${%s_signature}", prefix), "$"+prefix+"_by_site")
 	writeChoice(b, prefix, "by_site", fmt.Sprintf("${%s_site}", prefix), `""`)
+}
+
+// writeSites defines $<prefix>_site: the hits of the request's site, none for a path that
+// machines call there.
+func (l *lists) writeSites(b *bytes.Buffer, prefix string, machines map[string][]string) {
+	var spared []string
+	for _, site := range sortedKeys(l.sites) {
+		if len(machines[site]) > 0 {
+			spared = append(spared, site)
+		}
+	}
+	key := "h$host"
+	if len(spared) > 0 {
+		for i, site := range spared {
+			fmt.Fprintf(b, "map $uri $%s_machine%d {\n    default \"\";\n", prefix, i)
+			for _, expression := range machines[site] {
+				if pattern, err := keyPattern(expression); err == nil { // what is longer is no path
+					fmt.Fprintf(b, "    %s m;\n", pattern)
+				}
+			}
+			b.WriteString("}\n")
+		}
+		fmt.Fprintf(b, "map h$host $%s_machine {\n    default \"\";\n", prefix)
+		for i, site := range spared {
+			fmt.Fprintf(b, "    %s $%s_machine%d;\n", hostKey(site), prefix, i)
+		}
+		b.WriteString("}\n")
+		key = fmt.Sprintf("\"${%s_machine}h$host\"", prefix)
+	}
+	fmt.Fprintf(b, "map %s $%s_site {\n    default \"\";\n", key, prefix)
+	for _, site := range sortedKeys(l.sites) {
+		fmt.Fprintf(b, "    %s %s;\n", hostKey(site), appendHits(nil, l.sites[site]))
+	}
+	b.WriteString("}\n")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // far is an expiry that no test reaches.
@@ -88,5 +89,40 @@ func TestVerdictsInNginx(t *testing.T) {
 	status, _ := w.say("HEAD / HTTP/1.1\r\nHost: shop.example.org\r\nX-Forwarded-For: 198.51.100.6\r\n\r\n")
 	if status != 429 {
 		t.Errorf("HEAD at the shop: %d, want 429", status)
+	}
+}
+
+// A measure on a whole site leaves what machines call there alone, and no other site's.
+func TestSiteMeasuresSpareMachines(t *testing.T) {
+	forum, err := profile.ByName("mastodon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, includeHTTP, site)
+	s.apply(Set{
+		Measures: []Measure{
+			measure("i1-1", schemas.Block, schemas.ScopeSite, "social.example.org"),
+			measure("i1-2", schemas.Block, schemas.ScopeSite, "www.example.org"),
+			measure("i1-3", schemas.Block, schemas.ScopeClient, "198.51.100.7"),
+		},
+		Machines: map[string][]string{"social.example.org": forum.Expressions(profile.Machine), "unused.example.org": {"^/$"}},
+	})
+	s.start()
+	w := s.dial()
+	for _, x := range []struct {
+		host, path, from string
+		want             int
+	}{
+		{"social.example.org", "/explore", "198.51.100.6", 403},
+		{"social.example.org", "/inbox", "198.51.100.6", 200},
+		{"social.example.org", "/users/someone/inbox?x=1", "198.51.100.6", 200},
+		{"social.example.org", "/explore?/inbox", "198.51.100.6", 403},
+		{"social.example.org", "/inbox", "198.51.100.7", 403}, // a client that attacks is no machine to spare
+		{"www.example.org", "/inbox", "198.51.100.6", 403},
+		{"other.example.org", "/inbox", "198.51.100.6", 200},
+	} {
+		if status, body := w.say(get(x.host, x.path, x.from)); status != x.want {
+			t.Errorf("%s%s from %s: %d %q, want %d", x.host, x.path, x.from, status, body, x.want)
+		}
 	}
 }
