@@ -184,10 +184,13 @@ func (x *torture) kill(ctx context.Context) {
 }
 
 // residentKB is a process' greatest resident memory, in KiB (proc(5), VmHWM).
-func residentKB(pid int) (kb int64) {
+func residentKB(pid int) (kb int64) { return statusKB(pid, "VmHWM") }
+
+// statusKB is a field of a process' status, in KiB, 0 where it cannot be had.
+func statusKB(pid int, field string) (kb int64) {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(status)) {
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kb); err == nil {
+		if _, err := fmt.Sscanf(line, field+": %d kB", &kb); err == nil {
 			return kb
 		}
 	}
