@@ -238,6 +238,14 @@ type incidentsCommand struct {
 	Postmortem postmortemCommand    `cmd:"" help:"Draft a post-mortem of one, in Markdown."`
 }
 
+// incidentCommand is about one incident.
+type incidentCommand struct {
+	Incident string `arg:"" help:"Its id, as weir incidents shows it, or latest."`
+	dataFlag
+	ClickHouse string `name:"clickhouse" placeholder:"DSN" help:"Ask this ClickHouse instead."`
+	Report     string `required:"" placeholder:"FILE.html" help:"Write one page there that opens offline: what happened, as charts and tables."`
+}
+
 type listIncidentsCommand struct {
 	dataFlag
 	Output string `default:"text" enum:"text,json" help:"text or json."`

@@ -57,9 +57,12 @@ type program struct {
 	Enforce   enforceCommand   `cmd:"" help:"One role: keep this machine's nginx, firewall, HAProxy and bouncers at the decisions of a NATS elsewhere."`
 	Top       topCommand       `cmd:"" help:"What a running weir sees, live: sites, signals, incidents, decisions."`
 	Incidents incidentsCommand `cmd:"" help:"What happened."`
+	Incident  incidentCommand  `cmd:"" help:"One incident, as a page: --report."`
 	Decisions decisionsCommand `cmd:"" help:"What follows from it: list, add, rm, export, import."`
 	Status    statusCommand    `cmd:"" help:"The status page: drafts and posts for the public."`
 	SQL       sqlCommand       `cmd:"" name:"sql" help:"Ask the store: every request, signal, incident and decision."`
+	Erase     eraseCommand     `cmd:"" help:"Remove one address from what is kept of people."`
+	Export    exportCommand    `cmd:"" help:"Write the requests of an incident to a file: Parquet or NDJSON."`
 	Rescue    rescueCommand    `cmd:"" help:"In the middle of an attack, with nothing but logs: what sets it apart, and a snippet to paste."`
 	Replay    replayCommand    `cmd:"" help:"Run past logs through the whole pipeline in event time."`
 	Learn     learnCommand     `cmd:"" help:"Learn what is normal from past logs."`

@@ -74,7 +74,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.store(ctx, s, inputs)
+	store, err := c.store(ctx, s, configuration, inputs)
 	if err != nil {
 		return errors.Join(err, outputs())
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -29,7 +30,7 @@ type replayStore struct {
 }
 
 // store opens where --data or --clickhouse say.
-func (c *replayCommand) store(ctx context.Context, s screen, inputs []tail.Input) (*replayStore, error) {
+func (c *replayCommand) store(ctx context.Context, s screen, configuration config.Config, inputs []tail.Input) (*replayStore, error) {
 	r := new(replayStore)
 	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
 	var err error
@@ -48,7 +49,12 @@ func (c *replayCommand) store(ctx context.Context, s screen, inputs []tail.Input
 	if err != nil {
 		return nil, err
 	}
-	if r.stream, err = replayName(inputs); err == nil {
+	var privacy clickhouse.Privacy
+	if privacy, err = privacyOf(configuration.Privacy, cmp.Or(c.Data, configuration.Data)); err == nil {
+		r.db.SetPrivacy(privacy)
+		r.stream, err = replayName(inputs)
+	}
+	if err == nil {
 		err = r.db.Migrate(ctx)
 	}
 	if err == nil {

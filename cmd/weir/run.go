@@ -290,7 +290,7 @@ func busOptions(c config.Config) bus.Options {
 // on the server that the configuration names. ends stops the former.
 func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() error) {
 	r = &storing{
-		bus: b, journal: storeDir(w.config.Data), stream: stream, config: w.config.ClickHouse, log: w.log,
+		bus: b, journal: storeDir(w.config.Data), stream: stream, config: w.config.ClickHouse, privacy: w.config.Privacy, data: w.config.Data, log: w.log,
 		ready: func() { w.stored.Store(true) },
 	}
 	if dsn := w.config.ClickHouse.DSN; dsn != "" {

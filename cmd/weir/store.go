@@ -36,6 +36,8 @@ type storing struct {
 	journal string // directory
 	stream  string // names the stream's sequences, for ever
 	config  config.ClickHouse
+	privacy config.Privacy
+	data    string // where the key of hashed addresses is
 	log     *slog.Logger
 	ready   func() // called once the tables are there
 }
@@ -51,6 +53,11 @@ func (r *storing) run(ctx context.Context) error {
 		return ctxDone(ctx, err)
 	}
 	defer db.Close()
+	privacy, err := privacyOf(r.privacy, r.data)
+	if err != nil {
+		return err
+	}
+	db.SetPrivacy(privacy)
 	partitions := make([]int, schemas.Partitions)
 	for i := range partitions {
 		partitions[i] = i
@@ -64,6 +71,7 @@ func (r *storing) run(ctx context.Context) error {
 	group.Go(func() error { return r.events(ctx, db, schemas.StreamDecisions, schemas.SubjectDecisions) })
 	group.Go(func() error { return r.signals(ctx, db) })
 	group.Go(func() error { return r.vitals(ctx, db) })
+	group.Go(func() error { return r.truncate(ctx, db) })
 	return group.Wait()
 }
 

@@ -46,6 +46,7 @@ type Config struct {
 	HTTP       HTTP            `yaml:"http" doc:"The API, metrics and health of this process."`
 	NATS       NATS            `yaml:"nats" doc:"The bus; without a 'url' it is embedded."`
 	ClickHouse ClickHouse      `yaml:"clickhouse" doc:"The store; without a 'dsn' it is embedded."`
+	Privacy    Privacy         `yaml:"privacy" doc:"What the store keeps of people. See [privacy](privacy.md)."`
 	Notify     Notify          `yaml:"notify" doc:"Who is told what."`
 	Statuspage Statuspage      `yaml:"statuspage" doc:"What the public is told, and where."`
 	Log        Log             `yaml:"log" doc:"What weir says of itself, on standard error."`
@@ -95,6 +96,14 @@ type ClickHouse struct {
 	Memory    Size          `yaml:"memory" doc:"What the embedded one may take of memory."`
 	Retention time.Duration `yaml:"retention" doc:"How long requests are kept, from when they were stored."`
 	Rollups   Rollups       `yaml:"rollups" doc:"How long each site's figures are kept, which outlive the requests that they were made of; they hold no addresses."`
+}
+
+// Privacy says what of requests the store keeps.
+type Privacy struct {
+	Addresses   string        `yaml:"addresses" doc:"How addresses are kept: 'full', 'truncated' (to the IPv4 /24, the IPv6 /48) or 'hashed' (with a key in the data directory)."`
+	FullFor     time.Duration `yaml:"full_for" doc:"After how long 'full' addresses are truncated, within a day; '0' is never."`
+	QueryValues string        `yaml:"query_values" doc:"'drop' keeps the keys of queries and not their values (searches, tokens), in referers too; 'keep' keeps both."`
+	QueryKeys   []string      `yaml:"query_keys" doc:"Keys whose values are kept nevertheless."`
 }
 
 // Rollups say how long figures are kept.
@@ -179,6 +188,7 @@ func Default() Config {
 		},
 		Nftables:   Nftables{Ports: []int{}, Lease: 10 * time.Minute, Sample: 16},
 		HAProxy:    HAProxy{Map: "/etc/haproxy/weir.map", Lease: 5 * time.Minute},
+		Privacy:    Privacy{Addresses: "full", FullFor: 14 * day, QueryValues: "drop", QueryKeys: []string{}},
 		Notify:     defaultNotify(),
 		Statuspage: defaultStatuspage(),
 		Log:        Log{Level: "info", Format: "text"},

@@ -43,6 +43,7 @@ func TestGood(t *testing.T) {
 	full.HTTP.Listen = "[::1]:8480"
 	full.NATS = NATS{URL: "tls://a:4222,tls://b:4222", Credentials: "/etc/weir/edge.creds", Disk: 1 << 30,
 		TLS: TLS{CA: "/etc/weir/ca.pem", Cert: "/etc/weir/cert.pem", Key: "/etc/weir/key.pem"}}
+	full.Privacy = Privacy{Addresses: "hashed", QueryValues: "keep", QueryKeys: []string{"page"}}
 	full.ClickHouse = ClickHouse{DSN: "clickhouse://weir:secret@db:9000/weir", Memory: 2 << 30, Retention: 7*day + 12*time.Hour,
 		Rollups: Rollups{TenSeconds: 30 * day, Minutes: 100 * day, Hours: 1000 * day}}
 	full.Notify = Notify{

@@ -60,6 +60,11 @@ func (c *Config) validate(d *decoder) {
 	if s := c.Vitals.NginxStatus; s != "" && !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
 		d.wrong("vitals.nginx_status", "%q: want such as http://127.0.0.1/nginx_status", s)
 	}
+	oneOf(d, "privacy.addresses", c.Privacy.Addresses, "full", "truncated", "hashed")
+	oneOf(d, "privacy.query_values", c.Privacy.QueryValues, "drop", "keep")
+	if v := c.Privacy.FullFor; v != 0 {
+		between(d, "privacy.full_for", v, time.Hour, 3650*day)
+	}
 	c.validateNotify(d)
 	c.validateStatuspage(d)
 	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")

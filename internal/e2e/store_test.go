@@ -103,3 +103,43 @@ func TestQueriesCannotChangeAnything(t *testing.T) {
 		t.Errorf("%s requests left, want 1", got)
 	}
 }
+
+// TestEraseAndExport replays requests with secrets in their queries, exports an
+// incident's rows, and erases one address everywhere.
+func TestEraseAndExport(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
+	mustWeir(t, "simulate", log, "--format", "combined", "--site", "shop.example.org", "--hours", "2", "--tail", "1m", "--seed", "7")
+	f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`192.0.2.99 - - [21/Nov/2026:05:10:00 +0000] "GET /reset?token=hunter2 HTTP/1.1" 200 10 "-" "a"` + "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustWeir(t, "replay", "-q", "--data", data, "shop.example.org="+log)
+	if got := mustWeir(t, "sql", "--data", data, "SELECT path, query FROM requests_readable WHERE client = '192.0.2.99'"); got != "/reset\ttoken=" {
+		t.Errorf("stored: %s", got)
+	}
+	parquet, ndjson := filepath.Join(dir, "rows.parquet"), filepath.Join(dir, "rows.ndjson")
+	mustWeir(t, "export", "latest", parquet, "--data", data)
+	mustWeir(t, "export", "latest", ndjson, "--data", data)
+	columnar, err := os.ReadFile(parquet)
+	if err != nil || len(columnar) < 1000 || string(columnar[:4]) != "PAR1" || string(columnar[len(columnar)-4:]) != "PAR1" {
+		t.Errorf("Parquet: %d bytes, %v", len(columnar), err)
+	}
+	rows, err := os.ReadFile(ndjson)
+	if err != nil || !strings.Contains(string(rows), "192.0.2.99") {
+		t.Errorf("NDJSON: %d bytes, %v", len(rows), err)
+	}
+	if got := mustWeir(t, "erase", "192.0.2.99", "--data", data); !strings.HasPrefix(got, "Erased 192.0.2.99: 1 requests") {
+		t.Errorf("erase: %s", got)
+	}
+	if got := mustWeir(t, "sql", "--data", data, "SELECT count() FROM requests_readable WHERE client = '192.0.2.99'"); got != "0" {
+		t.Errorf("%s requests left", got)
+	}
+}

@@ -80,6 +80,7 @@ func (b *block) reset() {
 type splitter struct {
 	times   []uint64 // Unix milliseconds, within the bounds
 	strings []string // the batch's string table, copied
+	filter  *filter
 }
 
 // split calls add with each run [from, to) of rows of one day (since 1970-01-01).
@@ -119,11 +120,11 @@ type place struct {
 func (b *block) append(x *schemas.Batch, s *splitter, at place, from, to int) {
 	b.time.ColUInt64 = append(b.time.ColUInt64, s.times[from:to]...)
 	for i := from; i < to; i++ {
-		client := [16]byte(x.Client[16*i:])
+		client, network := s.filter.client([16]byte(x.Client[16*i:]))
 		b.client = append(b.client, proto.IPv6(client))
-		b.network = append(b.network, proto.IPv6(networkOf(client)))
+		b.network = append(b.network, proto.IPv6(network))
 	}
-	b.appendTexts(x, s.strings, from, to)
+	b.appendTexts(x, s, from, to)
 	for _, status := range x.Status[from:to] {
 		b.status = append(b.status, uint16(min(status, 1<<16-1)))
 	}
@@ -152,13 +153,14 @@ func (b *block) append(x *schemas.Batch, s *splitter, at place, from, to int) {
 	}
 }
 
-func (b *block) appendTexts(x *schemas.Batch, strings []string, from, to int) {
+func (b *block) appendTexts(x *schemas.Batch, s *splitter, from, to int) {
+	strings := s.strings
 	b.site.append(x.Site[from:to], strings)
 	b.method.append(x.Method[from:to], strings)
 	b.path.append(x.Path[from:to], strings)
-	b.query.append(x.Query[from:to], strings)
+	s.filter.appendTo(&b.query, x.Query[from:to], strings, s.filter.query)
 	b.protocol.append(x.Protocol[from:to], strings)
-	b.referer.append(x.Referer[from:to], strings)
+	s.filter.appendTo(&b.referer, x.Referer[from:to], strings, s.filter.referer)
 	b.userAgent.append(x.UserAgent[from:to], strings)
 	b.acceptLanguage.append(x.AcceptLanguage[from:to], strings)
 	b.acceptEncoding.append(x.AcceptEncoding[from:to], strings)

@@ -34,6 +34,10 @@ func (t *text) append(indices []uint32, strings []string) {
 	t.wire, t.rows = wire, t.rows+len(indices)
 }
 
+func (t *text) appendOne(s string) {
+	t.wire, t.rows = append(binary.AppendUvarint(t.wire, uint64(len(s))), s...), t.rows+1
+}
+
 func (t *text) reset() { t.wire, t.rows = t.wire[:0], 0 }
 
 // Type is the table's.

@@ -119,5 +119,5 @@ func (d *Direct) fresh() *span {
 		d.idle = d.idle[:n-1]
 		return s
 	}
-	return newSpan(d.stream, 0)
+	return newSpan(d.stream, 0, d.db.privacy)
 }

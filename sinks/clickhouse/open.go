@@ -59,6 +59,7 @@ type DB struct {
 	where     string      // for messages, without the password
 	log       *slog.Logger
 	metrics   *metrics
+	privacy   Privacy // of what is written
 
 	tokenBlocks int64 // tokenBlocks but in tests
 }

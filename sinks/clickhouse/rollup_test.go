@@ -68,7 +68,7 @@ func TestARepeatedBlockCompletesEveryTable(t *testing.T) {
 		r.Action, r.Decision, r.Fields = []byte("block"), []byte("d1"), r.Fields|schemas.FieldAction
 		decided.Append(&r)
 	}
-	s := newSpan("TEST@1", 3)
+	s := newSpan("TEST@1", 3, Privacy{})
 	s.add(7, decided.Batch())
 	for _, cut := range []string{"", "rollup_10s", "rollup_1m", "rollup_1h", "decision_hits", "requests"} {
 		if cut != "" { // as if the process had died before that table had its block
@@ -87,7 +87,7 @@ func TestARepeatedBlockCompletesEveryTable(t *testing.T) {
 // there is not stored again.
 func TestABlockWhoseTokenIsForgotten(t *testing.T) {
 	db := client(t, home(t, t.TempDir()))
-	s := newSpan("TEST@1", 0)
+	s := newSpan("TEST@1", 0, Privacy{})
 	s.add(1, batchOf(1, time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC), time.Second, 10))
 	if err := db.store(t.Context(), s, false); err != nil {
 		t.Fatal(err)

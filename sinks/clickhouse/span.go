@@ -32,8 +32,8 @@ type span struct {
 	spare       []*block
 }
 
-func newSpan(stream string, partition int) *span {
-	return &span{stream: stream, partition: partition, blocks: make(map[int64]*block)}
+func newSpan(stream string, partition int, p Privacy) *span {
+	return &span{stream: stream, partition: partition, blocks: make(map[int64]*block), splitter: splitter{filter: newFilter(p)}}
 }
 
 // reset empties the span and keeps the memory of a few blocks.

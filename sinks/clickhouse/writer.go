@@ -122,7 +122,7 @@ func (w *Writer) open(partition int, latest uint64) (*partitionWriter, error) {
 	}
 	p := &partitionWriter{
 		Writer: w, partition: partition, position: position,
-		span: newSpan(w.options.Stream, partition), numbers: newNumbers(position.Numbers),
+		span: newSpan(w.options.Stream, partition, w.db.privacy), numbers: newNumbers(position.Numbers),
 		messages: make(chan received),
 	}
 	return p, nil

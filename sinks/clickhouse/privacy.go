@@ -1,0 +1,237 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Addresses is how clients' addresses are kept.
+type Addresses string
+
+// The ways to keep an address.
+const (
+	FullAddresses      Addresses = "full"
+	TruncatedAddresses Addresses = "truncated" // the first of the IPv4 /24 or IPv6 /48
+	HashedAddresses    Addresses = "hashed"    // fd00::/8 and 120 bits of an HMAC
+)
+
+// Privacy says what of requests is kept. The zero value keeps everything.
+type Privacy struct {
+	Addresses Addresses
+	Key       []byte // of hashed addresses; the same address is the same hash while it stays
+	// DropValues leaves query values out, in referers too, but those of the keys named.
+	DropValues bool
+	KeepValues []string
+}
+
+// SetPrivacy is called before anything is written.
+func (db *DB) SetPrivacy(p Privacy) { db.privacy = p }
+
+// filter applies a Privacy to one writer's rows. Not for concurrent use.
+type filter struct {
+	addresses Addresses
+	mac       hash.Hash
+	sum       []byte
+	drop      bool
+	keep      map[string]bool
+
+	cleaned map[uint32]string // of a batch's string table
+}
+
+func newFilter(p Privacy) *filter {
+	f := &filter{addresses: p.Addresses, drop: p.DropValues, keep: make(map[string]bool), cleaned: make(map[uint32]string)}
+	if f.addresses == HashedAddresses {
+		f.mac = hmac.New(sha256.New, p.Key)
+	}
+	for _, key := range p.KeepValues {
+		f.keep[key] = true
+	}
+	return f
+}
+
+// client is how an address and its network are kept.
+func (f *filter) client(client [16]byte) (kept, network [16]byte) {
+	network = networkOf(client)
+	switch f.addresses {
+	case TruncatedAddresses:
+		return network, network
+	case HashedAddresses:
+		return f.hash(client), f.hash(network)
+	}
+	return client, network
+}
+
+func (f *filter) hash(address [16]byte) (hashed [16]byte) {
+	f.mac.Reset()
+	f.mac.Write(address[:])
+	f.sum = f.mac.Sum(f.sum[:0])
+	copy(hashed[:], f.sum)
+	hashed[0] = 0xfd // a unique local address (RFC 4193): no real client's
+	return hashed
+}
+
+// appendTo appends a column of queries, or of referers, without their values.
+func (f *filter) appendTo(column *text, indices []uint32, strings []string, clean func(string) string) {
+	if !f.drop {
+		column.append(indices, strings)
+		return
+	}
+	clear(f.cleaned)
+	for _, index := range indices {
+		s, ok := f.cleaned[index]
+		if !ok {
+			s = clean(strings[index])
+			f.cleaned[index] = s
+		}
+		column.appendOne(s)
+	}
+}
+
+// maxKey is how long a part of a query without "=" may be to pass for a key: what is
+// longer may be a token.
+const maxKey = 32
+
+// query leaves the values out: "a=1&b" is "a=&b".
+func (f *filter) query(query string) string {
+	if query == "" {
+		return ""
+	}
+	var b strings.Builder
+	for part := range strings.SplitAfterSeq(query, "&") {
+		rest, and := strings.CutSuffix(part, "&")
+		key, _, value := strings.Cut(rest, "=")
+		switch {
+		case f.keep[key]:
+			b.WriteString(rest)
+		case len(key) > maxKey: // nobody knows what it is
+		case value:
+			b.WriteString(key + "=")
+		default:
+			b.WriteString(key)
+		}
+		if and {
+			b.WriteByte('&')
+		}
+	}
+	return b.String()
+}
+
+// referer leaves out the values of a referer's query, and its fragment.
+func (f *filter) referer(referer string) string {
+	address, _, _ := strings.Cut(referer, "#")
+	address, query, ok := strings.Cut(address, "?")
+	if !ok {
+		return address
+	}
+	return address + "?" + f.query(query)
+}
+
+// truncateLate is how much later than promised an address may be truncated, so that a
+// day's rows are rewritten once and not with every block that has come of age.
+const truncateLate = 24 * time.Hour
+
+// Truncate brings addresses that were stored before a time down to their networks, in
+// requests and in decisions; a day of requests once the last of it is old enough, or
+// the first of it a day too old.
+func (db *DB) Truncate(ctx context.Context, before time.Time) error {
+	var days []string
+	err := db.Rows(ctx, `SELECT toString(toYYYYMMDD(time)) AS Day FROM requests WHERE client != network GROUP BY Day
+HAVING max(stored_at) < `+Instant(before)+` OR min(stored_at) < `+Instant(before.Add(-truncateLate))+" ORDER BY Day", func(d *json.Decoder) error {
+		var row struct{ Day string }
+		if err := d.Decode(&row); err != nil {
+			return err
+		}
+		days = append(days, row.Day)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, day := range days {
+		if err := db.change(ctx, "ALTER TABLE requests UPDATE client = network IN PARTITION '"+day+"' WHERE client != network AND stored_at < "+Instant(before)); err != nil {
+			return err
+		}
+		db.log.Info("addresses truncated", "day", day)
+	}
+	return db.truncateDecisions(ctx, before)
+}
+
+func (db *DB) truncateDecisions(ctx context.Context, before time.Time) error {
+	where := "scope = 'client' AND NOT endsWith(value, '(truncated)') AND stored_at < " + Instant(before)
+	var n int
+	if err := db.Rows(ctx, "SELECT count() AS N FROM decisions WHERE "+where, func(d *json.Decoder) error {
+		var row struct{ N int }
+		err := d.Decode(&row)
+		n = row.N
+		return err
+	}); err != nil || n == 0 {
+		return err
+	}
+	return db.change(ctx, "ALTER TABLE decisions UPDATE value = concat(if(isIPv4String(value), IPv4NumToString(toIPv4(bitAnd(IPv4StringToNumOrDefault(value), 0xFFFFFF00))), "+
+		"IPv6NumToString(tupleElement(IPv6CIDRToRange(toIPv6OrDefault(value), 48), 1))), ' (truncated)') WHERE "+where)
+}
+
+// change runs a statement that rewrites rows, and waits until they are.
+func (db *DB) change(ctx context.Context, statement string) error {
+	return db.Query(ctx, statement, QueryOptions{Write: true, Settings: map[string]any{"mutations_sync": 2}}, io.Discard)
+}
+
+// Erased is what Erase did.
+type Erased struct {
+	Requests  uint64 `json:"requests"`  // rows removed
+	Decisions uint64 `json:"decisions"` // rows in which the address was replaced
+	Incidents uint64 `json:"incidents"`
+}
+
+// ErasedText stands where an erased address stood.
+const ErasedText = "(erased)"
+
+// Erase removes the requests of an address and replaces it where events name it. The
+// rollups keep counting its requests: they hold no addresses.
+func (db *DB) Erase(ctx context.Context, client netip.Addr) (Erased, error) {
+	client = client.Unmap().WithZone("")
+	as16 := client.As16()
+	kept, _ := newFilter(db.privacy).client(as16)
+	same := []string{"toIPv6(" + Literal(client.String()) + ")"}
+	if db.privacy.Addresses == HashedAddresses {
+		same = append(same, "toIPv6("+Literal(netip.AddrFrom16(kept).String())+")")
+	}
+	requests := "client IN (" + strings.Join(same, ", ") + ")"
+	// An address ends where no digit, letter, dot or colon follows it: 192.0.2.1 is not in 192.0.2.10.
+	pattern := Literal(`(^|[^0-9a-fA-F.:])` + strings.ReplaceAll(client.String(), ".", `\.`) + `($|[^0-9a-fA-F.:]|\.($|[^0-9]))`)
+	replaced := func(column string) string {
+		return column + " = replaceRegexpAll(" + column + ", " + pattern + ", " + Literal(`\1`+ErasedText+`\2`) + ")"
+	}
+	decisions := "match(value, " + pattern + ") OR match(reason, " + pattern + ") OR match(evidence, " + pattern + ")"
+	incidents := "match(cause, " + pattern + ")"
+	var e Erased
+	err := db.Rows(ctx, "SELECT (SELECT count() FROM requests WHERE "+requests+") AS Requests, (SELECT count() FROM decisions WHERE "+decisions+
+		") AS Decisions, (SELECT count() FROM incidents WHERE "+incidents+") AS Incidents", func(d *json.Decoder) error { return d.Decode(&e) })
+	if err != nil {
+		return e, err
+	}
+	for _, step := range []struct {
+		n         uint64
+		statement string
+	}{
+		{e.Requests, "ALTER TABLE requests DELETE WHERE " + requests},
+		{e.Decisions, "ALTER TABLE decisions UPDATE " + replaced("value") + ", " + replaced("reason") + ", " + replaced("evidence") + " WHERE " + decisions},
+		{e.Incidents, "ALTER TABLE incidents UPDATE " + replaced("cause") + " WHERE " + incidents},
+	} {
+		if step.n == 0 {
+			continue
+		}
+		if err := db.change(ctx, step.statement); err != nil {
+			return e, fmt.Errorf("erase: %w", err)
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,144 @@
+package clickhouse
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+func private(t *testing.T, db *DB, p Privacy, stream string, requests ...schemas.Request) {
+	t.Helper()
+	db.SetPrivacy(p)
+	b := schemas.NewBuilder("edge-1", "log")
+	for _, r := range requests {
+		r.Fields = schemas.FieldSite | schemas.FieldReferer
+		b.Append(&r)
+	}
+	d, err := db.NewDirect(t.Context(), DirectOptions{Stream: stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(t.Context(), b.Batch()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func from(client string) schemas.Request {
+	return schemas.Request{Time: time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC).UnixMilli(), Client: netip.MustParseAddr(client), Site: []byte("www.example"), Path: []byte("/")}
+}
+
+func TestAddressesAreKeptAsConfigured(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	requests := []schemas.Request{from("192.0.2.77"), from("192.0.2.77"), from("2001:db8:1:2::3")}
+	private(t, db, Privacy{Addresses: TruncatedAddresses}, "truncated", requests...)
+	private(t, db, Privacy{Addresses: HashedAddresses, Key: []byte("key")}, "hashed", requests...)
+	private(t, db, Privacy{Addresses: HashedAddresses, Key: []byte("other")}, "other", requests...)
+	private(t, db, Privacy{Addresses: FullAddresses}, "full", requests...)
+	for sql, want := range map[string]string{
+		"SELECT client, count() FROM requests_readable WHERE NOT startsWith(client, 'fd') AND client NOT IN ('192.0.2.77', '2001:db8:1:2::3') GROUP BY client ORDER BY client": "192.0.2.0\t2\n2001:db8:1::\t1",
+		"SELECT uniqExact(client), uniqExact(network), countIf(startsWith(IPv6NumToString(client), 'fd')) FROM requests WHERE stream = 'hashed'":                                "2\t2\t3",
+		"SELECT count() FROM requests WHERE stream = 'other' AND client IN (SELECT client FROM requests WHERE stream = 'hashed')":                                               "0",
+	} {
+		if got := ask(t, db, sql); got != want {
+			t.Errorf("%s: %s, want %s", sql, got, want)
+		}
+	}
+}
+
+func TestQueryValuesAreDropped(t *testing.T) {
+	f := newFilter(Privacy{DropValues: true, KeepValues: []string{"page"}})
+	for query, want := range map[string]string{
+		"": "", "q=secret&page=2": "q=&page=2", "token": "token", "a=1=2&&b": "a=&&b", "=x": "=", "page": "page",
+		"d41d8cd98f00b204e9800998ecf8427e0": "", "d41d8cd98f00b204e9800998ecf8427e0=1&q=2": "&q=", "q=a%26page=2": "q=", "\x00=\xff": "\x00=",
+	} {
+		if got := f.query(query); got != want {
+			t.Errorf("%q: %q, want %q", query, got, want)
+		}
+	}
+	for referer, want := range map[string]string{
+		"": "", "https://a.example/": "https://a.example/", "https://a.example/reset?token=secret#secret": "https://a.example/reset?token=", "?": "?",
+	} {
+		if got := f.referer(referer); got != want {
+			t.Errorf("%q: %q, want %q", referer, got, want)
+		}
+	}
+	db := client(t, home(t, t.TempDir()))
+	r := from("192.0.2.1")
+	r.Query, r.Referer = []byte("reset=secret&page=3"), []byte("https://www.example/?q=secret")
+	private(t, db, Privacy{DropValues: true, KeepValues: []string{"page"}}, "s", r, r)
+	if got := ask(t, db, "SELECT DISTINCT query, referer FROM requests"); got != "reset=&page=3\thttps://www.example/?q=" {
+		t.Errorf("stored: %s", got)
+	}
+}
+
+func FuzzQueryValues(f *testing.F) {
+	f.Add("q=secret&page=2", "secret")
+	f.Fuzz(func(t *testing.T, key, value string) {
+		if strings.ContainsAny(key, "&=") || strings.ContainsAny(value, "&=") || len(value) < 3 || strings.Contains(key, value) || strings.Contains("&=", value) {
+			return
+		}
+		if got := newFilter(Privacy{DropValues: true}).query(key + "=" + value + "&" + key + "=" + value); strings.Contains(got, value) {
+			t.Errorf("%q=%q is kept as %q", key, value, got)
+		}
+	})
+}
+
+func TestAddressesAreTruncatedWhenTheirTimeHasCome(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	private(t, db, Privacy{}, "s", from("192.0.2.77"), from("2001:db8:1:2::3"))
+	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
+	if err := db.RecordEvents(t.Context(), "", []schemas.Event{{Type: schemas.DecisionAdded, Time: at, Incident: "i", Decision: &schemas.Decision{
+		ID: "d", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.77", Expires: at}}}); err != nil {
+		t.Fatal(err)
+	}
+	const kept = "SELECT arraySort(groupArray(client)), (SELECT any(value) FROM decisions) FROM requests_readable"
+	for _, c := range []struct {
+		before time.Time
+		want   string
+	}{
+		{time.Now().Add(-time.Hour), "['192.0.2.77','2001:db8:1:2::3']\t192.0.2.77"},
+		{time.Now().Add(time.Hour), "['192.0.2.0','2001:db8:1::']\t192.0.2.0 (truncated)"},
+		{time.Now().Add(time.Hour), "['192.0.2.0','2001:db8:1::']\t192.0.2.0 (truncated)"},
+	} {
+		if err := db.Truncate(t.Context(), c.before); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, db, kept); got != c.want {
+			t.Errorf("before %v: %s, want %s", c.before, got, c.want)
+		}
+	}
+}
+
+func TestAnAddressIsErasedAndItsNeighboursAreNot(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	private(t, db, Privacy{}, "s", from("192.0.2.7"), from("192.0.2.7"), from("192.0.2.77"))
+	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
+	decision := func(id, value string) schemas.Event {
+		return schemas.Event{Type: schemas.DecisionAdded, Time: at, Incident: "i", Decision: &schemas.Decision{ID: id, Action: schemas.Block, Scope: schemas.ScopeClient,
+			Value: value, Expires: at, Reason: "asked by " + value + ".", Evidence: &schemas.Evidence{SQL: "client = toIPv6('" + value + "')"}}}
+	}
+	if err := db.RecordEvents(t.Context(), "", []schemas.Event{decision("d1", "192.0.2.7"), decision("d2", "192.0.2.77"), decision("d3", "1192.0.2.7"),
+		{Type: schemas.IncidentOpened, Time: at, Incident: "i", Opened: at, Cause: "192.0.2.7 and 192.0.2.77"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Erase(t.Context(), netip.MustParseAddr("::ffff:192.0.2.7"))
+	if want := (Erased{Requests: 2, Decisions: 1, Incidents: 1}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if got, want := ask(t, db, `SELECT (SELECT groupArray(client) FROM requests_readable), (SELECT arraySort(groupArray(value)) FROM decisions), (SELECT any(cause) FROM incidents),
+		(SELECT sum(requests) FROM rollup_1h)`), "['192.0.2.77']\t['(erased)','1192.0.2.7','192.0.2.77']\t(erased) and 192.0.2.77\t3"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := ask(t, db, "SELECT count() FROM decisions WHERE position(reason, '192.0.2.7.') > 0 OR position(evidence, 'toIPv6(\\'192.0.2.7\\')') > 0"); got != "1" { // of d3
+		t.Errorf("%s decisions still name it", got)
+	}
+	if again, err := db.Erase(t.Context(), netip.MustParseAddr("192.0.2.7")); err != nil || again != (Erased{}) {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}
