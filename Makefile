@@ -43,8 +43,8 @@ test: setup ## every test, with the race detector
 demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
 	bin/weir demo $(ARGS)
 
-screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a desktop, light and dark
-	WEIR_SCREENSHOTS=$(CURDIR)/docs go test ./sinks/statuspage -count 1 -run TestBrowser
+screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a desktop, light and dark; docs/incident.png
+	WEIR_SCREENSHOTS=$(CURDIR)/docs go test ./sinks/statuspage ./sinks/report -count 1 -run TestBrowser
 
 bench: ## every benchmark once; compare on one machine only
 	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) $(PACKAGES)

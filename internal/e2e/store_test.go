@@ -136,6 +136,11 @@ func TestEraseAndExport(t *testing.T) {
 	if err != nil || !strings.Contains(string(rows), "192.0.2.99") {
 		t.Errorf("NDJSON: %d bytes, %v", len(rows), err)
 	}
+	page := filepath.Join(dir, "incident.html")
+	mustWeir(t, "incident", "latest", "--report", page, "--data", data)
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "shop.example.org") || !strings.Contains(string(text), "<title>Incident i26") {
+		t.Errorf("the report: %d bytes, %v", len(text), err)
+	}
 	if got := mustWeir(t, "erase", "192.0.2.99", "--data", data); !strings.HasPrefix(got, "Erased 192.0.2.99: 1 requests") {
 		t.Errorf("erase: %s", got)
 	}

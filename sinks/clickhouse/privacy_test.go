@@ -42,8 +42,8 @@ func TestAddressesAreKeptAsConfigured(t *testing.T) {
 	private(t, db, Privacy{Addresses: FullAddresses}, "full", requests...)
 	for sql, want := range map[string]string{
 		"SELECT client, count() FROM requests_readable WHERE NOT startsWith(client, 'fd') AND client NOT IN ('192.0.2.77', '2001:db8:1:2::3') GROUP BY client ORDER BY client": "192.0.2.0\t2\n2001:db8:1::\t1",
-		"SELECT uniqExact(client), uniqExact(network), countIf(startsWith(IPv6NumToString(client), 'fd')) FROM requests WHERE stream = 'hashed'":                                "2\t2\t3",
-		"SELECT count() FROM requests WHERE stream = 'other' AND client IN (SELECT client FROM requests WHERE stream = 'hashed')":                                               "0",
+		"SELECT uniqExact(client), uniqExact(network), countIf(startsWith(IPv6NumToString(client), 'fd')) FROM requests WHERE stream = 'hashed'":                               "2\t2\t3",
+		"SELECT count() FROM requests WHERE stream = 'other' AND client IN (SELECT client FROM requests WHERE stream = 'hashed')":                                              "0",
 	} {
 		if got := ask(t, db, sql); got != want {
 			t.Errorf("%s: %s, want %s", sql, got, want)

@@ -96,7 +96,7 @@ func shares(r Report) template.HTML {
 	p := draw(chartWidth, 34*len(r.Shares)+4, "shares of agents before and during")
 	for i, s := range r.Shares {
 		y := float64(34 * i)
-		p.text("label", 0, y+12, cut(s.Name, 120))
+		p.text("label", 0, y+12, cut(quoted(s.Name), 120))
 		p.rect("before", 0, y+16, 8*s.Before, 6, fmt.Sprintf("before: %.1f %%", s.Before))
 		p.rect("stopped", 0, y+23, 8*s.During, 6, fmt.Sprintf("during: %.1f %%", s.During))
 		p.text("value", 8*max(s.Before, s.During)+6, y+27, fmt.Sprintf("%.1f %% → %.1f %%", s.Before, s.During))
@@ -144,7 +144,7 @@ func prefixes(r Report) template.HTML {
 	for i, n := range r.Networks {
 		x, y := float64(i%16)*56, float64(i/16)*22
 		fmt.Fprintf(&p.b, `<rect class="net" fill-opacity="%.2f" x="%.0f" y="%.0f" width="54" height="20"><title>%d.0.0.0/8: %d attackers</title></rect>`,
-			math.Sqrt(float64(n)/float64(most)), x, y, i, n)
+			0.7*math.Sqrt(float64(n)/float64(most)), x, y, i, n)
 		p.text("cell", x+3, y+14, fmt.Sprint(i))
 	}
 	return p.html()

@@ -22,7 +22,7 @@ func example() Report {
 	opened := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
 	r := Report{Incident: "i261121-050808", Kind: "flood", Cause: "10 times the usual requests of 200 times the usual clients", Sites: []string{"www.example.org", hostile},
 		Opened: opened, Closed: opened.Add(14 * time.Minute), Written: opened.Add(time.Hour), Weir: "1", Attackers: 3554,
-		Facts: []Fact{{"10,035", "requests"}, {"8,120", "of them stopped"}, {"3,630", "clients"}, {"3,554", "attackers"}, {"21", "requests a second, in the busiest minute"}, {"14m", "long"}},
+		Facts:  []Fact{{"10,035", "requests"}, {"8,120", "of them stopped"}, {"3,630", "clients"}, {"3,554", "attackers"}, {"21", "requests a second, in the busiest minute"}, {"14m", "long"}},
 		Shares: []Share{{hostile, 0, 43}, {"Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0", 61, 20}, {"", 3, 2}},
 		Traits: []Trait{{"accept_language", "", 3.2}, {"user_agent", hostile, 11.4}, {"protocol", "HTTP/2.0", -2.5}},
 	}
@@ -109,7 +109,7 @@ func TestBrowser(t *testing.T) {
 		Print  bool   `json:"print"`
 	}
 	url := server.URL + "/report.html"
-	looks := []look{{URL: url, Width: 1100, Height: 900, Scheme: "light", Check: true, Tall: 1500}, {URL: url, Width: 390, Height: 844, Scheme: "dark", Check: true},
+	looks := []look{{URL: url, Width: 1100, Height: 900, Scheme: "light", Check: true, Tall: 1150}, {URL: url, Width: 390, Height: 844, Scheme: "dark", Check: true},
 		{URL: url, Width: 794, Height: 1123, Scheme: "light", Print: true}}
 	if shots := os.Getenv("WEIR_SCREENSHOTS"); shots != "" {
 		looks[0].Shot = filepath.Join(shots, "incident.png")
