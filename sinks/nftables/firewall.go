@@ -307,6 +307,7 @@ func (f *Firewall) due(now time.Time, scan bool) (updates []update, ends []time.
 	defer b.mu.Unlock()
 	lease, half := now.Add(f.options.Lease), now.Add(f.options.Lease/2)
 	moved := f.renewed.IsZero() || now.Sub(f.renewed) >= f.options.Lease/2 && len(f.prefixes) > 0
+	updates, ends = make([]update, 0, len(b.changed)), make([]time.Time, 0, len(b.changed))
 	tell := func(value netip.Prefix, end time.Time, fresh bool) {
 		if end.After(lease) {
 			end = lease
@@ -341,7 +342,7 @@ func (f *Firewall) due(now time.Time, scan bool) (updates []update, ends []time.
 			}
 		}
 	}
-	clear(b.changed)
+	b.changed = map[netip.Prefix]bool{} // a map that was large is slow to clear
 	if !moved {
 		return updates, ends, nil
 	}

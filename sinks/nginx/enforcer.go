@@ -27,6 +27,9 @@ type Options struct {
 	// MinReloadInterval is the least time between two reloads; the first
 	// measure after a quiet time is loaded at once. 2 s.
 	MinReloadInterval time.Duration
+	// OldWorkers counts nginx's processes that still serve what was asked before a reload:
+	// while there are many, reloads are up to 30 s apart. By default those of this machine.
+	OldWorkers func() int
 	// Lease is how long nginx goes on enforcing without weir. 10 min.
 	Lease time.Duration
 	// CommandTimeout bounds Test and Reload. 30 s.
@@ -71,6 +74,7 @@ type Enforcer struct {
 	loaded     loaded
 	retry      time.Duration // 0: the last attempt succeeded
 	lastReload time.Time
+	lastChange time.Time // the last reload for more than the lease
 	lastTry    time.Time
 	nextExpiry time.Time
 }
@@ -105,6 +109,9 @@ func New(o Options) (*Enforcer, error) {
 	o.Lease = orDefault(o.Lease, 10*time.Minute)
 	o.CommandTimeout = orDefault(o.CommandTimeout, 30*time.Second)
 	o.MaxDecisions = orDefault(o.MaxDecisions, 1_000_000)
+	if o.OldWorkers == nil {
+		o.OldWorkers = oldWorkers
+	}
 	if o.Lease < 10*time.Second {
 		return nil, fmt.Errorf("nginx lease of %s: want at least 10s, it is renewed by reloads", o.Lease)
 	}
@@ -248,7 +255,9 @@ func (e *Enforcer) until(now time.Time) time.Duration {
 	}
 	next := now.Add(time.Hour)
 	if dirty {
-		next = e.lastReload.Add(e.options.MinReloadInterval)
+		if next = e.lastReload.Add(e.options.MinReloadInterval); !next.After(now) { // counted only when it matters
+			next = e.lastChange.Add(e.pace())
+		}
 	}
 	if !e.nextExpiry.IsZero() {
 		if leave := later(e.nextExpiry, e.lastReload.Add(expiryPace)); leave.Before(next) {
@@ -272,9 +281,15 @@ func later(a, b time.Time) time.Time {
 func (e *Enforcer) attempt(ctx context.Context) {
 	started := time.Now()
 	e.lastTry = started
+	e.mutex.Lock()
+	changed := e.dirty
+	e.mutex.Unlock()
 	err := e.bring(ctx, started)
 	if ctx.Err() != nil {
 		return
+	}
+	if changed && err == nil {
+		e.lastChange = e.lastReload
 	}
 	e.mutex.Lock()
 	known := e.status.Err != nil && err != nil && e.status.Err.Error() == err.Error()

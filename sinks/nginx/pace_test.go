@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,6 +46,35 @@ func TestReloadsAreCoalesced(t *testing.T) {
 		}
 		if s := e.Status(); s.Loaded != 101 || s.Err != nil {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// While old workers still serve long downloads, reloads are fewer; the first measure of an
+// incident is loaded at once all the same, and the pace is back when they have ended.
+func TestOldWorkersStretchThePace(t *testing.T) {
+	var old atomic.Int64
+	bubble(t, Options{MinReloadInterval: 2 * time.Second, OldWorkers: func() int { return int(old.Load()) }}, func(e *Enforcer, reloads func() int) {
+		old.Store(100)
+		count := func(from int) int {
+			before := reloads()
+			for n := range 60 {
+				e.Apply(added(blocked(from + n)))
+				time.Sleep(time.Second)
+			}
+			return reloads() - before
+		}
+		e.Apply(added(blocked(0)))
+		time.Sleep(time.Millisecond)
+		if n := reloads(); n != 1 {
+			t.Errorf("%d reloads after the first measure, want 1 at once", n)
+		}
+		if n := count(1); n < 1 || n > 3 {
+			t.Errorf("%d reloads in a minute with many old workers, want two", n)
+		}
+		old.Store(3)
+		if n := count(100); n < 25 || n > 31 {
+			t.Errorf("%d reloads in a minute with a few, want thirty", n)
 		}
 	})
 }
