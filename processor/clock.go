@@ -31,10 +31,9 @@ func (c *clock) follow(b *schemas.Batch, latest int64) (begin int64) {
 // moment is when a request counts, and whether event time may move there.
 func (c *Counter) moment(at int64) (moment int64, believed bool) {
 	was := c.clock.line.Skewed()
-	moment, believed = c.clock.Moment(c.clock.line, at, c.latest)
+	moment, believed = c.clock.Moment(c.clock.line, at, c.latest, 0)
 	if !believed && at > c.latest {
-		c.count.future.Inc()
-		c.count.early.Observe(float64(at-c.latest) / 1000)
+		c.count.ahead(at - c.latest)
 	}
 	if now := c.clock.line.Skewed(); now != was {
 		edge, source := c.clock.line.Name()

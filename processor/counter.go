@@ -64,8 +64,8 @@ func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 
 func newExtractor(o Options) *attribute.Extractor { return attribute.NewExtractor(seedOf(o.Secret)) }
 
-// Count takes the rows of a batch, which must be in the order of their times and none
-// later than a level that Advance is then told: between them it closes what ends. closed
+// Count takes the rows of a batch, which must be in the order of their times, wrong clocks
+// corrected, and none later than a level that Advance is then told: between them it closes what ends. closed
 // is handed the panes of each second that had any; they are valid during the call.
 func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pane)) {
 	if c.shared {

@@ -50,3 +50,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	return m, nil
 }
+
+// ahead counts a request of the future, by how many ms.
+func (m *metrics) ahead(ms int64) {
+	m.future.Inc()
+	m.early.Observe(float64(ms) / 1000)
+}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"time"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -84,4 +85,17 @@ func (p *Parts) LearnedCounter(in io.Reader, partition int) (*Counter, error) {
 	}
 	c.clients.Rewind()
 	return c, nil
+}
+
+// Early counts a request that was too far ahead of all others to be believed, by how many
+// ms: whoever puts the requests in order finds that out, not the counters.
+func (p *Parts) Early(ahead int64) { p.count.ahead(ahead) }
+
+// Skewed says by how much the clock of a source is ahead of the others, 0 where it is right.
+func (p *Parts) Skewed(edge, source string, ahead time.Duration) {
+	if ahead == 0 {
+		p.count.skew.DeleteLabelValues(edge, source)
+		return
+	}
+	p.count.skew.WithLabelValues(edge, source).Set(ahead.Seconds())
 }

@@ -96,6 +96,7 @@ func (k *memoryTraffic) run(ctx context.Context, requests uint64, point func(any
 			if err := engine.Save(io.Discard); err != nil {
 				return err
 			}
+			giveBackNow()
 		}
 		if n%benchPoint == 0 || n >= requests {
 			known, sites := engine.Clients(), len(engine.Sites())

@@ -51,20 +51,21 @@ type counting struct {
 	closings []closing // what an earlier counter closed and this one has not yet
 	restored bool      // from a snapshot
 	past     uint64    // messages up to here were read before the snapshot ...
-	waiting  map[uint64]int
+	waiting  map[uint64]heldRows
 	unsaved  int // requests since the snapshot
 	ended    error
 }
 
 // position is how far a partition has been counted.
 type position struct {
-	Sequence uint64            `json:"sequence"` // of the request stream, the last message read
-	Stream   string            `json:"stream"`
-	Numbers  map[string]uint64 `json:"numbers"` // by edge and source: the last batch seen
-	Sources  map[string]int64  `json:"sources"` // by edge and source: the watermark
-	Waiting  map[string]int    `json:"waiting"` // messages of which rows wait, with the rows released
-	Panes    uint64            `json:"panes"`   // sequence of the newest message of panes
-	Told     int64             `json:"told"`
+	Sequence uint64                 `json:"sequence"` // of the request stream, the last message read
+	Stream   string                 `json:"stream"`
+	Numbers  map[string]uint64      `json:"numbers"` // by edge and source: the last batch seen
+	Sources  map[string]savedSource `json:"sources"` // by edge and source
+	Clock    *orderClock            `json:"clock"`
+	Waiting  map[string]heldRows    `json:"waiting"` // messages of which rows wait
+	Panes    uint64                 `json:"panes"`   // sequence of the newest message of panes
+	Told     int64                  `json:"told"`
 }
 
 // closing is what a message of panes says of how it came about.
@@ -86,6 +87,8 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 		return err
 	}
 	c := &counting{processing: r, partition: partition, token: token, order: newOrder()}
+	c.order.doubted = r.parts.Early
+	defer r.clocks.leave(partition)
 	label := strconv.Itoa(partition)
 	if err := c.begin(ctx); err != nil {
 		return ctxDone(ctx, err)
@@ -196,16 +199,21 @@ func (c *counting) restore(data []byte) error {
 	if c.position.Numbers == nil {
 		c.position.Numbers = make(map[string]uint64)
 	}
-	for key, watermark := range was.Sources {
-		c.order.promise(key, watermark)
+	for key, source := range was.Sources {
+		c.order.promise(key, source)
 	}
-	c.past, c.waiting = was.Sequence, make(map[uint64]int, len(was.Waiting))
-	for text, released := range was.Waiting {
+	if was.Clock != nil {
+		c.order.orderClock = *was.Clock
+	} else {
+		c.order.Front = counter.Level()
+	}
+	c.past, c.waiting = was.Sequence, make(map[uint64]heldRows, len(was.Waiting))
+	for text, rows := range was.Waiting {
 		sequence, err := strconv.ParseUint(text, 10, 64)
 		if err != nil || sequence == 0 || sequence > c.past {
 			return fmt.Errorf("rows of the message %q wait", text)
 		}
-		c.waiting[sequence] = released
+		c.waiting[sequence] = rows
 		c.position.Sequence = min(c.position.Sequence, sequence-1)
 	}
 	return nil
@@ -246,6 +254,7 @@ func (c *counting) readClosings(ctx context.Context) error {
 	}
 	if !c.restored && len(c.closings) > 0 { // what was open then is not known any more
 		newest := c.closings[len(c.closings)-1]
+		c.order.Front = newest.level
 		c.closings, c.position.Sequence = nil, newest.sequence
 		c.counter.Advance(newest.level, func(int64, []*processor.Pane) {})
 	}
@@ -262,9 +271,9 @@ func (c *counting) message(ctx context.Context, m *bus.Message) error {
 	}
 	now := time.Now()
 	if m.Sequence() <= c.past { // as it was when the snapshot was made
-		if released, ok := c.waiting[m.Sequence()]; ok {
+		if rows, ok := c.waiting[m.Sequence()]; ok {
 			if b, err := schemas.DecodeBatch(m.Data()); err == nil {
-				c.order.add(b, m.Sequence(), released, now)
+				c.order.again(b, m.Sequence(), rows, now)
 			}
 		}
 		return nil
@@ -278,7 +287,9 @@ func (c *counting) message(ctx context.Context, m *bus.Message) error {
 		return nil
 	}
 	if !c.repeated(b.Edge+" "+b.Source, b.Number) {
-		c.order.add(b, m.Sequence(), 0, now)
+		c.order.add(b, m.Sequence(), m.Time(), now)
+		c.clocks.heard(b, m.Time())
+		c.clocks.check(c.partition, &c.order.Timeline, b)
 	}
 	c.repeat(m.Sequence())
 	if len(c.closings) > 0 {
@@ -453,6 +464,7 @@ func (c *counting) tick(ctx context.Context, stop context.CancelCauseFunc) {
 		return
 	}
 	now := time.Now()
+	c.order.settle(now)
 	level := c.order.level(now)
 	newest, silent := c.order.heardOf(now, sourceGone)
 	if silent && now.Sub(time.UnixMilli(newest)) < time.Hour { // a log of long ago ends when it ends
@@ -490,9 +502,9 @@ func (c *counting) save(ctx context.Context) error {
 		return nil
 	}
 	at := c.position
-	at.Panes, at.Told, at.Sources, at.Waiting = c.last, c.told, c.order.watermarks(), make(map[string]int)
-	for sequence, released := range c.order.waiting() {
-		at.Waiting[strconv.FormatUint(sequence, 10)] = released
+	at.Panes, at.Told, at.Sources, at.Waiting, at.Clock = c.last, c.told, c.order.promises(), make(map[string]heldRows), &c.order.orderClock
+	for sequence, rows := range c.order.waiting() {
+		at.Waiting[strconv.FormatUint(sequence, 10)] = rows
 	}
 	line, err := json.Marshal(at)
 	if err == nil {

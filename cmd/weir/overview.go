@@ -18,6 +18,7 @@ type siteBoard struct {
 	mu     sync.Mutex
 	sites  map[string]*top.Site
 	newest time.Time // end of the newest window
+	clocks *clocks   // nil where requests are not counted here
 }
 
 func newSiteBoard() *siteBoard { return &siteBoard{sites: make(map[string]*top.Site)} }
@@ -69,6 +70,9 @@ func (b *siteBoard) busiest(most int) (sites []top.Site, all int, newest time.Ti
 func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overview {
 	o := top.Overview{Time: now, Mode: mode, InForce: make(map[string]int)}
 	o.Sites, o.AllSites, o.EventTime = sites.busiest(top.MaxSites)
+	if sites.clocks != nil {
+		o.Clocks = sites.clocks.wrong(top.MaxEdges)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, open := range []bool{true, false} {
@@ -98,7 +102,11 @@ func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overv
 func (s *server) answerOverview(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if err := json.NewEncoder(w).Encode(s.board.overview(s.sites, s.mode, time.Now())); err != nil {
+	o := s.board.overview(s.sites, s.mode, time.Now())
+	if o.Vitals = s.vitals.all(); len(o.Vitals) > top.MaxEdges {
+		o.Vitals = o.Vitals[:top.MaxEdges]
+	}
+	if err := json.NewEncoder(w).Encode(o); err != nil {
 		s.log.Debug("answer", "error", err) // the client has gone
 	}
 }

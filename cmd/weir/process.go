@@ -49,6 +49,7 @@ type processing struct {
 	meters    *processMetrics
 	log       *slog.Logger
 	sites     *siteBoard // for weir top
+	clocks    *clocks
 
 	judged  progress
 	current atomic.Pointer[detecting] // while this process is the detector
@@ -79,6 +80,8 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 	if r.parts, err = processor.NewParts(o); err != nil {
 		return nil, err
 	}
+	r.clocks = newClocks(r.parts.Skewed, r.meters.delay, log)
+	r.sites.clocks = r.clocks
 	host, err := os.Hostname()
 	if err != nil {
 		host = "host"

@@ -19,6 +19,7 @@ type processMetrics struct {
 	fenced      prometheus.Counter
 	leader      prometheus.Gauge
 	detectorLag prometheus.Gauge
+	delay       *prometheus.GaugeVec
 }
 
 func newProcessMetrics(r prometheus.Registerer) (*processMetrics, error) {
@@ -43,11 +44,14 @@ func newProcessMetrics(r prometheus.Registerer) (*processMetrics, error) {
 		fenced:      counter("weir_fenced_total", "Messages refused because their sender had lost its lease, and leases that this process lost so."),
 		leader:      gauge("weir_detector_leader", "1 where this process is the detector."),
 		detectorLag: gauge("weir_detector_lag_seconds", "From the end of the second that was judged last until it was."),
+		delay: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_source_delay_seconds", Help: "From the newest request of a source's last batch, by the source's clock, until the batch was in the stream, by the stream's: negative where the source's clock is ahead."},
+			[]string{"edge", "source"}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.owned, m.lag, m.takeovers, m.published, m.merged, m.replaced, m.late, m.malformed, m.fenced, m.leader, m.detectorLag} {
+	for _, c := range []prometheus.Collector{m.owned, m.lag, m.takeovers, m.published, m.merged, m.replaced, m.late, m.malformed, m.fenced, m.leader, m.detectorLag, m.delay} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

@@ -175,6 +175,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if telling != nil {
 		first.keep(ctx, w.log, "status page", telling.run)
 	}
+	first.keep(ctx, w.log, "memory", giveBack)
 	second.keep(ctx, w.log, "store", store.run)
 	w.log.Info("running", "data", w.config.Data, "http", tcp.Addr().String(), "sources", following+len(pushed), "mode", w.config.Mode)
 	first.wait()

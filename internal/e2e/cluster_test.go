@@ -54,14 +54,9 @@ func startFleet(t *testing.T, n int) *fleet {
 	for range n {
 		f.members = append(f.members, startCommand(t, "--config", f.config, "process"))
 	}
-	until(t, "every partition has a counter", func() bool {
-		for p := range schemas.Partitions {
-			if f.owner(fmt.Sprintf("partition.%d", p)) == "" {
-				return false
-			}
-		}
-		return f.owner("detector") != ""
-	})
+	if n > 0 {
+		f.settled()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var reading sync.WaitGroup
 	for _, stream := range []string{schemas.StreamIncidents, schemas.StreamDecisions} {
@@ -79,6 +74,19 @@ func startFleet(t *testing.T, n int) *fleet {
 		}
 	})
 	return f
+}
+
+// settled returns when every partition has a counter, and there is a detector.
+func (f *fleet) settled() {
+	f.t.Helper()
+	until(f.t, "every partition has a counter", func() bool {
+		for p := range schemas.Partitions {
+			if f.owner(fmt.Sprintf("partition.%d", p)) == "" {
+				return false
+			}
+		}
+		return f.owner("detector") != ""
+	})
 }
 
 // owner is who holds a lease.

@@ -3,6 +3,7 @@ package top
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -35,6 +36,7 @@ type model struct {
 	view  View
 	last  Overview
 	asked bool
+	site  string // that was chosen; "" until one was: then it is the busiest
 }
 
 // looked is what a fetch brought.
@@ -67,7 +69,7 @@ func (m model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 			m.view.Problem = message.err.Error()
 		case !m.view.Paused:
 			m.last, m.asked = message.overview, true
-			m.view.Selected = max(0, min(m.view.Selected, len(m.last.Sites)-1))
+			m.follow()
 		}
 		return m, tea.Tick(m.o.Every, func(time.Time) tea.Msg { return tick{} })
 	case tick:
@@ -78,6 +80,24 @@ func (m model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
+// follow keeps the site that was chosen where the rows are in another order now.
+func (m *model) follow() {
+	if m.site == "" {
+		m.view.Selected = 0
+	} else if at := slices.IndexFunc(m.last.Sites, func(s Site) bool { return s.Name == m.site }); at >= 0 {
+		m.view.Selected = at
+	}
+	m.view.Selected = max(0, min(m.view.Selected, len(m.last.Sites)-1))
+}
+
+// choose makes the site of a row the one that is followed.
+func (m *model) choose(row int) {
+	m.view.Selected = max(0, min(row, len(m.last.Sites)-1))
+	if m.view.Selected < len(m.last.Sites) {
+		m.site = m.last.Sites[m.view.Selected].Name
+	}
+}
+
 func (m model) key(key string) (tea.Model, tea.Cmd) {
 	switch key {
 	case "q", "ctrl+c":
@@ -85,10 +105,11 @@ func (m model) key(key string) (tea.Model, tea.Cmd) {
 	case "esc":
 		m.view.Detail = false
 	case "up", "k":
-		m.view.Selected = max(0, m.view.Selected-1)
+		m.choose(m.view.Selected - 1)
 	case "down", "j":
-		m.view.Selected = max(0, min(m.view.Selected+1, len(m.last.Sites)-1))
+		m.choose(m.view.Selected + 1)
 	case "enter":
+		m.choose(m.view.Selected)
 		m.view.Detail = !m.view.Detail
 	case " ":
 		m.view.Paused = !m.view.Paused

@@ -21,6 +21,16 @@ type Overview struct {
 	// Decisions are the newest in force; InForce says how many there are of each action.
 	Decisions []schemas.Event `json:"decisions"`
 	InForce   map[string]int  `json:"in_force"`
+	// Clocks are those of sources that are wrong, the worst first; Vitals how the edges are.
+	Clocks []Clock           `json:"clocks,omitempty"`
+	Vitals []*schemas.Vitals `json:"vitals,omitempty"`
+}
+
+// Clock is the clock of a source that is wrong.
+type Clock struct {
+	Edge   string  `json:"edge"`
+	Source string  `json:"source"`
+	Ahead  float64 `json:"ahead"` // seconds; negative where it is behind
 }
 
 // Bounds of an Overview.
@@ -28,6 +38,7 @@ const (
 	MaxSites     = 200
 	MaxIncidents = 20
 	MaxDecisions = 50
+	MaxEdges     = 50
 	// History is how many windows of 10 s a site's history reaches back: ten minutes.
 	History = 60
 )

@@ -1,7 +1,9 @@
 package top
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,8 +56,12 @@ func Render(o *Overview, v View) string {
 	v.Width, v.Height = max(v.Width, minWidth), max(v.Height, 10)
 	p := &page{View: v}
 	p.head(o)
-	incidents := min(len(o.Incidents), max(1, v.Height/6))
+	incidents, edges := min(len(o.Incidents), max(1, v.Height/6)), edgesOf(o)
+	edges = edges[:min(len(edges), max(1, v.Height/8))]
 	below := 2 + max(incidents, 1) + 2 + min(max(len(o.Decisions), 1), max(1, v.Height/5))
+	if len(edges) > 0 {
+		below += 2 + len(edges)
+	}
 	if v.Detail {
 		below = 18
 	}
@@ -64,6 +70,7 @@ func Render(o *Overview, v View) string {
 		p.detail(&o.Sites[v.Selected])
 	} else {
 		p.incidents(o, incidents)
+		p.edges(edges)
 		p.decisions(o)
 	}
 	for p.left() > 1 {
@@ -87,21 +94,122 @@ func (p *page) head(o *Overview) {
 	if p.Paused {
 		state = "   PAUSED"
 	}
-	p.add(bold, fmt.Sprintf(" weir top   %s   %s UTC   lag %s   mode %s%s", p.Address, o.Time.UTC().Format(time.TimeOnly), span(o.Lag()), o.Mode, state))
-	inForce := 0
-	for _, n := range o.InForce {
-		inForce += n
-	}
-	style := ""
+	right := fmt.Sprintf("   %s UTC   lag %s   mode %s%s", o.Time.UTC().Format(time.TimeOnly), span(o.Lag()), o.Mode, state)
+	address := plain(p.Address, max(8, p.Width-len(" weir top   ")-len(right)))
+	p.add(bold, " weir top   "+strings.TrimRight(address, " ")+right)
+	style, forms := "", inForce(o)
 	if open > 0 {
 		style = red
 	}
-	p.add(style, fmt.Sprintf(" %d sites   %s requests/s   %d incidents open   %d decisions in force (%d block, %d challenge, %d throttle)",
-		o.AllSites, number(rate), open, inForce, o.InForce["block"], o.InForce["challenge"], o.InForce["throttle"]))
+	for i, form := range forms {
+		text := fmt.Sprintf(" %s   %s requests/s   %s open   %s", plural(o.AllSites, "site"), number(rate), plural(open, "incident"), form)
+		if len(text) <= p.Width || i == len(forms)-1 {
+			p.add(style, text)
+			break
+		}
+	}
 	if p.Problem != "" {
 		p.add(yellow, " "+p.Problem)
 	} else {
 		p.add("", "")
+	}
+}
+
+// inForce says what is in force, at length and in fewer words.
+func inForce(o *Overview) (forms []string) {
+	all, parts := 0, []string(nil)
+	for _, action := range []schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle} {
+		if n := o.InForce[string(action)]; n > 0 {
+			all += n
+			parts = append(parts, number(float64(n))+" "+string(action))
+		}
+	}
+	short := number(float64(all)) + " in force"
+	if len(parts) == 0 {
+		return []string{"nothing in force"}
+	}
+	return []string{plural(all, "decision") + " in force (" + strings.Join(parts, ", ") + ")", short + ": " + strings.Join(parts, ", "), short}
+}
+
+// edge is what is shown of one.
+type edge struct {
+	name   string
+	vitals *schemas.Vitals // nil where there are none
+	clock  *Clock          // the worst; nil where all are right
+}
+
+// edgesOf are the edges, those first that have something wrong.
+func edgesOf(o *Overview) (edges []edge) {
+	at := make(map[string]int)
+	of := func(name string) *edge {
+		i, ok := at[name]
+		if !ok {
+			i, edges = len(edges), append(edges, edge{name: name})
+			at[name] = i
+		}
+		return &edges[i]
+	}
+	for i := range o.Clocks {
+		if e := of(o.Clocks[i].Edge); e.clock == nil {
+			e.clock = &o.Clocks[i]
+		}
+	}
+	for _, v := range o.Vitals {
+		of(v.Edge).vitals = v
+	}
+	slices.SortStableFunc(edges, func(a, b edge) int { return cmp.Compare(b.trouble(), a.trouble()) })
+	return edges
+}
+
+// trouble orders edges: a wrong clock, connections lost, and then the load of a core.
+func (e *edge) trouble() (t float64) {
+	if e.clock != nil {
+		t += 4000
+	}
+	if v := e.vitals; v != nil {
+		if v.ListenOverflows+v.ListenDrops > 0 || v.Nginx != nil && !v.Nginx.Answered {
+			t += 2000
+		}
+		t += min(1000, v.Load/float64(max(v.Cores, 1)))
+	}
+	return t
+}
+
+func (p *page) edges(edges []edge) {
+	if len(edges) == 0 {
+		return
+	}
+	const form = " %s%7s%8s%8s%9s%7s%7s  %s"
+	p.add("", "")
+	p.add(reverse, fmt.Sprintf(form, plain("EDGE", 16), "LOAD", "ACTIVE", "QUEUED", "DROPPED", "CPU", "IO", "CLOCK"))
+	for i := range edges {
+		e := &edges[i]
+		load, active, queued, dropped, cpu, io, clock, style := "-", "-", "-", "-", "-", "-", "right", ""
+		if v := e.vitals; v != nil {
+			load, cpu, io = number(v.Load), percent(v.CPUPressure), percent(v.IOPressure)
+			if n := v.Nginx; n != nil {
+				active = number(float64(n.Active))
+				if !n.Answered {
+					active, style = "silent", red
+				}
+			}
+			waiting := int64(0)
+			for _, q := range v.Listen {
+				waiting += q.Waiting
+			}
+			queued, dropped = number(float64(waiting)), number(float64(v.ListenDrops))
+			if v.ListenDrops > 0 {
+				style = red
+			}
+		}
+		if c := e.clock; c != nil {
+			way, ahead := "ahead", time.Duration(c.Ahead*float64(time.Second))
+			if ahead < 0 {
+				way, ahead = "behind", -ahead
+			}
+			clock, style = span(ahead)+" "+way+" ("+c.Source+")", yellow
+		}
+		p.add(style, fmt.Sprintf(form, plain(e.name, 16), load, active, queued, dropped, cpu, io, clock))
 	}
 }
 

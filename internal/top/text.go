@@ -85,3 +85,11 @@ func span(d time.Duration) string {
 	}
 	return fmt.Sprintf("%.0fd", d.Hours()/24)
 }
+
+// plural counts things, in a few characters.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return number(float64(n)) + " " + thing
+}

@@ -57,6 +57,11 @@ func story() *Overview {
 		{Type: schemas.IncidentOpened, Incident: "i1", Kind: schemas.Flood, Sites: []string{"www.example.org"}, Opened: now.Add(-252 * time.Second), Cause: "12 times the requests, most of them for pages that are not there"},
 		{Type: schemas.IncidentClosed, Incident: "i0", Kind: schemas.Crowd, Sites: []string{"shop.example.org"}, Opened: now.Add(-3 * time.Hour), Closed: now.Add(-2 * time.Hour), Cause: "many visitors to one page"},
 	}
+	o.Clocks = []Clock{{Edge: "edge-3", Source: "/var/log/nginx/\x1b[2Jaccess.log", Ahead: -10_801}}
+	o.Vitals = []*schemas.Vitals{
+		{Edge: "edge-1", Time: now, Load: 0.4, Cores: 4, Nginx: &schemas.NginxVitals{Answered: true, Active: 37}, Listen: []schemas.ListenQueue{{Waiting: 1}}},
+		{Edge: "edge-2", Time: now, Load: 11.5, Cores: 4, Nginx: &schemas.NginxVitals{}, Listen: []schemas.ListenQueue{{Waiting: 511}}, ListenDrops: 70, CPUPressure: 0.83},
+	}
 	for i := range 12 {
 		o.Decisions = append(o.Decisions, schemas.Event{Type: schemas.DecisionAdded, Decision: &schemas.Decision{
 			ID: "d", Action: schemas.Block, Scope: schemas.ScopeSignature, Expires: now.Add(time.Duration(10-i/2) * time.Minute), Collateral: 0.0012,
@@ -70,6 +75,7 @@ func story() *Overview {
 func TestScreens(t *testing.T) {
 	for name, v := range map[string]View{
 		"80x24":        {Width: 80, Height: 24, Address: "/var/lib/weir"},
+		"120x30":       {Width: 120, Height: 30, Address: "/var/lib/weir"},
 		"80x24-detail": {Width: 80, Height: 24, Address: "/var/lib/weir", Detail: true},
 		"140x40":       {Width: 140, Height: 40, Address: "127.0.0.1:8787", Selected: 2, Paused: true},
 		"problem":      {Width: 80, Height: 24, Address: "127.0.0.1:8787", Problem: "weir at 127.0.0.1:8787 does not answer"},
@@ -142,6 +148,13 @@ func TestKeys(t *testing.T) {
 	if s := m.View(); !strings.Contains(s, "> shop.example.org") && !strings.Contains(s, ">shop.example.org") || !strings.Contains(s, "NORMAL") {
 		t.Errorf("the second site is not shown:\n%s", s)
 	}
+	turned := *story()
+	turned.Sites[0], turned.Sites[1] = turned.Sites[1], turned.Sites[0]
+	m, _ = m.Update(looked{overview: turned})
+	if s := m.View(); !strings.Contains(s, ">shop.example.org") {
+		t.Errorf("the choice does not follow its site:\n%s", s)
+	}
+	m, _ = m.Update(looked{overview: *story()})
 	press("enter", " ")
 	m, _ = m.Update(looked{overview: Overview{}})
 	if s := m.View(); !strings.Contains(s, "PAUSED") || !strings.Contains(s, "www.example.org") {
@@ -157,5 +170,17 @@ func TestKeys(t *testing.T) {
 	}
 	if _, command := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("q")}); command == nil || command() != tea.Quit() {
 		t.Error("q does not end it")
+	}
+}
+
+// TestHeadFits: what the first lines say fits 80 columns, also with large numbers.
+func TestHeadFits(t *testing.T) {
+	o := story()
+	o.AllSites, o.InForce = 1000, map[string]int{"block": 150_000, "challenge": 20_000, "throttle": 3000}
+	o.Sites[0].Signals[0].Value = 123_456
+	for i, line := range strings.Split(Render(o, View{Width: 80, Height: 24, Address: strings.Repeat("/var/lib", 20)}), "\n")[:2] {
+		if cut := strings.HasSuffix(strings.TrimRight(line, " "), "…"); cut || i == 0 && !strings.Contains(line, "mode enforce") || i == 1 && !strings.Contains(line, "in force") {
+			t.Errorf("line %d is cut: %q", i+1, line)
+		}
 	}
 }

@@ -57,7 +57,7 @@ func (e *Estate) pack(dst []byte, p *Pane) []byte {
 	}
 	n := len(e.bytes)
 	if cap(dst) < n || cap(dst) > n+n/4+64 {
-		dst = make([]byte, 0, n+n/8)
+		dst = make([]byte, 0, n)
 	}
 	return append(dst[:0], e.bytes...)
 }

@@ -19,6 +19,7 @@ const (
 	runTime   = 20_000      // time that they must take
 	runDay    = 30 * 60_000 // likewise for a leap by more than a day
 	near      = 5_000       // a clock that is wrong by less is not worth a correction
+	agree     = 20_000      // from the clock of the server, within which a source's is right
 	maxLines  = 4096        // sources told apart
 	beginRows = 5           // rows that decide when time begins
 )
@@ -35,10 +36,13 @@ const (
 //   - a source far behind that catches up faster than time goes has a backlog: its rows
 //     stay late;
 //   - where there is only one source and its time goes back and stays there, its clock was
-//     set back: its times are corrected, so that time goes on.
+//     set back: its times are corrected, so that time goes on;
+//   - where it is known when the rows arrived, by the clock of the server that took them,
+//     that clock has a vote: who agrees with it is right, and once anyone does, no time that
+//     lies ahead of it is believed, whoever is alone with it.
 //
-// It knows event time only, so what it decides depends on the rows and their order alone.
-// Not for concurrent use. The zero value is ready.
+// It knows nothing else of the time of day, so what it decides depends on the rows, their
+// arrival and their order alone. Not for concurrent use. The zero value is ready.
 type Timeline struct {
 	lines   map[string]*Line
 	rest    Line // of all sources beyond maxLines
@@ -46,6 +50,7 @@ type Timeline struct {
 	lastBy  *Line // whose row was the last timely one
 	lastAt  int64
 	otherAt int64 // the last timely row of another than lastBy
+	agreed  bool  // a source agrees with the server's clock
 }
 
 // Line is one source on a timeline.
@@ -96,26 +101,37 @@ func Begin(times []int64) int64 {
 }
 
 // Moment is when a row of the line with the time at, unix ms, counts: believed where
-// event time, now at latest, may move on to it.
-func (t *Timeline) Moment(l *Line, at, latest int64) (moment int64, believed bool) {
+// event time, now at latest, may move on to it. arrived is when the row came by the clock of
+// the server that took it, 0 where that is not known.
+func (t *Timeline) Moment(l *Line, at, latest, arrived int64) (moment int64, believed bool) {
+	if arrived > 0 && at >= arrived-agree && at <= arrived+agree && at >= latest-behind {
+		t.agreed, l.shift = true, 0
+		t.note(l, at)
+		return at, true
+	}
 	at += l.shift
 	if latest == 0 || at <= latest+far && at >= latest-behind {
 		t.note(l, at)
 		return at, true
 	}
 	early := at > latest
+	impossible := arrived > 0 && t.agreed && at > arrived+far
 	t.run(l, at, latest, early)
 	switch {
-	case early && t.silence(l, at, latest):
+	case early && !impossible && t.silence(l, at, latest):
 		t.note(l, at)
 		return at, true
-	case t.wrong(l, at, latest):
-		l.shift += latest - at
+	case t.wrong(l, at, latest, impossible):
+		to := latest
+		if t.agreed && t.alone(l) && arrived > to {
+			to = arrived // that is what clocks said which were right, whether or not they say so now
+		}
+		l.shift += to - at
 		if l.shift > -near && l.shift < near {
 			l.shift = 0
 		}
-		t.note(l, latest)
-		return latest, true
+		t.note(l, to)
+		return to, true
 	case early:
 		return latest, false
 	}
@@ -161,7 +177,7 @@ func (t *Timeline) silence(l *Line, at, latest int64) bool {
 	if !t.active(l, latest) {
 		return l.strange >= runAlone
 	}
-	if t.timely-l.own != l.others { // others have come meanwhile, and say otherwise
+	if !t.alone(l) { // others have come meanwhile, and say otherwise
 		return l.strange%runMany == 0 && at-l.first >= runTime && t.outvotes(l, at, latest)
 	}
 	if (l.strange <= runAlone || l.strange%runMany == 0) && t.unanimous(l, latest) {
@@ -201,14 +217,17 @@ func (t *Timeline) outvotes(l *Line, at, latest int64) bool {
 	return with > against
 }
 
+// alone reports whether nobody else has sent timely rows since the line's became strange.
+func (t *Timeline) alone(l *Line) bool { return t.timely-l.own == l.others }
+
 // wrong reports whether the line's clock is.
-func (t *Timeline) wrong(l *Line, at, latest int64) bool {
+func (t *Timeline) wrong(l *Line, at, latest int64, impossible bool) bool {
 	if l.strange < runMany {
 		return false
 	}
 	own, others := at-l.first, latest-l.began
-	if t.timely-l.own == l.others { // nobody else: is it set back, and goes on?
-		return !l.early && own >= runTime
+	if t.alone(l) { // is it set back, or beyond all clocks, and goes on?
+		return (!l.early || impossible) && own >= runTime
 	}
 	return others >= runTime && 2*own >= others && own <= 2*others
 }
@@ -219,16 +238,15 @@ type Skew struct {
 	Ahead        time.Duration // of the others; negative where it is behind
 }
 
-// Skews are the sources whose clocks are known to be wrong, worst first: those that the
-// majority does not agree with.
+// Skews are the sources whose clocks are known to be wrong, worst first: those that neither
+// the server's clock agrees with nor, where that is not known, the majority.
 func (t *Timeline) Skews() (all []Skew) {
-	var shifts []int64
-	for _, l := range t.lines {
-		shifts = append(shifts, l.shift)
+	right := int64(0)
+	if !t.agreed {
+		right = t.most()
 	}
-	slices.Sort(shifts)
 	for _, l := range t.lines {
-		if off := shifts[len(shifts)/2] - l.shift; off > near || off < -near {
+		if off := right - l.shift; off > near || off < -near {
 			all = append(all, Skew{l.edge, l.source, time.Duration(off) * time.Millisecond})
 		}
 	}
@@ -236,6 +254,28 @@ func (t *Timeline) Skews() (all []Skew) {
 		return cmp.Or(cmp.Compare(b.Ahead.Abs(), a.Ahead.Abs()), cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.Source, b.Source))
 	})
 	return all
+}
+
+// most is the correction that most sources have in common, the least of several.
+func (t *Timeline) most() (right int64) {
+	var shifts []int64
+	for _, l := range t.lines {
+		if l.own > 0 {
+			shifts = append(shifts, l.shift)
+		}
+	}
+	slices.Sort(shifts)
+	votes, from := 0, 0
+	for to := range shifts {
+		for shifts[to]-shifts[from] > near {
+			from++
+		}
+		n, middle := to-from+1, shifts[(from+to)/2]
+		if n > votes || n == votes && max(middle, -middle) < max(right, -right) {
+			votes, right = n, middle
+		}
+	}
+	return right
 }
 
 // Reset forgets what was learned of the sources' clocks.

@@ -25,7 +25,7 @@ type stream struct {
 }
 
 func (s *stream) row(edge string, at, true int64) {
-	moment, believed := s.line.Moment(s.line.Line(edge, "log"), at, s.latest)
+	moment, believed := s.line.Moment(s.line.Line(edge, "log"), at, s.latest, 0)
 	if s.late == nil {
 		s.late, s.wild, s.worst = map[string]int{}, map[string]int{}, map[string]int64{}
 	}

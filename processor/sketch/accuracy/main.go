@@ -79,7 +79,7 @@ func replace(name, text string) error {
 
 func table(cells []cell) string {
 	var b strings.Builder
-	b.WriteString("| traffic | requests | parts | trials | distinct, 95 % within | entropy off by (allowed) | keys over 1 % found | their counts off by | p50, p95, p99 off by |\n")
+	b.WriteString("| traffic | requests | parts | trials | distinct, 95 % within (of) | entropy off by (allowed) | keys over 1 % found | their counts off by | p50, p95, p99 off by |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	for i := range cells {
 		b.WriteString(row(&cells[i]) + "\n")
@@ -92,8 +92,8 @@ func row(c *cell) string {
 	if c.heavy > 0 {
 		found, counts = fmt.Sprintf("%d of %d", c.heavy-c.missed, c.heavy), percent(c.counts)
 	}
-	return fmt.Sprintf("| %s | %s | %d | %d | %s | %.3f (%.2f) bit | %s | %s | %s |",
-		c.kind, thousands(c.n), c.parts, c.trials, percent(c.p95), c.entropy, c.allowed, found, counts, percent(c.quantile))
+	return fmt.Sprintf("| %s | %s | %d | %d | %s (%d) | %.3f (%.2f) bit | %s | %s | %s |",
+		c.kind, thousands(c.n), c.parts, c.trials, percent(c.p95), len(c.distinct), c.entropy, c.allowed, found, counts, percent(c.quantile))
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) }

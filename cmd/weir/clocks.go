@@ -1,0 +1,120 @@
+package main
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/internal/top"
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// clocks is which sources have a clock that is wrong, as the partitions of this process have
+// found: every source sends to all of them. Safe for concurrent use.
+type clocks struct {
+	skewed func(edge, source string, ahead time.Duration)
+	delay  *prometheus.GaugeVec
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	found [schemas.Partitions][]window.Skew
+	known map[sourceName]time.Duration // as it was logged, and is shown
+	heeds map[sourceName]struct{}      // whose delay is shown
+}
+
+type sourceName struct{ edge, source string }
+
+// newClocks makes one that says what it finds to skewed, and shows delays.
+func newClocks(skewed func(string, string, time.Duration), delay *prometheus.GaugeVec, log *slog.Logger) *clocks {
+	return &clocks{skewed: skewed, delay: delay, log: log, known: make(map[sourceName]time.Duration), heeds: make(map[sourceName]struct{})}
+}
+
+// sayAgain is by how much, in all, a clock that is known to be wrong must have changed.
+const sayAgain = 5 * time.Second
+
+// heard shows how long a batch was under way, or by how much its source's clock is wrong:
+// both look the same here.
+func (c *clocks) heard(b *schemas.Batch, arrived time.Time) {
+	if len(b.Time) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := sourceName{b.Edge, b.Source}
+	if _, ok := c.heeds[name]; !ok {
+		if len(c.heeds) >= maxSources {
+			return
+		}
+		c.heeds[name] = struct{}{}
+	}
+	c.delay.WithLabelValues(b.Edge, b.Source).Set(float64(arrived.UnixMilli()-lastTime(b)) / 1000)
+}
+
+// check looks whether a batch has changed what its partition knows.
+func (c *clocks) check(partition int, t *window.Timeline, b *schemas.Batch) {
+	now := t.Line(b.Edge, b.Source).Skewed()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := slices.IndexFunc(c.found[partition], func(s window.Skew) bool { return s.Edge == b.Edge && s.Source == b.Source })
+	if at < 0 && now == 0 || at >= 0 && c.found[partition][at].Ahead == now {
+		return
+	}
+	c.found[partition] = t.Skews()
+	c.tell(true)
+}
+
+// leave forgets what a partition has found that this process does not count any more.
+func (c *clocks) leave(partition int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.found[partition] = nil
+	c.tell(false)
+}
+
+// tell says what has changed.
+func (c *clocks) tell(aloud bool) {
+	now := make(map[sourceName]time.Duration)
+	for _, skews := range c.found {
+		for _, s := range skews {
+			name := sourceName{s.Edge, s.Source}
+			if s.Ahead.Abs() > now[name].Abs() {
+				now[name] = s.Ahead
+			}
+		}
+	}
+	for name := range c.known {
+		if _, ok := now[name]; !ok {
+			delete(c.known, name)
+			c.skewed(name.edge, name.source, 0)
+			if aloud {
+				c.log.Info("an edge's clock is right again", "edge", name.edge, "source", name.source)
+			}
+		}
+	}
+	for name, ahead := range now {
+		if was, ok := c.known[name]; ok && (was-ahead).Abs() < sayAgain {
+			continue
+		}
+		c.known[name] = ahead
+		c.skewed(name.edge, name.source, ahead)
+		c.log.Warn("an edge's clock is wrong; its requests count at the corrected time", "edge", name.edge, "source", name.source, "ahead", ahead)
+	}
+}
+
+// wrong are the clocks that are, the worst first.
+func (c *clocks) wrong(most int) (all []top.Clock) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, ahead := range c.known {
+		all = append(all, top.Clock{Edge: name.edge, Source: name.source, Ahead: ahead.Seconds()})
+	}
+	slices.SortFunc(all, func(a, b top.Clock) int {
+		return cmp.Or(cmp.Compare(max(b.Ahead, -b.Ahead), max(a.Ahead, -a.Ahead)), cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.Source, b.Source))
+	})
+	return all[:min(len(all), most)]
+}
