@@ -117,16 +117,22 @@ func (d *Detector) knownAt(second int64) time.Time {
 	return time.Unix(second+1, 0).Add(d.o.Lateness).UTC()
 }
 
-// idleSite is how long, in seconds, a site must have been silent before another takes its
-// place. Which hosts are sites is decided where requests are counted.
-const idleSite = 3600
+// How long, in seconds, a site must have been silent before another takes its place: one of
+// which nothing was learned, and one whose normal traffic is known. Which hosts are sites is
+// decided where requests are counted, by the same two spans (see window.Admission); but each
+// partition's counter decides for itself, and a host that only attackers ask for, of many
+// addresses, may be on credit with one of them.
+const (
+	idleUnknown = 3600
+	idleLearned = 7 * 86400
+)
 
 // makeRoom drops the site that has been silent longest, first of those from which little
 // was learned; none where all are busy, or attacked.
 func (d *Detector) makeRoom() bool {
 	victim := -1
 	for i, s := range d.sites {
-		if s.name == Other || s.incident != nil || len(s.know.decisions) > 0 || d.closed-s.last < idleSite {
+		if s.name == Other || s.incident != nil || len(s.know.decisions) > 0 || !s.mayGo(d.closed-s.last) {
 			continue
 		}
 		if victim < 0 || s.lessThan(d.sites[victim]) {
@@ -141,6 +147,14 @@ func (d *Detector) makeRoom() bool {
 	delete(d.index, s.name)
 	d.sites = slices.Delete(d.sites, victim, victim+1)
 	return true
+}
+
+// mayGo reports whether the site may lose its place, silent for so many seconds.
+func (s *site) mayGo(idle int64) bool {
+	if s.base.Windows() >= minWindows {
+		return idle >= idleLearned
+	}
+	return idle >= idleUnknown
 }
 
 func (s *site) lessThan(o *site) bool {

@@ -66,3 +66,43 @@ func TestASiteThatIsSilentMakesRoom(t *testing.T) {
 	}
 	t.Errorf("the new site has no place among silent ones: %+v", p.Sites())
 }
+
+// TestADetectorKeepsItsSites: hosts that come by chance take the place of no site whose
+// normal traffic is known, though it is silent all night; only of others that are silent.
+func TestADetectorKeepsItsSites(t *testing.T) {
+	parts, err := NewParts(Options{MaxSites: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := parts.Detector()
+	d.closed = 1_795_000_000
+	see := func(name string) *site {
+		s := d.site(name)
+		s.last = d.closed
+		return s
+	}
+	for _, name := range []string{"www.example", "shop.example"} {
+		s := see(name)
+		for range minWindows {
+			s.base.Learn(0, s.reading.Even[:])
+		}
+	}
+	see("chance.example")
+	d.closed += 12 * 3600
+	if s := see("random1.example"); s.name != "random1.example" || d.index["chance.example"] != nil {
+		t.Errorf("a host came as %q, want that it takes the place of one that is unknown and silent", s.name)
+	}
+	for range 3 {
+		if s := see("random2.example"); s.name != Other {
+			t.Errorf("one more came as %q", s.name)
+		}
+	}
+	d.closed += 8 * 86400
+	if d.index["www.example"] == nil || d.index["shop.example"] == nil {
+		t.Fatal("a site whose traffic is known has gone")
+	}
+	see("www.example")
+	if s := see("new.example"); s.name != "new.example" || d.index["www.example"] == nil {
+		t.Errorf("after a week a new site came as %q", s.name)
+	}
+}

@@ -197,7 +197,11 @@ func (s *site) empty() {
 	if b.sample != nil {
 		s.d.held.quarantined -= b.sample.Len()
 	}
-	*b = bucket{paths: b.paths[:0]}
+	kept := b.paths[:0]
+	if cap(kept) > 2*len(b.paths)+16 { // a site learns its paths once, and then few
+		kept = nil
+	}
+	*b = bucket{paths: kept}
 }
 
 func (s *site) learn(b *bucket) {

@@ -13,7 +13,11 @@ import (
 )
 
 type benchCommand struct {
-	Memory benchMemoryCommand `cmd:"" help:"What the processor takes while everything that a client can choose is random, and with a million clients on a thousand sites."`
+	Parse   benchParseCommand   `cmd:"" help:"What it costs to parse a line."`
+	Encode  benchEncodeCommand  `cmd:"" help:"What it costs to pack a request into a message."`
+	Decode  benchDecodeCommand  `cmd:"" help:"What it costs to read one from a message."`
+	Process benchProcessCommand `cmd:"" help:"What it costs to process one where nothing is wrong."`
+	Memory  benchMemoryCommand  `cmd:"" help:"What the processor takes while everything that a client can choose is random, and with a million clients on a thousand sites."`
 }
 
 type benchMemoryCommand struct {

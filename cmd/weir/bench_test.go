@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,5 +37,20 @@ func quietly(b *testing.B, args ...string) {
 	var out, err bytes.Buffer
 	if code := run(context.Background(), args, screen{strings.NewReader(""), &out, &err}); code != exitDone {
 		b.Fatalf("weir %s: exit code %d: %s", strings.Join(args, " "), code, err.String())
+	}
+}
+
+// TestBenchSpeeds runs each bench of one request's cost for a moment.
+func TestBenchSpeeds(t *testing.T) {
+	for _, what := range [][]string{{"parse"}, {"parse", "--format", "combined"}, {"encode"}, {"decode"}, {"process"}} {
+		var out, err bytes.Buffer
+		args := append(append([]string{"bench"}, what...), "--for", "10ms", "--output", "json")
+		if code := run(t.Context(), args, screen{strings.NewReader(""), &out, &err}); code != exitDone {
+			t.Fatalf("%v: %s", args, err.String())
+		}
+		var r benchResult
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil || r.Requests < 1000 || r.Wall <= 0 || r.Machine == "" {
+			t.Errorf("%v: %v: %s", args, err, out.String())
+		}
 	}
 }

@@ -129,7 +129,7 @@ func (o *order) add(b *schemas.Batch, sequence uint64, arrived, now time.Time) {
 		s.broken = s.broken || s.promised > 0 && earliest(b) < s.promised-brokenBy
 		o.Front = o.Timeline.Batch(line, b.Time, promised, o.Front, came, o.doubted)
 	case promised > s.promised:
-		o.Front = o.Timeline.Batch(line, []int64{promised}, promised, o.Front, came, func(int64) {})
+		o.Front = o.Timeline.Promise(line, promised, o.Front, came)
 	}
 	if o.Begun > 0 {
 		o.begun()

@@ -23,7 +23,7 @@ import (
 
 // fleet is some weir process on a NATS of their own, and what they publish.
 type fleet struct {
-	t       *testing.T
+	t       testing.TB
 	bus     *bus.Bus
 	dir     string
 	config  string
@@ -34,10 +34,11 @@ type fleet struct {
 	at      []time.Time // when each was published
 	signals map[string]float64
 	total   float64 // requests in the signals
+	lags    []lag
 }
 
 // startFleet starts NATS and n processors.
-func startFleet(t *testing.T, n int) *fleet {
+func startFleet(t testing.TB, n int) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), signals: make(map[string]float64)}
 	address := freeAddress(t)
@@ -155,6 +156,7 @@ func (f *fleet) readSignals(ctx context.Context) {
 			f.signals[key] = row.Value
 			if row.Name == schemas.RequestRate {
 				f.total += 10 * row.Value
+				f.lags = append(f.lags, lag{m.Time(), m.Time().Sub(row.Time)})
 			}
 		}
 		return nil

@@ -91,7 +91,7 @@ func start(t *testing.T, args ...string) *running {
 }
 
 // startCommand starts weir; it is killed when the test ends.
-func startCommand(t *testing.T, args ...string) *running {
+func startCommand(t testing.TB, args ...string) *running {
 	t.Helper()
 	r := &running{Cmd: exec.Command(program, args...), log: new(bytes.Buffer), done: make(chan struct{})}
 	r.Stdout, r.Stderr = r.log, r.log
@@ -115,7 +115,7 @@ func (r *running) stop() {
 }
 
 // end asks it to stop and waits until it has.
-func (r *running) end(t *testing.T) {
+func (r *running) end(t testing.TB) {
 	t.Helper()
 	_ = r.Process.Signal(syscall.SIGTERM)
 	select {
@@ -150,7 +150,7 @@ func (r *running) clickhouse() int {
 }
 
 // until polls a condition, for at most a minute and a half.
-func until(t *testing.T, what string, condition func() bool) {
+func until(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(90 * time.Second)
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -165,7 +165,7 @@ func until(t *testing.T, what string, condition func() bool) {
 }
 
 // freeAddress is a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -38,6 +38,17 @@ func (t *Timeline) Batch(l *Line, deltas []int64, limit, latest, arrived int64, 
 	return latest
 }
 
+// Promise takes the promise of a source that has no rows now: that nothing comes any more
+// from before at, unix ms. Where no other source has come of late, nobody says otherwise.
+func (t *Timeline) Promise(l *Line, at, latest, arrived int64) int64 {
+	impossible := arrived > 0 && t.agreed && at+l.shift > arrived+far
+	if at+l.shift > latest && !impossible && !t.active(l, latest) {
+		t.note(l, at+l.shift)
+		return at + l.shift
+	}
+	return t.Batch(l, []int64{at}, at, latest, arrived, func(int64) {})
+}
+
 // savedTimeline and savedLine are the form that a Timeline is saved in.
 type savedTimeline struct {
 	Agreed  bool        `json:"agreed,omitempty"`
