@@ -128,6 +128,9 @@ func (o *order) add(b *schemas.Batch, sequence uint64, arrived, now time.Time) {
 	case len(b.Time) > 0:
 		s.broken = s.broken || s.promised > 0 && earliest(b) < s.promised-brokenBy
 		o.Front = o.Timeline.Batch(line, b.Time, promised, o.Front, came, o.doubted)
+		if by := promised - line.Skewed().Milliseconds(); line.Timely() && by < o.Front+aheadBy {
+			o.Front = max(o.Front, by) // it knows of rows in other partitions
+		}
 	case promised > s.promised:
 		o.Front = o.Timeline.Promise(line, promised, o.Front, came)
 	}

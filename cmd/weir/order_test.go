@@ -136,9 +136,9 @@ func TestOrderKeepsWeights(t *testing.T) {
 		b.Batch().Watermark = 9000
 		return b.Batch()
 	}
-	o := newOrder()
-	o.add(weighted("a", 0, 1000, 3000, 3500), 1, 0, noon)
-	o.add(weighted("b", 8, 2000, 4000), 2, 0, noon)
+	o := begunOrder()
+	o.add(weighted("a", 0, 1000, 3000, 3500), 1, noon, noon)
+	o.add(weighted("b", 8, 2000, 4000), 2, noon, noon)
 	got := map[int64]uint32{}
 	o.release(o.level(noon), func(b *schemas.Batch) {
 		var rows schemas.Rows

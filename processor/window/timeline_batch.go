@@ -38,6 +38,9 @@ func (t *Timeline) Batch(l *Line, deltas []int64, limit, latest, arrived int64, 
 	return latest
 }
 
+// Timely reports whether the line's last row was believed.
+func (l *Line) Timely() bool { return l.strange == 0 }
+
 // Promise takes the promise of a source that has no rows now: that nothing comes any more
 // from before at, unix ms. Where no other source has come of late, nobody says otherwise.
 func (t *Timeline) Promise(l *Line, at, latest, arrived int64) int64 {
