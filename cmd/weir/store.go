@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -64,6 +65,7 @@ func (r *storing) run(ctx context.Context) error {
 	}
 	writer := db.NewWriter(clickhouse.WriterOptions{
 		Stream: r.stream, Partitions: partitions, Follow: r.follow, Journal: journal,
+		Waiting: r.waiting(),
 	})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return writer.Run(ctx) })
@@ -100,6 +102,28 @@ func (r *storing) retain(ctx context.Context, db *clickhouse.DB) error {
 		"requests": c.Retention, "rollup_10s": c.Rollups.TenSeconds, "rollup_1m": c.Rollups.Minutes, "rollup_1h": c.Rollups.Hours,
 		"decision_hits": c.Rollups.Minutes,
 	})
+}
+
+// waitingPace is how often the stream is asked how full it is.
+const waitingPace = 5 * time.Second
+
+// waiting is the share of the request stream's room that waits to be stored, as the
+// stream said a few seconds ago. Called from several goroutines.
+func (r *storing) waiting() func(context.Context, uint64) float64 {
+	var mu sync.Mutex
+	var state bus.Room
+	var asked time.Time
+	return func(ctx context.Context, after uint64) float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(asked) > waitingPace {
+			asked = time.Now()
+			if now, err := r.bus.Room(ctx, schemas.StreamRequests); err == nil { // else what it said before
+				state = now
+			}
+		}
+		return state.After(after)
+	}
 }
 
 // follow is one partition of the request stream, as the writer wants it.

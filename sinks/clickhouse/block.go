@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"github.com/ClickHouse/ch-go/proto"
+	"github.com/zeebo/xxh3"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -114,6 +115,15 @@ type place struct {
 	stream    string
 	partition int
 	sequence  uint64
+	sample    uint32 // of so many clients, one is kept as rows
+}
+
+// sampleSeed makes the writer's choice of clients independent of a collector's.
+const sampleSeed = 0x5745495253544f52
+
+// keeps reports whether a client's requests are kept as rows.
+func (p place) keeps(client []byte) bool {
+	return p.sample == 1 || xxh3.HashSeed(client, sampleSeed)%uint64(p.sample) == 0
 }
 
 // append adds the rows [from, to) of a batch that s has split.
@@ -141,12 +151,16 @@ func (b *block) append(x *schemas.Batch, s *splitter, at place, from, to int) {
 	if !(weight > 0) { // also where it is not a number
 		weight = 1
 	}
-	b.kept += to - from
 	b.edge.repeat(x.Edge, to-from)
 	b.stream.repeat(at.stream, to-from)
-	for range to - from {
+	for i := from; i < to; i++ {
 		b.fields = append(b.fields, x.Fields)
-		b.weight = append(b.weight, weight)
+		kept := 0.0
+		if at.keeps(x.Client[16*i : 16*i+16]) {
+			kept = weight * float64(at.sample)
+			b.kept++
+		}
+		b.weight = append(b.weight, kept)
 		b.counted = append(b.counted, weight)
 		b.partition = append(b.partition, uint16(at.partition))
 		b.sequence = append(b.sequence, at.sequence)

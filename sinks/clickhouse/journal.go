@@ -25,6 +25,8 @@ type Position struct {
 	// First and Last are the range that was about to be stored; 0, 0 is none.
 	First uint64 `json:"first,omitempty"`
 	Last  uint64 `json:"last,omitempty"`
+	// Sample is of how many clients that range keeps one as rows; 0 is 1.
+	Sample uint32 `json:"sample,omitempty"`
 	// Numbers are the last batch numbers in the messages up to Stored.
 	Numbers []SourceNumber `json:"numbers,omitempty"`
 }

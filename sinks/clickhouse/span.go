@@ -27,6 +27,7 @@ type span struct {
 	partition   int
 	first, last uint64 // sequences; 0, 0 while it is empty
 	rows        int
+	sample      uint32           // of so many clients, one is kept as rows; 0 is 1
 	blocks      map[int64]*block // by day
 	splitter    splitter
 	spare       []*block
@@ -61,7 +62,7 @@ func (s *span) extend(sequence uint64) {
 // add takes in the rows of a batch. It keeps nothing of the batch.
 func (s *span) add(sequence uint64, batch *schemas.Batch) {
 	s.extend(sequence)
-	at := place{stream: s.stream, partition: s.partition, sequence: sequence}
+	at := place{stream: s.stream, partition: s.partition, sequence: sequence, sample: max(s.sample, 1)}
 	s.splitter.split(batch, func(day int64, from, to int) {
 		s.block(day).append(batch, &s.splitter, at, from, to)
 	})

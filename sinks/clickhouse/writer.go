@@ -36,6 +36,20 @@ type WriterOptions struct {
 	MaxWait time.Duration
 	// Parallel is how many blocks are inserted at a time; 0 is 2.
 	Parallel int
+	// Waiting is the share of the stream's room, 0 to 1, that the messages after one take.
+	// Where that is most of it, rows are sampled by client, so that none is lost to the
+	// stream's end. nil is never.
+	Waiting func(ctx context.Context, after uint64) float64
+}
+
+// sampleOf is of how many clients one is kept as rows, by how much of the stream's room
+// waits: sampling begins where half of it does, long after any pause of an hour.
+func sampleOf(waiting float64) uint32 {
+	sample := uint32(1)
+	for level := 0.5; waiting >= level && sample < schemas.MaxWeight; level += 0.05 {
+		sample *= 2
+	}
+	return sample
 }
 
 // flushGrace is how long a Writer that is stopped may take to store what it holds.
@@ -123,7 +137,7 @@ func (w *Writer) open(partition int, latest uint64) (*partitionWriter, error) {
 	p := &partitionWriter{
 		Writer: w, partition: partition, position: position,
 		span: newSpan(w.options.Stream, partition, w.db.privacy), numbers: newNumbers(position.Numbers),
-		messages: make(chan received),
+		messages: make(chan received), sampled: 1,
 	}
 	return p, nil
 }
@@ -137,6 +151,7 @@ type partitionWriter struct {
 	span      *span
 	numbers   *numbers
 	messages  chan received
+	sampled   uint32 // of the last span
 }
 
 // received is a message that has been decoded while the one before is stored.
@@ -183,11 +198,26 @@ func (p *partitionWriter) write(ctx context.Context) error {
 	defer cancel()
 	next, err := p.recover(ctx)
 	for more := true; more && err == nil; next = nil {
+		p.span.sample = p.sample(ctx)
 		if more = p.collect(next); !p.span.empty() {
 			err = p.flush(ctx, false)
 		}
 	}
 	return err
+}
+
+// sample is of how many clients the next span keeps one.
+func (p *partitionWriter) sample(ctx context.Context) uint32 {
+	sample := uint32(1)
+	if p.options.Waiting != nil {
+		sample = sampleOf(p.options.Waiting(ctx, p.position.Stored))
+	}
+	if sample != p.sampled {
+		p.log.Warn("the share of clients whose requests are kept as rows has changed: ClickHouse is slower than they come, and the figures stay exact",
+			"partition", p.partition, "one_client_of", sample)
+		p.sampled = sample
+	}
+	return sample
 }
 
 // lasting is ctx with a grace after its end.
@@ -204,6 +234,7 @@ func (p *partitionWriter) recover(ctx context.Context) (next *received, err erro
 	if p.position.Last == 0 {
 		return nil, nil
 	}
+	p.span.sample = max(p.position.Sample, 1) // or a block would not be the same again
 	for p.span.last < p.position.Last {
 		r, ok := <-p.messages
 		if !ok {
@@ -272,7 +303,7 @@ func (p *partitionWriter) flush(ctx context.Context, again bool) error {
 		return ctx.Err()
 	}
 	if !again {
-		p.position.First, p.position.Last = p.span.first, p.span.last
+		p.position.First, p.position.Last, p.position.Sample = p.span.first, p.span.last, p.span.sample
 		if err := p.journal(ctx); err != nil {
 			return err
 		}

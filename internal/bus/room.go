@@ -1,0 +1,40 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Room is how full a stream is.
+type Room struct {
+	first, last uint64  // sequences that it holds
+	filled      float64 // share of what it may hold, 0 to 1; 0 where that is not bounded
+}
+
+// Room asks a stream.
+func (b *Bus) Room(ctx context.Context, stream string) (Room, error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return Room{}, b.where(err)
+	}
+	return roomOf(s.CachedInfo()), nil
+}
+
+func roomOf(info *jetstream.StreamInfo) Room {
+	r := Room{first: info.State.FirstSeq, last: info.State.LastSeq}
+	if most := info.Config.MaxBytes; most > 0 {
+		r.filled = min(float64(info.State.Bytes)/float64(most), 1)
+	}
+	return r
+}
+
+// After is the share of the room that the messages after a sequence take, 0 to 1, as if
+// all were equally long.
+func (r Room) After(sequence uint64) float64 {
+	if r.last <= sequence || r.last < r.first {
+		return 0
+	}
+	from := max(sequence, max(r.first, 1)-1)
+	return r.filled * float64(r.last-from) / float64(r.last-max(r.first, 1)+1)
+}
