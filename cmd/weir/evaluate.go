@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -36,6 +38,7 @@ type evaluateCommand struct {
 	Propagation time.Duration   `default:"${propagation}" help:"From a decision's time until the edge has it."`
 	Closed      bool            `help:"Stopped requests never reach the application, and bots see it; without it the log stays as it was without weir. What adapts is always closed."`
 	Jobs        int             `default:"0" help:"Runs at a time; 0 is one a core."`
+	From        []string        `placeholder:"FILE" help:"Play nothing: take the results of earlier runs, written with --output json."`
 	Report      string          `placeholder:"FILE" help:"Put the scorecard between the marks of this file, docs/quality.md."`
 	Output      string          `default:"text" enum:"text,json" help:"text or json (one result a line)."`
 	Quiet       bool            `short:"q" help:"No progress bar."`
@@ -55,6 +58,13 @@ type trial struct {
 //	                                 ^            |
 //	                                 +-- judge <--+   -> scorecard
 func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
+	if len(c.From) > 0 {
+		results, err := earlier(c.From)
+		if err != nil {
+			return err
+		}
+		return c.show(s, results)
+	}
 	configuration, err := p.configuration()
 	if err != nil {
 		return err
@@ -104,13 +114,41 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 	if tell.out != nil {
 		return tell.err
 	}
+	return c.show(s, results)
+}
+
+// earlier are the results of runs that were written as JSON: a long scorecard is made in
+// parts.
+func earlier(files []string) (all []simulate.Result, err error) {
+	for _, path := range files {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, usagef("read %s: %w", path, unwrapPath(err))
+		}
+		defer f.Close()
+		in := json.NewDecoder(f)
+		for n := 1; ; n++ {
+			var r simulate.Result
+			if err := in.Decode(&r); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, usagef("read %s, result %d: %w", path, n, err)
+			}
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+// show prints the scorecard, and puts it where it is to stand.
+func (c *evaluateCommand) show(s screen, results []simulate.Result) error {
 	card := scorecard(results)
 	if c.Report != "" {
 		if err := c.report(card); err != nil {
 			return err
 		}
 	}
-	_, err = io.WriteString(s.out, card)
+	_, err := io.WriteString(s.out, card)
 	return err
 }
 

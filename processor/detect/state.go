@@ -39,8 +39,6 @@ const (
 	// machines is for how many seconds machines that say so may ask for one page all at
 	// once: link previews and inboxes are over by then, or are known.
 	machines = 900
-	// unserved: where so much fails, pages come without assets whoever asks.
-	unserved = 0.3
 	// slowStep is what a step's volume and mark, each counted up to enter, must be above to
 	// add up; slowDoubt is the sum from which on nothing is learned, slowEnough the one that
 	// is an attack.
@@ -219,16 +217,21 @@ func oneDeclared(r *Reading, sc *Scores) bool {
 }
 
 // bareScore is the score of pages without their assets, 0 where too few of the requests
-// above normal are such pages, or where pages fail and so bring nothing.
+// above normal are such pages. A page that failed brings nothing, whoever asked: failures
+// are left out, as if all had been pages.
 func bareScore(r *Reading, sc *Scores) float64 {
-	if r.unserved() > unserved {
+	failed := r.unserved() * (r.Requests - r.Stopped)
+	pages, others := max(0, r.Raw[PageShare]*r.Requests-failed), sc.Level[RequestRate]*window.Short
+	above := r.Requests - failed - others
+	if above < minExcess/2 || pages-sc.Level[PageShare]*others < bareShare*above {
 		return 0
 	}
-	bare := r.Raw[PageShare]*r.Requests - sc.Level[PageShare]*sc.Level[RequestRate]*window.Short
-	if bare < bareShare*excess(r, sc) {
+	level := even(PageShare, sc.Level[PageShare])
+	from, to := even(PageShare, r.Raw[PageShare])-level, even(PageShare, pages/(r.Requests-failed))-level
+	if from <= 0 || to <= 0 {
 		return 0
 	}
-	return sc.Score[PageShare]
+	return sc.Score[PageShare] * min(1, to/from)
 }
 
 // classify says whether the window shows an attack, and of what kind: more
