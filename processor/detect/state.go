@@ -88,9 +88,9 @@ func (s *State) Suspicious() bool {
 // for long has just become doubtful: what was seen of late is then not to be learned.
 func (s *State) Drift(r *Reading, sc *Scores) bool {
 	before := s.Slow
-	mark := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc))
+	mark := markScore(MissingShare, r, sc)
 	if r.Declared < declaredShare {
-		mark = max(mark, bareScore(r, sc))
+		mark = max(mark, markScore(UnknownShare, r, sc), bareScore(r, sc))
 	}
 	x := min(volumeScore(sc), enter) + min(mark, enter) - slowStep
 	if excess(r, sc) < minExcess || excessClients(r, sc) < minClients || mark < 2 || oneDeclared(r, sc) {
@@ -239,8 +239,12 @@ func bareScore(r *Reading, sc *Scores) float64 {
 // for what is not there or use programs that the site does not know.
 func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 	vol := volumeScore(sc)
-	missing := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc))
-	mark := max(missing, markScore(UnfamiliarShare, r, sc))
+	missing := markScore(MissingShare, r, sc)
+	mark := missing
+	if r.Declared < declaredShare { // machines may well be new here, and fetch what is new
+		missing = max(missing, markScore(UnknownShare, r, sc))
+		mark = max(missing, markScore(UnfamiliarShare, r, sc))
+	}
 	if bare := bareScore(r, sc); r.Declared < declaredShare || varied(r, sc) {
 		mark = max(mark, bare) // no browser, though it says so; or a machine that reads everything
 	}
