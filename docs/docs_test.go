@@ -95,7 +95,7 @@ func TestMetrics(t *testing.T) {
 	for _, found := range names {
 		name := found[1]
 		short := name
-		for _, prefix := range []string{"weir_nginx_", "weir_bus_", "weir_clickhouse_"} {
+		for _, prefix := range []string{"weir_nginx_", "weir_bus_", "weir_clickhouse_", "weir_edge_", "weir_nftables_", "weir_haproxy_", "weir_lapi_"} {
 			short = strings.TrimPrefix(short, prefix)
 		}
 		if !strings.Contains(code.String(), `"`+name+`"`) && !strings.Contains(code.String(), `"`+short+`"`) {
