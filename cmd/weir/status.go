@@ -186,10 +186,6 @@ func (c *statusListCommand) Run(ctx context.Context, s screen, p *program) error
 			fmt.Fprintf(s.out, "%-18s %-13s %-14s %-17s %-18s %s\n", "post", "standing", "stage", "since (UTC)", "next update (UTC)", "affected: title")
 		}
 		shown++
-		title := post.Title
-		if len(title) == 0 {
-			title = post.NewTitle
-		}
 		due := ""
 		if !post.NextDue.IsZero() {
 			due = post.NextDue.UTC().Format("2006-01-02 15:04")
@@ -198,7 +194,7 @@ func (c *statusListCommand) Run(ctx context.Context, s screen, p *program) error
 			}
 		}
 		fmt.Fprintf(s.out, "%-18s %-13s %-14s %-17s %-18s %s: %s\n", post.ID, standing(&post.Post), post.Stage, post.Began.UTC().Format("2006-01-02 15:04"),
-			due, printable(strings.Join(post.Names, ", "), 40), printable(title.In("", ""), 60))
+			due, printable(strings.Join(post.Names, ", "), 40), printable(post.Heading(), 60))
 	}
 	if shown == 0 {
 		fmt.Fprintln(s.out, "No draft, and nothing public that is not over.")

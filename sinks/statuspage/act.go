@@ -252,9 +252,18 @@ type Listed struct {
 	Names    []string  `json:"names"`
 	Stage    Stage     `json:"stage"`
 	NextDue  time.Time `json:"next_due,omitzero"`
+	Language string    `json:"language,omitempty"`    // the page's first
 	NewTitle Words     `json:"draft_title,omitempty"` // of a draft, as it would be published now
 	NewText  Words     `json:"draft_text,omitempty"`
 	Audit    []Entry   `json:"audit"`
+}
+
+// Heading is the post's title, or its draft's, in the page's first language.
+func (l *Listed) Heading() string {
+	if len(l.Title) > 0 {
+		return l.Title.In(l.Language, "")
+	}
+	return l.NewTitle.In(l.Language, "")
 }
 
 // List is every post, the newest first.
@@ -264,7 +273,7 @@ func (p *Page) List() []Listed {
 	now := time.Now()
 	out := []Listed{}
 	for _, post := range p.journal.all() {
-		l := Listed{Post: post.clone(), Names: p.names(post.Components), Stage: post.Stage(now), NextDue: post.Due()}
+		l := Listed{Post: post.clone(), Names: p.names(post.Components), Stage: post.Stage(now), NextDue: post.Due(), Language: p.o.Texts[0].Tag}
 		l.Audit = l.Post.Audit
 		if post.Standing == Draft {
 			l.NewTitle, l.NewText = p.draftWords(post, now)

@@ -137,6 +137,9 @@ func TestADraftWaitsForAPerson(t *testing.T) {
 		if got := posts[0].NewText.In("en", ""); !strings.Contains(got, "some visitors of Website wait long") {
 			t.Errorf("the draft says %q", got)
 		}
+		if got, want := posts[0].Heading(), posts[0].NewTitle["en"]; got == "" || got != want {
+			t.Errorf("the heading is %q, want the first language's: %q", got, want)
+		}
 		post := d.act(Action{Do: "publish", By: "anna"})
 		if post.Standing != Public || post.Updates[0].By != "anna" || !post.Began.Equal(opened) {
 			t.Errorf("published %+v", post)
