@@ -99,7 +99,7 @@ func (r *storing) connect(ctx context.Context) (db *clickhouse.DB, err error) {
 func (r *storing) retain(ctx context.Context, db *clickhouse.DB) error {
 	c := r.config
 	return db.Retain(ctx, map[string]time.Duration{
-		"requests": c.Retention, "rollup_10s": c.Rollups.TenSeconds, "rollup_1m": c.Rollups.Minutes, "rollup_1h": c.Rollups.Hours,
+		"requests": c.Retention, "rollup_10s": c.Rollups.Tens, "rollup_1m": c.Rollups.Minutes, "rollup_1h": c.Rollups.Hours,
 		"decision_hits": c.Rollups.Minutes,
 	})
 }

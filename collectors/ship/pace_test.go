@@ -137,7 +137,7 @@ func TestLoneRequestsLeaveAtOnce(t *testing.T) {
 			p.at = append(p.at, at)
 		}
 		to := newLanded(func(int) time.Duration { return 5 * time.Millisecond })
-		ships(t, Options{Open: func() Input { return p }}, &kept{}, to, p.at[len(p.at)-1].Sub(time.Now())+time.Second)
+		ships(t, Options{Open: func() Input { return p }}, &kept{}, to, time.Until(p.at[len(p.at)-1])+time.Second)
 		for n, at := range p.at {
 			left, ok := to.paths[fmt.Sprint("/", n)]
 			if !ok {

@@ -108,9 +108,9 @@ type Privacy struct {
 
 // Rollups say how long figures are kept.
 type Rollups struct {
-	TenSeconds time.Duration `yaml:"10s" doc:"Those of 10 seconds."`
-	Minutes    time.Duration `yaml:"1m" doc:"Those of a minute, and what each decision did."`
-	Hours      time.Duration `yaml:"1h" doc:"Those of an hour."`
+	Tens    time.Duration `yaml:"10s" doc:"Those of 10 seconds."`
+	Minutes time.Duration `yaml:"1m" doc:"Those of a minute, and what each decision did."`
+	Hours   time.Duration `yaml:"1h" doc:"Those of an hour."`
 }
 
 // HTTP is the listener.
@@ -181,7 +181,7 @@ func Default() Config {
 		HTTP:       HTTP{Listen: "127.0.0.1:8480"},
 		NATS:       NATS{Disk: 4 << 30},
 		Vitals:     Vitals{Every: time.Second},
-		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day, Rollups: Rollups{TenSeconds: 90 * day, Minutes: 400 * day, Hours: 1830 * day}},
+		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day, Rollups: Rollups{Tens: 90 * day, Minutes: 400 * day, Hours: 1830 * day}},
 		Nginx: Nginx{
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
 			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second, Block: "page", Challenge: "throttle",

@@ -45,7 +45,7 @@ func TestGood(t *testing.T) {
 		TLS: TLS{CA: "/etc/weir/ca.pem", Cert: "/etc/weir/cert.pem", Key: "/etc/weir/key.pem"}}
 	full.Privacy = Privacy{Addresses: "hashed", QueryValues: "keep", QueryKeys: []string{"page"}}
 	full.ClickHouse = ClickHouse{DSN: "clickhouse://weir:secret@db:9000/weir", Memory: 2 << 30, Retention: 7*day + 12*time.Hour,
-		Rollups: Rollups{TenSeconds: 30 * day, Minutes: 100 * day, Hours: 1000 * day}}
+		Rollups: Rollups{Tens: 30 * day, Minutes: 100 * day, Hours: 1000 * day}}
 	full.Notify = Notify{
 		Name: "weir of example.org", Grafana: "https://grafana.example.org/d/weir",
 		Channels: map[string]Channel{

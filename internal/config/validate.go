@@ -153,7 +153,7 @@ func (c *Config) validateClickHouse(d *decoder) {
 	}
 	between(d, "clickhouse.memory", c.ClickHouse.Memory, 256<<20, 1<<50)
 	between(d, "clickhouse.retention", c.ClickHouse.Retention, time.Hour, 3650*day)
-	between(d, "clickhouse.rollups.10s", c.ClickHouse.Rollups.TenSeconds, time.Hour, 3650*day)
+	between(d, "clickhouse.rollups.10s", c.ClickHouse.Rollups.Tens, time.Hour, 3650*day)
 	between(d, "clickhouse.rollups.1m", c.ClickHouse.Rollups.Minutes, time.Hour, 3650*day)
 	between(d, "clickhouse.rollups.1h", c.ClickHouse.Rollups.Hours, time.Hour, 36500*day)
 }

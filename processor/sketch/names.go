@@ -125,15 +125,15 @@ func (t *Tally) TakeNames(other *Tally) {
 	}
 }
 
-func (n *names) reset() { n.list, n.text, n.least = n.list[:0], n.text[:0], 0 }
+func (l *names) reset() { l.list, l.text, l.least = l.list[:0], l.text[:0], 0 }
 
 // append writes the names of the keys, which are sorted.
-func (n *names) append(dst []byte, keys []tallied) []byte {
+func (l *names) append(dst []byte, keys []tallied) []byte {
 	var order [namesMax]uint16
 	var number [namesMax]uint16
 	count := 0
-	for i := range n.list {
-		at, ok := searchKey(keys, n.list[i].key)
+	for i := range l.list {
+		at, ok := searchKey(keys, l.list[i].key)
 		if !ok {
 			continue
 		}
@@ -146,7 +146,7 @@ func (n *names) append(dst []byte, keys []tallied) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(count))
 	for i := range count {
-		text := n.of(int(order[i]))
+		text := l.of(int(order[i]))
 		dst = binary.AppendUvarint(dst, uint64(number[i]))
 		dst = binary.AppendUvarint(dst, uint64(len(text)))
 		dst = append(dst, text...)

@@ -14,12 +14,11 @@ import (
 type book struct {
 	most int
 
-	mu       sync.Mutex
-	byID     map[string]netip.Prefix
-	values   map[netip.Prefix][]held
-	changed  map[netip.Prefix]bool // since the last take
-	told     bool                  // what is to be in force is known
-	unusable int                   // decisions that a firewall cannot hold
+	mu      sync.Mutex
+	byID    map[string]netip.Prefix
+	values  map[netip.Prefix][]held
+	changed map[netip.Prefix]bool // since the last take
+	told    bool                  // what is to be in force is known
 }
 
 // held is one decision on a value.

@@ -204,14 +204,6 @@ func rules(c *nft.Conn, t *table, f *family, v4 bool, base, dropping *nft.Chain,
 	add(dropping, []expr.Any{&expr.Objref{Type: int(nft.ObjTypeCounter), Name: f.dropped.Name}, &expr.Verdict{Kind: expr.VerdictDrop}})
 }
 
-// setOf is where a client belongs.
-func (k *kernel) setOf(value netip.Prefix) *nft.Set {
-	if value.Addr().Is4() {
-		return k.tables[0].families[0].drop
-	}
-	return k.tables[0].families[1].drop
-}
-
 func element(value netip.Prefix, timeout time.Duration) nft.SetElement {
 	return nft.SetElement{Key: value.Addr().AsSlice(), Timeout: timeout}
 }
