@@ -62,3 +62,46 @@ func TestReplaceKeepsTheRest(t *testing.T) {
 		t.Errorf("without a place: %v", err)
 	}
 }
+
+// TestKeptIsNotMeasuredAgain interrupts: what was measured is there for whoever goes on, and
+// only where it was measured the same way.
+func TestKeptIsNotMeasuredAgain(t *testing.T) {
+	all, err := kinds("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "kept")
+	first, err := openStore(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, merged := measure(all[0], 1000, 4, parts)
+	if whole.counted != counted(1000, 4) || whole.counted != distincts(1000) {
+		t.Errorf("%d counts, want %d", whole.counted, counted(1000, 4))
+	}
+	if err := first.add(&whole, &merged); err != nil {
+		t.Fatal(err)
+	}
+	second, err := openStore(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, m, ok := second.find(all[0].name, 1000, 4, parts)
+	if !ok || row(&w) != row(&whole) || row(&m) != row(&merged) {
+		t.Errorf("found %v:\n%s\n%s, want\n%s\n%s", ok, row(&w), row(&m), row(&whole), row(&merged))
+	}
+	for _, other := range []struct {
+		kind             string
+		n, trials, parts int
+	}{{"other", 1000, 4, parts}, {all[0].name, 10_000, 4, parts}, {all[0].name, 1000, 5, parts}, {all[0].name, 1000, 4, 8}} {
+		if _, _, ok := second.find(other.kind, other.n, other.trials, other.parts); ok {
+			t.Errorf("%v was never measured", other)
+		}
+	}
+	if err := os.WriteFile(name, []byte("[{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStore(name); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("half a line: %v", err)
+	}
+}

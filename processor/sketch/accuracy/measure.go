@@ -159,6 +159,9 @@ func distincts(n int) int {
 	return 400
 }
 
+// counted is how many they are, of so many trials: each counts clients and paths as often.
+func counted(n, trials int) int { return 2 * trials * max(distincts(n)/2/trials, 1) }
+
 // again counts the different clients and paths of a stream once more, under another secret:
 // whole, and in parts that are merged. A key that comes twice changes nothing in these
 // sketches, so once each is enough.
@@ -182,12 +185,13 @@ func again(keys [2][]uint64, secret uint64, parts int) (whole, merged []float64)
 
 // cell is what all trials of one kind and size came to.
 type cell struct {
-	kind   string
-	n      int
-	parts  int
-	trials int
-	result         // the worst of all, but for:
-	p95    float64 // 95 % of the trials' distinct counts are within
+	kind    string
+	n       int
+	parts   int
+	trials  int
+	result          // the worst of all, but for:
+	p95     float64 // 95 % of the trials' distinct counts are within
+	counted int     // how many these are
 }
 
 // measure runs the trials of a kind at a size: whole, and cut into parts by client, the
@@ -213,12 +217,13 @@ func measure(t traffic, n, trials, parts int) (whole, merged cell) {
 		whole.add(e.compare(one))
 		merged.add(e.compare(sum))
 		keys := [2][]uint64{slices.Collect(maps.Keys(e.clients)), slices.Collect(maps.Keys(e.paths))}
-		for more := range uint64(distincts(n)/2/trials - 1) {
-			a, b := again(keys, secret+2*(more+1), parts)
+		for more := range counted(n, trials)/2/trials - 1 {
+			a, b := again(keys, secret+2*uint64(more+1), parts)
 			whole.distinct, merged.distinct = append(whole.distinct, a...), append(merged.distinct, b...)
 		}
 	}
 	whole.p95, merged.p95 = percentile95(whole.distinct), percentile95(merged.distinct)
+	whole.counted, merged.counted = len(whole.distinct), len(merged.distinct)
 	return whole, merged
 }
 
