@@ -111,9 +111,22 @@ func (t *Tally) Name(key uint32) []byte {
 // Forget drops all names.
 func (t *Tally) Forget() { t.names.reset() }
 
-// SwapNames exchanges the names, and the memory for them, with another tally's. Names of
-// keys that a tally does not have are of no consequence.
-func (t *Tally) SwapNames(other *Tally) { t.names, other.names = other.names, t.names }
+// Names is memory for what keys are called, of no tally.
+type Names struct{ empty names }
+
+// TakeMemory drops all names, and hands on the memory for them.
+func (t *Tally) TakeMemory() Names {
+	memory := t.names
+	memory.reset()
+	t.names = names{}
+	return Names{memory}
+}
+
+// GiveMemory drops all names, and takes memory for others.
+func (t *Tally) GiveMemory(memory Names) { t.names = memory.empty }
+
+// Empty reports whether there is no memory.
+func (n *Names) Empty() bool { return cap(n.empty.list) == 0 }
 
 // TakeNames learns what other's keys are called, without their counts: those first that
 // have many in other.

@@ -1,9 +1,12 @@
 package window
 
+import "github.com/weir-project/weir/processor/sketch"
+
 // Estate is what the windows of all sites have in common: emptied panes, room to merge
 // in, and the bound on what closed steps take. Not for concurrent use.
 type Estate struct {
 	free   []*Pane
+	names  [NumKeys][]sketch.Names // memory for what keys are called, of closed seconds
 	merged Pane
 	sum    Pane
 	bytes  []byte
@@ -26,12 +29,29 @@ func NewEstate(budget int) *Estate { return &Estate{budget: budget} }
 
 // Pane is an empty one.
 func (e *Estate) Pane() *Pane {
+	var p *Pane
 	if n := len(e.free); n > 0 {
-		p := e.free[n-1]
-		e.free = e.free[:n-1]
-		return p
+		p, e.free = e.free[n-1], e.free[:n-1]
+	} else {
+		p = new(Pane)
 	}
-	return new(Pane)
+	for k, names := range e.names {
+		if n := len(names); n > 0 {
+			p.Tallies[k].GiveMemory(names[n-1])
+			e.names[k] = names[:n-1]
+		}
+	}
+	return p
+}
+
+// strip takes the memory for what a pane's keys are called: names are needed once, when the
+// second closes, and by no pane of the short window.
+func (e *Estate) strip(p *Pane) {
+	for k := range p.Tallies {
+		if names := p.Tallies[k].TakeMemory(); !names.Empty() && len(e.names[k]) < maxFree {
+			e.names[k] = append(e.names[k], names)
+		}
+	}
 }
 
 // Release takes a pane back.

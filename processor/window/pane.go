@@ -116,13 +116,6 @@ func (p *Pane) takeNames(other *Pane) {
 	}
 }
 
-// swapNames exchanges what keys are called, and the memory for it.
-func (p *Pane) swapNames(other *Pane) {
-	for i := range p.Tallies {
-		p.Tallies[i].SwapNames(&other.Tallies[i])
-	}
-}
-
 // forget drops what keys are called.
 func (p *Pane) forget() {
 	for i := range p.Tallies {

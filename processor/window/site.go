@@ -87,6 +87,7 @@ func (s *Site) Close(second int64) {
 		if p := s.panes[slot(s.closed)]; p != nil {
 			s.short.Add(&p.Counts)
 			s.since.takeNames(p)
+			s.estate.strip(p)
 			if p.Counts[Requests] >= heavy {
 				s.merge(s.closed)
 			}
@@ -96,12 +97,9 @@ func (s *Site) Close(second int64) {
 }
 
 // leave takes a second out of the short window, into the step where that has not ended yet.
-// Names are needed once, when the second closes: the memory for them goes on with the pane
-// that leaves.
 func (s *Site) leave(second int64) {
 	p := s.panes[slot(second)]
 	s.panes[slot(second)] = nil
-	youngest := s.panes[slot(second+Short)]
 	if p == nil {
 		return
 	}
@@ -110,9 +108,6 @@ func (s *Site) leave(second int64) {
 		s.merged = second
 	}
 	s.short.Sub(&p.Counts)
-	if youngest != nil {
-		p.swapNames(youngest)
-	}
 	s.estate.Release(p)
 }
 
