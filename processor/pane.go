@@ -30,6 +30,7 @@ type Pane struct {
 func (p *Pane) reset(site string, second int64, level uint) {
 	p.Site, p.Second = site, second
 	p.Recycle()
+	p.Limit()
 	p.Served = p.Served[:0]
 	p.Sample.Reset()
 	p.Sample.Begin(level)

@@ -55,6 +55,7 @@ type Tally struct {
 	names names
 
 	passes uint64       // ... this many more, if cut*u is at least 1
+	limit  int          // of keys while inserting; 0 is TallyMax; kept over Reset
 	knocks int          // since the door was closed
 	door   *[512]uint64 // keys that knocked, one bit each; kept over Reset
 }
@@ -110,8 +111,8 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 	if miss > 0 && weight == 1 && !t.knock(key) {
 		return
 	}
-	if t.n >= TallyMax {
-		t.shrink(tallyKeep)
+	if most := t.room(); t.n >= most {
+		t.makeRoom(most * 3 / 4)
 		miss = share(t.cut, key)
 	}
 	t.put(tallied{key, weight, miss})
@@ -120,6 +121,18 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 		return
 	}
 	t.name(key, weight, name)
+}
+
+// Limit has Insert keep at most so many keys (16 to TallyMax), so that the tally costs less
+// to merge: the sample is smaller, and the bounds wider. Merging makes no use of it.
+func (t *Tally) Limit(keys int) { t.limit = min(max(keys, 16), TallyMax) }
+
+// room is how many keys Insert keeps.
+func (t *Tally) room() int {
+	if t.limit == 0 {
+		return TallyMax
+	}
+	return t.limit
 }
 
 // knock reports whether a key has knocked before.
@@ -209,6 +222,36 @@ func (t *Tally) shrink(keep int) {
 	t.raise(smallest(all, len(all)-keep))
 }
 
+// sampled is one part of the keys, those that begin with four zero bits.
+const sampled = 16
+
+// makeRoom drops keys until about keep are left. The cut is that of a sixteenth of them,
+// which stand together at the table's beginning: finding it among all costs more than
+// dropping them. Any cut that drops enough is as true as another.
+func (t *Tally) makeRoom(keep int) {
+	before := t.n
+	var scratch [512]uint64
+	some := scratch[:0]
+	for i := range t.slots {
+		s := &t.slots[i]
+		if s.n == 0 {
+			if i > len(t.slots)/sampled {
+				break
+			}
+			continue
+		}
+		if s.key < math.MaxUint32/sampled && len(some) < len(scratch) {
+			some = append(some, s.priority())
+		}
+	}
+	if drop := len(some) * (t.n - keep) / t.n; drop >= 4 {
+		t.raise(smallest(some, drop))
+	}
+	if t.n > keep+(before-keep)/2 { // crafted, or too few to go by
+		t.shrink(keep)
+	}
+}
+
 // smallest is the number that would stand at the place n, from 1, if all were sorted.
 // It changes their order.
 func smallest(all []uint64, n int) uint64 {
@@ -242,27 +285,33 @@ func smallest(all []uint64, n int) uint64 {
 	return all[n-1]
 }
 
-// raise drops the keys that a cut takes. What moves up into a freed slot is looked at
-// too.
+// raise drops the keys that a cut takes. From a free slot on every key is taken out and, if
+// it stays, put back: no later than it stood, as those before it can only have moved up.
 func (t *Tally) raise(cut uint64) {
 	t.cut = max(t.cut, cut)
 	mask := len(t.slots) - 1
-	for i := 0; i < len(t.slots); {
-		s := &t.slots[i]
-		if s.n == 0 || uint64(s.n)+uint64(s.miss) > uint64(share(t.cut, s.key)) {
-			i++
+	from := 0
+	for from < len(t.slots) && t.slots[from].n != 0 {
+		from++
+	}
+	for k := 1; k <= mask; k++ {
+		at := (from + k) & mask
+		s := t.slots[at]
+		if s.n == 0 {
 			continue
 		}
-		t.n--
-		hole := i
-		for j := (i + 1) & mask; t.slots[j].n != 0; j = (j + 1) & mask {
-			home := t.slot(t.slots[j].key)
-			if (j-home)&mask >= (j-hole)&mask {
-				t.slots[hole] = t.slots[j]
-				hole = j
-			}
+		if uint64(s.n)+uint64(s.miss) <= uint64(share(t.cut, s.key)) {
+			t.slots[at] = tallied{}
+			t.n--
+			continue
 		}
-		t.slots[hole] = tallied{}
+		i := t.slot(s.key)
+		for i != at && t.slots[i].n != 0 {
+			i = (i + 1) & mask
+		}
+		if i != at {
+			t.slots[i], t.slots[at] = s, tallied{}
+		}
 	}
 }
 

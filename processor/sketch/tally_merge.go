@@ -3,6 +3,7 @@ package sketch
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // Merge adds what other has counted. other is not changed.
@@ -40,10 +41,21 @@ func (t *Tally) mergeBegin(cut uint64) {
 	if cut == 0 {
 		return
 	}
-	for i := range t.slots {
-		if s := &t.slots[i]; s.n != 0 {
-			s.miss = clamp(uint64(s.miss) + uint64(share(cut, s.key)))
+	if cut >= math.MaxInt32 {
+		for i := range t.slots {
+			if s := &t.slots[i]; s.n != 0 {
+				s.miss = clamp(uint64(s.miss) + uint64(share(cut, s.key)))
+			}
 		}
+		return
+	}
+	for i := range t.slots { // the same for an ordinary cut, without a branch to guess
+		s := &t.slots[i]
+		miss := uint64(s.miss) + cut*rank(s.key)>>32
+		if s.n == 0 {
+			miss = 0
+		}
+		s.miss = clamp(miss)
 	}
 }
 
@@ -77,8 +89,8 @@ func (t *Tally) mergeKey(c tallied, ours, theirs uint64) {
 func (t *Tally) mergeEnd(ours, theirs, total uint64) {
 	t.total += total
 	t.cut = max(t.cut, ours+theirs)
-	if t.n > TallyMax {
-		t.shrink(tallyKeep)
+	if t.n > TallyMax || t.n > tallyKeep && ours != 0 && theirs != 0 {
+		t.makeRoom(TallyMax / 2)
 	}
 }
 

@@ -63,6 +63,17 @@ func (p *Pane) mergeDistinct(other *Pane) {
 	}
 }
 
+// SecondKeys is how many keys of a kind are kept while one second is counted: all of them
+// where there are no more, beyond that the heavy ones and a sample.
+const SecondKeys = 1024
+
+// Limit makes the pane one of a second.
+func (p *Pane) Limit() {
+	for i := range p.Tallies {
+		p.Tallies[i].Limit(SecondKeys)
+	}
+}
+
 // Empty reports whether no request was counted.
 func (p *Pane) Empty() bool { return p.Counts[Requests] == 0 }
 

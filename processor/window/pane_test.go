@@ -187,6 +187,7 @@ func fresh(seed uint64, n int, random bool) *Pane {
 		return paneOf(seed, n)
 	}
 	p, r := new(Pane), rand.New(rand.NewPCG(seed, 10))
+	p.Limit()
 	for range n {
 		request(p, r.Uint64(), r.Uint64(), r.Uint64N(1<<20))
 	}

@@ -203,6 +203,10 @@ func measure(t traffic, n, trials, parts int) (whole, merged cell) {
 		seed := uint64(n)<<16 + uint64(trial)
 		secret, next := seed*0x9E3779B97F4A7C15, t.make(seed)
 		e, one, cut := newExact(secret, n), new(sketches), make([]sketches, parts)
+		for i := range cut { // as the panes of seconds do
+			cut[i].byClient.Limit(1024)
+			cut[i].byPath.Limit(1024)
+		}
 		for range n {
 			q := next()
 			e.insert(&q)
