@@ -231,3 +231,41 @@ func TestSmallest(t *testing.T) {
 		}
 	})
 }
+
+// TestTallyLimit: one that may keep fewer keys holds its bounds, alone and merged with others.
+func TestTallyLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
+		limit := rapid.SampledFrom([]int{16, 200, 1024}).Draw(t, "limit")
+		counts, whole := make(map[uint64]uint64), new(Tally)
+		for range rapid.IntRange(1, 12).Draw(t, "parts") {
+			part, mine := new(Tally), make(map[uint64]uint64)
+			part.Limit(limit)
+			for _, k := range stream(r, rapid.SampledFrom([]int{10, 1000, 6000}).Draw(t, "n"), rapid.IntRange(0, 2).Draw(t, "order")) {
+				part.Insert(k, 1, nil)
+				counts[k]++
+				mine[k]++
+			}
+			if n, all := part.Len(); n > limit || all != (len(mine) <= limit) {
+				t.Fatalf("%d keys of %d, all is %v, at most %d", n, len(mine), all, limit)
+			}
+			held(t, part, mine)
+			whole.Merge(part)
+		}
+		if n, _ := whole.Len(); n > TallyMax {
+			t.Fatalf("%d keys", n)
+		}
+		held(t, whole, counts)
+	})
+	tally := new(Tally)
+	tally.Limit(100)
+	for range 2 {
+		for i := range uint64(500) {
+			tally.Insert(mix(i), 1, nil)
+		}
+		if n, _ := tally.Len(); n > 100 {
+			t.Fatalf("%d keys, at most 100", n)
+		}
+		tally.Reset()
+	}
+}

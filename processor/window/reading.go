@@ -53,13 +53,33 @@ func (s *Site) Read() Reading {
 	if s.readAt != s.closed || s.closed == 0 {
 		m := &s.estate.merged
 		m.Reset()
-		s.eachShort(func(p *Pane) {
-			m.mergeDistinct(p)
-			m.Tallies[ByPath].MergeCounts(&p.Tallies[ByPath])
-		})
+		from, to := s.inSince()
+		if from <= to {
+			m.mergeRead(s.since)
+		}
+		for second := s.closed - Short + 1; second <= s.closed; second++ {
+			if p := s.panes[slot(second)]; p != nil && (second < from || second > to) {
+				m.mergeRead(p)
+			}
+		}
 		s.read, s.readAt = readingOf(m), s.closed
 	}
 	return s.read
+}
+
+// inSince are the first and the last of the seconds that since is the merge of, where all of
+// it lies within the short window; otherwise the last is before the first.
+func (s *Site) inSince() (from, to int64) {
+	if s.step < s.closed-Short {
+		return 1, 0
+	}
+	return s.step + 1, s.merged
+}
+
+// mergeRead merges what a Reading is of.
+func (p *Pane) mergeRead(other *Pane) {
+	p.mergeDistinct(other)
+	p.Tallies[ByPath].MergeCounts(&other.Tallies[ByPath])
 }
 
 func readingOf(p *Pane) Reading {
