@@ -20,7 +20,7 @@ const (
 )
 
 // Tally counts the requests of each key where there are too many keys to keep. It holds
-// up to 1,024 keys: exactly all of them while there are no more, then the heavy ones and a
+// up to 4,096 keys, or fewer by Limit: exactly all of them while there are no more, then the heavy ones and a
 // sample of the light ones, in which a key is the likelier the more requests it has. From
 // it come the heavy keys with bounds on their counts (Top), and the entropy (Bits).
 //
