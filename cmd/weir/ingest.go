@@ -154,6 +154,9 @@ func (j *sharedJournal) Load() (ship.State, error) {
 	return state.State, err
 }
 
+// Leased implements ship.Lease.
+func (j *sharedJournal) Leased() {}
+
 // Save implements ship.Journal.
 func (j *sharedJournal) Save(state ship.State) error {
 	value, err := json.Marshal(sharedState{Owner: j.owner, State: state})

@@ -36,7 +36,7 @@ func (c *collecting) newJournal(units string, source *config.Source) (*pushed, e
 	}
 	shipping := c.shipOptions(source.Site, format)
 	shipping.Open, shipping.Source, shipping.Resolve = func() ship.Input { return journald.New(o) }, name, c.resolve()
-	s, err := ship.New(shipping, ship.FileJournal{Path: filepath.Join(journals, fileName(name)+".json")}, c.to)
+	s, err := ship.New(shipping, &ship.FileJournal{Path: filepath.Join(journals, fileName(name)+".json")}, c.to)
 	if err != nil {
 		return nil, err
 	}

@@ -206,7 +206,7 @@ func (l *logSources) follow(path string, source int, named bool) error {
 	o := l.options
 	o.Follow.Since = l.since
 	o.Path, o.Site, o.Format, o.Resolve = path, l.sources[source].Site, l.sources[source].format, l.resolve()
-	s, err := ship.New(o, ship.FileJournal{Path: filepath.Join(l.journal, journalName(path))}, l.to)
+	s, err := ship.New(o, &ship.FileJournal{Path: filepath.Join(l.journal, journalName(path))}, l.to)
 	if err != nil {
 		return err
 	}

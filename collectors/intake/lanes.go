@@ -193,7 +193,7 @@ func (in *Intake) open(from Stream) (*lane, error) {
 	if in.o.Resolve != nil {
 		o.Resolve = in.o.Resolve()
 	}
-	s, err := ship.New(o, ship.FileJournal{Path: filepath.Join(dir, "journal.json")}, in.o.Publisher)
+	s, err := ship.New(o, &ship.FileJournal{Path: filepath.Join(dir, "journal.json")}, in.o.Publisher)
 	if err != nil {
 		return nil, errors.Join(err, kept.Shut())
 	}

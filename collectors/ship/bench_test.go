@@ -74,7 +74,7 @@ func BenchmarkPack(b *testing.B) {
 
 // BenchmarkJournal is a state that would survive a loss of power: two for each piece.
 func BenchmarkJournal(b *testing.B) {
-	j := FileJournal{filepath.Join(b.TempDir(), "j")}
+	j := &FileJournal{Path: filepath.Join(b.TempDir(), "j")}
 	for b.Loop() {
 		if err := j.Save(State{Format: "combined"}); err != nil {
 			b.Fatal(err)
@@ -105,7 +105,7 @@ func benchmarkShip(b *testing.B, line func(int) string, to Publisher) {
 		o := options(l)
 		o.Rows, o.Edge, o.Logger = 0, fmt.Sprint("edge", round), slog.New(slog.NewTextHandler(io.Discard, nil))
 		ctx, cancel := context.WithCancel(b.Context())
-		journal := untilEnd{FileJournal{filepath.Join(b.TempDir(), "j")}, l.size(), cancel}
+		journal := untilEnd{&FileJournal{Path: filepath.Join(b.TempDir(), "j")}, l.size(), cancel}
 		s, err := New(o, journal, to)
 		if err == nil {
 			err = s.Run(ctx)

@@ -1,14 +1,6 @@
 package ship
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/schemas"
 )
@@ -52,68 +44,9 @@ type Journal interface {
 // stateVersion is the layout of a State that this code writes and reads.
 const stateVersion = 1
 
-// FileJournal is a Journal in a file of its own.
-type FileJournal struct {
-	Path string
-}
-
-// Load implements Journal.
-func (j FileJournal) Load() (State, error) {
-	var state State
-	content, err := os.ReadFile(j.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return state, nil
-	}
-	if err != nil {
-		return state, fmt.Errorf("journal %s: %w", j.Path, err)
-	}
-	if err := json.Unmarshal(content, &state); err != nil {
-		return State{}, fmt.Errorf("journal %s is damaged (%w): move it away to begin anew", j.Path, err)
-	}
-	if state.Version != stateVersion {
-		return State{}, fmt.Errorf("journal %s has version %d, this reads %d", j.Path, state.Version, stateVersion)
-	}
-	if _, err := accesslog.ByName(state.Format); err != nil {
-		return State{}, fmt.Errorf("journal %s: %w", j.Path, err)
-	}
-	return state, nil
-}
-
-// Save implements Journal: a new file is written and takes the old one's place.
-func (j FileJournal) Save(state State) error {
-	state.Version = stateVersion
-	content, err := json.Marshal(state)
-	if err == nil {
-		err = replace(j.Path, append(content, '\n'))
-	}
-	if err != nil {
-		return fmt.Errorf("journal %s: %w", j.Path, err)
-	}
-	return nil
-}
-
-func replace(path string, content []byte) error {
-	fresh := path + ".new"
-	file, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = file.Write(content); err == nil {
-		err = file.Sync()
-	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(fresh, path)
-	}
-	if err != nil {
-		return err
-	}
-	directory, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer directory.Close()
-	return directory.Sync()
+// Lease is a Journal whose saves also say that its Ship lives, so that no other takes its
+// place: it is saved at every beat, though nothing has changed.
+type Lease interface {
+	Journal
+	Leased()
 }

@@ -45,7 +45,7 @@ type packer struct {
 	samples  []refusal
 }
 
-// refusal is a line that was refused; it aliases the data.
+// refusal is the beginning of a line that was refused.
 type refusal struct {
 	line   []byte
 	reason accesslog.Reason
@@ -113,6 +113,22 @@ func (k *packer) pack(o *Options, state *State, data []byte) error {
 	return nil
 }
 
+// beat makes messages of watermarks alone, for a set of partitions. They have neither number
+// nor id, so that they need no journal: one that arrives twice says nothing new.
+func (k *packer) beat(o *Options, partitions uint, watermark int64) (err error) {
+	k.messages, k.memory = k.messages[:0], k.memory[:0]
+	empty := schemas.Batch{Version: schemas.BatchVersion, Edge: o.Edge, Source: o.Source, Watermark: watermark}
+	if k.memory, err = k.encoder.Encode(k.memory, &empty); err != nil {
+		return fmt.Errorf("ship %s: %w", o.Source, err)
+	}
+	for p := range schemas.Partitions {
+		if partitions&(1<<p) != 0 {
+			k.messages = append(k.messages, message{p, "", k.memory})
+		}
+	}
+	return nil
+}
+
 func (k *packer) setFormat(name string) error {
 	format, err := accesslog.ByName(name)
 	if err != nil {
@@ -132,7 +148,7 @@ func (k *packer) setFormat(name string) error {
 func (k *packer) refuse(line []byte, reason accesslog.Reason) {
 	k.refused[reason]++
 	if len(k.samples) < maxSamples && reason != accesslog.Empty {
-		k.samples = append(k.samples, refusal{line, reason})
+		k.samples = append(k.samples, refusal{bytes.Clone(line[:min(len(line), deadLine)]), reason})
 	}
 }
 

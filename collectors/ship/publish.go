@@ -99,7 +99,7 @@ func (s *Ship) publishDead(ctx context.Context, k *packer) {
 		}
 		letter, err := json.Marshal(DeadLetter{
 			Edge: s.o.Edge, Source: s.o.Source, Reason: refused.reason.String(),
-			Line: string(refused.line[:min(len(refused.line), deadLine)]),
+			Line: string(refused.line),
 		})
 		if err == nil {
 			err = s.publisher.Publish(ctx, schemas.SubjectDead(k.format.String()), "", letter)

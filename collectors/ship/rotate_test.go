@@ -53,7 +53,7 @@ func TestRotatedAgainAndAgain(t *testing.T) {
 	o := options(l)
 	o.Rows, o.Follow.Grace, o.Registerer = 0, 300*time.Millisecond, registry
 	a := &arrivals{next: js, rows: make(chan int)}
-	s, err := New(o, FileJournal{filepath.Join(t.TempDir(), "journal")}, a)
+	s, err := New(o, &FileJournal{Path: filepath.Join(t.TempDir(), "journal")}, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestRotatedAgainAndAgain(t *testing.T) {
 func TestPackedWhileStopped(t *testing.T) {
 	for _, unread := range []int{0, 7} {
 		js, l := newStream(t), newLog(t)
-		journal := FileJournal{filepath.Join(t.TempDir(), "journal")}
+		journal := &FileJournal{Path: filepath.Join(t.TempDir(), "journal")}
 		l.grow(50)
 		seen := map[string]bool{}
 		run(t, options(l), &crasher{rows: 50, next: js, journal: journal, seen: seen})

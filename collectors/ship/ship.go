@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -184,7 +185,7 @@ func (s *Ship) Run(ctx context.Context) error {
 	return err
 }
 
-func (s *Ship) run(ctx context.Context) error {
+func (s *Ship) run(ctx context.Context) (err error) {
 	state, err := s.journal.Load()
 	if err != nil {
 		return err
@@ -192,6 +193,9 @@ func (s *Ship) run(ctx context.Context) error {
 	s.begin(state)
 	s.input = s.o.Open()
 	defer s.input.Close()
+	if j, is := s.journal.(io.Closer); is {
+		defer func() { err = errors.Join(err, j.Close()) }()
+	}
 	if s.state.Intent != nil {
 		if err := s.recover(ctx); err != nil {
 			return err
@@ -300,24 +304,37 @@ const liveWithin = 60_000
 // idle notes that all lines so far have arrived, and sends watermarks. It gives the
 // bench back.
 func (s *Ship) idle(ctx context.Context, bench *bench, at tail.Position) error {
+	defer s.o.Works.put(bench)
 	if at != s.state.Position && at != (tail.Position{}) { // in a new file, perhaps
 		s.state.Position, s.saved = at, false
 	}
 	now := time.Now()
 	s.resample(now, s.sampler.idle(now))
-	intent := s.intend(s.state.Position, now)
-	if intent.Beats != 0 {
-		if s.live {
-			intent.Watermark = intent.Clock - s.o.Delay.Milliseconds()
-		}
-		return s.ship(ctx, bench, intent, nil)
+	due := s.due(now)
+	if _, is := s.journal.(Lease); is && due != 0 {
+		s.saved = false
 	}
-	s.o.Works.put(bench)
-	if s.saved {
+	if !s.saved {
+		if err := s.save(s.state); err != nil {
+			return err
+		}
+		s.saved = true
+	}
+	if due == 0 {
 		return nil
 	}
-	s.saved = true
-	return s.save(s.state)
+	if s.live {
+		s.state.Watermark = max(s.state.Watermark, now.UnixMilli()-s.o.Delay.Milliseconds())
+	}
+	if err := bench.pack.beat(&s.o, due, s.state.Watermark); err != nil {
+		return err
+	}
+	for p := range s.sent {
+		if due&(1<<p) != 0 {
+			s.sent[p] = now
+		}
+	}
+	return s.publish(ctx, bench.pack)
 }
 
 // save journals a state, and lets go of the input that it leaves behind.

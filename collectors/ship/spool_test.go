@@ -19,7 +19,7 @@ func TestPushedExactlyOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			journal := FileJournal{filepath.Join(t.TempDir(), "journal")}
+			journal := &FileJournal{Path: filepath.Join(t.TempDir(), "journal")}
 			seen := map[string]bool{}
 			n := 0
 			var s *spool.Spool

@@ -166,7 +166,7 @@ func (f *fleet) readSignals(ctx context.Context) {
 // ship publishes a log, as it grows, until the test ends.
 func (f *fleet) ship(log string) {
 	f.t.Helper()
-	s, err := ship.New(ship.Options{Path: log, Edge: "edge", Format: accesslog.Weir, First: 1}, ship.FileJournal{Path: filepath.Join(f.dir, "journal")}, f.bus)
+	s, err := ship.New(ship.Options{Path: log, Edge: "edge", Format: accesslog.Weir, First: 1}, &ship.FileJournal{Path: filepath.Join(f.dir, "journal")}, f.bus)
 	if err != nil {
 		f.t.Fatal(err)
 	}

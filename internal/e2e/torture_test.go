@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -408,9 +407,8 @@ func (x *torture) published(path string) bool {
 	log, _, _ := strings.Cut(path, ".log")
 	journals, _ := filepath.Glob(filepath.Join(x.journals, filepath.Base(log)+".log-*.json"))
 	for _, name := range journals {
-		var state ship.State
-		content, err := os.ReadFile(name)
-		if err == nil && json.Unmarshal(content, &state) == nil && state.Position.Inode == inode && state.Position.Offset == info.Size() {
+		journal := ship.FileJournal{Path: name}
+		if state, err := journal.Load(); err == nil && state.Position.Inode == inode && state.Position.Offset == info.Size() {
 			return true
 		}
 	}
