@@ -20,7 +20,7 @@ type untilEnd struct {
 }
 
 func (j untilEnd) Save(s State) error {
-	if s.Intent == nil && s.Position.Offset == j.size {
+	if len(s.Intents) == 0 && s.Position.Offset == j.size {
 		j.cancel()
 	}
 	return j.Journal.Save(s)
@@ -61,11 +61,13 @@ func BenchmarkPack(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		state := State{Format: "combined", Intent: &Intent{Rows: 4096, Clock: 1 << 42}}
+		var state State
+		intent := &Intent{Format: "combined", Rows: 4096, Clock: 1 << 42}
 		for p := range state.Next {
 			state.Next[p] = 1
 		}
-		if err := k.pack(o, &state, data); err != nil {
+		k.clear()
+		if err := k.pack(o, &state, intent, data); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -14,12 +14,14 @@ type State struct {
 	Next      [schemas.Partitions]uint64 `json:"next"`      // the number of each partition's next batch, from 1
 	Watermark int64                      `json:"watermark"` // unix milliseconds
 	Format    string                     `json:"format"`    // of the lines; "" where not found yet
-	Intent    *Intent                    `json:"intent,omitempty"`
+	Intents   []Intent                   `json:"intents,omitempty"`
 }
 
-// Intent is what a Ship is about to publish, or has published last.
+// Intent is a piece that a Ship is about to publish, or has published last.
 type Intent struct {
+	From      tail.Position `json:"from"`
 	To        tail.Position `json:"to"`
+	Format    string        `json:"format"`    // of the lines
 	Clock     int64         `json:"clock"`     // unix milliseconds; no watermark lies after it
 	Watermark int64         `json:"watermark"` // of an idle log, unix milliseconds
 	Beats     uint          `json:"beats"`     // partitions that get a batch even without rows, a bit set
@@ -42,7 +44,7 @@ type Journal interface {
 }
 
 // stateVersion is the layout of a State that this code writes and reads.
-const stateVersion = 1
+const stateVersion = 2
 
 // Lease is a Journal whose saves also say that its Ship lives, so that no other takes its
 // place: it is saved at every beat, though nothing has changed.

@@ -29,7 +29,7 @@ type FileJournal struct {
 }
 
 // journalSize is how long the file is, in bytes. When it is full, a new one takes its place.
-const journalSize = 64 << 10
+const journalSize = 128 << 10
 
 // Load implements Journal.
 func (j *FileJournal) Load() (State, error) {

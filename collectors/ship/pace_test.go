@@ -264,20 +264,21 @@ func TestSampledAgainAsBefore(t *testing.T) {
 			p.at = append(p.at, time.Now())
 		}
 		p.line, _ = drawn(p.at, 1000, 9)
-		intent := &Intent{To: tail.Position{Offset: 5000}, Clock: time.Now().UnixMilli(), Rows: 100, Level: 3, Key: 1234}
+		intent := Intent{To: tail.Position{Offset: 5000}, Format: "combined", Clock: time.Now().UnixMilli(), Rows: 100, Level: 3, Key: 1234}
 		data, _ := p.Reread(tail.Position{}, intent.To)
-		state := State{Format: "combined", Intent: intent}
+		var state State
 		for i := range state.Next {
 			state.Next[i] = 1
 		}
 		k := newPacker()
-		if err := k.pack(&Options{Edge: "edge1", Source: "poured"}, &state, data); err != nil {
+		if err := k.pack(&Options{Edge: "edge1", Source: "poured"}, &state, &intent, data); err != nil {
 			t.Fatal(err)
 		}
 		intent.Next = k.after.Next
+		state.Intents = []Intent{intent}
 		want := map[string]string{}
 		for _, m := range k.messages {
-			want[m.id] = string(m.data)
+			want[m.id] = string(k.memory[m.from:m.to])
 		}
 		if k.left < 3500 || k.left > 4900 {
 			t.Errorf("%d of 5,000 requests were left out, with one client in eight kept", k.left)

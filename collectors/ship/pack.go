@@ -16,7 +16,7 @@ import (
 type message struct {
 	partition int
 	id        string
-	data      []byte
+	from, to  int // in the packer's memory
 }
 
 // packer makes batches of lines. The same state, intent and lines give the same
@@ -33,11 +33,12 @@ type packer struct {
 	format   accesslog.Format
 	parsers  map[accesslog.Format]accesslog.Parser
 
-	// What the last pack gave.
+	// What the packs since the last clear gave.
 	messages []message
 	memory   []byte // of the messages
-	after    State
-	newest   int64 // time of the latest request, math.MinInt64 without one
+	first    int    // message of the last pack
+	after    State  // the last pack
+	newest   int64  // time of the latest request, math.MinInt64 without one
 	lines    uint64
 	refused  [accesslog.NumReasons]uint64
 	left     uint64 // requests that were left out, of clients that are not kept
@@ -65,27 +66,30 @@ func newPacker() *packer {
 	return k
 }
 
-// pack makes the messages of state.Intent and the state after them.
-func (k *packer) pack(o *Options, state *State, data []byte) error {
+// clear forgets what was packed.
+func (k *packer) clear() {
+	k.messages, k.memory, k.samples = k.messages[:0], k.memory[:0], k.samples[:0]
+	k.newest, k.lines, k.left, k.refused = math.MinInt64, 0, 0, [accesslog.NumReasons]uint64{}
+}
+
+// pack adds the messages of an intent and its lines, and gives the state after them.
+func (k *packer) pack(o *Options, state *State, intent *Intent, data []byte) error {
 	k.o = o
 	for _, b := range k.builders {
 		b.Rename(o.Edge, o.Source)
 	}
-	if err := k.setFormat(state.Format); err != nil {
+	if err := k.setFormat(intent.Format); err != nil {
 		return err
 	}
-	intent := state.Intent
-	k.site, k.rows = []byte(intent.Site), intent.Rows
-	k.level, k.key, k.left = min(intent.Level, maxLevel), intent.Key, 0
+	k.site, k.rows, k.first = []byte(intent.Site), intent.Rows, len(k.messages)
+	k.level, k.key = min(intent.Level, maxLevel), intent.Key
 	k.after = *state
-	k.after.Intent, k.after.Position = nil, intent.To
+	k.after.Intents, k.after.Position, k.after.Format = nil, intent.To, intent.Format
 	k.after.Watermark = max(state.Watermark, intent.Watermark)
-	k.messages, k.memory, k.samples = k.messages[:0], k.memory[:0], k.samples[:0]
-	k.newest, k.lines, k.refused = math.MinInt64, 0, [accesslog.NumReasons]uint64{}
 
 	// What begins inside a line that is too long is its rest, and what ends
 	// inside one has no line but that.
-	if state.Position.Inside {
+	if intent.From.Inside {
 		_, data, _ = bytes.Cut(data, []byte{'\n'})
 	}
 	var request schemas.Request
@@ -116,14 +120,14 @@ func (k *packer) pack(o *Options, state *State, data []byte) error {
 // beat makes messages of watermarks alone, for a set of partitions. They have neither number
 // nor id, so that they need no journal: one that arrives twice says nothing new.
 func (k *packer) beat(o *Options, partitions uint, watermark int64) (err error) {
-	k.messages, k.memory = k.messages[:0], k.memory[:0]
+	k.clear()
 	empty := schemas.Batch{Version: schemas.BatchVersion, Edge: o.Edge, Source: o.Source, Watermark: watermark}
 	if k.memory, err = k.encoder.Encode(k.memory, &empty); err != nil {
 		return fmt.Errorf("ship %s: %w", o.Source, err)
 	}
 	for p := range schemas.Partitions {
 		if partitions&(1<<p) != 0 {
-			k.messages = append(k.messages, message{p, "", k.memory})
+			k.messages = append(k.messages, message{p, "", 0, len(k.memory)})
 		}
 	}
 	return nil
@@ -196,7 +200,7 @@ func (k *packer) seal(p int) error {
 	if k.memory, err = k.encoder.Encode(k.memory, batch); err != nil {
 		return fmt.Errorf("ship %s: %w", k.o.Source, err)
 	}
-	k.messages = append(k.messages, message{p, batch.MessageID(p), k.memory[start:len(k.memory):len(k.memory)]})
+	k.messages = append(k.messages, message{p, batch.MessageID(p), start, len(k.memory)})
 	k.after.Next[p]++
 	b.Reset()
 	return nil
@@ -210,8 +214,9 @@ func (k *packer) refusals() (n uint64) {
 	return n
 }
 
+// has reports whether the last pack made a message for a partition.
 func (k *packer) has(p int) bool {
-	for _, m := range k.messages {
+	for _, m := range k.messages[k.first:] {
 		if m.partition == p {
 			return true
 		}

@@ -21,14 +21,18 @@ const (
 func (s *Ship) publish(ctx context.Context, k *packer) error {
 	var running sync.WaitGroup
 	var failed [schemas.Partitions]error
-	for p := range schemas.Partitions {
-		if !k.has(p) {
+	var of [schemas.Partitions]bool
+	for _, m := range k.messages {
+		of[m.partition] = true
+	}
+	for p, any := range of {
+		if !any {
 			continue
 		}
 		running.Go(func() {
 			for _, m := range k.messages {
 				if m.partition == p && failed[p] == nil {
-					failed[p] = s.publishOne(ctx, m)
+					failed[p] = s.publishOne(ctx, m, k.memory[m.from:m.to])
 				}
 			}
 		})
@@ -38,12 +42,12 @@ func (s *Ship) publish(ctx context.Context, k *packer) error {
 }
 
 // publishOne tries until it succeeds or ctx ends.
-func (s *Ship) publishOne(ctx context.Context, m message) error {
+func (s *Ship) publishOne(ctx context.Context, m message, data []byte) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		err := s.publisher.Publish(ctx, schemas.SubjectRequests(m.partition), m.id, m.data)
+		err := s.publisher.Publish(ctx, schemas.SubjectRequests(m.partition), m.id, data)
 		if err == nil {
 			s.metrics.batches.Inc()
-			s.metrics.bytes.Add(float64(len(m.data)))
+			s.metrics.bytes.Add(float64(len(data)))
 			return nil
 		}
 		if ctx.Err() != nil {

@@ -196,7 +196,7 @@ func (s *Ship) run(ctx context.Context) (err error) {
 	if j, is := s.journal.(io.Closer); is {
 		defer func() { err = errors.Join(err, j.Close()) }()
 	}
-	if s.state.Intent != nil {
+	if len(s.state.Intents) > 0 {
 		if err := s.recover(ctx); err != nil {
 			return err
 		}
@@ -209,52 +209,65 @@ func (s *Ship) run(ctx context.Context) (err error) {
 	return s.loop(ctx)
 }
 
-// loop makes batches of what comes. As long as there is much, those of a piece are
-// made while the ones before are being published.
+// loop makes batches of what comes. As long as there is much, those of further pieces are
+// made while the ones before are being journaled and published: the slower that is, the
+// more pieces are journaled at once after it.
 func (s *Ship) loop(ctx context.Context) (err error) {
-	var before *shipment // on its way
+	var before, next *shipment // on its way, being made
 	defer func() {
 		if before != nil {
 			err = errors.Join(err, s.land(before))
 		}
+		if next != nil {
+			s.o.Works.put(next.bench)
+		}
 	}()
+	land := func() error {
+		if before == nil {
+			return nil
+		}
+		landing := before
+		before = nil
+		return s.land(landing)
+	}
 	for ctx.Err() == nil {
-		bench := s.o.Works.spare()
-		if bench == nil {
-			if before != nil {
-				landing := before
-				before = nil
-				if err := s.land(landing); err != nil {
+		if next == nil {
+			bench := s.o.Works.spare()
+			if bench == nil {
+				if err := land(); err != nil {
+					return err
+				}
+				if bench, err = s.o.Works.take(ctx); err != nil {
 					return err
 				}
 			}
-			if bench, err = s.o.Works.take(ctx); err != nil {
+			next = newShipment(bench)
+		}
+		began := time.Now()
+		piece := s.next(next.bench)
+		if len(piece.Data) > 0 {
+			if err := s.gather(next, piece); err != nil {
 				return err
 			}
 		}
-		began := time.Now()
-		piece := s.next(bench)
-		var made *shipment
-		if len(piece.Data) > 0 {
-			made, err = s.prepare(bench, piece)
+		more := len(piece.Data) >= full
+		if more && before != nil && !before.landed() && !next.full() {
+			continue
 		}
-		if before != nil {
-			landing := before
-			before = nil
-			err = errors.Join(err, s.land(landing))
-		}
-		switch n := len(piece.Data); {
-		case err != nil:
-			s.o.Works.put(bench)
+		if err := land(); err != nil {
 			return err
-		case n == 0:
-			if err = s.idle(ctx, bench, piece.To); err == nil {
+		}
+		going := next
+		next = nil
+		switch {
+		case going.pieces() == 0:
+			if err = s.idle(ctx, going.bench, piece.To); err == nil {
 				err = s.input.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
 			}
-		case n >= full:
-			before = s.launch(ctx, made)
+		case more:
+			before = s.launch(ctx, going)
 		default:
-			if err = s.land(s.launch(ctx, made)); err == nil {
+			if err = s.land(s.launch(ctx, going)); err == nil {
 				err = sleep(ctx, s.o.Linger-time.Since(began))
 			}
 		}
@@ -348,31 +361,46 @@ func (s *Ship) save(state State) error {
 	return nil
 }
 
-// recover publishes again what the last Run may not have published to its end.
+// recover publishes again what the last Run may not have published to its end. The journal
+// has it until what comes next is journaled.
 func (s *Ship) recover(ctx context.Context) error {
-	intent := s.state.Intent
-	var data []byte
-	if intent.To != s.state.Position {
-		var err error
-		if data, err = s.input.Reread(s.state.Position, intent.To); err != nil {
-			// Some of its batches may be in the stream. Empty ones take the place
-			// of those that are not, so that the numbers have no gap and none is
-			// used twice.
-			s.o.Logger.Error("lines that were about to be published are gone", "error", err)
-			data = nil
-		}
-	}
-	s.o.Logger.Info("publishing again what may not have arrived", "from", s.state.Position.Offset, "to", intent.To.Offset)
 	bench, err := s.o.Works.take(ctx)
 	if err != nil {
 		return err
 	}
-	return s.ship(ctx, bench, intent, data)
+	defer s.o.Works.put(bench)
+	intents := s.state.Intents
+	s.o.Logger.Info("publishing again what may not have arrived", "from", intents[0].From.Offset, "to", intents[len(intents)-1].To.Offset)
+	for _, intent := range intents {
+		var data []byte
+		if intent.To != intent.From {
+			if data, err = s.input.Reread(intent.From, intent.To); err != nil {
+				// Some of its batches may be in the stream. Empty ones take the place
+				// of those that are not, so that the numbers have no gap and none is
+				// used twice.
+				s.o.Logger.Error("lines that were about to be published are gone", "error", err)
+				data = nil
+			}
+		}
+		t := newShipment(bench)
+		if err = s.pack(t, intent, data); err == nil {
+			err = s.publish(ctx, bench.pack)
+		}
+		if err != nil {
+			return err
+		}
+		s.publishDead(ctx, bench.pack)
+		s.arrived(t)
+	}
+	return nil
 }
 
-// intend is the intent to go on to a position now.
-func (s *Ship) intend(to tail.Position, now time.Time) *Intent {
-	i := &Intent{To: to, Clock: now.UnixMilli(), Beats: s.due(now), Rows: s.o.Rows, Site: s.o.Site, Level: s.sampler.level}
+// intend is the intent to go from one position to another now.
+func (s *Ship) intend(from, to tail.Position, now time.Time) Intent {
+	i := Intent{
+		From: from, To: to, Format: s.state.Format, Clock: now.UnixMilli(), Beats: s.due(now),
+		Rows: s.o.Rows, Site: s.o.Site, Level: s.sampler.level,
+	}
 	if i.Level > 0 {
 		i.Key = s.o.SampleKey
 	}

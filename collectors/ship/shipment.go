@@ -7,50 +7,73 @@ import (
 	"github.com/weir-project/weir/collectors/tail"
 )
 
-// shipment is the batches of one piece, from when they are made until the stream has
+// shipment is the batches of some pieces, from when they are made until the stream has
 // them. It holds a bench for so long.
 type shipment struct {
-	bench  *bench
-	intent State // to journal before
-	done   chan error
-	more   bool // was waiting behind it
+	bench *bench
+	state State // to journal before
+	done  chan error
+	more  bool // was waiting behind it
 }
 
-// prepare makes the batches of a piece. Making them changes nothing but what comes
-// next; their bench is still the caller's.
-func (s *Ship) prepare(bench *bench, piece tail.Piece) (*shipment, error) {
+// Bounds of a shipment: of the pieces whose intents are journaled at once, and of the
+// bytes of their batches, with which none begins a further piece.
+const (
+	maxGathered = 8
+	maxShipment = 2 << 20
+)
+
+func newShipment(b *bench) *shipment {
+	b.pack.clear()
+	return &shipment{bench: b, done: make(chan error, 1)}
+}
+
+func (t *shipment) pieces() int { return len(t.state.Intents) }
+
+// full says that no piece is to be added.
+func (t *shipment) full() bool {
+	return t.pieces() >= maxGathered || len(t.bench.pack.memory) >= maxShipment
+}
+
+// gather adds the batches of a piece. Making them changes nothing but what comes next.
+func (s *Ship) gather(t *shipment, piece tail.Piece) error {
 	if s.state.Format == "" {
 		s.state.Format = findFormat(piece.Data)
 	}
 	s.state.Position = piece.From
-	made, err := s.pack(bench, s.intend(piece.To, time.Now()), piece.Data)
-	if err == nil {
-		made.more = len(piece.Data) >= full
+	intent := s.intend(piece.From, piece.To, time.Now())
+	if err := s.pack(t, intent, piece.Data); err != nil {
+		return err
 	}
-	return made, err
+	t.more = len(piece.Data) >= full
+	return nil
 }
 
-func (s *Ship) pack(bench *bench, intent *Intent, data []byte) (*shipment, error) {
-	next := s.state
-	next.Intent = intent
-	k := bench.pack
-	if err := k.pack(&s.o, &next, data); err != nil {
-		return nil, err
+// pack adds the batches of an intent.
+func (s *Ship) pack(t *shipment, intent Intent, data []byte) error {
+	k := t.bench.pack
+	if err := k.pack(&s.o, &s.state, &intent, data); err != nil {
+		return err
 	}
 	intent.Next = k.after.Next
+	if t.pieces() == 0 {
+		t.state = s.state
+		t.state.Intents = nil
+	}
+	t.state.Intents, t.state.Past = append(t.state.Intents, intent), s.state.Past
 	s.state, s.saved = k.after, false
 	now := time.Now()
-	for _, m := range k.messages {
+	for _, m := range k.messages[k.first:] {
 		s.sent[m.partition] = now
 	}
-	return &shipment{bench: bench, intent: next, done: make(chan error, 1)}, nil
+	return nil
 }
 
 // launch journals what a shipment is about to do, and does it, while the caller goes
 // on. Every shipment that was launched is to be landed before the next is launched.
 func (s *Ship) launch(ctx context.Context, t *shipment) *shipment {
 	go func() {
-		err := s.save(t.intent)
+		err := s.save(t.state)
 		if err == nil {
 			err = s.publish(ctx, t.bench.pack)
 		}
@@ -62,32 +85,30 @@ func (s *Ship) launch(ctx context.Context, t *shipment) *shipment {
 	return t
 }
 
+// landed says that land need not wait.
+func (t *shipment) landed() bool { return len(t.done) > 0 }
+
 // land waits until the stream has all of a shipment, and gives its bench back. After
 // an error the Ship starts anew from its journal.
 func (s *Ship) land(t *shipment) error {
 	err := <-t.done
-	k := t.bench.pack
 	if err == nil {
-		s.count(k)
-		if k.lines > k.refusals() {
-			clock := t.intent.Intent.Clock
-			s.live = k.newest >= clock-liveWithin
-			s.metrics.lag.Set(max(0, float64(clock-k.newest)/1000))
-			now := time.Now()
-			s.resample(now, s.sampler.step(now, k.newest, t.more, s.retried.Swap(false)))
-		}
+		s.arrived(t)
 	}
 	s.o.Works.put(t.bench)
 	return err
 }
 
-// ship makes batches of data as intent says, journals it, and publishes them. It
-// gives the bench back.
-func (s *Ship) ship(ctx context.Context, bench *bench, intent *Intent, data []byte) error {
-	t, err := s.pack(bench, intent, data)
-	if err != nil {
-		s.o.Works.put(bench)
-		return err
+// arrived notes what a shipment brought.
+func (s *Ship) arrived(t *shipment) {
+	k := t.bench.pack
+	s.count(k)
+	if k.lines <= k.refusals() {
+		return
 	}
-	return s.land(s.launch(ctx, t))
+	clock := t.state.Intents[t.pieces()-1].Clock
+	s.live = k.newest >= clock-liveWithin
+	s.metrics.lag.Set(max(0, float64(clock-k.newest)/1000))
+	now := time.Now()
+	s.resample(now, s.sampler.step(now, k.newest, t.more, s.retried.Swap(false)))
 }
