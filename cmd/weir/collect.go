@@ -25,7 +25,7 @@ import (
 const collectMemory = 30 << 20
 
 type collectCommand struct {
-	Logs []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; by default the sources of the configuration."`
+	Logs []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; - is standard input; by default the sources of the configuration."`
 	NATS string   `name:"nats" placeholder:"URL" help:"Where requests go: nats://host:4222; by default that of the configuration."`
 	Data string   `placeholder:"DIR" help:"Where journals and spools are kept; by default that of the configuration."`
 	HTTP string   `placeholder:"ADDRESS" help:"Listen there for /metrics, /healthz and /readyz instead."`
@@ -53,7 +53,7 @@ func (c *collectCommand) Run(ctx context.Context, s screen, p *program) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return collect(ctx, configuration, newLogger(s.err, configuration.Log), registry)
+	return stopped(ctx, collect(ctx, configuration, newLogger(s.err, configuration.Log), registry))
 }
 
 // collect ships until ctx ends:

@@ -26,7 +26,7 @@ import (
 )
 
 type runCommand struct {
-	Logs     []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; by default the sources of the configuration."`
+	Logs     []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; - is standard input; by default the sources of the configuration."`
 	Data     string   `placeholder:"DIR" help:"Where everything that lasts is kept; by default that of the configuration."`
 	Mode     string   `default:"" enum:",observe,propose,enforce" help:"observe, propose or enforce, on every site that the configuration does not name."`
 	HTTP     string   `placeholder:"ADDRESS" help:"Listen there instead."`
@@ -46,7 +46,15 @@ func (c *runCommand) Run(ctx context.Context, s screen, p *program) error {
 	frugal()
 	w := &weir{config: configuration, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
 	w.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return w.run(ctx, c.Baseline)
+	return stopped(ctx, w.run(ctx, c.Baseline))
+}
+
+// stopped is nil for a role that was told to stop, be it while it started.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func (c *runCommand) override(configuration *config.Config) {
@@ -64,7 +72,11 @@ func (c *runCommand) override(configuration *config.Config) {
 	}
 	for _, argument := range c.Logs {
 		site, path := splitHost(argument)
-		configuration.Sources = append(configuration.Sources, config.Source{File: path, Site: site, Format: "auto"})
+		source := config.Source{File: path, Site: site, Format: "auto"}
+		if path == "-" {
+			source.File, source.Pipe = "", path
+		}
+		configuration.Sources = append(configuration.Sources, source)
 	}
 }
 
