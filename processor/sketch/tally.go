@@ -174,7 +174,7 @@ func (t *Tally) find(key uint32) *tallied {
 
 // put adds a key that is not there, in a table that may grow.
 func (t *Tally) put(c tallied) {
-	if 2*(t.n+1) > len(t.slots) {
+	if crowded(t.n+1, len(t.slots)) {
 		t.grow()
 	}
 	mask := len(t.slots) - 1
@@ -184,6 +184,15 @@ func (t *Tally) put(c tallied) {
 	}
 	t.slots[i] = c
 	t.n++
+}
+
+// crowded reports whether so many keys are too many for a table. Small ones, of which there
+// are tens of thousands, are filled more.
+func crowded(n, slots int) bool {
+	if slots <= 64 {
+		return 4*n > 3*slots
+	}
+	return 2*n > slots
 }
 
 // grow doubles the table.

@@ -61,7 +61,7 @@ func (t *Tally) mergeBegin(cut uint64) {
 
 // mergeKey adds a key of other. ours is our cut before the merge, theirs the other's.
 func (t *Tally) mergeKey(c tallied, ours, theirs uint64) {
-	if 2*(t.n+1) > len(t.slots) {
+	if crowded(t.n+1, len(t.slots)) {
 		t.grow()
 	}
 	mask := len(t.slots) - 1
@@ -100,24 +100,59 @@ const (
 	maxCut   = 1 << 40
 )
 
-// AppendBinary appends the letter T, the version, the total, the cut, the passes of the door, the number of keys
-// (varints); for each key, in their order, 4 bytes least significant first, its count and
-// its error (varints); the number of names, and for each the number of its key in that
-// order, its length and its bytes.
+// AppendBinary appends the letter T, the version, the total, the cut, the passes of the door,
+// the number of keys; for each key, in their order, twice how far it is from the one before,
+// plus 1 where its count and its error follow: without, they are 1 and 0, as those of most
+// keys are; the number of names, and for each the number of its key in that order, its length
+// and its bytes. All numbers are varints.
 func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 	var scratch [TallyMax]tallied
 	all := t.sorted(scratch[:0])
-	dst = append(dst, 'T', 1)
+	dst = append(dst, 'T', tallyVersion)
 	dst = binary.AppendUvarint(dst, t.total)
 	dst = binary.AppendUvarint(dst, t.cut)
 	dst = binary.AppendUvarint(dst, t.passes)
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
+	last := uint32(0)
 	for i := range all {
-		dst = binary.LittleEndian.AppendUint32(dst, all[i].key)
-		dst = binary.AppendUvarint(dst, uint64(all[i].n))
-		dst = binary.AppendUvarint(dst, uint64(all[i].miss))
+		c := &all[i]
+		step := uint64(c.key-last) << 1
+		last = c.key
+		if c.n == 1 && c.miss == 0 {
+			dst = binary.AppendUvarint(dst, step)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, step|1)
+		dst = binary.AppendUvarint(dst, uint64(c.n))
+		dst = binary.AppendUvarint(dst, uint64(c.miss))
 	}
 	return t.names.append(dst, all), nil
+}
+
+// tallyVersion is the binary form that is written. tallyBefore, which is read as well, had 4
+// bytes for each key, and a count and an error for all.
+const (
+	tallyVersion = 2
+	tallyBefore  = 1
+)
+
+// key reads what is written of a key that follows another.
+func (in *input) key(last uint32, compact bool) (c tallied) {
+	if !compact {
+		return tallied{key: in.word(), n: uint32(in.uint(math.MaxUint32)), miss: uint32(in.uint(math.MaxUint32))}
+	}
+	step := in.uint(1<<33 - 1)
+	if step>>1 > uint64(math.MaxUint32-last) {
+		in.fail("a key beyond the last that there can be")
+	}
+	c = tallied{key: last + uint32(step>>1), n: 1}
+	if step&1 != 0 {
+		c.n, c.miss = uint32(in.uint(math.MaxUint32)), uint32(in.uint(math.MaxUint32))
+		if c.n == 1 && c.miss == 0 {
+			in.fail("a key is longer than it must be")
+		}
+	}
+	return c
 }
 
 // sorted appends the keys in their order. In the table they stand almost so.
@@ -149,7 +184,12 @@ func (t *Tally) UnmarshalBinary(data []byte) error {
 // large as it will be.
 func (t *Tally) MergeBinary(data []byte) error {
 	in := input{what: "tally", data: data}
-	in.header('T', 1)
+	compact := len(data) < 2 || data[1] != tallyBefore
+	if compact {
+		in.header('T', tallyVersion)
+	} else {
+		in.header('T', tallyBefore)
+	}
 	total, cut, passes, n := in.uint(maxTotal), in.uint(maxCut), in.uint(maxCut), int(in.uint(TallyMax))
 	if in.bad != "" {
 		return in.err()
@@ -157,8 +197,13 @@ func (t *Tally) MergeBinary(data []byte) error {
 	var keys [TallyMax]uint32 // for the names
 	before, sum := t.cut, uint64(0)
 	t.mergeBegin(cut)
+	last := uint32(0)
 	for i := range n {
-		c := tallied{key: in.word(), n: uint32(in.uint(1<<32 - 1)), miss: uint32(in.uint(1<<32 - 1))}
+		c := in.key(last, compact)
+		last = c.key
+		if in.bad != "" {
+			break
+		}
 		if sum += uint64(c.n); c.n == 0 || i > 0 && c.key <= keys[i-1] || sum > total {
 			in.fail(fmt.Sprintf("key %d of %d is out of order, without a count, or counts more than there is", i+1, n))
 			break
