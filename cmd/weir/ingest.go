@@ -151,7 +151,13 @@ func (j *sharedJournal) bucket() (jetstream.KeyValue, error) {
 // Load implements ship.Journal.
 func (j *sharedJournal) Load() (ship.State, error) {
 	_, state, err := j.get(context.Background())
-	return state.State, err
+	if err != nil || j.revision == 0 {
+		return ship.State{}, err
+	}
+	if err := state.State.Check(); err != nil {
+		return ship.State{}, fmt.Errorf("journal %s in NATS: %w", j.key, err)
+	}
+	return state.State, nil
 }
 
 // Leased implements ship.Lease.
@@ -159,7 +165,7 @@ func (j *sharedJournal) Leased() {}
 
 // Save implements ship.Journal.
 func (j *sharedJournal) Save(state ship.State) error {
-	value, err := json.Marshal(sharedState{Owner: j.owner, State: state})
+	value, err := json.Marshal(sharedState{Owner: j.owner, State: state.Saved()})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package ship
 
 import (
+	"fmt"
+
+	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/schemas"
 )
@@ -45,6 +48,25 @@ type Journal interface {
 
 // stateVersion is the layout of a State that this code writes and reads.
 const stateVersion = 2
+
+// Check says whether this code can go on from a state that was saved. One of another
+// layout would make other batches of the lines that it was about to publish, under
+// numbers that are in use.
+func (s *State) Check() error {
+	if s.Version != stateVersion {
+		return fmt.Errorf("it has version %d, this reads %d: end it with the weir that wrote it, once all lines are shipped, and move it away", s.Version, stateVersion)
+	}
+	if _, err := accesslog.ByName(s.Format); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Saved is the state as a Journal is to keep it.
+func (s State) Saved() State {
+	s.Version = stateVersion
+	return s
+}
 
 // Lease is a Journal whose saves also say that its Ship lives, so that no other takes its
 // place: it is saved at every beat, though nothing has changed.

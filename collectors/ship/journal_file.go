@@ -12,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/zeebo/xxh3"
-
-	"github.com/weir-project/weir/collectors/accesslog"
 )
 
 // FileJournal is a Journal in a file of its own, for one Ship at a time: states, a line
@@ -47,10 +45,7 @@ func (j *FileJournal) Load() (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("journal %s is damaged (%w): move it away to begin anew", j.Path, err)
 	}
-	if state.Version != stateVersion {
-		return State{}, fmt.Errorf("journal %s has version %d, this reads %d", j.Path, state.Version, stateVersion)
-	}
-	if _, err := accesslog.ByName(state.Format); err != nil {
+	if err := state.Check(); err != nil {
 		return State{}, fmt.Errorf("journal %s: %w", j.Path, err)
 	}
 	return state, nil
@@ -81,6 +76,10 @@ func lastState(content []byte) (state State, err error) {
 
 // parseState reads what appendState wrote.
 func parseState(line []byte) (state State, err error) {
+	if json.Unmarshal(line, &state) == nil && state.Version != stateVersion {
+		return state, nil // before there were checksums: Check refuses it by its version
+	}
+	state = State{}
 	at := bytes.LastIndexByte(line, ' ')
 	if at < 0 {
 		return state, errors.New("a line without a checksum")
@@ -92,8 +91,7 @@ func parseState(line []byte) (state State, err error) {
 }
 
 func appendState(state State) ([]byte, error) {
-	state.Version = stateVersion
-	line, err := json.Marshal(state)
+	line, err := json.Marshal(state.Saved())
 	if err != nil {
 		return nil, err
 	}

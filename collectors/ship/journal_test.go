@@ -49,6 +49,18 @@ func TestJournalKeepsTheLastState(t *testing.T) {
 }
 
 // A state larger than the file is kept too.
+// A journal of another layout is refused by its version, not called damaged.
+func TestJournalOfAnOlderVersion(t *testing.T) {
+	j := &FileJournal{Path: filepath.Join(t.TempDir(), "journal")}
+	old := `{"version":1,"position":{"offset":7},"format":"$remote_addr - [$time_local]","intent":{"to":{"offset":9}}}` + "\n"
+	if err := os.WriteFile(j.Path, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Load(); err == nil || !strings.Contains(err.Error(), "version 1, this reads 2") {
+		t.Errorf("an old journal: %v", err)
+	}
+}
+
 func TestJournalOfALargeState(t *testing.T) {
 	j := &FileJournal{Path: filepath.Join(t.TempDir(), "journal")}
 	large := State{Version: stateVersion, Position: tail.Position{Cursor: strings.Repeat("c", journalSize)}}
