@@ -372,6 +372,9 @@ func (s *Spool) Skipped() uint64 { return s.lost }
 // Wait waits until something was appended or for d, whichever comes first. It returns
 // ctx's error where that ends.
 func (s *Spool) Wait(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	timer := time.NewTimer(max(d, 0))
 	defer timer.Stop()
 	select {

@@ -184,6 +184,25 @@ func (h *history) want(skipped uint64) {
 	}
 }
 
+// A copy that copytruncate made is packed before the follower looks, and so is the
+// log that was cut off: after a restart, too, the copy is known to have been read.
+func TestFollowPackedCopy(t *testing.T) {
+	h := newHistory(t)
+	h.rename()
+	h.write("", 4)
+	h.all()
+	h.shift()
+	h.copyTruncate(".1")
+	h.changed(filepath.Dir(h.path))
+	h.write("", 7)
+	h.rename()
+	h.write("", 4)
+	h.pack()
+	h.next(1)
+	h.restart()
+	h.want(0)
+}
+
 // A link is turned to another file several times between two reads.
 func TestFollowLink(t *testing.T) {
 	h := newHistory(t)

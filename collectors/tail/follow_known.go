@@ -33,9 +33,14 @@ func (f *Follower) byChange() []Mark {
 // replaced notes that another file has the inode of one that is known.
 func (f *Follower) replaced(id fileID) {
 	if k, is := f.known[id]; is {
-		f.former = append(f.former[max(0, len(f.former)-maxPast+1):], k)
+		f.gone(k)
 		delete(f.known, id)
 	}
+}
+
+// gone keeps what was read of a file whose inode does not name it any more.
+func (f *Follower) gone(k Mark) {
+	f.former = append(f.former[max(0, len(f.former)-maxPast+1):], k)
 }
 
 // prune forgets files that are gone, but for the last of them: their packed

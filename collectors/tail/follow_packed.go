@@ -191,6 +191,7 @@ func (f *Follower) accounted(s sibling, cuts []*cutOff) (accounted, ready bool) 
 	for _, cut := range cuts {
 		if first != nil && ready && cut.at.begins(first) && reaches(s.name, cut.at.Offset) {
 			cut.found = true
+			f.gone(Mark{cut.at, s.changed()}) // or a restart would read the packed copy
 			return true, ready
 		}
 	}
@@ -249,6 +250,7 @@ func (f *Follower) resumePacked(p Position) (complete bool) {
 	switch {
 	case whole:
 		f.packed[in.id] = true
+		f.replaced(p.id())
 		f.known[p.id()] = Mark{p, in.changed()} // or it would be read again, next time
 	case file != nil:
 		f.packed[in.id] = true
