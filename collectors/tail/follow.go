@@ -183,6 +183,9 @@ func (f *Follower) advance() bool {
 	next := f.queue[0]
 	f.queue = f.queue[1:]
 	f.file, f.at, f.head, f.quiet = next.file, next.at, next.head, time.Time{}
+	if k, is := f.known[f.at.id()]; is && !k.begins(f.file) {
+		f.gone(k) // a packed file has the inode that this one had, and it was read
+	}
 	delete(f.known, f.at.id())
 	return true
 }
@@ -265,7 +268,7 @@ func (f *Follower) leave() (Piece, error) {
 			delete(f.known, id)
 		}
 	}
-	f.known[f.at.id()] = Mark{f.at, info.ModTime().UnixNano()}
+	f.note(info.ModTime().UnixNano())
 	f.file.Close()
 	f.file = nil
 	f.advance()

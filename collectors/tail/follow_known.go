@@ -38,6 +38,15 @@ func (f *Follower) replaced(id fileID) {
 	}
 }
 
+// note makes the current file a known one. Where another had its inode before, be it a
+// log that was packed since, what was read of that one is kept.
+func (f *Follower) note(changed int64) {
+	if k, is := f.known[f.at.id()]; is && !k.begins(f.file) {
+		f.replaced(k.id())
+	}
+	f.known[f.at.id()] = Mark{f.at, changed}
+}
+
 // gone keeps what was read of a file whose inode does not name it any more.
 func (f *Follower) gone(k Mark) {
 	f.former = append(f.former[max(0, len(f.former)-maxPast+1):], k)

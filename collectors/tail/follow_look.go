@@ -91,7 +91,7 @@ func (f *Follower) truncated() (cuts []*cutOff) {
 func (f *Follower) putBack() {
 	f.queue = append([]held{{file: f.file, at: f.at, head: f.head}}, f.queue...)
 	if f.at.Offset > 0 { // a restart goes on there
-		f.known[f.at.id()] = Mark{f.at, changedOf(f.file)}
+		f.note(changedOf(f.file))
 	}
 	f.file = nil
 }
