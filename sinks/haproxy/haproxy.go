@@ -153,7 +153,7 @@ func (e *Edge) takeOne(event *schemas.Event) {
 	if event.Decision == nil || event.ID == "" {
 		return
 	}
-	value, ok := e.valueOf(event.Decision)
+	value, ok := valueOf(event.Decision)
 	old, known := e.intended[event.ID]
 	if event.Type == schemas.DecisionRemoved || !ok {
 		delete(e.intended, event.ID)
@@ -169,32 +169,10 @@ func (e *Edge) takeOne(event *schemas.Event) {
 	e.dirty = e.dirty || m != old
 }
 
-func (e *Edge) valueOf(d *schemas.Decision) (netip.Prefix, bool) {
-	var value netip.Prefix
-	switch d.Scope {
-	case schemas.ScopeClient:
-		addr, err := netip.ParseAddr(strings.TrimSuffix(d.Value, "/64"))
-		if err != nil {
-			return value, false
-		}
-		if addr = schemas.ClientOf(addr); addr.Is4() {
-			value = netip.PrefixFrom(addr, 32)
-		} else {
-			value = netip.PrefixFrom(addr, 64)
-		}
-	case schemas.ScopePrefix:
-		prefix, err := netip.ParsePrefix(d.Value)
-		if err != nil || prefix.Addr().Is4In6() {
-			return value, false
-		}
-		value = prefix.Masked()
-	default:
-		return value, false
-	}
-	if value.Addr().IsUnspecified() || value.Addr().Is4() && value.Bits() < 8 || value.Addr().Is6() && value.Bits() < 19 || !plain(d.ID) || value.String() == leaseKey {
-		return value, false
-	}
-	return value, d.Action.Severity() > 0
+// valueOf is what a decision matches; false where a map cannot hold it.
+func valueOf(d *schemas.Decision) (netip.Prefix, bool) {
+	value, err := d.Network()
+	return value, err == nil && plain(d.ID) && value.String() != leaseKey && d.Action.Severity() > 0
 }
 
 // plain reports whether an id can stand in a map's value.

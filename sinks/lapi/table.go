@@ -65,33 +65,8 @@ func newTable(allow []netip.Prefix, most int) *table {
 
 // valueOf is the address or network of a decision; false where a bouncer cannot hold it.
 func (t *table) valueOf(d *schemas.Decision) (netip.Prefix, bool) {
-	var value netip.Prefix
-	switch d.Scope {
-	case schemas.ScopeClient:
-		addr, err := netip.ParseAddr(d.Value)
-		if err != nil {
-			prefix, err := netip.ParsePrefix(d.Value)
-			if err != nil {
-				return value, false
-			}
-			addr = prefix.Addr()
-		}
-		if addr = schemas.ClientOf(addr); addr.Is4() {
-			value = netip.PrefixFrom(addr, 32)
-		} else {
-			value = netip.PrefixFrom(addr, 64)
-		}
-	case schemas.ScopePrefix:
-		prefix, err := netip.ParsePrefix(d.Value)
-		if err != nil || prefix.Addr().Is4In6() {
-			return value, false
-		}
-		value = prefix.Masked()
-	default:
-		return value, false
-	}
-	// A part of the world is a slip of the hand.
-	if bits := value.Bits(); value.Addr().IsUnspecified() || value.Addr().Is4() && bits < 8 || value.Addr().Is6() && bits < 19 {
+	value, err := d.Network()
+	if err != nil {
 		return value, false
 	}
 	for _, a := range t.allow {

@@ -35,37 +35,9 @@ func newBook(most int) *book {
 // valueOf is the addresses of a decision that a firewall can hold: to block a client or a
 // prefix. A client is a /32 or a /64.
 func valueOf(d *schemas.Decision) (netip.Prefix, bool) {
-	var value netip.Prefix
-	switch {
-	case d.Action != schemas.Block:
-		return value, false
-	case d.Scope == schemas.ScopeClient:
-		addr, err := netip.ParseAddr(d.Value)
-		if err != nil {
-			prefix, err := netip.ParsePrefix(d.Value)
-			if err != nil {
-				return value, false
-			}
-			addr = prefix.Addr()
-		}
-		addr = schemas.ClientOf(addr)
-		value = netip.PrefixFrom(addr, 64)
-		if addr.Is4() {
-			value = netip.PrefixFrom(addr, 32)
-		}
-	case d.Scope == schemas.ScopePrefix:
-		prefix, err := netip.ParsePrefix(d.Value)
-		if err != nil || prefix.Addr().Is4In6() {
-			return value, false
-		}
-		value = prefix.Masked()
-	}
-	// A part of the world is a slip of the hand; loopback is this machine itself.
-	if !value.IsValid() || value.Addr().IsUnspecified() || value.Addr().IsLoopback() ||
-		value.Addr().Is4() && value.Bits() < 8 || value.Addr().Is6() && value.Bits() < 19 {
-		return value, false
-	}
-	return value, true
+	value, err := d.Network()
+	// Loopback is this machine itself.
+	return value, err == nil && d.Action == schemas.Block && !value.Addr().IsLoopback()
 }
 
 // single reports whether a value belongs into the hash set: one address of IPv4, or a /64.

@@ -3,7 +3,6 @@ package nginx
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -64,52 +63,6 @@ func checkID(id string) error {
 
 func plain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-}
-
-// clientOf reads the value of a client measure: an IPv4 address, or an IPv6
-// address or /64.
-func clientOf(value string) (netip.Addr, error) {
-	addr, err := netip.ParseAddr(value)
-	if strings.Contains(value, "/") {
-		var prefix netip.Prefix
-		prefix, err = netip.ParsePrefix(value)
-		addr = prefix.Addr()
-		if err == nil && prefix.Bits() != 64 && !(prefix.Bits() == 32 && addr.Is4()) {
-			err = fmt.Errorf("want an IPv4 address or an IPv6 /64")
-		}
-	}
-	if err != nil {
-		return addr, fmt.Errorf("client %q: %w", value, err)
-	}
-	addr = schemas.ClientOf(addr)
-	if !addr.IsValid() || addr.IsUnspecified() || addr == noAddress || addr.Is6() && addr.As16()[0] == 0 {
-		return addr, fmt.Errorf("client %q: not an address that a client can have", value)
-	}
-	return addr, nil
-}
-
-// noAddress is what nginx's geo takes the peers of a unix socket for.
-var noAddress = netip.AddrFrom4([4]byte{255, 255, 255, 255})
-
-// Prefixes shorter than these would cover a registry's whole allocation: they
-// are a mistake.
-const (
-	minBits4 = 8
-	minBits6 = 16
-)
-
-func prefixOf(value string) (netip.Prefix, error) {
-	prefix, err := netip.ParsePrefix(value)
-	if err != nil {
-		return prefix, fmt.Errorf("prefix %q: %w", value, err)
-	}
-	if prefix.Addr().Is4In6() {
-		return prefix, fmt.Errorf("prefix %q: write it as IPv4", value)
-	}
-	if prefix.Addr().Is4() && prefix.Bits() < minBits4 || prefix.Addr().Is6() && prefix.Bits() < minBits6 {
-		return prefix, fmt.Errorf("prefix %q: shorter than /%d (IPv4) or /%d (IPv6)", value, minBits4, minBits6)
-	}
-	return prefix.Masked(), nil
 }
 
 // siteOf checks a site's name: what nginx's $host can be.

@@ -174,18 +174,16 @@ func (l *lists) add(m *Measure) error {
 	}
 	h := hit{sites: number, action: m.Action, id: m.ID}
 	switch m.Scope {
-	case schemas.ScopeClient:
-		addr, err := clientOf(m.Value)
+	case schemas.ScopeClient, schemas.ScopePrefix:
+		network, err := (&schemas.Decision{Scope: m.Scope, Value: m.Value}).Network()
 		if err != nil {
 			return err
 		}
-		l.clients.add(addr, h)
-	case schemas.ScopePrefix:
-		prefix, err := prefixOf(m.Value)
-		if err != nil {
-			return err
+		if m.Scope == schemas.ScopePrefix {
+			l.prefixes.add(network, h)
+		} else {
+			l.clients.add(network.Addr(), h)
 		}
-		l.prefixes.add(prefix, h)
 	case schemas.ScopeSignature:
 		signature, keys, err := prepare(m.Value)
 		if err != nil {

@@ -41,12 +41,20 @@ func (p *picture) line(class string, x1, y1, x2, y2 float64) {
 
 func (p *picture) html() template.HTML { return template.HTML(p.b.String() + "</svg>") }
 
-// axis draws the height of a chart at its greatest value and at half of it.
+// axis draws round heights of a chart, at most four of them.
 func (p *picture) axis(most float64) {
-	for _, part := range []float64{0, 0.5, 1} {
-		y := float64(chartHeight-bottom) - part*(chartHeight-bottom-12)
+	step := math.Pow(10, math.Floor(math.Log10(most)))
+	for _, part := range []float64{0.1, 0.2, 0.5, 1} {
+		if most/(step*part) <= 4 {
+			step *= part
+			break
+		}
+	}
+	for i := 0.0; i*step <= most; i++ {
+		value := i * step
+		y := float64(chartHeight-bottom) - value/most*(chartHeight-bottom-12)
 		p.line("grid", left, y, chartWidth, y)
-		p.text("scale", left-6, y+4, number(part*most))
+		p.text("scale", left-6, y+4, number(value))
 	}
 }
 
