@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +62,7 @@ func TestEnforceAlone(t *testing.T) {
 	}()
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); !ok(); runtime.Gosched() {
+		for end := time.Now().Add(time.Minute); !ok(); <-time.After(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal(what)
 			}

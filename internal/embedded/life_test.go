@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,7 +98,7 @@ func TestWhoKeepsAStoreOpenGoesFirst(t *testing.T) {
 			if err := unix.Flock(int(queue.Fd()), unix.LOCK_UN); err != nil {
 				t.Fatal(err)
 			}
-			runtime.Gosched()
+			<-time.After(5 * time.Millisecond)
 		}
 	}
 	if err := closeFirst(); err != nil {
