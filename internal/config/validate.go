@@ -193,7 +193,7 @@ func (c *Config) validateNginx(d *decoder) {
 	}
 	oneOf(d, "nginx.block", n.Block, "page", "silence")
 	if !strings.HasPrefix(n.Challenge, "@") {
-		oneOf(d, "nginx.challenge", n.Challenge, "throttle", "script")
+		oneOf(d, "nginx.challenge", n.Challenge, "throttle", "script", "@NAME of a location")
 	} else if checkName(n.Challenge[1:]) != nil {
 		d.wrong("nginx.challenge", "%q: want a named location such as @anubis", n.Challenge)
 	}

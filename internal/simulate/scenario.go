@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -46,12 +47,14 @@ func Scenarios() []Scenario { return append(attackScenarios(), innocentScenarios
 
 // FindScenario is the one of that name.
 func FindScenario(name string) (Scenario, error) {
+	var names []string
 	for _, s := range Scenarios() {
 		if s.Name == name {
 			return s, nil
 		}
+		names = append(names, s.Name)
 	}
-	return Scenario{}, fmt.Errorf("simulate: no scenario %q", name)
+	return Scenario{}, fmt.Errorf("simulate: no scenario %q; there are %s", name, strings.Join(names, ", "))
 }
 
 // estateSite is a site of an estate by the role that scenarios know it by.
