@@ -295,6 +295,22 @@ func agreement(t *testing.T, log string, lines int, end time.Time, n int, kill s
 	return f
 }
 
+// sameEffect holds what the decisions of two fleets do to the same log against each other.
+// Which of two signatures that match nearly the same requests is chosen hangs on marks of
+// single clients, which hang on how soon a counter heard what the detector had learned;
+// what is stopped, and whom it touches, does not.
+func sameEffect(t *testing.T, one, many *fleet, log string) {
+	t.Helper()
+	a, b := effectOf(t, log, one.events), effectOf(t, log, many.events)
+	t.Logf("one: %+v; many: %+v", a, b)
+	if a.stopped < a.attack/2 {
+		t.Errorf("one stops %d of the attack's %d requests: too few to compare", a.stopped, a.attack)
+	}
+	if math.Abs(share(a.stopped, a.attack)-share(b.stopped, b.attack)) > 0.02 || math.Abs(share(a.touched, a.others)-share(b.touched, b.others)) > 0.005 {
+		t.Errorf("one decides\n%s\nmany decide\n%s", strings.Join(one.decisions(), "\n"), strings.Join(many.decisions(), "\n"))
+	}
+}
+
 // TestProcessorsAgree sends one log through one processor, and through four of which the
 // detector is killed in mid-attack, and with WEIR_LONG also through two, and
 // through four of which another counter is killed. All see the same.
@@ -317,9 +333,7 @@ func TestProcessorsAgree(t *testing.T) {
 			if a, b := one.incidents(), many.incidents(); !slices.Equal(a, b) {
 				t.Errorf("one:\n%s\nmany:\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
 			}
-			if a, b := one.decisions(), many.decisions(); !slices.Equal(a, b) {
-				t.Errorf("one decides\n%s\nmany decide\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
-			}
+			sameEffect(t, one, many, log)
 			apart := 0
 			before, after := one.until(end), many.until(end)
 			for key, want := range before {
