@@ -19,6 +19,7 @@ import (
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/clickhouse"
 	"github.com/weir-project/weir/sinks/notify"
+	"github.com/weir-project/weir/sinks/statuspage"
 )
 
 type postmortemCommand struct {
@@ -40,7 +41,7 @@ func (c *postmortemCommand) Run(ctx context.Context, s screen, p *program) error
 	if err != nil {
 		return err
 	}
-	draft, err := caseOf(ctx, db, configuration, c.Incident)
+	draft, err := caseOf(ctx, db, configuration, data, c.Incident)
 	if err = errors.Join(err, closeDB()); err != nil {
 		return err
 	}
@@ -58,8 +59,9 @@ const (
 // literal is any text as an SQL expression, whatever is in it.
 func literal(text string) string { return "unhex('" + hex.EncodeToString([]byte(text)) + "')" }
 
-// caseOf reads everything about an incident from the store.
-func caseOf(ctx context.Context, db *clickhouse.DB, c config.Config, id string) (notify.Case, error) {
+// caseOf reads everything about an incident from the store, and what the status page of a
+// data directory said.
+func caseOf(ctx context.Context, db *clickhouse.DB, c config.Config, data, id string) (notify.Case, error) {
 	draft := notify.Case{Name: c.Edge.Name, Incident: id, Written: time.Now(), Mode: func(site string) string { return string(c.ModeOf(site)) }}
 	incidents, err := queryEvents(ctx, db, incidentColumns+"FROM incidents WHERE incident = "+literal(id)+" ORDER BY time LIMIT 1000")
 	if err != nil {
@@ -87,8 +89,28 @@ func caseOf(ctx context.Context, db *clickhouse.DB, c config.Config, id string) 
 	if draft.Signals, err = caseSignalsOf(ctx, db, list, from, to); err != nil {
 		return draft, err
 	}
-	draft.Figures, err = figuresOf(ctx, db, list, from, to)
+	if draft.Figures, err = figuresOf(ctx, db, list, from, to); err != nil {
+		return draft, err
+	}
+	draft.Public, err = toldPublic(c, data, id, from, to)
 	return draft, err
+}
+
+// toldPublic is what the status page of a data directory said of an incident, and while it
+// was open.
+func toldPublic(c config.Config, data, id string, from, to time.Time) (told []notify.Told, err error) {
+	steps, err := statuspage.Steps(statuspageDir(data), id, from, to)
+	if err != nil {
+		return nil, err
+	}
+	language := ""
+	if len(c.Statuspage.Languages) > 0 {
+		language = c.Statuspage.Languages[0]
+	}
+	for _, s := range steps {
+		told = append(told, notify.Told{Time: s.Time, By: s.By, Step: string(s.Do), Title: s.Title.In(language, ""), Text: s.Text.In(language, "")})
+	}
+	return told, nil
 }
 
 // spanOf is from when to when an incident was open.
@@ -257,7 +279,7 @@ func (r *drafting) stored(ctx context.Context, id string) (notify.Case, error) {
 	if err != nil {
 		return notify.Case{}, err
 	}
-	draft, err := caseOf(ctx, db, r.config, id)
+	draft, err := caseOf(ctx, db, r.config, r.config.Data, id)
 	if err = errors.Join(err, db.Close()); err != nil {
 		return draft, err
 	}
@@ -275,6 +297,12 @@ func (r *drafting) known(id string) notify.Case {
 	for _, e := range r.board.everything() {
 		if e.Incident == id {
 			draft.Events = append(draft.Events, e)
+		}
+	}
+	if len(draft.Events) > 0 {
+		from, to := spanOf(draft.Events, draft.Written)
+		if told, err := toldPublic(r.config, r.config.Data, id, from, to); err == nil {
+			draft.Public = told
 		}
 	}
 	return draft

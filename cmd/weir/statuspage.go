@@ -88,11 +88,14 @@ func reminderOf(n *statuspage.Notice) notify.Reminder {
 	return r
 }
 
+// statuspageDir is where the status page keeps its posts.
+func statuspageDir(data string) string { return filepath.Join(data, "statuspage") }
+
 // statuspageOptions are what the configuration says, with its secrets and texts read.
 func statuspageOptions(c config.Config) (statuspage.Options, error) {
 	s := &c.Statuspage
 	o := statuspage.Options{
-		Dir: filepath.Join(c.Data, "statuspage"), Folder: s.Folder, Title: s.Title, URL: s.URL, Measured: s.State == "measured",
+		Dir: statuspageDir(c.Data), Folder: s.Folder, Title: s.Title, URL: s.URL, Measured: s.State == "measured",
 		AutomaticAfter: s.AutomaticAfter, UpdateEvery: s.UpdateEvery, PushEvery: s.PushEvery, Budget: float64(c.Decisions.Collateral),
 	}
 	for _, component := range s.Components {

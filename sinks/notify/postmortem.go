@@ -23,7 +23,17 @@ type Case struct {
 	// Signals are those of its sites, from a little before to a little after. May be empty.
 	Signals []schemas.SignalRow
 	Figures *Figures // of the requests; nil where they are not known
+	Public  []Told   // what the status page said meanwhile, in order
 	Written time.Time
+}
+
+// Told is what the public was told at a moment.
+type Told struct {
+	Time  time.Time
+	By    string // "weir", or a user of the machine
+	Step  string // publish, update or resolve
+	Title string
+	Text  string
 }
 
 // Figures are counted in the stored requests from the incident's opening to its end.
@@ -83,6 +93,7 @@ func Postmortem(w io.Writer, c Case) error {
 	d.line()
 	d.apart()
 	d.done()
+	d.public()
 	d.collateral()
 	d.questions()
 	return d.w.Flush()

@@ -43,6 +43,9 @@ func (d *draft) line() {
 			add(e.Time, "%s ended: %s", cell(e.ID, schemas.MaxID), whyEnded(&e))
 		}
 	}
+	for _, told := range d.Public {
+		add(told.Time, "%s on the status page: %s", told.who(), told.what())
+	}
 	if least, at, ok := d.worst(); ok {
 		add(at, "fewest visitors served: %s", percent(least))
 	}
@@ -89,6 +92,42 @@ func who(e *schemas.Event) string {
 		return "weir"
 	}
 	return cell(e.Origin, 60) + " (a person)"
+}
+
+// who told it.
+func (t *Told) who() string {
+	if t.By == "weir" {
+		return "weir"
+	}
+	return cell(t.By, 60) + " (a person)"
+}
+
+// what was told.
+func (t *Told) what() string {
+	title := cell(t.Title, 200)
+	switch t.Step {
+	case "update":
+		return "said more of " + title
+	case "resolve":
+		return "said that " + title + " is over"
+	}
+	return "published " + title
+}
+
+// public is what was said outside.
+func (d *draft) public() {
+	d.say("\n## What the public was told\n\n")
+	if len(d.Public) == 0 {
+		d.say("Nothing, on weir's status page.\n")
+		return
+	}
+	d.say("| time | by | what | words |\n|---|---|---|---|\n")
+	for _, told := range d.Public[:min(len(d.Public), maxDecisions)] {
+		d.say("| %s | %s | %s | %s |\n", told.Time.UTC().Format("2006-01-02 15:04:05"), told.who(), told.what(), cell(told.Text, 400))
+	}
+	if more := len(d.Public) - maxDecisions; more > 0 {
+		d.say("\nAnd %d more.\n", more)
+	}
 }
 
 // force says whether a decision of weir's was enforced.
@@ -253,7 +292,11 @@ func (d *draft) questions() {
 			ask("%d requests were let through: how many of them were the attack's?", through)
 		}
 	}
-	ask("Who was told, when, and what did the public read?")
+	if len(d.Public) == 0 {
+		ask("Who was told, when, and what did the public read?")
+	} else if wait := d.Public[0].Time.Sub(d.began()); wait > 10*time.Minute {
+		ask("The public first read of it %s after the opening: what kept it?", duration(wait))
+	}
 	ask("What would have made it shorter, or unnoticed by visitors?")
 	d.say("\n## What we change\n\n- [ ] \n")
 }

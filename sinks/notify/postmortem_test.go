@@ -42,6 +42,7 @@ func hostileCase(text string) Case {
 		},
 		Figures: &Figures{Requests: 11804, Clients: 3963, Stopped: 9899, StoppedClients: 3494, Errors: 421, Abandoned: 186, Known: 288, Touched: 2, Served: 219,
 			Decisions: []DecisionFigures{{Decision: "i1-1", Requests: 9000, Clients: 3000, First: at(3), Last: at(99)}}},
+		Public: []Told{{Time: at(60), By: text, Step: "publish", Title: text, Text: text}, {Time: at(90), By: "weir", Step: "update", Title: text}, {Time: at(410), By: text, Step: "resolve", Title: text}},
 	}
 }
 
@@ -61,7 +62,9 @@ func TestPostmortem(t *testing.T) {
 		"`i1-1` ended: weir lifted it, because it matched visitors that the site knows", "`m1` ended: `www.example.org` (a person) lifted it before its time",
 		"| 2026-11-22 05:14:52 | +400 s | weir closed it: quiet for two minutes |", "Renewals of decisions, left out above: 1.",
 		"| `user_agent` | `www.example.org` | 97.0 % | 1.0 % | 6.6 |", "| `i1-1` | weir | block of a signature | 9000 | 3000 | 05:08:15 | 05:09:51 |",
-		"edges stopped 2 (0 %)", "2 known clients were stopped: were they visitors?", "## Open questions", "- [ ] Who was told",
+		"edges stopped 2 (0 %)", "2 known clients were stopped: were they visitors?", "## Open questions", "- [ ] What would have made it shorter",
+		"| 2026-11-22 05:09:12 | +60 s | `www.example.org` (a person) on the status page: published `www.example.org` |", "| 2026-11-22 05:15:02 | +410 s |",
+		"| 2026-11-22 05:09:42 | weir | said more of `www.example.org` | (empty) |", "said that `www.example.org` is over",
 	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q", part)
@@ -74,9 +77,10 @@ func TestPostmortem(t *testing.T) {
 		t.Error("a post-mortem of an incident that nobody knows")
 	}
 	bare := hostileCase("x") // ClickHouse is away
-	bare.Figures, bare.Signals, bare.Events = nil, nil, bare.Events[:1]
+	bare.Figures, bare.Signals, bare.Events, bare.Public = nil, nil, bare.Events[:1], nil
 	b.Reset()
-	if err := Postmortem(&b, bare); err != nil || !strings.Contains(b.String(), "could not be counted") || !strings.Contains(b.String(), "it is still open") {
+	if err := Postmortem(&b, bare); err != nil || !strings.Contains(b.String(), "could not be counted") || !strings.Contains(b.String(), "it is still open") ||
+		!strings.Contains(b.String(), "Nothing, on weir's status page") || !strings.Contains(b.String(), "- [ ] Who was told") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }

@@ -19,6 +19,9 @@ const (
 	keepPosts   = 400 * 24 * time.Hour
 )
 
+// journalName is the journal's file in a Page's Dir.
+const journalName = "posts.ndjson"
+
 // journal is the file of all that was ever done to posts, a line of JSON each. A line is
 // on disk before it counts. Not for concurrent use.
 type journal struct {
@@ -36,21 +39,9 @@ func openJournal(path string, now time.Time) (*journal, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("status page: %w", err)
 	}
-	good, line := 0, 0
-	for good < len(data) {
-		end := bytes.IndexByte(data[good:], '\n')
-		if end < 0 {
-			break
-		}
-		line++
-		var e Entry
-		if err := json.Unmarshal(data[good:good+end], &e); err != nil {
-			return nil, fmt.Errorf("status page: %s:%d is damaged (%w): mend the line or remove it", path, line, err)
-		}
-		if err := j.apply(e); err != nil {
-			return nil, fmt.Errorf("status page: %s:%d: %w: mend the line or remove it", path, line, err)
-		}
-		good += end + 1
+	good, err := j.read(path, data)
+	if err != nil {
+		return nil, err
 	}
 	if good > compactFrom {
 		if data, err = j.compact(now); err != nil {
@@ -66,6 +57,63 @@ func openJournal(path string, now time.Time) (*journal, error) {
 		return nil, errors.Join(fmt.Errorf("status page: %w", err), j.file.Close())
 	}
 	return j, nil
+}
+
+// read applies the whole lines of a journal, and returns how many bytes they have.
+func (s *posts) read(path string, data []byte) (good int, err error) {
+	for line := 1; good < len(data); line++ {
+		end := bytes.IndexByte(data[good:], '\n')
+		if end < 0 {
+			break
+		}
+		var e Entry
+		if err := json.Unmarshal(data[good:good+end], &e); err != nil {
+			return good, fmt.Errorf("status page: %s:%d is damaged (%w): mend the line or remove it", path, line, err)
+		}
+		if err := s.apply(e); err != nil {
+			return good, fmt.Errorf("status page: %s:%d: %w: mend the line or remove it", path, line, err)
+		}
+		good += end + 1
+	}
+	return good, nil
+}
+
+// Step is what the public was told at a moment.
+type Step struct {
+	Time        time.Time
+	By          string // "weir", or a user of the machine
+	Do          Doing  // publish, update or resolve
+	Title, Text Words
+}
+
+// Steps are what the posts about an incident told the public, and all others that were
+// told between two moments, in the order of their times. dir is where a Page, which may be
+// running, keeps its posts; there may be none.
+func Steps(dir, incident string, from, to time.Time) ([]Step, error) {
+	path := filepath.Join(dir, journalName)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("status page: %w", err)
+	}
+	s := newPosts()
+	if _, err := s.read(path, data); err != nil {
+		return nil, err
+	}
+	var out []Step
+	for _, p := range s.byID {
+		about := slices.Contains(p.Incidents, incident)
+		for _, e := range p.Audit {
+			public := e.Do == doPublish || e.Do == doUpdate || e.Do == doResolve
+			if public && (about || !e.Time.Before(from) && !e.Time.After(to)) {
+				out = append(out, Step{Time: e.Time, By: e.By, Do: e.Do, Title: p.Title, Text: e.Text})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Step) int { return a.Time.Compare(b.Time) })
+	return out, nil
 }
 
 // add does what an entry says: checks it, writes it, and only then lets it count. The

@@ -63,7 +63,7 @@ func New(o Options) (*Page, error) {
 	if p.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
 	}
-	if p.journal, err = openJournal(filepath.Join(o.Dir, "posts.ndjson"), time.Now()); err != nil {
+	if p.journal, err = openJournal(filepath.Join(o.Dir, journalName), time.Now()); err != nil {
 		return nil, err
 	}
 	for _, place := range o.Places {

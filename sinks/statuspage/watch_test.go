@@ -187,6 +187,20 @@ func TestADraftWaitsForAPerson(t *testing.T) {
 		if got := strings.Join(who, ", "); got != "publish anna, update ben, resolve anna" {
 			t.Errorf("audit: %s", got)
 		}
+		// What a post-mortem lists, from the file alone: by the incident, or by the time.
+		for _, about := range []string{"i000101-000500", "another"} {
+			from := opened
+			if about != "another" {
+				from = time.Now()
+			}
+			steps, err := Steps(d.page.o.Dir, about, from, time.Now())
+			if err != nil || len(steps) != 3 || steps[0].Do != doPublish || steps[1].By != "ben" || steps[2].Do != doResolve || steps[0].Title["en"] == "" || steps[0].Text["en"] == "" {
+				t.Errorf("%s: %+v, %v", about, steps, err)
+			}
+		}
+		if steps, err := Steps(d.page.o.Dir, "another", opened.Add(-time.Hour), opened); err != nil || len(steps) > 0 {
+			t.Errorf("of an hour in which nothing was said: %+v, %v", steps, err)
+		}
 	})
 }
 
