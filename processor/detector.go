@@ -30,7 +30,10 @@ type Detector struct {
 	index  map[string]*site
 	closed int64 // last second closed, unix s; 0 before the first
 	ids    incidentIDs
-	count  *metrics
+
+	corrections []Correction // the oldest first
+
+	count *metrics
 }
 
 // windowBytes is what the closed steps in all sites' windows may take; beyond it the ten

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/processor/detect"
@@ -35,6 +36,7 @@ type incident struct {
 	number  int   // decisions so far
 	refused []schemas.Signature
 	last    schemas.Event
+	peak    detect.Peak
 }
 
 // decision is one in force.
@@ -67,6 +69,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 	switch c {
 	case detect.Opened:
 		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second}
+		s.incident.peak.Note(&s.reading, &s.scores)
 		s.taint()
 		s.know.troubled, s.know.news.decided = second, true
 		emit(s.event(schemas.IncidentOpened, now))
@@ -75,13 +78,30 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		s.incident.next = second
 		emit(s.event(schemas.IncidentUpdated, now))
 	case detect.Closed:
-		was := s.incident.last
-		e := s.event(schemas.IncidentClosed, now)
-		e.Kind, e.Closed, e.Cause = was.Kind, now, was.Cause
-		s.incident, s.know.troubled, s.know.news.decided = nil, 0, true
+		s.closed(now, emit)
 		s.taint()
-		emit(e)
 	}
+}
+
+// closed emits the end of the incident.
+func (s *site) closed(now time.Time, emit func(schemas.Event)) {
+	was := s.incident.last
+	e := s.event(schemas.IncidentClosed, now)
+	e.Kind, e.Closed, e.Cause = was.Kind, now, shorten(was.Cause, schemas.MaxSentence)
+	s.past = &past{ID: s.incident.id, Peak: s.incident.peak}
+	s.incident, s.know.troubled, s.know.news.decided = nil, 0, true
+	emit(e)
+}
+
+// shorten cuts a text to so many bytes, between two characters.
+func shorten(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }
 
 func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {

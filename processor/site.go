@@ -55,6 +55,8 @@ type site struct {
 	joined  *attribute.Sample    // both, made when an incident needs it
 
 	incident *incident
+	past     *past     // the incident before, where it can still be corrected
+	accepted *accepted // by a person; nil for nothing
 
 	requests uint64
 	last     int64 // unix second of the last request
@@ -110,6 +112,9 @@ func (s *site) idle(second int64) bool {
 // close ends a second: the windows slide, and where there is reason the signals
 // are looked at.
 func (s *site) close(second int64, emit func(schemas.Event)) {
+	if len(s.d.corrections) > 0 {
+		s.correct(second, emit)
+	}
 	s.windows.Close(second)
 	step := second%stepSeconds == s.phase
 	if step {
@@ -133,6 +138,12 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 	s.reading = detect.Read(s.windows.Short(), s.windows.Read())
 	hour := hourOf(second)
 	s.scores = detect.Score(s.base, hour, &s.reading)
+	if s.incident != nil {
+		s.incident.peak.Note(&s.reading, &s.scores)
+	}
+	if s.accepted != nil && second < s.accepted.Until {
+		s.scores.Accept(&s.reading, &s.accepted.Peak)
+	}
 	for i, signal := range []int{detect.RequestRate, detect.NewClients} {
 		s.alert[i] = detect.Alert(s.base, hour, signal)
 	}

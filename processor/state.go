@@ -276,6 +276,8 @@ type savedOpen struct {
 	State     detect.State    `json:"state"`
 	Incident  *savedIncident  `json:"incident,omitempty"`
 	Decisions []savedDecision `json:"decisions,omitempty"`
+	Past      *past           `json:"past,omitempty"`
+	Accepted  *accepted       `json:"accepted,omitempty"`
 }
 
 type savedIncident struct {
@@ -286,6 +288,8 @@ type savedIncident struct {
 	Number  int       `json:"number"`
 	Cause   string    `json:"cause"`
 	Refused []string  `json:"refused,omitempty"`
+
+	Peak detect.Peak `json:"peak"`
 }
 
 type savedDecision struct {
@@ -295,9 +299,9 @@ type savedDecision struct {
 }
 
 func (s *site) open() savedOpen {
-	saved := savedOpen{State: s.state}
+	saved := savedOpen{State: s.state, Past: s.past, Accepted: s.accepted}
 	if i := s.incident; i != nil {
-		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Cause: i.last.Cause}
+		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Cause: i.last.Cause, Peak: i.peak}
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
@@ -313,10 +317,10 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		r.Fail("the incident of site %q does not hold together", s.name)
 		return
 	}
-	s.state = saved.State
+	s.state, s.past, s.accepted = saved.State, saved.Past, saved.Accepted
 	if i := saved.Incident; i != nil {
 		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number}
-		s.incident.last.Kind, s.incident.last.Cause = saved.State.Kind, i.Cause
+		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {
 			signature, err := schemas.ParseSignature(text)

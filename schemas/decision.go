@@ -175,3 +175,9 @@ type TraitEvidence struct {
 	Normal float64 `json:"normal"`
 	Bits   float64 `json:"bits"`
 }
+
+// What texts begin with that say what a person did; who it was follows.
+const (
+	RemovedBy      = "removed by "          // the reason of a decision that was lifted
+	ClosedAsNormal = "closed as normal by " // the cause of a closed incident, and ": " and the cause before
+)

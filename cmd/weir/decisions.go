@@ -235,6 +235,7 @@ func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 
 type incidentsCommand struct {
 	List       listIncidentsCommand `cmd:"" default:"withargs" help:"Those known."`
+	Close      closeIncidentCommand `cmd:"" help:"Say that one was normal traffic."`
 	Postmortem postmortemCommand    `cmd:"" help:"Draft a post-mortem of one, in Markdown."`
 }
 

@@ -106,14 +106,17 @@ func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
 	r.elected(d)
 	defer r.elected(nil)
 
+	following, stop := context.WithCancelCause(ctx)
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	defer stop(nil)
+	if err := d.hearPeople(following, &aside); err != nil {
+		return ctxDone(ctx, err)
+	}
 	d.saveKnowledge(ctx)
 	if err := r.bus.Publish(ctx, schemas.SubjectKnowledge, "", knowledgeMessage(token, 0, nil)); err != nil {
 		return ctxDone(ctx, err)
 	}
-
-	following, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var aside sync.WaitGroup
 	aside.Go(func() { every(following, idleTick, d.tick) })
 	aside.Go(func() { every(following, time.Second, d.saveWhenDue()) })
 	aside.Go(func() { every(following, knowledgeTick, d.saveKnowledge) })
@@ -133,6 +136,28 @@ func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
 	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return errors.Join(ctxDone(ctx, err), d.save(saving, true))
+}
+
+// hearPeople takes what people said of incidents, and goes on aside with what they say.
+func (d *detecting) hearPeople(ctx context.Context, aside *sync.WaitGroup) error {
+	known, failed := make(chan struct{}), make(chan error, 1)
+	take := func(c processor.Correction) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.detector.Correct(c)
+	}
+	aside.Go(func() {
+		failed <- d.corrections(ctx, known, take)
+		_ = retry(ctx, func() error { return d.corrections(ctx, nil, take) }, func(err error) { d.log.Warn("what people say of incidents is not heard", "error", err) })
+	})
+	select {
+	case <-known:
+		return nil
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // begin takes up what the last detector saved, or the state file, or the baseline, or

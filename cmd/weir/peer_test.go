@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/schemas"
-	"github.com/weir-project/weir/sinks/notify"
 )
 
 // Who lifts a decision is who the kernel says, whatever the caller writes.
@@ -40,7 +39,7 @@ func TestDecisionRemovedBy(t *testing.T) {
 	if err := newControlClient(data).post(t.Context(), []schemas.Event{event(schemas.DecisionAdded), event(schemas.DecisionRemoved)}); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[0].Reason != "given" || got[1].Reason != notify.RemovedBy+me.Username {
+	if len(got) != 2 || got[0].Reason != "given" || got[1].Reason != schemas.RemovedBy+me.Username {
 		t.Errorf("got %q and %q", got[0].Reason, got[1].Reason)
 	}
 }

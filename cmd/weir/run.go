@@ -21,6 +21,7 @@ import (
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/embedded"
+	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/sinks/clickhouse"
 	"github.com/weir-project/weir/sinks/notify"
 )
@@ -154,6 +155,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	server := &server{
 		board: desk.board, sites: processing.sites, mode: string(w.config.Mode), vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
 		panic:           func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
+		correct:         func(ctx context.Context, c processor.Correction) error { return noteCorrection(ctx, b, c) },
 		panicEverywhere: enforcing.panicEverywhere, bouncers: enforcing.bouncers, edges: edges,
 	}
 	if telling != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/lapi"
-	"github.com/weir-project/weir/sinks/notify"
 	"github.com/weir-project/weir/sinks/statuspage"
 )
 
@@ -48,6 +48,7 @@ type server struct {
 
 	bouncers *lapi.Server // nil: none are answered
 	edges    *edgeBoard   // nil where nobody follows them
+	correct  func(context.Context, processor.Correction) error
 	// panicEverywhere tells every edge; nil where that cannot be.
 	panicEverywhere func(ctx context.Context, off bool, by string) error
 }
@@ -83,6 +84,9 @@ func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
 	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
+	if s.correct != nil {
+		mux.HandleFunc("POST /api/incidents/{incident}/close", s.closeIncident)
+	}
 	if s.bouncers != nil {
 		mux.HandleFunc("GET /api/bouncers", s.answerBouncers)
 	}
@@ -116,7 +120,7 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if by := peerOf(r.Context()); by != "" && events[i].Type == schemas.DecisionRemoved {
-			events[i].Reason = notify.RemovedBy + by // as the kernel says it
+			events[i].Reason = schemas.RemovedBy + by // as the kernel says it
 		}
 	}
 	if err := s.publish(r.Context(), events); err != nil {

@@ -25,6 +25,11 @@ func (d *draft) line() {
 				add(e.Time, "weir took it for a %s", kindText(e.Kind))
 			}
 		case schemas.IncidentClosed:
+			if by, ok := strings.CutPrefix(e.Cause, schemas.ClosedAsNormal); ok {
+				by, _, _ = strings.Cut(by, ": ")
+				add(e.Time, "%s (a person) closed it: normal traffic", cell(by, 60))
+				break
+			}
 			add(e.Time, "weir closed it: quiet for two minutes")
 		}
 	}
@@ -143,9 +148,6 @@ func (d *draft) force(e *schemas.Event) string {
 	return ""
 }
 
-// RemovedBy begins the reason of a decision that a person lifted; who it was follows.
-const RemovedBy = "removed by "
-
 func whyEnded(e *schemas.Event) string {
 	switch {
 	case strings.HasPrefix(e.Reason, lifted):
@@ -153,7 +155,7 @@ func whyEnded(e *schemas.Event) string {
 	case !e.Time.Before(e.Expires.Add(-time.Second)):
 		return "it expired"
 	}
-	if by, ok := strings.CutPrefix(e.Reason, RemovedBy); ok && by != "" {
+	if by, ok := strings.CutPrefix(e.Reason, schemas.RemovedBy); ok && by != "" {
 		return cell(by, 60) + " (a person) lifted it before its time"
 	}
 	return "it was lifted before its time"

@@ -37,7 +37,7 @@ func hostileCase(text string) Case {
 		Events: []schemas.Event{
 			{Type: schemas.IncidentOpened, Time: at(0), Opened: at(0), Sites: []string{text}, Incident: "i1", Kind: schemas.Flood, Cause: text, Signals: signals(112, 0, 0.7)},
 			decision("i1-1", "weir", 2, schemas.DecisionAdded, ""), decision("m1", text, 30, schemas.DecisionAdded, text), decision("i1-1", "weir", 90, schemas.DecisionRenewed, ""),
-			decision("i1-1", "weir", 100, schemas.DecisionRemoved, lifted+" it hurts"), decision("m1", text, 300, schemas.DecisionRemoved, RemovedBy+text),
+			decision("i1-1", "weir", 100, schemas.DecisionRemoved, lifted+" it hurts"), decision("m1", text, 300, schemas.DecisionRemoved, schemas.RemovedBy+text),
 			{Type: schemas.IncidentClosed, Time: at(400), Opened: at(0), Closed: at(400), Sites: []string{text}, Incident: "i1", Kind: schemas.Flood, Cause: text},
 		},
 		Figures: &Figures{Requests: 11804, Clients: 3963, Stopped: 9899, StoppedClients: 3494, Errors: 421, Abandoned: 186, Known: 288, Touched: 2, Served: 219,

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/schemas"
+)
+
+// closeIncidentCommand says that an incident was normal traffic.
+type closeIncidentCommand struct {
+	Incident string `arg:"" help:"Its id, as weir incidents shows it."`
+	As       string `required:"" enum:"normal" help:"normal: what it brought is what this site gets. Its decisions end, it is learned, and traffic like it, and up to twice as much, opens no incident for 30 days."`
+	dataFlag
+}
+
+// judgedWait is how long the command waits for the detector to do what was said: it judges
+// a second when all edges have sent it.
+const judgedWait = 15 * time.Second
+
+// Run tells the running weir, and waits until it has closed the incident.
+func (c *closeIncidentCommand) Run(ctx context.Context, s screen, p *program) error {
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	client := newControlClient(data)
+	was, err := client.incident(ctx, c.Incident)
+	if err != nil {
+		return err
+	}
+	if _, err := client.do(ctx, http.MethodPost, "/api/incidents/"+url.PathEscape(c.Incident)+"/close?as="+c.As, nil); err != nil {
+		return err
+	}
+	if was.Type == schemas.IncidentClosed {
+		fmt.Fprintf(s.out, "%s had closed already. Where it is the last of %s, traffic like it, and up to twice as much, opens no incident for 30 days.\n", c.Incident, sitesText(was.Sites, 60))
+		return nil
+	}
+	for until := time.Now().Add(judgedWait); time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+		if now, err := client.incident(ctx, c.Incident); err == nil && now.Type == schemas.IncidentClosed {
+			fmt.Fprintf(s.out, "%s is closed, and its decisions have ended. Traffic of %s like it, and up to twice as much, opens no incident for 30 days.\n", c.Incident, sitesText(was.Sites, 60))
+			return nil
+		}
+	}
+	fmt.Fprintf(s.out, "It is noted, and %s will be closed with the next second that is judged: no request has come for %s.\n", c.Incident, short(judgedWait))
+	return nil
+}
+
+// incident is the last event of one.
+func (c *controlClient) incident(ctx context.Context, id string) (schemas.Event, error) {
+	events, err := c.events(ctx, "/api/incidents")
+	if err != nil {
+		return schemas.Event{}, err
+	}
+	for _, e := range events {
+		if e.Incident == id {
+			return e, nil
+		}
+	}
+	return schemas.Event{}, usagef("no incident %s is known; weir incidents shows those that there are", printable(id, 80))
+}
+
+// closeIncident passes on a person's word.
+func (s *server) closeIncident(w http.ResponseWriter, r *http.Request) {
+	id, by := r.PathValue("incident"), peerOf(r.Context())
+	if r.URL.Query().Get("as") != "normal" {
+		http.Error(w, "want as=normal", http.StatusBadRequest)
+		return
+	}
+	known := false
+	for _, e := range s.board.allIncidents() {
+		known = known || e.Incident == id
+	}
+	if !known || !fileID.MatchString(id) {
+		http.Error(w, "no such incident is known", http.StatusNotFound)
+		return
+	}
+	if by == "" {
+		by = "somebody"
+	}
+	if err := s.correct(r.Context(), processor.Correction{Incident: id, By: by, Time: time.Now().UTC()}); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	s.log.Info("an incident is called normal", "incident", id, "by", by)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// A person's word about an incident is kept beside the leases, for the detector of this
+// moment and for the next.
+const (
+	correctionPrefix = "normal."
+	correctionKept   = 31 * 24 * time.Hour
+)
+
+// noteCorrection keeps a person's word; the first about an incident counts.
+func noteCorrection(ctx context.Context, b *bus.Bus, c processor.Correction) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if _, err = b.State().Create(ctx, correctionPrefix+c.Incident, text); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("nats: %w", err)
+	}
+	return nil
+}
+
+// corrections hands over every word that is kept, and goes on with what comes, until ctx
+// ends. known is closed once all that was there has been handed over.
+func (r *processing) corrections(ctx context.Context, known chan<- struct{}, take func(processor.Correction)) error {
+	bucket := r.bus.State()
+	w, err := bucket.Watch(ctx, correctionPrefix+"*", jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("nats: what people said of incidents: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entry, open := <-w.Updates():
+			if !open {
+				return errors.New("nats: what people say of incidents is not heard any more")
+			}
+			if entry == nil {
+				if known != nil {
+					close(known)
+					known = nil
+				}
+				continue
+			}
+			var c processor.Correction
+			if err := json.Unmarshal(entry.Value(), &c); err != nil || correctionPrefix+c.Incident != entry.Key() {
+				r.log.Warn("what was said of an incident was passed over", "key", printable(entry.Key(), 100), "error", err)
+				continue
+			}
+			if time.Since(c.Time) > correctionKept {
+				_ = bucket.Purge(ctx, entry.Key()) // and again the next time, where that fails
+				continue
+			}
+			take(c)
+		}
+	}
+}

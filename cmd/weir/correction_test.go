@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Who says that an incident was normal is who the kernel says, and only of one that is known.
+func TestAnIncidentIsCalledNormal(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	board := newBoard()
+	opened := schemas.Event{Type: schemas.IncidentOpened, Time: time.Now().UTC(), Opened: time.Now().UTC(), Incident: "i261122-050812", Kind: schemas.Flood, Sites: []string{"www.example.org"}}
+	board.apply(opened)
+	var got []processor.Correction
+	s := &server{board: board, log: slog.New(slog.DiscardHandler), correct: func(_ context.Context, c processor.Correction) error {
+		got = append(got, c)
+		closed := opened
+		closed.Type, closed.Time, closed.Closed = schemas.IncidentClosed, opened.Time.Add(time.Second), opened.Time.Add(time.Second)
+		board.apply(closed)
+		return nil
+	}}
+	data := t.TempDir()
+	socket, err := net.Listen("unix", filepath.Join(data, controlSocket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/incidents/{incident}/close", s.closeIncident)
+	mux.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, board.allIncidents()) })
+	h := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second, ConnContext: withPeer}
+	defer h.Close()
+	go func() { _ = h.Serve(socket) }()
+
+	say := func(id string) (string, error) {
+		var out strings.Builder
+		c := closeIncidentCommand{Incident: id, As: "normal", dataFlag: dataFlag{Data: data}}
+		err := c.Run(t.Context(), screen{out: &out, err: io.Discard}, &program{})
+		return out.String(), err
+	}
+	if said, err := say(opened.Incident); err != nil || !strings.Contains(said, "is closed, and its decisions have ended") {
+		t.Errorf("said %q, %v", said, err)
+	}
+	if len(got) != 1 || got[0].Incident != opened.Incident || got[0].By != me.Username || got[0].Time.IsZero() {
+		t.Errorf("corrections: %+v", got)
+	}
+	if said, err := say(opened.Incident); err != nil || !strings.Contains(said, "had closed already") {
+		t.Errorf("said %q, %v", said, err)
+	}
+	for _, id := range []string{"i000101-000000", "*", "../x", "a b"} {
+		if _, err := say(id); err == nil {
+			t.Errorf("%q was called normal", id)
+		}
+		if _, err := newControlClient(data).do(t.Context(), http.MethodPost, "/api/incidents/"+strings.ReplaceAll(id, "/", "%2F")+"/close?as=normal", nil); err == nil {
+			t.Errorf("%q was taken", id)
+		}
+	}
+	if _, err := newControlClient(data).do(t.Context(), http.MethodPost, "/api/incidents/"+opened.Incident+"/close?as=attack", nil); err == nil {
+		t.Error("closed as something else")
+	}
+}

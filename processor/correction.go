@@ -1,0 +1,100 @@
+package processor
+
+import (
+	"time"
+
+	"github.com/weir-project/weir/processor/detect"
+	"github.com/weir-project/weir/schemas"
+)
+
+// Correction is a person's word that an incident was normal traffic.
+type Correction struct {
+	Incident string    `json:"incident"`
+	By       string    `json:"by"`
+	Time     time.Time `json:"time"` // when it was said
+}
+
+const (
+	// maxCorrections bounds those that are kept: a restart may read them again, and before
+	// the incident that they are about.
+	maxCorrections = 256
+	// acceptedSeconds is for how long what a person called normal is taken to be so.
+	acceptedSeconds = 30 * 86400
+)
+
+// accepted is what a person called normal: see detect.Scores.Accept.
+type accepted struct {
+	Peak  detect.Peak `json:"peak"`
+	Until int64       `json:"until"` // unix second
+}
+
+// past is the incident of a site that closed last.
+type past struct {
+	ID   string      `json:"id"`
+	Peak detect.Peak `json:"peak"`
+}
+
+// Correct takes a person's word. It counts from the first second that is judged after it
+// was given. An open incident is closed by it and its decisions end; what it brought is
+// learned, and traffic like it, up to twice as much, opens no incident for thirty days. Of one that
+// is closed, only the last of its site is still known. The same word may be given again.
+func (d *Detector) Correct(c Correction) {
+	for _, known := range d.corrections {
+		if known.Incident == c.Incident {
+			return
+		}
+	}
+	if len(d.corrections) >= maxCorrections {
+		d.corrections = append(d.corrections[:0], d.corrections[1:]...)
+	}
+	d.corrections = append(d.corrections, c)
+}
+
+// correct does what was said of the site's incidents.
+func (s *site) correct(second int64, emit func(schemas.Event)) {
+	if s.incident == nil && s.past == nil {
+		return
+	}
+	for _, c := range s.d.corrections {
+		if c.Time.After(s.d.knownAt(second)) {
+			continue
+		}
+		switch {
+		case s.incident != nil && s.incident.id == c.Incident:
+			s.closeAsNormal(second, c.By, emit)
+		case s.past != nil && s.past.ID == c.Incident:
+			s.accept(&s.past.Peak, second)
+			s.past = nil
+		}
+	}
+}
+
+func (s *site) closeAsNormal(second int64, by string, emit func(schemas.Event)) {
+	now, kept := s.d.knownAt(second), s.know.decisions[:0]
+	for _, d := range s.know.decisions {
+		if d.incident != s.incident.id {
+			kept = append(kept, d)
+			continue
+		}
+		d.Reason = schemas.RemovedBy + by
+		s.tell(schemas.DecisionRemoved, d, now, emit)
+	}
+	clear(s.know.decisions[len(kept):])
+	s.know.decisions = kept
+	s.accept(&s.incident.peak, second)
+	for i := range s.buckets { // they are learned when their quarantine is over
+		s.buckets[i].tainted = false
+	}
+	s.state.Kind, s.incident.last.Cause = s.incident.last.Kind, schemas.ClosedAsNormal+by+": "+s.incident.last.Cause
+	s.closed(now, emit)
+	s.state, s.past = detect.State{}, nil
+}
+
+// accept raises what opens nothing to a peak.
+func (s *site) accept(peak *detect.Peak, second int64) {
+	if s.accepted == nil || second >= s.accepted.Until {
+		s.accepted = &accepted{}
+	}
+	s.accepted.Peak.Raise(peak)
+	s.accepted.Until = second + acceptedSeconds
+}

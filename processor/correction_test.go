@@ -1,0 +1,156 @@
+package processor
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// surges is ordinary minutes, then a botnet for two, and again every twenty.
+func surges(ordinary int, requests ...int) *traffic {
+	t := newTraffic(3)
+	t.people(0, int64(ordinary+20*len(requests))*minute, 0.8)
+	for i, n := range requests {
+		from := int64(ordinary+20*i) * minute
+		t.botnet(from, from+2*minute, n, n/3)
+	}
+	return t
+}
+
+// opened is the id of the n-th incident, and whether there is one.
+func opened(log []schemas.Event, n int) (id string, ok bool) {
+	for _, e := range log {
+		if e.Type == schemas.IncidentOpened {
+			if n--; n == 0 {
+				return e.Incident, true
+			}
+		}
+	}
+	return "", false
+}
+
+// corrected runs a log, and gives a person's word as soon as when says so of what has come
+// so far; it goes on with what restart makes of the processor.
+func corrected(t *testing.T, tr *traffic, when func(log []schemas.Event, now time.Time) (Correction, bool), restart bool) []schemas.Event {
+	t.Helper()
+	p, e, given := make1(t, small), newEdge(), false
+	for _, b := range tr.batches(200) {
+		p.Consume(b, func(row int, r *schemas.Request) schemas.Action { return e.judge(row, r) }, e.take)
+		if given {
+			continue
+		}
+		c, ok := when(e.log, time.UnixMilli(p.counter.latest))
+		if !ok {
+			continue
+		}
+		given = true
+		p.detector.Correct(c)
+		p.detector.Correct(c) // a word may come twice
+		if restart {
+			var saved bytes.Buffer
+			if err := p.Save(&saved); err != nil {
+				t.Fatal(err)
+			}
+			p = make1(t, small)
+			if err := p.Load(&saved); err != nil {
+				t.Fatal(err)
+			}
+			p.detector.Correct(c)
+		}
+	}
+	if !given {
+		t.Fatalf("nothing was corrected: %v", kinds(e.log))
+	}
+	return e.log
+}
+
+// During an incident, and after a restart in the same second, it closes, its decisions
+// end, and the same again opens nothing; more than that does.
+func TestAPersonSaysThatItIsNormal(t *testing.T) {
+	for name, restart := range map[string]bool{"at once": false, "over a restart": true} {
+		t.Run(name, func(t *testing.T) {
+			var said time.Time
+			log := corrected(t, surges(450, 2000, 1800, 10000), func(log []schemas.Event, now time.Time) (Correction, bool) {
+				id, ok := opened(log, 1)
+				if !ok || now.Before(log[0].Time.Add(40*time.Second)) {
+					return Correction{}, false
+				}
+				said = now
+				return Correction{Incident: id, By: "anna", Time: now}, true
+			}, restart)
+			checkCorrected(t, log, said)
+		})
+	}
+}
+
+func checkCorrected(t *testing.T, log []schemas.Event, said time.Time) {
+	t.Helper()
+	inForce := make(map[string]bool)
+	var incidents []schemas.Event
+	for _, e := range log {
+		switch {
+		case e.Decision == nil:
+			incidents = append(incidents, e)
+		case e.Type == schemas.DecisionRemoved:
+			delete(inForce, e.ID)
+			if e.Incident == log[0].Incident && e.Reason != schemas.RemovedBy+"anna" {
+				t.Errorf("%s was removed: %q", e.ID, e.Reason)
+			}
+		default:
+			inForce[e.ID] = true
+		}
+		if e.Type == schemas.IncidentClosed && len(incidents) == 2 {
+			if len(inForce) > 0 {
+				t.Errorf("decisions outlive their incident: %v", inForce)
+			}
+			if late := e.Time.Sub(said); late < 0 || late > 3*time.Second {
+				t.Errorf("it closed %s after a person said so", late)
+			}
+			if !strings.HasPrefix(e.Cause, schemas.ClosedAsNormal+"anna: ") || e.Kind != schemas.Flood {
+				t.Errorf("closed as %s: %q", e.Kind, e.Cause)
+			}
+		}
+	}
+	if len(incidents) < 3 || incidents[1].Type != schemas.IncidentClosed || incidents[2].Type != schemas.IncidentOpened {
+		t.Fatalf("incidents: %v", kinds(log))
+	}
+	if again := time.UnixMilli(start + 490*minute); incidents[2].Time.Before(again) {
+		t.Errorf("the same again, no larger, opened an incident at %s; the larger one begins at %s", incidents[2].Time, again)
+	}
+}
+
+// The morning after: of the incident that closed last, only that it was normal is learned.
+func TestAPersonSaysItAfterwards(t *testing.T) {
+	log := corrected(t, surges(50, 2000, 1800), func(log []schemas.Event, now time.Time) (Correction, bool) {
+		last := log[max(0, len(log)-1):]
+		if len(last) == 0 || !strings.Contains(strings.Join(kinds(log), "\n"), string(schemas.IncidentClosed)) {
+			return Correction{}, false
+		}
+		return Correction{Incident: log[0].Incident, By: "anna", Time: now}, true
+	}, true)
+	if _, twice := opened(log, 2); twice {
+		t.Errorf("what a person called normal opened an incident again: %v", kinds(log))
+	}
+}
+
+// Nobody's word about another incident, or of the future, changes anything.
+func TestCorrectionsOfNothing(t *testing.T) {
+	tr := surges(50, 2000)
+	plain, _ := run(t, make1(t, small), tr.batches(200))
+	p := make1(t, small)
+	p.detector.Correct(Correction{Incident: "i000101-000000", By: "anna"})
+	p.detector.Correct(Correction{Incident: plain.log[0].Incident, By: "anna", Time: time.UnixMilli(start + 1000*minute)})
+	for range 3 * maxCorrections {
+		p.detector.Correct(Correction{Incident: "i" + strings.Repeat("9", len(p.detector.corrections)), By: "anna"})
+	}
+	if n := len(p.detector.corrections); n > maxCorrections {
+		t.Errorf("%d corrections are kept", n)
+	}
+	other, _ := run(t, p, tr.batches(200))
+	if a, b := lines(t, plain.log), lines(t, other.log); strings.Join(a, "") != strings.Join(b, "") {
+		t.Errorf("without:\n%s\nwith:\n%s", strings.Join(a, ""), strings.Join(b, ""))
+	}
+}
