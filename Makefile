@@ -17,7 +17,8 @@ PROTOC_GEN_GO := $(CACHE)/tools/protoc-gen-go-$(PROTOC_GEN_GO_VERSION)/protoc-ge
 STATICCHECK   := $(CACHE)/tools/staticcheck-$(STATICCHECK_VERSION)/staticcheck
 
 # What `make generate` writes; `make check-generated` compares exactly this.
-GENERATED := schemas/batch.pb.go schemas/panes.pb.go docs/configuration.md
+GENERATED := schemas/batch.pb.go schemas/panes.pb.go docs/configuration.md \
+	$(addprefix dashboards/grafana/dashboards/,now.json incident.json site.json edges.json pipeline.json forensics.json)
 
 # Passed on: make test TESTFLAGS='-run Golden', make demo ARGS=--keep.
 TESTFLAGS ?=
@@ -65,6 +66,7 @@ lint: fmt-check vet $(STATICCHECK) $(BUF) ## gofmt, go vet, staticcheck, buf lin
 generate: $(BUF) $(PROTOC_GEN_GO) ## what is generated and committed
 	PATH="$(dir $(PROTOC_GEN_GO)):$$PATH" $(BUF) generate
 	go run ./internal/config/gendocs docs/configuration.md
+	go run ./dashboards/panels/gen dashboards/grafana/dashboards
 
 # Works on a dirty tree and without git: it compares with what stood there before.
 check-generated: ## fails where `make generate` would change a committed file

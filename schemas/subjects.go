@@ -63,3 +63,10 @@ func SubjectEdge(edge string) string { return "weir.edges.report." + edge }
 
 // SubjectPanic is where a person lifts everything everywhere, as JSON of Panic.
 const SubjectPanic = "weir.edges.panic"
+
+// Headers of the messages of one snapshot.
+const (
+	HeaderPart  = "Weir-Part"  // counts from 1
+	HeaderParts = "Weir-Parts" // how many there are
+	HeaderFirst = "Weir-First" // the sequence of the first; none on the first itself
+)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/user"
-	"slices"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -18,8 +17,8 @@ type acceptDecisionsCommand struct {
 
 // Run takes weir's own decisions as one's own: they are enforced whatever the mode.
 func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) error {
-	if c.For <= 0 || c.For > longest {
-		return usagef("--for %s: give more than 0 and at most %s", c.For, short(longest))
+	if c.For <= 0 || c.For > schemas.LongestByHand {
+		return usagef("--for %s: give more than 0 and at most %s", c.For, short(schemas.LongestByHand))
 	}
 	data, err := c.directory(p)
 	if err != nil {
@@ -45,22 +44,13 @@ func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 
 // accept makes a person's decisions of weir's.
 func accept(inForce []schemas.Event, ids []string, duration time.Duration, now time.Time) []schemas.Event {
-	origin := "somebody"
-	if u, err := user.Current(); err == nil {
-		origin = u.Username
-	}
-	now = now.UTC().Truncate(time.Millisecond)
-	var accepted []schemas.Event
-	for _, e := range inForce {
-		if e.Decision == nil || e.Origin != "weir" || !slices.Contains(ids, e.ID) && !slices.Contains(ids, e.Incident) {
-			continue
-		}
-		d := *e.Decision
-		d.Reason = "accepted: " + d.ID
-		d.ID = fmt.Sprintf("m%s-%d-%d", now.Format("060102-150405"), now.Nanosecond()/int(time.Millisecond), len(accepted)+1)
-		d.Expires, d.Origin, d.Evidence = now.Add(duration), origin, nil
+	return schemas.Accept(inForce, ids, duration, me(), now)
+}
 
-		accepted = append(accepted, schemas.Event{Type: schemas.DecisionAdded, Time: now, Sites: e.Sites, Incident: e.Incident, Decision: &d})
+// me is who gives a command, by the account.
+func me() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
 	}
-	return accepted
+	return "somebody"
 }

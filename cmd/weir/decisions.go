@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os/user"
 	"strings"
 	"time"
 
@@ -94,10 +93,6 @@ type addDecisionCommand struct {
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
 }
 
-// longest is how long a decision by hand may be in force; what is meant to last
-// belongs into the configuration of the edge.
-const longest = 366 * 24 * time.Hour
-
 func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) error {
 	data, err := c.directory(p)
 	if err != nil {
@@ -153,20 +148,16 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 		value = strings.ToLower(value)
 		sites = []string{value}
 	}
-	if c.For <= 0 || c.For > longest {
-		return schemas.Event{}, fmt.Errorf("--for %s: give more than 0 and at most %s", c.For, short(longest))
+	if c.For <= 0 || c.For > schemas.LongestByHand {
+		return schemas.Event{}, fmt.Errorf("--for %s: give more than 0 and at most %s", c.For, short(schemas.LongestByHand))
 	}
 	now = now.UTC().Truncate(time.Millisecond)
-	origin := "somebody"
-	if u, err := user.Current(); err == nil {
-		origin = u.Username
-	}
 	return schemas.Event{
 		Type: schemas.DecisionAdded, Time: now, Sites: sites,
 		Decision: &schemas.Decision{
-			ID:     fmt.Sprintf("m%s-%d", now.Format("060102-150405"), now.Nanosecond()/int(time.Millisecond)),
+			ID:     schemas.ManualID(now),
 			Action: schemas.Action(c.Action), Scope: schemas.Scope(c.Scope), Value: value,
-			Expires: now.Add(c.For), Reason: c.Reason, Origin: origin,
+			Expires: now.Add(c.For), Reason: c.Reason, Origin: me(),
 		},
 	}, nil
 }

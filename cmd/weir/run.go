@@ -158,6 +158,9 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		correct:         func(ctx context.Context, c processor.Correction) error { return noteCorrection(ctx, b, c) },
 		panicEverywhere: enforcing.panicEverywhere, bouncers: enforcing.bouncers, edges: edges,
 	}
+	if server.sql, err = newSQLDoor(w.config.HTTP.SQLTokenFile, func() embedded.Home { return w.home.home.Load() }, w.log); err != nil {
+		return err
+	}
 	if telling != nil {
 		server.status = telling.page
 		defer func() { err = errors.Join(err, telling.page.Close()) }()

@@ -49,6 +49,7 @@ type server struct {
 	bouncers *lapi.Server // nil: none are answered
 	edges    *edgeBoard   // nil where nobody follows them
 	correct  func(context.Context, processor.Correction) error
+	sql      *sqlDoor // nil: nobody reads the store from outside
 	// panicEverywhere tells every edge; nil where that cannot be.
 	panicEverywhere func(ctx context.Context, off bool, by string) error
 }
@@ -74,6 +75,9 @@ func (s *server) routes() *http.ServeMux {
 	}
 	if s.bouncers != nil {
 		s.bouncers.Register(mux)
+	}
+	if s.sql != nil {
+		s.sql.register(mux)
 	}
 	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.everything()) })
 	return mux

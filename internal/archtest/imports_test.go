@@ -49,7 +49,10 @@ func rules() []rule {
 		{name: "only cmd and the end-to-end tests see everything", who: "internal", except: []string{"internal/e2e"},
 			never: []string{"collectors", "processor", "sinks", "cmd", "internal/e2e"}},
 		{name: "dashboards are a program of their own", who: "dashboards",
-			never: []string{"collectors", "processor", "sinks", "cmd", "internal/e2e"}},
+			never: []string{"collectors", "processor", "sinks", "cmd", "internal/bus", "internal/config", "internal/e2e"}},
+		{name: "what dashboards ask and hear needs the messages alone", who: "dashboards/query", never: []string{""}, save: []string{"dashboards/query", "schemas"}},
+		{name: "what dashboards ask and hear needs the messages alone", who: "dashboards/live", never: []string{""}, save: []string{"dashboards/live", "schemas"}},
+		{name: "weir runs without its dashboards", who: "", never: []string{"dashboards"}, except: []string{"dashboards"}},
 		{name: "nobody imports the program", who: "", never: []string{"cmd"}, except: []string{"cmd"}},
 	}
 }
@@ -173,6 +176,11 @@ func TestRulesFindWhatTheyForbid(t *testing.T) {
 		{"internal/e2e", "cmd/weir", 1},
 		{"cmd/weir", "processor", 0},
 		{"cmd/weir", "internal/bus", 0},
+		{"cmd/weir", "dashboards/query", 1},
+		{"dashboards/plugin", "internal/bus", 1},
+		{"dashboards/plugin", "dashboards/live", 0},
+		{"dashboards/live", "dashboards/query", 1},
+		{"dashboards/query", "schemas", 0},
 	} {
 		got := broken(map[string][]string{c.pkg: {c.imports}}, rules())
 		if (len(got) > 0) != (c.want > 0) {

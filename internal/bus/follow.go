@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // FollowOptions say what is read in order.
@@ -125,9 +127,9 @@ func (b *Bus) remove(stream string, consumer jetstream.Consumer) {
 
 // Headers of the messages of one snapshot.
 const (
-	headerPart  = "Weir-Part"  // counts from 1
-	headerParts = "Weir-Parts" // how many there are
-	headerFirst = "Weir-First" // the sequence of the first; none on the first itself
+	headerPart  = schemas.HeaderPart
+	headerParts = schemas.HeaderParts
+	headerFirst = schemas.HeaderFirst
 )
 
 // PublishSnapshot stores the messages of one snapshot, in order, and waits until

@@ -115,7 +115,8 @@ type Rollups struct {
 
 // HTTP is the listener.
 type HTTP struct {
-	Listen string `yaml:"listen" doc:"The host:port of the API, '/metrics', '/healthz' and '/readyz'."`
+	Listen       string `yaml:"listen" doc:"The host:port of the API, '/metrics', '/healthz' and '/readyz'."`
+	SQLTokenFile string `yaml:"sql_token_file" doc:"A file with the token with which Grafana reads the embedded ClickHouse at '/api/sql'; empty is nobody."`
 }
 
 // Processor bounds and times the processor.

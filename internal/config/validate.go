@@ -44,6 +44,9 @@ func (c *Config) validate(d *decoder) {
 	if err := checkListen(c.HTTP.Listen); err != nil {
 		d.wrong("http.listen", "%v", err)
 	}
+	if c.HTTP.SQLTokenFile != "" && c.ClickHouse.DSN != "" {
+		d.wrong("http.sql_token_file", "is for the embedded ClickHouse, and clickhouse.dsn names another: let Grafana ask that one")
+	}
 	between(d, "processor.lateness", c.Processor.Lateness, 0, time.Minute)
 	between(d, "processor.max_sites", c.Processor.MaxSites, 1, 100_000)
 	between(d, "processor.max_clients", c.Processor.MaxClients, 1000, 100_000_000)

@@ -70,14 +70,26 @@ var fileCall = regexp.MustCompile(`(?m)^\s*Function file( |$)`)
 // refuseFiles has the server parse a query, without running it, and refuses one that
 // calls file.
 func (db *DB) refuseFiles(ctx context.Context, sql string) error {
-	settings := driver.WithSettings(driver.Settings{"readonly": 1})
-	tree, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", explain+sql)
+	return RefuseFiles(sql, func(statement string) (io.ReadCloser, error) {
+		settings := driver.WithSettings(driver.Settings{"readonly": 1})
+		answer, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", statement)
+		if err != nil {
+			return nil, db.queryError(ctx, err)
+		}
+		return answer, nil
+	})
+}
+
+// RefuseFiles is an error where a query calls the function file. ask runs a statement
+// that only parses it, and answers with the lines of the syntax tree.
+func RefuseFiles(sql string, ask func(statement string) (io.ReadCloser, error)) error {
+	tree, err := ask(explain + sql)
 	if err != nil {
-		return unshifted(db.queryError(ctx, err))
+		return unshifted(err)
 	}
 	text, err := io.ReadAll(io.LimitReader(tree, maxTree))
 	if err = errors.Join(err, tree.Close()); err != nil {
-		return db.queryError(ctx, err)
+		return fmt.Errorf("query: %w", err)
 	}
 	if len(text) == maxTree {
 		return errors.New("query: too long")

@@ -1,0 +1,65 @@
+package schemas
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// What a person decides becomes events like weir's own, with the person's name in them:
+// they are on the stream of decisions and in the store for good, and so are the record of
+// who did what.
+
+// OriginWeir is the origin of weir's own decisions.
+const OriginWeir = "weir"
+
+// LongestByHand is how long a decision by hand may be in force; what is meant to last
+// belongs into the configuration of the edge.
+const LongestByHand = 366 * 24 * time.Hour
+
+// manualID is the id of a person's n-th decision at a time; 0 is the only one.
+func manualID(now time.Time, n int) string {
+	id := fmt.Sprintf("m%s-%d", now.Format("060102-150405"), now.Nanosecond()/int(time.Millisecond))
+	if n > 0 {
+		id = fmt.Sprintf("%s-%d", id, n)
+	}
+	return id
+}
+
+// ManualID is the id of a person's decision of a time.
+func ManualID(now time.Time) string { return manualID(now.UTC().Truncate(time.Millisecond), 0) }
+
+// Accept makes a person's decisions of weir's, of those in force that have one of the ids,
+// or belong to an incident that has: they are enforced whatever the mode.
+func Accept(inForce []Event, ids []string, duration time.Duration, by string, now time.Time) []Event {
+	now = now.UTC().Truncate(time.Millisecond)
+	var accepted []Event
+	for _, e := range inForce {
+		if e.Decision == nil || e.Origin != OriginWeir || !slices.Contains(ids, e.ID) && !slices.Contains(ids, e.Incident) {
+			continue
+		}
+		d := *e.Decision
+		d.Reason = "accepted: " + d.ID
+		d.ID = manualID(now, len(accepted)+1)
+		d.Expires, d.Origin, d.Evidence = now.Add(duration), by, nil
+		accepted = append(accepted, Event{Type: DecisionAdded, Time: now, Sites: e.Sites, Incident: e.Incident, Decision: &d})
+	}
+	return accepted
+}
+
+// Lift ends a decision.
+func Lift(e Event, by string, now time.Time) Event {
+	d := *e.Decision
+	d.Reason, d.Evidence = RemovedBy+by, nil
+	e.Type, e.Time, e.Decision = DecisionRemoved, now.UTC().Truncate(time.Millisecond), &d
+	return e
+}
+
+// Extend has a person's decision end later, at now and a duration.
+func Extend(e Event, duration time.Duration, by string, now time.Time) Event {
+	now = now.UTC().Truncate(time.Millisecond)
+	d := *e.Decision
+	d.Reason, d.Evidence, d.Expires = "extended by "+by, nil, now.Add(duration)
+	e.Type, e.Time, e.Decision = DecisionRenewed, now, &d
+	return e
+}
