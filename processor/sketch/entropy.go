@@ -16,19 +16,22 @@ type Heavy struct {
 func (t *Tally) Top(dst []Heavy, share float64, limit int) []Heavy {
 	from := len(dst)
 	least := max(share*float64(t.total), 1)
+	if limit <= 0 {
+		return dst
+	}
 	for i := range t.slots {
 		s := &t.slots[i]
-		if s.n == 0 || float64(t.most(s)) < least {
+		if s.n == 0 {
 			continue
 		}
-		h := Heavy{Key: s.key, Least: uint64(s.n), Most: t.most(s)}
-		if len(dst)-from >= limit {
-			if limit == 0 || !before(&h, &dst[len(dst)-1]) {
-				continue
-			}
+		full := len(dst)-from == limit
+		if full && !heavier(s, &dst[len(dst)-1]) || float64(t.most(s)) < least {
+			continue
+		}
+		if full {
 			dst = dst[:len(dst)-1]
 		}
-		dst = append(dst, h)
+		dst = append(dst, Heavy{Key: s.key, Least: uint64(s.n), Most: t.most(s)})
 		for i := len(dst) - 1; i > from && before(&dst[i], &dst[i-1]); i-- {
 			dst[i], dst[i-1] = dst[i-1], dst[i]
 		}
@@ -47,6 +50,11 @@ func (t *Tally) Least(hash uint64) uint64 {
 	return 0
 }
 
+// heavier reports whether a key comes before another.
+func heavier(s *tallied, than *Heavy) bool {
+	return uint64(s.n) > than.Least || uint64(s.n) == than.Least && s.key < than.Key
+}
+
 func before(a, b *Heavy) bool {
 	if a.Least != b.Least {
 		return a.Least > b.Least
@@ -54,22 +62,29 @@ func before(a, b *Heavy) bool {
 	return a.Key < b.Key
 }
 
-// caution is by how much a light key must exceed what it could have missed to be in the
-// sample: below it, counts begun late are too many.
-const caution = 1.5
+// caution is by how much a key must exceed its bar to be in the sample: nearer to it stand
+// counts that were begun late, which are too low. Chosen by measured error, whole and in 64
+// parts, of 10^5 to 10^7 requests: below 1.5 the error comes of that, above 2 of how few keys
+// are left.
+const caution = 1.75
 
 // each gives every key that the sample stands on: its count, and how many keys of such a
-// count it stands for, which is 1 for the heavy.
+// count it stands for, which is 1 for the heavy. A key is taken for one of those whose
+// requests came while it was counted: with n of them it is in the table where its rank is
+// below n/bar, which is one key in bar/n. Of keys whose other requests were missed this
+// makes too many with too few requests each; of keys that had no others, as a client in
+// parts that have no client in common, it is right, and holding their n against the whole
+// cut would leave of them a fraction of the sample.
 func (t *Tally) each(do func(n, keys float64, heavy bool)) {
-	cut := caution * float64(t.cut)
-	for _, s := range t.slots {
-		n := float64(s.n)
+	for i := range t.slots {
+		s := &t.slots[i]
+		n, bar := float64(s.n), caution*float64(s.bar)
 		switch {
 		case s.n == 0:
-		case n >= cut:
+		case n >= bar:
 			do(n, 1, true)
-		case n*(1<<32) > cut*float64(rank(s.key)):
-			do(n, cut/n, false)
+		case n*(1<<32) > bar*float64(rank(s.key)):
+			do(n, bar/n, false)
 		}
 	}
 }

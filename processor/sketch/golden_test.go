@@ -35,27 +35,30 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestTallyBefore reads the form that tallies had before.
+// TestTallyBefore reads the forms that tallies had before.
 func TestTallyBefore(t *testing.T) {
-	var tally Tally
-	old, err := hex.DecodeString(goldenTally1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tally.UnmarshalBinary(old); err != nil {
-		t.Fatal(err)
-	}
-	if got := hex.EncodeToString(form(t, &tally)); got != goldenTally {
-		t.Errorf("it became\n%s", got)
-	}
-	if err := tally.UnmarshalBinary(old[:len(old)-1]); err == nil || !tally.Empty() {
-		t.Errorf("cut short: %v, %d requests", err, tally.Total())
+	for _, before := range []string{goldenTally1, goldenTally2} {
+		var tally Tally
+		old, err := hex.DecodeString(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tally.UnmarshalBinary(old); err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(form(t, &tally)); got != goldenTally {
+			t.Errorf("%s became\n%s", before, got)
+		}
+		if err := tally.UnmarshalBinary(old[:len(old)-1]); err == nil || !tally.Empty() {
+			t.Errorf("cut short: %v, %d requests", err, tally.Total())
+		}
 	}
 }
 
 const (
 	goldenDistinct  = "020e00010000000000000004036f48e20000000d51a99ae503def583078a81d410"
-	goldenTally     = "54020a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
+	goldenTally     = "54030a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
+	goldenTally2    = "54020a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
 	goldenTally1    = "54010a000003000000000500e5050b1002008a142b3a03000300026b3001026b3102026b32"
 	goldenQuantiles = "510104000164018001014c01"
 	goldenSeen      = "53030a000000000000000100000000000000c086fd6a000000000100e5050b101d1692560000"

@@ -9,8 +9,12 @@ import (
 const (
 	// TallyMax is how many keys a Tally holds at most between merges.
 	TallyMax = 4096
-	// tallyKeep is how many stay when it is full.
+	// tallyKeep is how many of more than can be kept are.
 	tallyKeep = TallyMax * 3 / 4
+	// mergeMax is how many keys a Tally holds at most after another was merged into it: where
+	// room is made after each of many, the keys of the last push out those of the first. One of
+	// 1,024 more still fits a table of 16,384.
+	mergeMax = 2*TallyMax - 1024
 	// golden makes of a key its rank, a number that has nothing to do with its place in
 	// the table. Odd, so that every key has a rank of its own.
 	golden = 0x9E3779B1
@@ -20,9 +24,9 @@ const (
 )
 
 // Tally counts the requests of each key where there are too many keys to keep. It holds
-// up to 4,096 keys, or fewer by Limit: exactly all of them while there are no more, then the heavy ones and a
-// sample of the light ones, in which a key is the likelier the more requests it has. From
-// it come the heavy keys with bounds on their counts (Top), and the entropy (Bits).
+// up to 4,096 keys, or fewer by Limit: exactly all of them while there are no more, then the
+// heavy ones and a sample of the light ones, in which a key is the likelier the more requests
+// it has. From it come the heavy keys with bounds on their counts (Top), and the entropy (Bits).
 //
 // Every key has a fixed rank u, drawn uniformly from (0, 1] by its hash. When the table is
 // full, keys go whose count is at most t*u, for the least t that makes room; a key that
@@ -43,15 +47,15 @@ const (
 // A count stands for 2^32-1 where it would be greater. Keys are told apart by 32 bits of
 // their hash: in a million keys, one in 4 million requests is counted for another.
 //
-// Merging is commutative to the byte (which 32 names are kept aside), and associative to the byte while there are at most
-// 4,096 keys in all; beyond that the bounds hold in any order. It is not idempotent: a
-// count is a sum. The zero value is empty; it takes 12 KiB at 500 keys, 200 KiB
-// at most.
+// Merging is commutative to the byte (which 32 names are kept aside), and associative to the
+// byte while there are at most 4,096 keys in all; beyond that the bounds hold in any order. It
+// is not idempotent: a count is a sum. The zero value is empty; it takes 12 KiB at 500 keys,
+// 100 KiB at most where requests are inserted, 200 KiB where others are merged into it.
 type Tally struct {
 	slots []tallied // open addressing, near the order of keys
 	n     int
 	total uint64
-	cut   uint64 // t: what is not in the table has at most cut*u requests, and ...
+	cut   uint64 // t: what is not in the table has at most t*u requests, and ...
 	names names
 
 	passes uint64       // ... this many more, if cut*u is at least 1
@@ -60,9 +64,12 @@ type Tally struct {
 	door   *[512]uint64 // keys that knocked, one bit each; kept over Reset
 }
 
-// tallied is a key with what was counted since it is here, and what it may have missed
-// before. A count of 0 is a free slot.
-type tallied struct{ key, n, miss uint32 }
+// tallied is a key with what was counted since it is here. A count of 0 is a free slot. The
+// bar is as much of the cut as the key was counted through: it stays while n is more than
+// bar*u, and of the rest of the cut it may have missed (cut-bar)*u. In this form merging
+// changes only keys that both have, whose counts and bars add up: those of one alone may have
+// missed what the other's cut says, and that is added to the cut.
+type tallied struct{ key, n, bar uint32 }
 
 // rank is u in units of 2^-32.
 func rank(key uint32) uint64 { return uint64(key*golden) + 1 }
@@ -77,6 +84,13 @@ func share(cut uint64, key uint32) uint32 {
 		return math.MaxUint32
 	}
 	return clamp(high<<32 | low>>32)
+}
+
+// barOf is the bar of a key that may have missed so many requests, at most all that the cut
+// is for it.
+func (t *Tally) barOf(key, miss uint32) uint32 {
+	r := rank(key)
+	return clamp(t.cut - min((uint64(miss)<<32+r-1)/r, t.cut))
 }
 
 // clamp is the number, or the greatest that fits.
@@ -113,9 +127,8 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 	}
 	if most := t.room(); t.n >= most {
 		t.makeRoom(most * 3 / 4)
-		miss = share(t.cut, key)
 	}
-	t.put(tallied{key, weight, miss})
+	t.put(tallied{key, weight, t.barOf(key, share(t.cut, key))})
 	if len(name) > 0 && len(t.names.list) < namesMax && t.cut == 0 { // it cannot have a name yet
 		t.names.add(key, weight, name)
 		return
@@ -206,10 +219,11 @@ func (t *Tally) grow() {
 	}
 }
 
-// priority is the least cut that takes the key.
+// priority is by how much the cut must rise to take the key.
 func (c *tallied) priority() uint64 {
 	r := rank(c.key)
-	return ((uint64(c.n)+uint64(c.miss))<<32 + r - 1) / r
+	until := (uint64(c.n)<<32 + r - 1) / r
+	return until - min(uint64(c.bar), until)
 }
 
 // Shrink drops the lightest keys until at most keep are left: less memory for wider
@@ -221,25 +235,39 @@ func (t *Tally) Shrink(keep int) {
 }
 
 func (t *Tally) shrink(keep int) {
-	var scratch [2 * TallyMax]uint64
+	t.raise(t.rise(keep))
+}
+
+// rise is by how much the cut must rise so that at most keep are left.
+func (t *Tally) rise(keep int) uint64 {
+	var scratch [mergeMax + TallyMax]uint64
 	all := scratch[:0]
 	for i := range t.slots {
 		if t.slots[i].n != 0 {
 			all = append(all, t.slots[i].priority())
 		}
 	}
-	t.raise(smallest(all, len(all)-keep))
+	return smallest(all, len(all)-keep)
 }
 
 // sampled is one part of the keys, those that begin with four zero bits.
 const sampled = 16
 
-// makeRoom drops keys until about keep are left. The cut is that of a sixteenth of them,
-// which stand together at the table's beginning: finding it among all costs more than
-// dropping them. Any cut that drops enough is as true as another.
+// makeRoom drops keys until about keep are left. Any cut that drops enough is as true as
+// another.
 func (t *Tally) makeRoom(keep int) {
 	before := t.n
-	var scratch [512]uint64
+	t.raise(t.riseAbout(keep))
+	if t.n > keep+(before-keep)/2 { // crafted, or too few to go by
+		t.shrink(keep)
+	}
+}
+
+// riseAbout is by how much the cut must rise so that about keep are left, as a sixteenth of
+// the keys has it, which stand together at the table's beginning: to find it among all costs
+// more than to drop them. 0 where these are too few to go by.
+func (t *Tally) riseAbout(keep int) uint64 {
+	var scratch [2 * mergeMax / sampled]uint64
 	some := scratch[:0]
 	for i := range t.slots {
 		s := &t.slots[i]
@@ -254,11 +282,9 @@ func (t *Tally) makeRoom(keep int) {
 		}
 	}
 	if drop := len(some) * (t.n - keep) / t.n; drop >= 4 {
-		t.raise(smallest(some, drop))
+		return smallest(some, drop)
 	}
-	if t.n > keep+(before-keep)/2 { // crafted, or too few to go by
-		t.shrink(keep)
-	}
+	return 0
 }
 
 // smallest is the number that would stand at the place n, from 1, if all were sorted.
@@ -294,10 +320,14 @@ func smallest(all []uint64, n int) uint64 {
 	return all[n-1]
 }
 
-// raise drops the keys that a cut takes. From a free slot on every key is taken out and, if
-// it stays, put back: no later than it stood, as those before it can only have moved up.
-func (t *Tally) raise(cut uint64) {
-	t.cut = max(t.cut, cut)
+// raise raises the cut by so much, and drops the keys that it takes then. From a free slot on
+// every key is taken out and, if it stays, put back: no later than it stood, as those before
+// it can only have moved up.
+func (t *Tally) raise(by uint64) {
+	if by == 0 {
+		return
+	}
+	t.cut += by
 	mask := len(t.slots) - 1
 	from := 0
 	for from < len(t.slots) && t.slots[from].n != 0 {
@@ -309,7 +339,8 @@ func (t *Tally) raise(cut uint64) {
 		if s.n == 0 {
 			continue
 		}
-		if uint64(s.n)+uint64(s.miss) <= uint64(share(t.cut, s.key)) {
+		s.bar = clamp(uint64(s.bar) + by)
+		if t.slots[at].bar = s.bar; s.n <= share(uint64(s.bar), s.key) {
 			t.slots[at] = tallied{}
 			t.n--
 			continue
@@ -330,12 +361,16 @@ func (t *Tally) Total() uint64 { return t.total }
 // Missed is how many requests a key that is not in the table can have at most.
 func (t *Tally) Missed() uint64 { return t.cut + t.passes }
 
+// missed is as much of the cut as a key in the table was not counted through.
+func (t *Tally) missed(s *tallied) uint64 { return t.cut - min(uint64(s.bar), t.cut) }
+
 // most is how many requests a key in the table can have at most.
 func (t *Tally) most(s *tallied) uint64 {
-	if s.miss == 0 {
+	miss := share(t.missed(s), s.key)
+	if miss == 0 {
 		return uint64(s.n)
 	}
-	return uint64(s.n) + uint64(s.miss) + t.passes
+	return uint64(s.n) + uint64(miss) + t.passes
 }
 
 // Len is how many keys are held, and whether these are all that came.

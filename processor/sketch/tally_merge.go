@@ -20,77 +20,56 @@ func (t *Tally) MergeCounts(other *Tally) {
 	if other.total == 0 {
 		return
 	}
-	before := t.cut
-	t.mergeBegin(other.cut)
-	if t.n == 0 && len(t.slots) == len(other.slots) && before == 0 {
+	if t.n == 0 && len(t.slots) == len(other.slots) {
 		copy(t.slots, other.slots)
 		t.n = other.n
 	} else {
-		for i := range other.slots {
-			if s := &other.slots[i]; s.n != 0 {
-				t.mergeKey(*s, before, other.cut)
-			}
-		}
+		t.mergeKeys(other.slots)
 	}
-	t.passes += other.passes
-	t.mergeEnd(before, other.cut, other.total)
+	t.mergeEnd(other.cut, other.passes, other.total)
 }
 
-// mergeBegin lets every key have missed what other may have dropped of it.
-func (t *Tally) mergeBegin(cut uint64) {
-	if cut == 0 {
-		return
-	}
-	if cut >= math.MaxInt32 {
-		for i := range t.slots {
-			if s := &t.slots[i]; s.n != 0 {
-				s.miss = clamp(uint64(s.miss) + uint64(share(cut, s.key)))
-			}
-		}
-		return
-	}
-	for i := range t.slots { // the same for an ordinary cut, without a branch to guess
-		s := &t.slots[i]
-		miss := uint64(s.miss) + cut*rank(s.key)>>32
-		if s.n == 0 {
-			miss = 0
-		}
-		s.miss = clamp(miss)
-	}
-}
-
-// mergeKey adds a key of other. ours is our cut before the merge, theirs the other's.
-func (t *Tally) mergeKey(c tallied, ours, theirs uint64) {
-	if crowded(t.n+1, len(t.slots)) {
+// mergeKeys adds the keys of another's table.
+func (t *Tally) mergeKeys(from []tallied) {
+	if len(t.slots) == 0 {
 		t.grow()
 	}
-	mask := len(t.slots) - 1
-	i := t.slot(c.key)
-	for ; t.slots[i].n != 0; i = (i + 1) & mask {
-		s := &t.slots[i]
-		if s.key != c.key {
+	slots := t.slots
+	for k := range from {
+		c := &from[k]
+		if c.n == 0 {
 			continue
 		}
-		s.n = clamp(uint64(s.n) + uint64(c.n))
-		if theirs != 0 || c.miss != 0 {
-			s.miss = clamp(uint64(s.miss) + uint64(c.miss) - min(uint64(share(theirs, c.key)), uint64(s.miss)))
+		i := int(uint64(c.key) * uint64(len(slots)) >> 32)
+		for {
+			s := &slots[i&(len(slots)-1)]
+			if s.n == 0 {
+				if t.n++; crowded(t.n, len(slots)) {
+					t.n--
+					t.put(*c)
+					slots = t.slots
+				} else {
+					*s = *c
+				}
+				break
+			}
+			if s.key == c.key {
+				s.n = clamp(uint64(s.n) + uint64(c.n))
+				s.bar = clamp(uint64(s.bar) + uint64(c.bar))
+				break
+			}
+			i++
 		}
-		return
 	}
-	if ours != 0 {
-		c.miss = clamp(uint64(c.miss) + uint64(share(ours, c.key)))
-	}
-	t.slots[i] = c
-	t.n++
 }
 
-// mergeEnd makes room. The cuts add up, and so does what keys have and may have missed: but
-// for rounding, no key falls below the sum that was above its own.
-func (t *Tally) mergeEnd(ours, theirs, total uint64) {
+// mergeEnd adds the rest of another, and makes room.
+func (t *Tally) mergeEnd(cut, passes, total uint64) {
 	t.total += total
-	t.cut = max(t.cut, ours+theirs)
-	if t.n > TallyMax || t.n > tallyKeep && ours != 0 && theirs != 0 {
-		t.makeRoom(TallyMax / 2)
+	t.cut += cut
+	t.passes += passes
+	if t.n > mergeMax {
+		t.makeRoom(TallyMax)
 	}
 }
 
@@ -102,15 +81,25 @@ const (
 
 // AppendBinary appends the letter T, the version, the total, the cut, the passes of the door,
 // the number of keys; for each key, in their order, twice how far it is from the one before,
-// plus 1 where its count and its error follow: without, they are 1 and 0, as those of most
-// keys are; the number of names, and for each the number of its key in that order, its length
-// and its bytes. All numbers are varints.
+// plus 1 where its count follows, and what its bar lacks of the cut: without, they are 1 and
+// 0, as those of most keys are; the number of names, and for each the number of its key in
+// that order, its length and its bytes. All numbers are varints. Of more than 4,096 keys,
+// which there can be after merging, the lightest are left out, as Shrink does.
 func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 	var scratch [TallyMax]tallied
-	all := t.sorted(scratch[:0])
+	by := uint64(0)
+	if t.n > TallyMax {
+		by = t.riseAbout(tallyKeep)
+	}
+	all := t.sorted(scratch[:0], by)
+	if len(all) > TallyMax { // crafted
+		by = t.rise(tallyKeep)
+		all = t.sorted(scratch[:0], by)
+	}
+	cut := t.cut + by
 	dst = append(dst, 'T', tallyVersion)
 	dst = binary.AppendUvarint(dst, t.total)
-	dst = binary.AppendUvarint(dst, t.cut)
+	dst = binary.AppendUvarint(dst, cut)
 	dst = binary.AppendUvarint(dst, t.passes)
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
 	last := uint32(0)
@@ -118,48 +107,68 @@ func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 		c := &all[i]
 		step := uint64(c.key-last) << 1
 		last = c.key
-		if c.n == 1 && c.miss == 0 {
+		lacks := cut - min(uint64(c.bar), cut)
+		if c.n == 1 && lacks == 0 {
 			dst = binary.AppendUvarint(dst, step)
 			continue
 		}
 		dst = binary.AppendUvarint(dst, step|1)
 		dst = binary.AppendUvarint(dst, uint64(c.n))
-		dst = binary.AppendUvarint(dst, uint64(c.miss))
+		dst = binary.AppendUvarint(dst, lacks)
 	}
 	return t.names.append(dst, all), nil
 }
 
-// tallyVersion is the binary form that is written. tallyBefore, which is read as well, had 4
-// bytes for each key, and a count and an error for all.
+// tallyVersion is the binary form that is written. The two before are read as well: in them
+// stood how many requests a key may have missed, and in the first 4 bytes for each key, and
+// a count and an error for all.
 const (
-	tallyVersion = 2
-	tallyBefore  = 1
+	tallyVersion = 3
+	tallyWide    = 1
 )
 
-// key reads what is written of a key that follows another.
-func (in *input) key(last uint32, compact bool) (c tallied) {
-	if !compact {
-		return tallied{key: in.word(), n: uint32(in.uint(math.MaxUint32)), miss: uint32(in.uint(math.MaxUint32))}
+// key reads what is written of a key that follows another, in a tally of a cut.
+func (in *input) key(version byte, last uint32, cut uint64) (c tallied) {
+	c.n = 1
+	lacks, long := uint64(0), true
+	if version == tallyWide {
+		c.key = in.word()
+	} else {
+		step := in.uint(1<<33 - 1)
+		if step>>1 > uint64(math.MaxUint32-last) {
+			in.fail("a key beyond the last that there can be")
+		}
+		c.key, long = last+uint32(step>>1), step&1 != 0
 	}
-	step := in.uint(1<<33 - 1)
-	if step>>1 > uint64(math.MaxUint32-last) {
-		in.fail("a key beyond the last that there can be")
-	}
-	c = tallied{key: last + uint32(step>>1), n: 1}
-	if step&1 != 0 {
-		c.n, c.miss = uint32(in.uint(math.MaxUint32)), uint32(in.uint(math.MaxUint32))
-		if c.n == 1 && c.miss == 0 {
+	if long {
+		c.n, lacks = uint32(in.uint(math.MaxUint32)), in.uint(maxCut)
+		if c.n == 1 && lacks == 0 && version != tallyWide {
 			in.fail("a key is longer than it must be")
 		}
 	}
+	if version < tallyVersion { // in requests
+		r := rank(c.key)
+		lacks = min((min(lacks, math.MaxUint32)<<32+r-1)/r, cut)
+	}
+	if lacks > cut {
+		in.fail("a key that may have missed more than others")
+		return c
+	}
+	c.bar = clamp(cut - lacks)
 	return c
 }
 
-// sorted appends the keys in their order. In the table they stand almost so.
-func (t *Tally) sorted(dst []tallied) []tallied {
+// sorted appends the keys in their order, but for those that a cut higher by so much takes.
+// In the table they stand almost so.
+func (t *Tally) sorted(dst []tallied, by uint64) []tallied {
 	for _, s := range t.slots {
 		if s.n == 0 {
 			continue
+		}
+		if by > 0 {
+			if s.bar = clamp(uint64(s.bar) + by); s.n <= share(uint64(s.bar), s.key) {
+				continue
+			}
 		}
 		dst = append(dst, s)
 		for i := len(dst) - 1; i > 0 && dst[i].key < dst[i-1].key; i-- {
@@ -184,22 +193,22 @@ func (t *Tally) UnmarshalBinary(data []byte) error {
 // large as it will be.
 func (t *Tally) MergeBinary(data []byte) error {
 	in := input{what: "tally", data: data}
-	compact := len(data) < 2 || data[1] != tallyBefore
-	if compact {
-		in.header('T', tallyVersion)
-	} else {
-		in.header('T', tallyBefore)
+	version := byte(tallyVersion)
+	if len(data) > 1 && data[1] >= tallyWide && data[1] < tallyVersion {
+		version = data[1]
 	}
+	in.header('T', version)
 	total, cut, passes, n := in.uint(maxTotal), in.uint(maxCut), in.uint(maxCut), int(in.uint(TallyMax))
 	if in.bad != "" {
 		return in.err()
 	}
 	var keys [TallyMax]uint32 // for the names
-	before, sum := t.cut, uint64(0)
-	t.mergeBegin(cut)
+	sum := uint64(0)
 	last := uint32(0)
+	var read [64]tallied // merged at once
+	some := read[:0]
 	for i := range n {
-		c := in.key(last, compact)
+		c := in.key(version, last, cut)
 		last = c.key
 		if in.bad != "" {
 			break
@@ -209,13 +218,16 @@ func (t *Tally) MergeBinary(data []byte) error {
 			break
 		}
 		keys[i] = c.key
-		t.mergeKey(c, before, cut)
+		if some = append(some, c); len(some) == len(read) {
+			t.mergeKeys(some)
+			some = some[:0]
+		}
 	}
+	t.mergeKeys(some)
 	if in.bad == "" && cut == 0 && sum != total && sum < 1<<32-1 {
 		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, total))
 	}
-	t.passes += passes
-	t.mergeEnd(before, cut, total)
+	t.mergeEnd(cut, passes, total)
 	t.readNames(&in, keys[:n])
 	return in.err()
 }

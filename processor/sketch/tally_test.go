@@ -136,7 +136,7 @@ func TestTallyLaws(t *testing.T) {
 			} else if err := merged.MergeBinary(form(t, &parts[i])); err != nil {
 				t.Fatal(err)
 			}
-			if n, _ := merged.Len(); n > TallyMax {
+			if n, _ := merged.Len(); n > mergeMax {
 				t.Fatalf("%d keys", n)
 			}
 		}
@@ -252,7 +252,7 @@ func TestTallyLimit(t *testing.T) {
 			held(t, part, mine)
 			whole.Merge(part)
 		}
-		if n, _ := whole.Len(); n > TallyMax {
+		if n, _ := whole.Len(); n > mergeMax {
 			t.Fatalf("%d keys", n)
 		}
 		held(t, whole, counts)
