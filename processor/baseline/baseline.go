@@ -32,7 +32,7 @@ type Scale struct {
 type Site struct {
 	scales  []Scale
 	all     []histogram
-	daily   [hours][]histogram // nil until the hour has been seen
+	daily   [hours][]histogram // of the daily signals, in their order; nil until the hour has been seen
 	recent  []float64
 	windows int
 
@@ -58,12 +58,14 @@ func (s *Site) width(i int) float64 { return s.scales[i].Max / bins }
 // Learn takes one window's values, on the even scale, at an hour of the UTC day.
 func (s *Site) Learn(hour int, values []float64) {
 	if s.daily[hour] == nil {
-		s.daily[hour] = make([]histogram, len(s.scales))
+		s.daily[hour] = make([]histogram, s.days())
 	}
+	day := s.daily[hour]
 	for i, v := range values {
 		s.all[i].add(v, s.width(i))
 		if s.scales[i].Daily {
-			s.daily[hour][i].add(v, s.width(i))
+			day[0].add(v, s.width(i))
+			day = day[1:]
 		}
 		if s.windows == 0 {
 			s.recent[i] = v
@@ -79,6 +81,26 @@ func (s *Site) Learn(hour int, values []float64) {
 		}
 		s.cached = nil
 	}
+}
+
+// days is how many signals follow the hour of day, day is the histogram of one of them.
+func (s *Site) days() (n int) {
+	for i := range s.scales {
+		if s.scales[i].Daily {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Site) day(hour, signal int) *histogram {
+	at := 0
+	for i := range signal {
+		if s.scales[i].Daily {
+			at++
+		}
+	}
+	return &s.daily[hour][at]
 }
 
 // Learned is how many windows the answer about a signal rests on.
@@ -117,7 +139,7 @@ func (s *Site) compute(i, hour int) (level, spread float64) {
 	}
 	level = median
 	if s.scales[i].Daily && s.daily[hour] != nil {
-		d := &s.daily[hour][i]
+		d := s.day(hour, i)
 		weight := float64(d.n) / float64(d.n+shrink)
 		level = weight*d.quantile(0.5, width) + (1-weight)*median
 		level = max(level, min(s.recent[i], level+maxDrift))
@@ -135,10 +157,14 @@ func (s *Site) Write(w *state.Writer) {
 		s.all[i].write(w)
 		w.Float(s.recent[i])
 	}
-	for _, d := range s.daily {
+	for hour, d := range s.daily {
 		w.Bool(d != nil)
-		for i := range d {
-			d[i].write(w)
+		for i := 0; d != nil && i < len(s.scales); i++ {
+			if s.scales[i].Daily {
+				s.day(hour, i).write(w)
+			} else {
+				w.Uint(0) // an empty one
+			}
 		}
 	}
 }
@@ -159,9 +185,15 @@ func (s *Site) Read(r *state.Reader) {
 		if !r.Bool() {
 			continue
 		}
-		s.daily[hour] = make([]histogram, len(s.scales))
-		for i := range s.daily[hour] {
-			s.daily[hour][i].read(r)
+		s.daily[hour] = make([]histogram, s.days())
+		for i := range s.scales {
+			if s.scales[i].Daily {
+				s.day(hour, i).read(r)
+				continue
+			}
+			if r.Uint(bins) != 0 {
+				r.Fail("a signal that follows no hour of day has one")
+			}
 		}
 	}
 }

@@ -12,12 +12,28 @@ const (
 // histogram counts values of 0 up to width*bins in equal bins; what lies beyond is
 // in the last. Quantiles are interpolated within a bin.
 type histogram struct {
-	counts [bins]uint32
+	counts []uint32 // of the bins from first on: a signal uses few of all
+	first  int32
 	n      uint32
 }
 
+// at is the count of a bin, which is made room for where there is none.
+func (h *histogram) at(i int) *uint32 {
+	if at := i - int(h.first); at >= 0 && at < len(h.counts) {
+		return &h.counts[at]
+	}
+	from, to := i, i+1
+	if len(h.counts) > 0 {
+		from, to = min(from, int(h.first)), max(to, int(h.first)+len(h.counts))
+	}
+	counts := make([]uint32, to-from)
+	copy(counts[max(int(h.first)-from, 0):], h.counts)
+	h.counts, h.first = counts, int32(from)
+	return &counts[i-from]
+}
+
 func (h *histogram) add(v, width float64) {
-	h.counts[min(max(int(v/width), 0), bins-1)]++
+	*h.at(min(max(int(v/width), 0), bins-1))++
 	if h.n++; h.n < maxWeight {
 		return
 	}
@@ -40,7 +56,7 @@ func (h *histogram) quantile(q, width float64) float64 {
 	target, below := q*float64(h.n), 0.0
 	for i, c := range h.counts {
 		if c > 0 && below+float64(c) >= target {
-			return (float64(i) + (target-below)/float64(c)) * width
+			return (float64(int(h.first)+i) + (target-below)/float64(c)) * width
 		}
 		below += float64(c)
 	}
@@ -68,7 +84,7 @@ func (h *histogram) within(from, to, width float64) (n float64) {
 		if c == 0 {
 			continue
 		}
-		left, right := float64(i)*width, float64(i+1)*width
+		left, right := float64(int(h.first)+i)*width, float64(int(h.first)+i+1)*width
 		if part := min(right, to) - max(left, from); part > 0 {
 			n += float64(c) * part / width
 		}
@@ -86,7 +102,7 @@ func (h *histogram) write(w *state.Writer) {
 	w.Uint(uint64(used))
 	for i, c := range h.counts {
 		if c > 0 {
-			w.Uint(uint64(i))
+			w.Uint(uint64(int(h.first) + i))
 			w.Uint(uint64(c))
 		}
 	}
@@ -97,7 +113,7 @@ func (h *histogram) read(r *state.Reader) {
 	for range r.Count(bins) {
 		i := r.Uint(bins - 1)
 		c := r.Uint(maxWeight)
-		h.counts[i] = uint32(c)
+		*h.at(int(i)) = uint32(c)
 		if h.n += uint32(c); h.n > maxWeight {
 			r.Fail("a histogram of more than %d windows", maxWeight)
 			return

@@ -100,9 +100,13 @@ func (l *names) offer(key, n uint32, text []byte) {
 
 // Name is what the key is called, or nil. It is valid until the tally changes.
 func (t *Tally) Name(key uint32) []byte {
-	for i := range t.names.list {
-		if t.names.list[i].key == key {
-			return t.names.of(i)
+	return t.names.named(key)
+}
+
+func (l *names) named(key uint32) []byte {
+	for i := range l.list {
+		if l.list[i].key == key {
+			return l.of(i)
 		}
 	}
 	return nil
@@ -111,8 +115,8 @@ func (t *Tally) Name(key uint32) []byte {
 // Forget drops all names.
 func (t *Tally) Forget() { t.names.reset() }
 
-// Names is memory for what keys are called, of no tally.
-type Names struct{ empty names }
+// Names is what keys are called, apart from a tally. The zero value has none.
+type Names struct{ kept names }
 
 // TakeMemory drops all names, and hands on the memory for them.
 func (t *Tally) TakeMemory() Names {
@@ -123,20 +127,26 @@ func (t *Tally) TakeMemory() Names {
 }
 
 // GiveMemory drops all names, and takes memory for others.
-func (t *Tally) GiveMemory(memory Names) { t.names = memory.empty }
+func (t *Tally) GiveMemory(memory Names) { t.names = memory.kept }
 
-// Empty reports whether there is no memory.
-func (n *Names) Empty() bool { return cap(n.empty.list) == 0 }
+// Empty reports whether there is no memory for any.
+func (n *Names) Empty() bool { return cap(n.kept.list) == 0 }
 
-// TakeNames learns what other's keys are called, without their counts: those first that
-// have many in other.
-func (t *Tally) TakeNames(other *Tally) {
-	for i := range other.names.list {
-		if o := &other.names.list[i]; len(t.names.list) < namesMax || o.n > t.names.least {
-			t.names.offer(o.key, o.n, other.names.of(i))
+// Take learns what a tally's keys are called: those first that have many requests there.
+func (n *Names) Take(t *Tally) {
+	l := &n.kept
+	for i := range t.names.list {
+		if o := &t.names.list[i]; len(l.list) < namesMax || o.n > l.least {
+			l.offer(o.key, o.n, t.names.of(i))
 		}
 	}
 }
+
+// Of is what a key is called, or nil. It is valid until the names change.
+func (n *Names) Of(key uint32) []byte { return n.kept.named(key) }
+
+// Reset drops all names, and keeps the memory for others.
+func (n *Names) Reset() { n.kept.reset() }
 
 func (l *names) reset() { l.list, l.text, l.least = l.list[:0], l.text[:0], 0 }
 

@@ -7,6 +7,7 @@ import "github.com/weir-project/weir/processor/sketch"
 type Estate struct {
 	free   []*Pane
 	names  [NumKeys][]sketch.Names // memory for what keys are called, of closed seconds
+	steps  []*Pane                 // emptied, for steps
 	merged Pane
 	sum    Pane
 	bytes  []byte
@@ -52,6 +53,34 @@ func (e *Estate) strip(p *Pane) {
 			e.names[k] = append(e.names[k], names)
 		}
 	}
+}
+
+// stepPane is an empty pane to merge a step into: of those there are few at a time, as most
+// sites merge a step when it ends.
+func (e *Estate) stepPane() *Pane {
+	if n := len(e.steps); n > 0 {
+		p := e.steps[n-1]
+		e.steps = e.steps[:n-1]
+		return p
+	}
+	return new(Pane)
+}
+
+// maxSteps bounds the emptied panes of steps that are kept.
+const maxSteps = 64
+
+// releaseStep takes such a pane back.
+func (e *Estate) releaseStep(p *Pane) {
+	if len(e.steps) < maxSteps {
+		p.Recycle()
+		e.steps = append(e.steps, p)
+	}
+}
+
+// nothing is an empty pane that is not to be changed.
+func (e *Estate) nothing() *Pane {
+	e.merged.Reset()
+	return &e.merged
 }
 
 // Release takes a pane back.

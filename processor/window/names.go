@@ -21,14 +21,15 @@ type named struct {
 	text   []byte
 }
 
-// learn takes the names of a step's heaviest keys.
-func (n *names) learn(p *Pane) {
+// learn takes the names of a step's heaviest keys, as far as it is known what they are called.
+func (n *names) learn(p *Pane, called *[NumKeys]sketch.Names) {
 	var scratch [namesStep]sketch.Heavy
 	for k := range n.known {
 		for i := range n.known[k] {
 			n.known[k][i].weight *= fade
 		}
 		for _, h := range p.Tallies[k].Top(scratch[:0], 0, namesStep) {
+			h.Name = called[k].Of(h.Key)
 			n.add(k, &h)
 		}
 	}

@@ -120,20 +120,6 @@ func (p *Pane) each(do func(number int, s part) bool) {
 	}
 }
 
-// takeNames learns what the keys of another pane are called, without their counts.
-func (p *Pane) takeNames(other *Pane) {
-	for i := range p.Tallies {
-		p.Tallies[i].TakeNames(&other.Tallies[i])
-	}
-}
-
-// forget drops what keys are called.
-func (p *Pane) forget() {
-	for i := range p.Tallies {
-		p.Tallies[i].Forget()
-	}
-}
-
 // ErrMalformed is wrapped by every error about bytes that are no pane.
 var ErrMalformed = errors.New("malformed pane")
 

@@ -70,7 +70,7 @@ func (s *Site) Read() Reading {
 // inSince are the first and the last of the seconds that since is the merge of, where all of
 // it lies within the short window; otherwise the last is before the first.
 func (s *Site) inSince() (from, to int64) {
-	if s.step < s.closed-Short {
+	if s.step < s.closed-Short || s.since == nil {
 		return 1, 0
 	}
 	return s.step + 1, s.merged

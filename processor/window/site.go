@@ -1,5 +1,7 @@
 package window
 
+import "github.com/weir-project/weir/processor/sketch"
+
 const (
 	// Short is the length of the short window in panes, and the step of the others.
 	Short = 10
@@ -16,9 +18,10 @@ type Site struct {
 	panes  [ring]*Pane // of the short window, and the one that closes next; nil is empty
 	closed int64       // the last second closed; 0 before the first
 	short  Counts
-	step   int64 // the second that the last step ended in
-	merged int64 // the last second that is in since
-	since  *Pane // the seconds closed since, without what is still in panes but for its names
+	step   int64                 // the second that the last step ended in
+	merged int64                 // the last second that is in since
+	since  *Pane                 // the seconds closed since, up to merged; nil where none is merged yet
+	called [NumKeys]sketch.Names // what their keys are called
 	past   past
 	names  names
 
@@ -50,9 +53,6 @@ func (s *Site) init() {
 	if s.estate == nil {
 		s.estate = NewEstate(DefaultBudget)
 		s.estate.sites++
-	}
-	if s.since == nil {
-		s.since = new(Pane)
 	}
 }
 
@@ -86,7 +86,9 @@ func (s *Site) Close(second int64) {
 		s.closed++
 		if p := s.panes[slot(s.closed)]; p != nil {
 			s.short.Add(&p.Counts)
-			s.since.takeNames(p)
+			for k := range s.called {
+				s.called[k].Take(&p.Tallies[k])
+			}
 			s.estate.strip(p)
 			if p.Counts[Requests] >= heavy {
 				s.merge(s.closed)
@@ -104,7 +106,7 @@ func (s *Site) leave(second int64) {
 		return
 	}
 	if second > s.merged {
-		s.since.mergeCounts(p)
+		s.mergeSecond(p)
 		s.merged = second
 	}
 	s.short.Sub(&p.Counts)
@@ -120,8 +122,17 @@ func (s *Site) clear(second int64) {
 		}
 	}
 	s.short, s.closed = Counts{}, second
+	s.forgetStep()
+}
+
+// forgetStep empties the step that is being filled.
+func (s *Site) forgetStep() {
 	if s.since != nil {
-		s.since.Recycle()
+		s.estate.releaseStep(s.since)
+		s.since = nil
+	}
+	for k := range s.called {
+		s.called[k].Reset()
 	}
 }
 
@@ -130,15 +141,18 @@ func (s *Site) clear(second int64) {
 // is merged once for both.
 func (s *Site) Step() {
 	s.init()
-	whole := s.step == s.closed-Short || s.since.Empty() && s.step <= s.closed-Short
+	whole := s.step == s.closed-Short || s.since == nil && s.step <= s.closed-Short
 	s.merge(s.closed)
-	if whole {
-		s.read, s.readAt = readingOf(s.since), s.closed
+	since := s.since
+	if since == nil {
+		since = s.estate.nothing()
 	}
-	s.names.learn(s.since)
-	s.since.forget()
-	s.past.push(s.estate, s.closed, s.since)
-	s.since.Recycle()
+	if whole {
+		s.read, s.readAt = readingOf(since), s.closed
+	}
+	s.names.learn(since, &s.called)
+	s.past.push(s.estate, s.closed, since)
+	s.forgetStep()
 	s.step = s.closed
 }
 
@@ -150,10 +164,18 @@ const heavy = 1000
 func (s *Site) merge(until int64) {
 	for second := max(s.merged+1, until-Short); second <= until; second++ { // the first is about to leave
 		if p := s.panes[slot(second)]; p != nil {
-			s.since.mergeCounts(p)
+			s.mergeSecond(p)
 		}
 	}
 	s.merged = until
+}
+
+// mergeSecond adds a second to those of the step.
+func (s *Site) mergeSecond(p *Pane) {
+	if s.since == nil {
+		s.since = s.estate.stepPane()
+	}
+	s.since.mergeCounts(p)
 }
 
 // Short is the counts of the last 10 closed seconds.
