@@ -55,11 +55,30 @@ func TestTallyBefore(t *testing.T) {
 	}
 }
 
+// TestQuantilesBefore reads the form that quantiles had before.
+func TestQuantilesBefore(t *testing.T) {
+	var q Quantiles
+	old, err := hex.DecodeString(goldenQuantiles1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.UnmarshalBinary(old); err != nil {
+		t.Fatal(err)
+	}
+	if got := hex.EncodeToString(form(t, &q)); got != goldenQuantiles {
+		t.Errorf("it became\n%s", got)
+	}
+	if err := q.UnmarshalBinary(old[:len(old)-1]); err == nil || !q.Empty() {
+		t.Errorf("cut short: %v, %d values", err, q.Total())
+	}
+}
+
 const (
-	goldenDistinct  = "020e00010000000000000004036f48e20000000d51a99ae503def583078a81d410"
-	goldenTally     = "54030a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
-	goldenTally2    = "54020a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
-	goldenTally1    = "54010a000003000000000500e5050b1002008a142b3a03000300026b3001026b3102026b32"
-	goldenQuantiles = "510104000164018001014c01"
-	goldenSeen      = "53030a000000000000000100000000000000c086fd6a000000000100e5050b101d1692560000"
+	goldenDistinct   = "020e00010000000000000004036f48e20000000d51a99ae503def583078a81d410"
+	goldenTally      = "54030a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
+	goldenTally2     = "54020a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
+	goldenTally1     = "54010a000003000000000500e5050b1002008a142b3a03000300026b3001026b3102026b32"
+	goldenQuantiles  = "51020400c80180029801"
+	goldenQuantiles1 = "510104000164018001014c01"
+	goldenSeen       = "53030a000000000000000100000000000000c086fd6a000000000100e5050b101d1692560000"
 )

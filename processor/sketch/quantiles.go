@@ -177,19 +177,39 @@ func (q *Quantiles) Reset() {
 }
 
 // AppendBinary appends the letter Q, the version, the number of bins, and for each in
-// their order how far it is from the one before, and its count: varints.
+// their order twice how far it is from the one before, plus 1 where its count follows, which
+// is 1 else: varints.
 func (q *Quantiles) AppendBinary(dst []byte) ([]byte, error) {
+	if q.n <= fewKeys {
+		var scratch [fewKeys]bin
+		return appendBins(dst, q.sorted(scratch[:0])), nil
+	}
 	var scratch [maxBins]bin
-	all := q.sorted(scratch[:0])
-	dst = append(dst, 'Q', 1)
+	return appendBins(dst, q.sorted(scratch[:0])), nil
+}
+
+// quantilesVersion is the binary form that is written. The one before, which is read as well,
+// had the count of every bin.
+const (
+	quantilesVersion = 2
+	quantilesBefore  = 1
+)
+
+func appendBins(dst []byte, all []bin) []byte {
+	dst = append(dst, 'Q', quantilesVersion)
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
 	last := uint32(0)
 	for _, b := range all {
-		dst = binary.AppendUvarint(dst, uint64(b.index-last))
-		dst = binary.AppendUvarint(dst, uint64(b.n))
+		step := uint64(b.index-last) << 1
 		last = b.index
+		if b.n == 1 {
+			dst = binary.AppendUvarint(dst, step)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, step|1)
+		dst = binary.AppendUvarint(dst, uint64(b.n))
 	}
-	return dst, nil
+	return dst
 }
 
 // UnmarshalBinary replaces the content by what AppendBinary wrote. Malformed bytes are
@@ -207,10 +227,26 @@ func (q *Quantiles) UnmarshalBinary(data []byte) error {
 // large as it will be.
 func (q *Quantiles) MergeBinary(data []byte) error {
 	in := input{what: "quantiles", data: data}
-	in.header('Q', 1)
+	before := len(data) > 1 && data[1] == quantilesBefore
+	if before {
+		in.header('Q', quantilesBefore)
+	} else {
+		in.header('Q', quantilesVersion)
+	}
 	index := uint64(0)
 	for i := range in.uint(maxBins) {
-		step, n := in.uint(maxBins), in.uint(math.MaxUint32)
+		step, n := in.uint(2*maxBins+1), uint64(1)
+		switch {
+		case before:
+			n = in.uint(math.MaxUint32)
+		case step&1 != 0:
+			if n = in.uint(math.MaxUint32); n == 1 {
+				in.fail("a bin is longer than it must be")
+			}
+		}
+		if !before {
+			step >>= 1
+		}
 		index += step
 		if in.bad == "" && (i > 0 && step == 0 || index >= maxBins || n == 0) {
 			in.fail(fmt.Sprintf("bin %d with %d values after %d others", index, n, i))

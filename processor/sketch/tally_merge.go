@@ -86,6 +86,10 @@ const (
 // that order, its length and its bytes. All numbers are varints. Of more than 4,096 keys,
 // which there can be after merging, the lightest are left out, as Shrink does.
 func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
+	if t.n <= fewKeys { // most tallies: to clear room for all takes longer
+		var scratch [fewKeys]tallied
+		return t.appendKeys(dst, t.sorted(scratch[:0], 0), t.cut), nil
+	}
 	var scratch [TallyMax]tallied
 	by := uint64(0)
 	if t.n > TallyMax {
@@ -96,7 +100,13 @@ func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 		by = t.rise(tallyKeep)
 		all = t.sorted(scratch[:0], by)
 	}
-	cut := t.cut + by
+	return t.appendKeys(dst, all, t.cut+by), nil
+}
+
+// fewKeys are as many as need no large room.
+const fewKeys = 64
+
+func (t *Tally) appendKeys(dst []byte, all []tallied, cut uint64) []byte {
 	dst = append(dst, 'T', tallyVersion)
 	dst = binary.AppendUvarint(dst, t.total)
 	dst = binary.AppendUvarint(dst, cut)
@@ -116,7 +126,7 @@ func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 		dst = binary.AppendUvarint(dst, uint64(c.n))
 		dst = binary.AppendUvarint(dst, lacks)
 	}
-	return t.names.append(dst, all), nil
+	return t.names.append(dst, all)
 }
 
 // tallyVersion is the binary form that is written. The two before are read as well: in them
@@ -202,19 +212,35 @@ func (t *Tally) MergeBinary(data []byte) error {
 	if in.bad != "" {
 		return in.err()
 	}
-	var keys [TallyMax]uint32 // for the names
+	h := tallyHead{version, total, cut, passes}
+	if n <= fewKeys {
+		var keys [fewKeys]uint32 // for the names
+		return t.mergeForm(&in, h, keys[:n])
+	}
+	var keys [TallyMax]uint32
+	return t.mergeForm(&in, h, keys[:n])
+}
+
+// tallyHead is what a binary form says of the whole.
+type tallyHead struct {
+	version            byte
+	total, cut, passes uint64
+}
+
+// mergeForm adds as many keys as there is room for, which it takes for the names.
+func (t *Tally) mergeForm(in *input, h tallyHead, keys []uint32) error {
 	sum := uint64(0)
 	last := uint32(0)
 	var read [64]tallied // merged at once
 	some := read[:0]
-	for i := range n {
-		c := in.key(version, last, cut)
+	for i := range keys {
+		c := in.key(h.version, last, h.cut)
 		last = c.key
 		if in.bad != "" {
 			break
 		}
-		if sum += uint64(c.n); c.n == 0 || i > 0 && c.key <= keys[i-1] || sum > total {
-			in.fail(fmt.Sprintf("key %d of %d is out of order, without a count, or counts more than there is", i+1, n))
+		if sum += uint64(c.n); c.n == 0 || i > 0 && c.key <= keys[i-1] || sum > h.total {
+			in.fail(fmt.Sprintf("key %d of %d is out of order, without a count, or counts more than there is", i+1, len(keys)))
 			break
 		}
 		keys[i] = c.key
@@ -224,10 +250,10 @@ func (t *Tally) MergeBinary(data []byte) error {
 		}
 	}
 	t.mergeKeys(some)
-	if in.bad == "" && cut == 0 && sum != total && sum < 1<<32-1 {
-		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, total))
+	if in.bad == "" && h.cut == 0 && sum != h.total && sum < 1<<32-1 {
+		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, h.total))
 	}
-	t.mergeEnd(cut, passes, total)
-	t.readNames(&in, keys[:n])
+	t.mergeEnd(h.cut, h.passes, h.total)
+	t.readNames(in, keys)
 	return in.err()
 }

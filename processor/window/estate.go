@@ -10,6 +10,7 @@ type Estate struct {
 	steps  []*Pane                 // emptied, for steps
 	merged Pane
 	sum    Pane
+	read   Pane // see unpack
 	bytes  []byte
 
 	budget int // bytes
@@ -96,6 +97,19 @@ func (e *Estate) Used() int { return e.used }
 
 // share is what a site may keep where there is too much in all.
 func (e *Estate) share() int { return e.budget / max(e.sites, 1) }
+
+// crowdedSites is from how many sites on memory is worth more than time.
+const crowdedSites = 128
+
+func (e *Estate) crowded() bool { return e.sites >= crowdedSites }
+
+// unpack is the pane that was packed, until the next call.
+func (e *Estate) unpack(data []byte) *Pane {
+	if err := e.read.UnmarshalBinary(data); err != nil {
+		panic("window: its own pane is refused: " + err.Error())
+	}
+	return &e.read
+}
 
 // pack writes a pane into dst, whose content is lost, without taking much more memory than
 // it needs.

@@ -172,23 +172,31 @@ func (p *Pane) UnmarshalBinary(data []byte) error {
 	return err
 }
 
-// MergeBinary adds what was written by AppendBinary, as Merge would, without allocating
-// once p is as large as it will be. Where it fails it may have merged a part.
-func (p *Pane) MergeBinary(data []byte) error {
+// readCounts reads what a binary form begins with, and returns what follows it.
+func readCounts(data []byte) (counts Counts, rest []byte, err error) {
 	if len(data) < 3 || data[0] != 'P' {
-		return fmt.Errorf("%d bytes that do not begin like a pane: %w", len(data), ErrMalformed)
+		return counts, nil, fmt.Errorf("%d bytes that do not begin like a pane: %w", len(data), ErrMalformed)
 	}
 	if data[1] != paneVersion || data[2] != byte(NumCounts) {
-		return fmt.Errorf("a pane of version %d with %d counters, this program knows %d with %d: %w", data[1], data[2], paneVersion, NumCounts, ErrMalformed)
+		return counts, nil, fmt.Errorf("a pane of version %d with %d counters, this program knows %d with %d: %w", data[1], data[2], paneVersion, NumCounts, ErrMalformed)
 	}
 	data = data[3:]
-	var counts Counts
 	for i := range counts {
 		v, n := binary.Uvarint(data)
 		if n <= 0 || v > maxCount {
-			return fmt.Errorf("counter %d of a pane is cut short or too large: %w", i, ErrMalformed)
+			return counts, nil, fmt.Errorf("counter %d of a pane is cut short or too large: %w", i, ErrMalformed)
 		}
 		counts[i], data = v, data[n:]
+	}
+	return counts, data, nil
+}
+
+// MergeBinary adds what was written by AppendBinary, as Merge would, without allocating
+// once p is as large as it will be. Where it fails it may have merged a part.
+func (p *Pane) MergeBinary(data []byte) error {
+	counts, data, err := readCounts(data)
+	if err != nil {
+		return err
 	}
 	set, n := binary.Uvarint(data)
 	if n <= 0 || set>>parts != 0 {

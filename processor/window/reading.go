@@ -58,7 +58,10 @@ func (s *Site) Read() Reading {
 			m.mergeRead(s.since)
 		}
 		for second := s.closed - Short + 1; second <= s.closed; second++ {
-			if p := s.panes[slot(second)]; p != nil && (second < from || second > to) {
+			if second >= from && second <= to {
+				continue
+			}
+			if p := s.second(second); p != nil {
 				m.mergeRead(p)
 			}
 		}
@@ -93,7 +96,7 @@ func readingOf(p *Pane) Reading {
 // eachShort calls do with the panes of the short window, in their order.
 func (s *Site) eachShort(do func(*Pane)) {
 	for second := s.closed - Short + 1; second <= s.closed; second++ {
-		if p := s.panes[slot(second)]; p != nil {
+		if p := s.second(second); p != nil {
 			do(p)
 		}
 	}

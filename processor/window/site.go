@@ -15,8 +15,9 @@ const (
 // nothing with other sites. Not for concurrent use.
 type Site struct {
 	estate *Estate
-	panes  [ring]*Pane // of the short window, and the one that closes next; nil is empty
-	closed int64       // the last second closed; 0 before the first
+	panes  [ring]*Pane  // of the short window, and the one that closes next; nil is empty
+	packed [ring][]byte // of the short window, what is not among panes, see quiet
+	closed int64        // the last second closed; 0 before the first
 	short  Counts
 	step   int64                 // the second that the last step ended in
 	merged int64                 // the last second that is in since
@@ -90,36 +91,71 @@ func (s *Site) Close(second int64) {
 				s.called[k].Take(&p.Tallies[k])
 			}
 			s.estate.strip(p)
-			if p.Counts[Requests] >= heavy {
+			switch n := p.Counts[Requests]; {
+			case n >= heavy:
 				s.merge(s.closed)
+			case n < quiet && s.estate.crowded():
+				s.pack(s.closed)
 			}
 		}
 		s.leave(s.closed - Short)
 	}
 }
 
+// quiet is below how many requests a second of the short window waits in its binary form, where
+// there are many sites: a tenth of the memory, for some microseconds.
+const quiet = 64
+
+// pack turns a second that has closed into its bytes.
+func (s *Site) pack(second int64) {
+	at := slot(second)
+	s.packed[at] = s.estate.pack(s.packed[at], s.panes[at])
+	s.estate.Release(s.panes[at])
+	s.panes[at] = nil
+}
+
+// second is what there is of one that has closed, nil for nothing. It is valid until the next
+// call.
+func (s *Site) second(second int64) *Pane {
+	at := slot(second)
+	if p := s.panes[at]; p != nil || len(s.packed[at]) == 0 {
+		return p
+	}
+	return s.estate.unpack(s.packed[at])
+}
+
 // leave takes a second out of the short window, into the step where that has not ended yet.
 func (s *Site) leave(second int64) {
-	p := s.panes[slot(second)]
-	s.panes[slot(second)] = nil
-	if p == nil {
-		return
+	at := slot(second)
+	if p := s.panes[at]; p == nil && len(s.packed[at]) > 0 && second <= s.merged {
+		counts, _, err := readCounts(s.packed[at])
+		if err != nil {
+			panic("window: its own pane is refused: " + err.Error())
+		}
+		s.short.Sub(&counts)
+	} else if p := s.second(second); p != nil {
+		if second > s.merged {
+			s.mergeSecond(p)
+			s.merged = second
+		}
+		s.short.Sub(&p.Counts)
 	}
-	if second > s.merged {
-		s.mergeSecond(p)
-		s.merged = second
+	s.drop(at)
+}
+
+// drop empties a place of the short window.
+func (s *Site) drop(at int) {
+	s.packed[at] = s.packed[at][:0]
+	if p := s.panes[at]; p != nil {
+		s.estate.Release(p)
+		s.panes[at] = nil
 	}
-	s.short.Sub(&p.Counts)
-	s.estate.Release(p)
 }
 
 // clear forgets the seconds after a gap longer than the short window.
 func (s *Site) clear(second int64) {
-	for i, p := range s.panes {
-		if p != nil {
-			s.estate.Release(p)
-			s.panes[i] = nil
-		}
+	for at := range s.panes {
+		s.drop(at)
 	}
 	s.short, s.closed = Counts{}, second
 	s.forgetStep()
@@ -163,7 +199,7 @@ const heavy = 1000
 // merge adds the seconds up to one to those of the step.
 func (s *Site) merge(until int64) {
 	for second := max(s.merged+1, until-Short); second <= until; second++ { // the first is about to leave
-		if p := s.panes[slot(second)]; p != nil {
+		if p := s.second(second); p != nil {
 			s.mergeSecond(p)
 		}
 	}

@@ -35,6 +35,11 @@ func request(p *Pane, client, path uint64, duration uint64) {
 func TestShortWindowIsTheSumOfItsSeconds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s Site
+		if rapid.Bool().Draw(t, "among many sites") { // then quiet seconds wait in their bytes
+			e := NewEstate(DefaultBudget)
+			e.sites = crowdedSites
+			s.estate = e
+		}
 		const base = 1_795_000_000
 		counted := make(map[int64]uint64) // by the second in which it was counted
 		clients := make(map[int64]map[uint64]bool)
@@ -113,12 +118,16 @@ func play(s *Site, second *int64, r *rand.Rand, n int, all *steps) {
 func TestLongWindowsAreTheMergeOfTheirSteps(t *testing.T) {
 	for name, rate := range map[string]func(step int) int{
 		"quiet": func(int) int { return 2 },
+		"crowd": func(step int) int { return []int{0, 3, 90}[step/5%3] }, // among many sites
 		"busy":  func(int) int { return 60 },
 		"both":  func(step int) int { return []int{1, 60}[step/35%2] },
 		"gaps":  func(step int) int { return []int{0, 60, 0}[step/7%3] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewSite(NewEstate(DefaultBudget))
+			if name == "crowd" {
+				s.estate.sites = crowdedSites
+			}
 			r := rand.New(rand.NewPCG(1, 2))
 			second := int64(1_795_000_000)
 			s.Close(second)
