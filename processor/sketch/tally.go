@@ -137,7 +137,9 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 }
 
 // Limit has Insert keep at most so many keys (16 to TallyMax), so that the tally costs less
-// to merge: the sample is smaller, and the bounds wider. Merging makes no use of it.
+// to merge: the sample is smaller, and the bounds wider. From 32 requests a key on it may keep
+// twice as many, and so on: what merging costs a request stays the same. Merging makes no use
+// of it.
 func (t *Tally) Limit(keys int) { t.limit = min(max(keys, 16), TallyMax) }
 
 // room is how many keys Insert keeps.
@@ -145,7 +147,11 @@ func (t *Tally) room() int {
 	if t.limit == 0 {
 		return TallyMax
 	}
-	return t.limit
+	room := t.limit
+	for room < TallyMax && t.total > 32*uint64(room) {
+		room *= 2
+	}
+	return min(room, TallyMax)
 }
 
 // knock reports whether a key has knocked before.
