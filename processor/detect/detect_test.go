@@ -17,12 +17,17 @@ type seen struct {
 	entropy                                                float64
 	stopped                                                float64
 	declared                                               float64 // share
+	direct                                                 float64 // requests without referer; half of the pages where it is 0
 }
 
 func (s seen) reading() Reading {
+	direct := s.direct
+	if direct == 0 {
+		direct = s.pages / 2
+	}
 	c := window.Counts{
 		window.Requests: uint64(s.requests), window.NewClients: uint64(s.fresh), window.NotFound: uint64(s.notFound),
-		window.ServerError: uint64(s.errors), window.Pages: uint64(s.pages), window.NoReferer: uint64(s.pages / 2),
+		window.ServerError: uint64(s.errors), window.Pages: uint64(s.pages), window.NoReferer: uint64(direct),
 		window.Stopped: uint64(s.stopped),
 	}
 	reading := Read(&c, window.Reading{
@@ -66,6 +71,9 @@ func TestKinds(t *testing.T) {
 		"one page hammered":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
 		"known browsers, bare": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 10, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
 		"an outage, reloading": {seen{requests: 180, clients: 40, fresh: 9, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 150, pages: 170, paths: 60, entropy: 5.2}, schemas.Crowd, true},
+		"drowned by strangers": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 240}, schemas.Flood, true},
+		"drowned by a crowd":   {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 60, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 240}, schemas.Crowd, true},
+		"drowned by a link":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 30}, schemas.Crowd, true},
 		"strangers, each page": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
 	}
 	for name, c := range cases {

@@ -34,6 +34,9 @@ const (
 	// variedShare: distinct paths among the requests above normal, from which on they do not
 	// all go to a few pages.
 	variedShare = 0.25
+	// strangersShare: clients with programs that the site does not know among those above
+	// normal, from which on they are no visitors.
+	strangersShare = 0.8
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
 	// machines is for how many seconds machines that say so may ask for one page all at
@@ -252,12 +255,25 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 		return "", false
 	}
 	if missing < enter && !varied(r, sc) && bareScore(r, sc) < enter && r.Declared < declaredShare {
-		return "", false // strangers who all ask for one page, as visitors do
+		if !drowned(r, sc) {
+			return "", false // strangers who all ask for one page, as visitors do
+		}
+		return schemas.Flood, true
 	}
 	if markScore(MissingShare, r, sc) < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
 		return schemas.Scrape, true
 	}
 	return schemas.Flood, true
+}
+
+// drowned reports whether a site fails under strangers who all ask for one page, and who are
+// not the visitors that a link brings: nearly all of the clients above normal use programs
+// that the site does not know, where visitors use the world's few browsers, and none says
+// where it comes from. A page that fails brings no assets, whoever asks for it, so that those
+// say nothing.
+func drowned(r *Reading, sc *Scores) bool {
+	strangers := r.Raw[UnfamiliarShare]*r.Raw[UniqueClients] - sc.Level[UnfamiliarShare]*sc.Level[UniqueClients]
+	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= enter && strangers >= strangersShare*excessClients(r, sc)
 }
 
 func crowd(r *Reading, sc *Scores) bool {
