@@ -18,6 +18,7 @@ type benchCommand struct {
 	Decode  benchDecodeCommand  `cmd:"" help:"What it costs to read one from a message."`
 	Process benchProcessCommand `cmd:"" help:"What it costs to process one where nothing is wrong."`
 	Memory  benchMemoryCommand  `cmd:"" help:"What the processor takes while everything that a client can choose is random, and with a million clients on a thousand sites."`
+	Store   benchStoreCommand   `cmd:"" help:"What it costs to store requests, with the rollups and without, and what a row takes on disk."`
 }
 
 type benchMemoryCommand struct {

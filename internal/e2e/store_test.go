@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,5 +147,46 @@ func TestEraseAndExport(t *testing.T) {
 	}
 	if got := mustWeir(t, "sql", "--data", data, "SELECT count() FROM requests_readable WHERE client = '192.0.2.99'"); got != "0" {
 		t.Errorf("%s requests left", got)
+	}
+}
+
+// TestBenchStore measures storing for a moment: every figure is there, and the columns
+// take what a row takes.
+func TestBenchStore(t *testing.T) {
+	needClickHouse(t)
+	log := filepath.Join(t.TempDir(), "access.log")
+	mustWeir(t, "simulate", log, "--hours", "0.1", "--tail", "1m", "--requests", "1000", "--addresses", "300")
+	var report struct {
+		Rounds []struct {
+			Rollups   bool
+			Rows      int
+			Seconds   float64
+			Engine    float64 `json:"cpu_engine"`
+			Weir      float64 `json:"mib_weir"`
+			EngineMiB float64 `json:"mib_engine"`
+			Columns   []struct {
+				Bytes, Raw float64
+				Codecs     map[string]float64
+			}
+		}
+	}
+	out := mustWeir(t, "bench", "store", "--rows", "5000", "--rounds", "1", "--output", "json", log)
+	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Rounds) != 2 {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for i, r := range report.Rounds {
+		if r.Rollups != (i == 1) || r.Rows < 5000 || r.Seconds <= 0 || r.Engine <= 0 || r.Weir < 10 || r.EngineMiB < 100 {
+			t.Errorf("round %d: %+v", i, r)
+		}
+	}
+	row := 0.0
+	for _, c := range report.Rounds[1].Columns {
+		row += c.Bytes
+		if len(c.Codecs) < 3 {
+			t.Errorf("codecs: %v", c.Codecs)
+		}
+	}
+	if row < 5 || row > 200 {
+		t.Errorf("a row takes %v bytes", row)
 	}
 }

@@ -62,7 +62,7 @@ func (d *Direct) Write(ctx context.Context, b *schemas.Batch) error {
 	}
 	d.span.add(d.next, b)
 	d.next++
-	if d.span.rows < spanRows {
+	if d.span.rows < mostRows {
 		return nil
 	}
 	return d.flush(ctx)

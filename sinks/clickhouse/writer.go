@@ -67,7 +67,7 @@ type Writer struct {
 	log     *slog.Logger
 	slots   chan struct{}
 	grace   time.Duration // flushGrace but in tests
-	rows    int           // spanRows but in tests
+	rows    int           // spanRows but in tests; behind, up to twice as many
 }
 
 // NewWriter prepares a Writer; Run runs it.
@@ -276,6 +276,32 @@ func (p *partitionWriter) collect(next *received) (more bool) {
 	return true
 }
 
+// fillWait is how long a span that is full waits for one more message.
+const fillWait = 20 * time.Millisecond
+
+// fill goes on collecting while messages keep coming, for MaxWait at most: the writer
+// is behind, and few large blocks cost less than many. It holds one of the slots
+// meanwhile, which bounds what all partitions hold.
+func (p *partitionWriter) fill() {
+	pause, end := time.NewTimer(fillWait), time.NewTimer(p.options.MaxWait)
+	defer pause.Stop()
+	defer end.Stop()
+	for p.span.rows < 2*p.rows {
+		pause.Reset(fillWait)
+		select {
+		case r, ok := <-p.messages:
+			if !ok {
+				return // collect sees it, too
+			}
+			p.take(r)
+		case <-pause.C:
+			return
+		case <-end.C:
+			return
+		}
+	}
+}
+
 // take puts a message into the span. A message that comes again is of the past.
 func (p *partitionWriter) take(r received) {
 	if r.sequence <= max(p.position.Stored, p.span.last) {
@@ -301,6 +327,9 @@ func (p *partitionWriter) flush(ctx context.Context, again bool) error {
 		defer func() { <-p.slots }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if !again && p.span.rows >= p.rows {
+		p.fill()
 	}
 	if !again {
 		p.position.First, p.position.Last, p.position.Sample = p.span.first, p.span.last, p.span.sample

@@ -85,7 +85,7 @@ func TestWriterSurvivesKillsOfTheChild(t *testing.T) {
 		}
 	}()
 	w := s.writer(db, j)
-	w.rows = 2000 // many spans
+	w.rows = 1000 // many spans
 	runUntil(t, w, j.all)
 	cancel()
 	t.Logf("%d kills", <-killed)
@@ -103,13 +103,20 @@ func TestWriterCrashesBetweenAnyTwoSteps(t *testing.T) {
 		j := watch(journalIn(t, dir), s)
 		j.n, j.after, j.crash = n%3+1, n%2 == 0, cancel
 		w := s.writer(db, j)
-		w.grace, w.rows = 0, 500 // many spans
+		w.grace, w.rows = 0, 250 // many spans
 		select {
 		case <-j.all:
 			t.Logf("all stored before crash %d", n)
 			continue
 		default:
 		}
+		go func() { // there may be fewer writes left than until the crash
+			select {
+			case <-j.all:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
 		if err := w.Run(ctx); err != nil {
 			t.Fatal(err)
 		}
