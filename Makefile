@@ -25,13 +25,20 @@ TESTFLAGS ?=
 PACKAGES  ?= ./...
 ARGS      ?=
 
-.PHONY: help build test demo screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
+.PHONY: help build plugin front test demo screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
 
 build: ## bin/weir, the program
 	go build -trimpath -o bin/weir ./cmd/weir
+
+plugin: ## bin/weir-weir-datasource, Grafana's plugin, for linux amd64 and arm64
+	@dashboards/build.sh bin/weir-weir-datasource
+
+front: ## Grafana's plugin in the browser: types and tests
+	dashboards/plugin/front/front.sh types
+	dashboards/plugin/front/front.sh test
 
 setup: ## what a fresh Debian machine lacks: nginx, and ClickHouse as a library
 	@deploy/setup/packages.sh
@@ -80,7 +87,7 @@ check-generated: ## fails where `make generate` would change a committed file
 tidy-check:
 	go mod tidy -diff
 
-check: lint check-generated tidy-check test ## all that continuous integration asks
+check: lint front check-generated tidy-check test ## all that continuous integration asks
 
 clean: ## what was built here; the cache outside the tree stays
 	rm -rf bin

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
@@ -118,6 +119,9 @@ func shape(frame *data.Frame, q *query.Query, s query.Shape) *data.Frame {
 	default:
 		meta.PreferredVisualization = data.VisTypeTable
 	}
+	if len(q.Columns) > 0 && q.Kind != query.Vitals {
+		narrow(frame, q.Columns)
+	}
 	dress(frame, q)
 	if s == query.Long {
 		nameSeries(frame, q)
@@ -134,4 +138,13 @@ func emptySeries(q *query.Query) *data.Frame {
 		frame.Fields = append(frame.Fields, data.NewField(name, nil, []*float64{}))
 	}
 	return frame
+}
+
+// narrow leaves of the numbers those that are asked for, beside what says whose they are: an
+// alert rule takes one number a row.
+func narrow(frame *data.Frame, columns []string) {
+	frame.Fields = slices.DeleteFunc(frame.Fields, func(f *data.Field) bool {
+		whose := slices.Contains([]string{"time", "site", "edge", "part", "number", "decision"}, f.Name)
+		return !whose && !slices.Contains(columns, f.Name)
+	})
 }

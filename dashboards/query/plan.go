@@ -205,15 +205,15 @@ func (q *Query) planIncidents(m Moment) Plan {
 		conditions = []string{"incident = " + Text(m.Case.Incident)}
 	}
 	if len(q.Sites) > 0 {
-		conditions = append(conditions, "hasAny(sites, "+list(q.Sites)+")")
+		conditions = append(conditions, "hasAny(c.sites, "+list(q.Sites)+")")
 	}
 	until := "coalesce(closed, " + instant(earlier(m.Now, m.To)) + ")"
 	if q.Annotations {
 		return Plan{Rows: q.Limit, SQL: "SELECT opened AS time, " + until + " AS timeEnd, concat(kind, ' on ', arrayStringConcat(arraySlice(sites, 1, 5), ', ')) AS title, cause AS text, " +
-			"[kind, incident] AS tags, incident AS id FROM (" + incidentsAt(later(m.Now, m.To)) + ") WHERE " + all(conditions...) + " ORDER BY time LIMIT " + q.limit()}
+			"[kind, incident] AS tags, incident AS id FROM (" + incidentsAt(later(m.Now, m.To)) + ") AS c WHERE " + all(conditions...) + " ORDER BY time LIMIT " + q.limit()}
 	}
 	return Plan{Rows: q.Limit, SQL: "SELECT incident, kind, arrayStringConcat(sites, ', ') AS sites, opened, closed, greatest(dateDiff('second', opened, " + until + "), 0) AS lasts, cause FROM (" +
-		incidentsAt(later(m.Now, m.To)) + ") WHERE " + all(conditions...) + " ORDER BY closed IS NOT NULL, opened DESC LIMIT " + q.limit()}
+		incidentsAt(later(m.Now, m.To)) + ") AS c WHERE " + all(conditions...) + " ORDER BY closed IS NOT NULL, opened DESC LIMIT " + q.limit()}
 }
 
 func earlier(a, b time.Time) time.Time {

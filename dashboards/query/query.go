@@ -66,7 +66,7 @@ type Query struct {
 	Annotations bool `json:"annotations,omitempty"`
 	// Edges are edges' names; none is every edge.
 	Edges []string `json:"edges,omitempty"`
-	// Columns are, of vitals, the numbers wanted.
+	// Columns are the numbers wanted; vitals needs some, of other kinds none is all.
 	Columns []string `json:"columns,omitempty"`
 	// Where narrows requests down: a column of filterColumns, and its value. Empty values are
 	// ignored, so that a text box of a dashboard may stay empty.
