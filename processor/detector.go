@@ -121,7 +121,7 @@ func (d *Detector) knownAt(second int64) time.Time {
 }
 
 // How long, in seconds, a site must have been silent before another takes its place: one of
-// which nothing was learned, and one whose normal traffic is known. Which hosts are sites is
+// which nothing was learned, and one whose normal traffic is known, see established. Which hosts are sites is
 // decided where requests are counted, by the same two spans (see window.Admission); but each
 // partition's counter decides for itself, and a host that only attackers ask for, of many
 // addresses, may be on credit with one of them.
@@ -154,14 +154,23 @@ func (d *Detector) makeRoom() bool {
 
 // mayGo reports whether the site may lose its place, silent for so many seconds.
 func (s *site) mayGo(idle int64) bool {
-	if s.base.Windows() >= minWindows {
+	if s.established() {
 		return idle >= idleLearned
 	}
 	return idle >= idleUnknown
 }
 
+// establishedClients is how many normal clients, each counted anew every ten minutes, make the
+// traffic of a site known: a host that was asked for a few times has learned as many windows,
+// all but empty ones.
+const establishedClients = 8
+
+func (s *site) established() bool {
+	return s.base.Windows() >= minWindows && s.knows() >= establishedClients
+}
+
 func (s *site) lessThan(o *site) bool {
-	if a, b := s.base.Windows() >= minWindows, o.base.Windows() >= minWindows; a != b {
+	if a, b := s.established(), o.established(); a != b {
 		return b
 	}
 	return s.last < o.last

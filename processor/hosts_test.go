@@ -86,8 +86,14 @@ func TestADetectorKeepsItsSites(t *testing.T) {
 		for range minWindows {
 			s.base.Learn(0, s.reading.Even[:])
 		}
+		for client := range uint64(establishedClients) {
+			s.normal[0].Add(client*0x9E3779B97F4A7C15, &schemas.Request{Status: 200})
+		}
 	}
-	see("chance.example")
+	chance := see("chance.example")
+	for range minWindows { // as every site has learned after some minutes, if of nothing
+		chance.base.Learn(0, chance.reading.Even[:])
+	}
 	d.closed += 12 * 3600
 	if s := see("random1.example"); s.name != "random1.example" || d.index["chance.example"] != nil {
 		t.Errorf("a host came as %q, want that it takes the place of one that is unknown and silent", s.name)
