@@ -14,7 +14,7 @@ const (
 	// hold no pointers, so that collecting them costs little.
 	frugalGarbage = 5
 	// frugalFree is how much memory, in bytes, may be free and not given back to the system.
-	frugalFree  = 16 << 20
+	frugalFree  = 8 << 20
 	frugalPause = 30 * time.Second // between two looks
 )
 
