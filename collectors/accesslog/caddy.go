@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/bits"
 
 	"github.com/weir-project/weir/schemas"
@@ -141,6 +142,10 @@ func (p *caddyJSON) object(line []byte, i int, known *keys, lookup func([]byte) 
 		if i, reason = p.value(line, value, id, text, r); reason != None {
 			return i, reason
 		}
+		if i+1 < len(line) && line[i] == ',' && line[i+1] == '"' { // as another does
+			i++
+			continue
+		}
 		var more bool
 		if i, more = another(line, i); i < 0 {
 			return i, Syntax
@@ -155,6 +160,14 @@ func (p *caddyJSON) object(line []byte, i int, known *keys, lookup func([]byte) 
 // else, and gives the index behind it.
 func (p *caddyJSON) value(line []byte, i int, id key, text bool, r *schemas.Request) (next int, reason Reason) {
 	if text {
+		if p.stops.kept && i < len(line) { // what stringEnd does first
+			if end := p.stops.next(i); end < len(line) && line[end] == '"' {
+				if id == keyUnknown {
+					return end + 1, None
+				}
+				return end + 1, p.set(id, line[i:end:end], kindString, r)
+			}
+		}
 		end, escaped := p.stops.stringEnd(line, i)
 		if end < 0 {
 			return i, Syntax
@@ -220,6 +233,9 @@ func (p *caddyJSON) fields(line []byte, i int, answer bool, r *schemas.Request) 
 		return i + 1, None
 	}
 	for {
+		if i = p.plainFields(line, i, answer, r); i < len(line) && line[i] == '}' {
+			return i + 1, None
+		}
 		if i >= len(line) || line[i] != '"' {
 			return i, Syntax
 		}
@@ -228,24 +244,12 @@ func (p *caddyJSON) fields(line []byte, i int, answer bool, r *schemas.Request) 
 			return i, Syntax
 		}
 		name := line[i+1 : end]
-		var value []byte
-		plain := true
 		wanted := !answer || len(name) > 0 && (name[0]|0x20 == 'x' || name[0]|0x20 == 'c')
-		if end+4 < len(line) && line[end+1] == ':' && line[end+2] == '[' && line[end+3] == '"' {
-			start := end + 4
-			if end, escaped = p.stops.stringEnd(line, start); end > 0 && !escaped && end+2 < len(line) && line[end+1] == ']' {
-				value, i = line[start:end:end], end+2
-			} else {
-				value, i, reason = p.array(line, start-2, wanted, isForwarded(name))
-				plain = false
-			}
-		} else {
-			if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
-				return i, Syntax
-			}
-			value, i, reason = p.array(line, skipSpace(line, i+1), wanted, isForwarded(name))
-			plain = false
+		if i = skipSpace(line, end+1); i >= len(line) || line[i] != ':' {
+			return i, Syntax
 		}
+		var value []byte
+		value, i, reason = p.array(line, skipSpace(line, i+1), wanted, isForwarded(name))
 		if reason != None {
 			return i, reason
 		}
@@ -253,12 +257,8 @@ func (p *caddyJSON) fields(line []byte, i int, answer bool, r *schemas.Request) 
 			if answer {
 				p.answerHeader(name, value, r)
 			} else {
-				p.header(name, value, plain, r)
+				p.header(name, value, false, r)
 			}
-		}
-		if i+1 < len(line) && line[i] == ',' && line[i+1] == '"' {
-			i++
-			continue
 		}
 		var more bool
 		if i, more = another(line, i); i < 0 {
@@ -269,6 +269,49 @@ func (p *caddyJSON) fields(line []byte, i int, answer bool, r *schemas.Request) 
 		}
 	}
 }
+
+// plainFields reads as many fields from i on as are written as Caddy writes them, and
+// have one value, without escapes where it is wanted: nearly all. It gives the index of the one that is not,
+// or of the brace that closes the object.
+func (p *caddyJSON) plainFields(line []byte, i int, answer bool, r *schemas.Request) int {
+	if !p.stops.kept {
+		return i
+	}
+	for i < len(line) && line[i] == '"' {
+		name := p.stops.next(i + 1)
+		if name+4 >= len(line) || name == i+1 || binary.LittleEndian.Uint32(line[name:]) != opensValue {
+			return i
+		}
+		value := p.stops.next(name + 4)
+		wanted := !answer || line[i+1]|0x20 == 'x' || line[i+1]|0x20 == 'c'
+		if !wanted && value < len(line) && line[value] == '\\' { // an Etag has quotes in it
+			end, _ := p.stops.escapedEnd(line, value)
+			if end < 0 || !escapesHold(line[value:end]) {
+				return i
+			}
+			value = end
+		}
+		if value+3 >= len(line) || line[value] != '"' || line[value+1] != ']' {
+			return i
+		}
+		next := value + 2
+		if line[next] == ',' && line[next+1] == '"' {
+			next++
+		} else if line[next] != '}' {
+			return i
+		}
+		if wanted && answer {
+			p.answerHeader(line[i+1:name], line[name+4:value:value], r)
+		} else if wanted {
+			p.header(line[i+1:name], line[name+4:value:value], true, r)
+		}
+		i = next
+	}
+	return i
+}
+
+// opensValue is `":["`, what stands between the name of a header field and its value.
+const opensValue = '"' | ':'<<8 | '['<<16 | '"'<<24
 
 func isForwarded(name []byte) bool {
 	return string(name) == "X-Forwarded-For" || string(name) == "Forwarded"
