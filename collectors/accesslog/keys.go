@@ -28,9 +28,9 @@ const maxLearnt = 32
 func (l *learnt) match(text []byte) bool {
 	_ = text[maxLearnt-1]
 	return (binary.LittleEndian.Uint64(text)^l.words[0])&l.masks[0]|
-		(binary.LittleEndian.Uint64(text[8:])^l.words[1])&l.masks[1]|
+		(binary.LittleEndian.Uint64(text[8:])^l.words[1])&l.masks[1] == 0 && (l.size <= 16 ||
 		(binary.LittleEndian.Uint64(text[16:])^l.words[2])&l.masks[2]|
-		(binary.LittleEndian.Uint64(text[24:])^l.words[3])&l.masks[3] == 0
+			(binary.LittleEndian.Uint64(text[24:])^l.words[3])&l.masks[3] == 0)
 }
 
 func (l *learnt) learn(text []byte, id key, quoted bool) {
