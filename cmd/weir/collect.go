@@ -21,8 +21,9 @@ import (
 )
 
 // collectMemory is what a collector may take, in bytes, before its garbage is collected
-// more often: the budget of DESIGN.md, less what the program's own pages take.
-const collectMemory = 30 << 20
+// more often: 64 MiB, less what the program's own pages take (see giveBackImage) and what a
+// burst adds before it is noticed.
+const collectMemory = 34 << 20
 
 type collectCommand struct {
 	Logs []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; - is standard input; by default the sources of the configuration."`
@@ -67,6 +68,10 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 		return err
 	}
 	defer unlock()
+	var memory stage
+	trimming, trimmed := context.WithCancel(context.WithoutCancel(ctx))
+	defer func() { trimmed(); memory.wait() }()
+	memory.keep(trimming, log, "memory", giveBackImage) // before anything is opened: a thousand logs take a while
 	o := busOptions(c)
 	o.Logger, o.Registerer, o.LeaveStreams, o.Name = log, metrics, true, "weir collect "+c.Edge.Name
 	distant := &distantBus{options: o, meanwhile: "files wait where they are, and pushed lines on disk"}

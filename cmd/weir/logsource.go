@@ -58,7 +58,7 @@ type followedLog struct {
 	ship   *ship.Ship
 	source int
 	named  bool   // by its path, not by a pattern
-	target string // what it was a link to, last
+	target string // what it was a link to when it was looked at last, "" where it was none
 	gone   time.Time
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -175,6 +175,11 @@ func (l *logSources) look(now time.Time) error {
 				logs = append(logs, d.Path)
 			}
 		}
+		if slices.ContainsFunc(logs, func(path string) bool { return l.followed[path] == nil }) {
+			for path, f := range l.followed { // not once for each new log: there may be a thousand of each
+				f.resolve(path)
+			}
+		}
 		for _, path := range logs {
 			failed = append(failed, l.follow(path, i, named))
 		}
@@ -210,17 +215,23 @@ func (l *logSources) follow(path string, source int, named bool) error {
 	if err != nil {
 		return err
 	}
-	l.followed[path] = &followedLog{ship: s, source: source, named: named}
+	f := &followedLog{ship: s, source: source, named: named}
+	f.resolve(path)
+	l.followed[path] = f
 	return nil
+}
+
+// resolve looks where a link leads.
+func (f *followedLog) resolve(path string) {
+	if target, err := filepath.EvalSymlinks(path); err == nil && target != path {
+		f.target = target
+	}
 }
 
 // turnedTo reports whether a file is one that a followed link leads to, or may have led
 // to, be that link itself there at this moment or not.
 func (l *logSources) turnedTo(path string) bool {
-	for link, f := range l.followed {
-		if target, err := filepath.EvalSymlinks(link); err == nil && target != link {
-			f.target = target
-		}
+	for _, f := range l.followed {
 		if f.target != "" && (path == f.target || tail.Alike(path, f.target)) {
 			return true
 		}

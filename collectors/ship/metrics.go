@@ -1,14 +1,19 @@
 package ship
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/collectors/accesslog"
 )
 
+// metrics are those of one Ship, in vectors that all Ships of a process share: a thousand
+// logs have a series of each, and not a description as well. Reasons for which nothing was
+// refused have none.
 type metrics struct {
 	lines   prometheus.Counter
-	refused [accesslog.NumReasons]prometheus.Counter
+	refused *prometheus.CounterVec
 	batches prometheus.Counter
 	bytes   prometheus.Counter
 	retries prometheus.Counter
@@ -17,53 +22,66 @@ type metrics struct {
 	weight  prometheus.Gauge
 	lag     prometheus.Gauge
 
-	registerer prometheus.Registerer
-	all        []prometheus.Collector // as registered
+	labels  prometheus.Labels
+	vectors []vector
+}
+
+// vector is a CounterVec or a GaugeVec.
+type vector interface {
+	prometheus.Collector
+	DeletePartialMatch(prometheus.Labels) int
 }
 
 // Unregister ends the metrics of a Ship that does not run and never will again.
 func (s *Ship) Unregister() {
-	for _, c := range s.metrics.all {
-		s.metrics.registerer.Unregister(c)
+	for _, v := range s.metrics.vectors {
+		v.DeletePartialMatch(s.metrics.labels)
 	}
 }
 
 func newMetrics(registerer prometheus.Registerer, edge, source string) (*metrics, error) {
-	labels := prometheus.Labels{"edge": edge, "source": source}
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+	m := &metrics{labels: prometheus.Labels{"edge": edge, "source": source}}
+	var failed error
+	counters := func(name, help string, more ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"edge", "source"}, more...))
+		shared, err := share(registerer, v)
+		failed = errors.Join(failed, err)
+		m.vectors = append(m.vectors, shared)
+		return shared
 	}
-	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "weir_collector_lines_refused_total", Help: "Lines that gave no request, by reason.", ConstLabels: labels,
-	}, []string{"reason"})
-	m := &metrics{
-		lines:   counter("weir_collector_lines_total", "Lines read."),
-		batches: counter("weir_collector_batches_total", "Batches published."),
-		bytes:   counter("weir_collector_batch_bytes_total", "Bytes of the published batches, compressed."),
-		retries: counter("weir_collector_publish_retries_total", "Attempts to publish that failed and were repeated."),
-		skipped: counter("weir_collector_files_skipped_total", "Rotated files that were not read to their end; each is logged."),
-		left:    counter("weir_collector_requests_left_out_total", "Requests that were not sent because the source was behind; those of the other clients stand for them."),
-		weight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "weir_collector_sample_weight", Help: "How many requests each one that is sent stands for; 1 while all are sent.", ConstLabels: labels,
-		}),
-		lag: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "weir_collector_lag_seconds", Help: "How old the newest line was when it was published.", ConstLabels: labels,
-		}),
+	counter := func(name, help string) prometheus.Counter { return counters(name, help).With(m.labels) }
+	gauge := func(name, help string) prometheus.Gauge {
+		v, err := share(registerer, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"edge", "source"}))
+		failed = errors.Join(failed, err)
+		m.vectors = append(m.vectors, v)
+		return v.With(m.labels)
 	}
+	m.lines = counter("weir_collector_lines_total", "Lines read.")
+	m.refused = counters("weir_collector_lines_refused_total", "Lines that gave no request, by reason.", "reason")
+	m.batches = counter("weir_collector_batches_total", "Batches published.")
+	m.bytes = counter("weir_collector_batch_bytes_total", "Bytes of the published batches, compressed.")
+	m.retries = counter("weir_collector_publish_retries_total", "Attempts to publish that failed and were repeated.")
+	m.skipped = counter("weir_collector_files_skipped_total", "Rotated files that were not read to their end; each is logged.")
+	m.left = counter("weir_collector_requests_left_out_total", "Requests that were not sent because the source was behind; those of the other clients stand for them.")
+	m.weight = gauge("weir_collector_sample_weight", "How many requests each one that is sent stands for; 1 while all are sent.")
+	m.lag = gauge("weir_collector_lag_seconds", "How old the newest line was when it was published.")
 	m.weight.Set(1)
-	for reason := accesslog.None + 1; int(reason) < accesslog.NumReasons; reason++ {
-		m.refused[reason] = refused.WithLabelValues(reason.String())
-	}
+	return m, failed
+}
+
+// share registers a vector, or gives the one that is registered under its name.
+func share[V prometheus.Collector](registerer prometheus.Registerer, v V) (V, error) {
 	if registerer == nil {
-		return m, nil
+		return v, nil
 	}
-	for _, c := range []prometheus.Collector{m.lines, refused, m.batches, m.bytes, m.retries, m.skipped, m.left, m.weight, m.lag} {
-		if err := registerer.Register(c); err != nil {
-			return nil, err
+	err := registerer.Register(v)
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		if there, is := already.ExistingCollector.(V); is {
+			return there, nil
 		}
-		m.registerer, m.all = registerer, append(m.all, c)
 	}
-	return m, nil
+	return v, err
 }
 
 // count counts what a pack made.
@@ -72,7 +90,7 @@ func (s *Ship) count(k *packer) {
 	s.metrics.left.Add(float64(k.left))
 	for reason, n := range k.refused {
 		if n > 0 {
-			s.metrics.refused[reason].Add(float64(n))
+			s.metrics.refused.WithLabelValues(s.o.Edge, s.o.Source, accesslog.Reason(reason).String()).Add(float64(n))
 		}
 	}
 }

@@ -117,22 +117,6 @@ func (k *packer) pack(o *Options, state *State, intent *Intent, data []byte) err
 	return nil
 }
 
-// beat makes messages of watermarks alone, for a set of partitions. They have neither number
-// nor id, so that they need no journal: one that arrives twice says nothing new.
-func (k *packer) beat(o *Options, partitions uint, watermark int64) (err error) {
-	k.clear()
-	empty := schemas.Batch{Version: schemas.BatchVersion, Edge: o.Edge, Source: o.Source, Watermark: watermark}
-	if k.memory, err = k.encoder.Encode(k.memory, &empty); err != nil {
-		return fmt.Errorf("ship %s: %w", o.Source, err)
-	}
-	for p := range schemas.Partitions {
-		if partitions&(1<<p) != 0 {
-			k.messages = append(k.messages, message{p, "", 0, len(k.memory)})
-		}
-	}
-	return nil
-}
-
 func (k *packer) setFormat(name string) error {
 	format, err := accesslog.ByName(name)
 	if err != nil {

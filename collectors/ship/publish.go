@@ -18,11 +18,11 @@ const (
 
 // publish publishes all messages, those of one partition in their order, and
 // returns when the stream has them. The error is ctx's.
-func (s *Ship) publish(ctx context.Context, k *packer) error {
+func (s *Ship) publish(ctx context.Context, messages []message, memory []byte) error {
 	var running sync.WaitGroup
 	var failed [schemas.Partitions]error
 	var of [schemas.Partitions]bool
-	for _, m := range k.messages {
+	for _, m := range messages {
 		of[m.partition] = true
 	}
 	for p, any := range of {
@@ -30,9 +30,9 @@ func (s *Ship) publish(ctx context.Context, k *packer) error {
 			continue
 		}
 		running.Go(func() {
-			for _, m := range k.messages {
+			for _, m := range messages {
 				if m.partition == p && failed[p] == nil {
-					failed[p] = s.publishOne(ctx, m, k.memory[m.from:m.to])
+					failed[p] = s.publishOne(ctx, m, memory[m.from:m.to])
 				}
 			}
 		})

@@ -261,7 +261,8 @@ func (s *Ship) loop(ctx context.Context) (err error) {
 		next = nil
 		switch {
 		case going.pieces() == 0:
-			if err = s.idle(ctx, going.bench, piece.To); err == nil {
+			s.o.Works.put(going.bench)
+			if err = s.idle(ctx, piece.To); err == nil {
 				err = s.input.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
 			}
 		case more:
@@ -314,10 +315,8 @@ func (s *Ship) begin(state State) {
 // one that is written now: only then does the clock move its watermark.
 const liveWithin = 60_000
 
-// idle notes that all lines so far have arrived, and sends watermarks. It gives the
-// bench back.
-func (s *Ship) idle(ctx context.Context, bench *bench, at tail.Position) error {
-	defer s.o.Works.put(bench)
+// idle notes that all lines so far have arrived, and sends watermarks.
+func (s *Ship) idle(ctx context.Context, at tail.Position) error {
 	if at != s.state.Position && at != (tail.Position{}) { // in a new file, perhaps
 		s.state.Position, s.saved = at, false
 	}
@@ -339,7 +338,8 @@ func (s *Ship) idle(ctx context.Context, bench *bench, at tail.Position) error {
 	if s.live {
 		s.state.Watermark = max(s.state.Watermark, now.UnixMilli()-s.o.Delay.Milliseconds())
 	}
-	if err := bench.pack.beat(&s.o, due, s.state.Watermark); err != nil {
+	messages, memory, err := s.o.Works.beat(&s.o, due, s.state.Watermark)
+	if err != nil {
 		return err
 	}
 	for p := range s.sent {
@@ -347,7 +347,7 @@ func (s *Ship) idle(ctx context.Context, bench *bench, at tail.Position) error {
 			s.sent[p] = now
 		}
 	}
-	return s.publish(ctx, bench.pack)
+	return s.publish(ctx, messages, memory)
 }
 
 // save journals a state, and lets go of the input that it leaves behind.
@@ -384,7 +384,7 @@ func (s *Ship) recover(ctx context.Context) error {
 		}
 		t := newShipment(bench)
 		if err = s.pack(t, intent, data); err == nil {
-			err = s.publish(ctx, bench.pack)
+			err = s.publish(ctx, bench.pack.messages, bench.pack.memory)
 		}
 		if err != nil {
 			return err

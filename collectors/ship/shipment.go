@@ -75,7 +75,7 @@ func (s *Ship) launch(ctx context.Context, t *shipment) *shipment {
 	go func() {
 		err := s.save(t.state)
 		if err == nil {
-			err = s.publish(ctx, t.bench.pack)
+			err = s.publish(ctx, t.bench.pack.messages, t.bench.pack.memory)
 		}
 		if err == nil {
 			s.publishDead(ctx, t.bench.pack)

@@ -2,8 +2,11 @@ package ship
 
 import (
 	"context"
+	"fmt"
+	"sync"
 
 	"github.com/weir-project/weir/collectors/accesslog"
+	"github.com/weir-project/weir/schemas"
 )
 
 // Works is the memory that Ships work in: a piece of a log, and the batches made of
@@ -11,6 +14,9 @@ import (
 // with the number of sources, nor with how far they are behind.
 type Works struct {
 	free chan *bench
+
+	mu    sync.Mutex
+	beats schemas.BatchEncoder
 }
 
 // NewWorks makes so many benches; 0 is 2. A Ship that is behind uses two, to make
@@ -61,6 +67,25 @@ func (w *Works) put(b *bench) {
 		b.buffer = nil
 	}
 	w.free <- b
+}
+
+// beat makes messages of watermarks alone, for a set of partitions. They have neither number
+// nor id, so that they need no journal: one that arrives twice says nothing new. Nor do they
+// need a bench: a thousand logs that are idle must not be in the way of those that are not.
+func (w *Works) beat(o *Options, partitions uint, watermark int64) (messages []message, memory []byte, err error) {
+	empty := schemas.Batch{Version: schemas.BatchVersion, Edge: o.Edge, Source: o.Source, Watermark: watermark}
+	w.mu.Lock()
+	memory, err = w.beats.Encode(nil, &empty)
+	w.mu.Unlock()
+	if err != nil {
+		return nil, nil, fmt.Errorf("ship %s: %w", o.Source, err)
+	}
+	for p := range schemas.Partitions {
+		if partitions&(1<<p) != 0 {
+			messages = append(messages, message{p, "", 0, len(memory)})
+		}
+	}
+	return messages, memory, nil
 }
 
 // Borrower is an Input that reads into memory that it is lent.

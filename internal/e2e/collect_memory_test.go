@@ -9,19 +9,21 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weir-project/weir/internal/bus"
 )
 
-// collectorMemory is what a collector may take, whatever it reads, beside the pages of the
-// program's own file, in KiB.
-const collectorMemory = 48 << 10
+// What a collector may take, whatever it reads, in KiB: its greatest resident memory, the
+// pages of the program's file among it.
+const collectorMemory = 64 << 10
 
 // TestCollectorMemoryIsBounded gives a collector all at once that is dear to hold: many
-// logs, lines of 100 kB, bytes that are no lines, packed logs beside live ones, many
+// logs (200; WEIR_LOGS=1000 says otherwise), lines of 100 kB, bytes that are no lines, packed logs beside live ones, many
 // connections and large bodies. Its greatest memory stays within a bound.
 func TestCollectorMemoryIsBounded(t *testing.T) {
 	dir := t.TempDir()
@@ -31,11 +33,17 @@ func TestCollectorMemoryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.Close() })
+	files := 200
+	if given := os.Getenv("WEIR_LOGS"); given != "" {
+		if files, err = strconv.Atoi(given); err != nil {
+			t.Fatalf("WEIR_LOGS=%s: %v", given, err)
+		}
+	}
 	logs := filepath.Join(dir, "logs")
 	if err := os.Mkdir(logs, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	lines := hostileLogs(t, logs)
+	lines := hostileLogs(t, logs, files)
 	token := writeTo(t, filepath.Join(dir, "token"), "0123456789abcdef\n")
 	config := writeTo(t, filepath.Join(dir, "weir.yml"), fmt.Sprintf(
 		"data: %s\nnats: {url: %q}\nhttp: {listen: %q}\nvitals: {every: 0}\nsources:\n  - {file: %q}\n  - {http: %q, token_file: %s}\n  - {syslog: %q}\n",
@@ -62,18 +70,23 @@ func TestCollectorMemoryIsBounded(t *testing.T) {
 		pushing.Go(func() { sendSyslog(t, syslog) })
 	}
 	pushing.Wait()
-	until(t, "all of it was read", func() bool { return metricOf(t, metrics, "weir_collector_lines_total", "") >= float64(lines+16*5000) })
+	all := float64(lines + 16*5000)
+	for deadline := time.Now().Add(time.Minute + time.Duration(files)*time.Second/2); metricOf(t, metrics, "weir_collector_lines_total", "") < all; {
+		if pause(t.Context(), time.Second); time.Now().After(deadline) {
+			t.Fatalf("%.0f of %.0f lines were read", metricOf(t, metrics, "weir_collector_lines_total", ""), all)
+		}
+	}
 	kb := residentKB(c.Process.Pid)
-	own := statusKB(c.Process.Pid, "RssFile")
-	t.Logf("%d lines of logs, 80,000 in bodies, 100 connections: %.1f MiB at most, of which the program's file is %.1f", lines, float64(kb)/1024, float64(own)/1024)
-	if own == 0 || kb-own > collectorMemory {
-		t.Errorf("the collector took %d KiB at most beside its program's %d, want at most %d", kb-own, own, collectorMemory)
+	t.Logf("%d logs of %d lines, 80,000 in bodies, 100 connections: %.1f MiB at most; at the end %.1f of its own and %.1f of the program's file", files, lines,
+		float64(kb)/1024, float64(statusKB(c.Process.Pid, "RssAnon"))/1024, float64(statusKB(c.Process.Pid, "RssFile"))/1024)
+	if kb == 0 || kb > collectorMemory {
+		t.Errorf("the collector took %d KiB at most, want at most %d", kb, collectorMemory)
 	}
 	c.end(t)
 }
 
 // hostileLogs writes logs, and gives how many lines are in those that are not packed.
-func hostileLogs(t *testing.T, dir string) (lines int) {
+func hostileLogs(t *testing.T, dir string, files int) (lines int) {
 	random := rand.New(rand.NewPCG(1, 1))
 	var failed []error
 	write := func(name string, content []byte) {
@@ -86,9 +99,9 @@ func hostileLogs(t *testing.T, dir string) (lines int) {
 		}
 		return out.Bytes()
 	}
-	for i := range 80 {
-		content := ordinary(20)
-		switch i % 20 {
+	for i := range files {
+		content := ordinary(5)
+		switch i % 50 {
 		case 1: // long lines
 			for range 10 {
 				content = append(content, strings.Replace(numberedLine(i), "/n/", "/"+strings.Repeat("long", 25_000), 1)+"\n"...)

@@ -101,7 +101,7 @@ func TestTorture(t *testing.T) {
 		total += l.n
 	}
 	count := func() string {
-		out, err := weir(t, "sql", "--data", data, "SELECT count(), uniqExact(site, path) FROM requests")
+		out, err := weir(t, "sql", "--data", data, "SELECT count(), uniqExact(user_agent, path) FROM requests")
 		if err != nil {
 			return err.Error()
 		}
