@@ -190,3 +190,24 @@ func TestBenchStore(t *testing.T) {
 		t.Errorf("a row takes %v bytes", row)
 	}
 }
+
+// TestBenchSQL asks every query of the cookbook of a small store: none is refused.
+func TestBenchSQL(t *testing.T) {
+	needClickHouse(t)
+	var report struct {
+		Rows    int
+		Queries []struct {
+			Query, Kind, Error string
+			Median             float64 `json:"median_ns"`
+		}
+	}
+	out := mustWeir(t, "bench", "sql", "--rows", "90000", "--runs", "1", "--output", "json")
+	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &report); err != nil || report.Rows != 90000 || len(report.Queries) < 30 {
+		t.Fatalf("%v: %.500s", err, out)
+	}
+	for _, q := range report.Queries {
+		if q.Error != "" || q.Median <= 0 || q.Kind != "cookbook" && q.Kind != "dashboard" {
+			t.Errorf("%+v", q)
+		}
+	}
+}

@@ -125,13 +125,13 @@ func (db *DB) Recipe(ctx context.Context, name string, about Subject) (string, e
 	places := recipe.Places()
 	expressions := map[string]string{"around": "1"}
 	if about.Client.IsValid() {
-		expressions["client"] = "toIPv6(" + Literal(about.Client.Unmap().WithZone("").String()) + ")"
+		expressions["isclient"] = isClient(about.Client)
 	}
-	needsIncident := slices.ContainsFunc(places, func(p string) bool { return p != "client" && p != "around" })
+	needsIncident := slices.ContainsFunc(places, func(p string) bool { return p != "isclient" && p != "around" })
 	if needsIncident && about.Incident == "" {
 		return "", fmt.Errorf("@%s is about an incident: give --incident with an id that `weir incidents` shows, or latest", name)
 	}
-	if slices.Contains(places, "client") && !about.Client.IsValid() {
+	if slices.Contains(places, "isclient") && !about.Client.IsValid() {
 		return "", fmt.Errorf("@%s is about a client: give --client with an address", name)
 	}
 	if about.Incident == "" {
@@ -152,6 +152,18 @@ func (db *DB) Recipe(ctx context.Context, name string, about Subject) (string, e
 		expressions["other"], expressions["otherduring"] = Literal(other.Incident), other.during()
 	}
 	return recipe.Fill(expressions)
+}
+
+// isClient is true for the requests of a client. The sorting key has networks and no
+// clients: with the network, little is read. A hashed address does not tell its own.
+func isClient(client netip.Addr) string {
+	client = client.Unmap().WithZone("")
+	address := "toIPv6(" + Literal(client.String()) + ")"
+	if hashed := client.As16(); hashed[0] == 0xfd {
+		return "client = " + address
+	}
+	network := netip.AddrFrom16(networkOf(client.As16())).Unmap()
+	return "network = toIPv6(" + Literal(network.String()) + ") AND client = " + address
 }
 
 // other is the earlier incident to compare with.

@@ -1,3 +1,3 @@
 -- What did one client do? (--client names its address; with --incident, in the week around it.)
-SELECT time, site, method, path, status, action, decision, user_agent FROM requests_readable
-WHERE {around} AND toIPv6(client) = {client} ORDER BY time, path LIMIT 1000
+SELECT time, site, method, path, status, action, decision, user_agent FROM requests
+WHERE {around} AND {isclient} ORDER BY time, path LIMIT 1000
