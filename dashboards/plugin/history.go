@@ -94,10 +94,7 @@ func (h *history) ask(ctx context.Context, p query.Plan) (frame *data.Frame, mor
 	if p.Shape != query.Table {
 		limit = min(p.Rows, mostRows)
 	}
-	limited := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{
-		"readonly": 1, "max_execution_time": h.seconds,
-	}))
-	rows, err := h.conn.Query(limited, p.SQL)
+	rows, err := h.conn.Query(h.limited(ctx), p.SQL)
 	if err != nil {
 		return nil, false, h.said(ctx, err)
 	}
@@ -123,6 +120,17 @@ func (h *history) ask(ctx context.Context, p query.Plan) (frame *data.Frame, mor
 	}
 	return frame, false, h.said(ctx, rows.Err())
 }
+
+// limited has the server end a query after the time limit, and when ctx ends.
+func (h *history) limited(ctx context.Context) context.Context {
+	return clickhouse.Context(endless{ctx}, clickhouse.WithSettings(clickhouse.Settings{"readonly": 1, "max_execution_time": h.seconds}))
+}
+
+// endless hides a context's deadline from clickhouse-go, which would set a limit of its own
+// by it, five seconds later. It is cancelled all the same.
+type endless struct{ context.Context }
+
+func (endless) Deadline() (time.Time, bool) { return time.Time{}, false }
 
 func ignoreCancelled(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
@@ -161,8 +169,7 @@ func (h *history) said(ctx context.Context, err error) error {
 
 // caseOf looks an incident up.
 func (h *history) caseOf(ctx context.Context, id string) (*query.Case, error) {
-	limited := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"readonly": 1, "max_execution_time": h.seconds}))
-	rows, err := h.conn.Query(limited, query.CaseSQL(id))
+	rows, err := h.conn.Query(h.limited(ctx), query.CaseSQL(id))
 	if err != nil {
 		return nil, h.said(ctx, err)
 	}
