@@ -92,16 +92,16 @@ func caseOf(ctx context.Context, db *clickhouse.DB, c config.Config, data, id st
 	if draft.Figures, err = figuresOf(ctx, db, list, from, to); err != nil {
 		return draft, err
 	}
-	draft.Public, err = toldPublic(c, data, id, from, to)
-	return draft, err
+	draft.Public, draft.PublicUnknown = toldPublic(c, data, id, incidents[0].Sites, from, to)
+	return draft, nil
 }
 
-// toldPublic is what the status page of a data directory said of an incident, and while it
-// was open.
-func toldPublic(c config.Config, data, id string, from, to time.Time) (told []notify.Told, err error) {
-	steps, err := statuspage.Steps(statuspageDir(data), id, from, to)
+// toldPublic is what the status page of a data directory said of an incident, and of its
+// sites while it was open; unknown says why there may be more, "" where there is not.
+func toldPublic(c config.Config, data, id string, sites []string, from, to time.Time) (told []notify.Told, unknown string) {
+	steps, err := statuspage.Steps(statuspageDir(data), id, sites, from, to)
 	if err != nil {
-		return nil, err
+		unknown = err.Error()
 	}
 	language := ""
 	if len(c.Statuspage.Languages) > 0 {
@@ -110,7 +110,7 @@ func toldPublic(c config.Config, data, id string, from, to time.Time) (told []no
 	for _, s := range steps {
 		told = append(told, notify.Told{Time: s.Time, By: s.By, Step: string(s.Do), Title: s.Title.In(language, ""), Text: s.Text.In(language, "")})
 	}
-	return told, nil
+	return told, unknown
 }
 
 // spanOf is from when to when an incident was open.
@@ -301,9 +301,7 @@ func (r *drafting) known(id string) notify.Case {
 	}
 	if len(draft.Events) > 0 {
 		from, to := spanOf(draft.Events, draft.Written)
-		if told, err := toldPublic(r.config, r.config.Data, id, from, to); err == nil {
-			draft.Public = told
-		}
+		draft.Public, draft.PublicUnknown = toldPublic(r.config, r.config.Data, id, draft.Events[0].Sites, from, to)
 	}
 	return draft
 }

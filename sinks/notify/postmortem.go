@@ -24,7 +24,9 @@ type Case struct {
 	Signals []schemas.SignalRow
 	Figures *Figures // of the requests; nil where they are not known
 	Public  []Told   // what the status page said meanwhile, in order
-	Written time.Time
+	// PublicUnknown says why Public may lack something; "" where it does not.
+	PublicUnknown string
+	Written       time.Time
 }
 
 // Told is what the public was told at a moment.
@@ -59,6 +61,7 @@ const (
 	maxTimeline  = 400
 	maxDecisions = 40
 	maxSamples   = 5
+	shownEnds    = 5 // decisions that end at one moment, for one reason
 )
 
 // draft is a post-mortem on its way.

@@ -12,9 +12,7 @@ import (
 // line is the timeline, to the second.
 func (d *draft) line() {
 	add := func(at time.Time, format string, args ...any) {
-		if len(d.timeline) < maxTimeline {
-			d.timeline = append(d.timeline, moment{at, fmt.Sprintf(format, args...)})
-		}
+		d.timeline = append(d.timeline, moment{at, fmt.Sprintf(format, args...)})
 	}
 	for i, e := range d.incidents {
 		switch e.Type {
@@ -33,7 +31,7 @@ func (d *draft) line() {
 			add(e.Time, "weir closed it: quiet for two minutes")
 		}
 	}
-	renewed := make(map[string]int)
+	renewed, ended := make(map[string]int), make(map[moment]int)
 	for _, e := range d.Events {
 		if e.Decision == nil || e.ID == "" {
 			continue
@@ -45,7 +43,15 @@ func (d *draft) line() {
 		case schemas.DecisionRenewed:
 			renewed[e.ID]++
 		case schemas.DecisionRemoved:
-			add(e.Time, "%s ended: %s", cell(e.ID, schemas.MaxID), whyEnded(&e))
+			end := moment{e.Time, whyEnded(&e)}
+			if ended[end]++; ended[end] <= shownEnds {
+				add(e.Time, "%s ended: %s", cell(e.ID, schemas.MaxID), end.text)
+			}
+		}
+	}
+	for end, n := range ended {
+		if n > shownEnds {
+			add(end.at, "%d more decisions ended: %s", n-shownEnds, end.text)
 		}
 	}
 	for _, told := range d.Public {
@@ -58,6 +64,8 @@ func (d *draft) line() {
 		add(at, "visitors are served again (%s or more)", percent(wellServed))
 	}
 	slices.SortStableFunc(d.timeline, func(a, b moment) int { return a.at.Compare(b.at) })
+	more := max(0, len(d.timeline)-maxTimeline)
+	d.timeline = d.timeline[:len(d.timeline)-more]
 	d.say("\n## Timeline\n\nAll times UTC, to the second, as the edges' logs have them.\n\n| time | since | what |\n|---|---|---|\n")
 	for _, m := range d.timeline {
 		since := m.at.Sub(d.began()).Round(time.Second)
@@ -70,8 +78,8 @@ func (d *draft) line() {
 	if total > 0 {
 		d.say("\nRenewals of decisions, left out above: %d.\n", total)
 	}
-	if len(d.timeline) == maxTimeline {
-		d.say("\nOnly the first %d are shown.\n", maxTimeline)
+	if more > 0 {
+		d.say("\nThe last %d are left out.\n", more)
 	}
 }
 
@@ -122,8 +130,13 @@ func (t *Told) what() string {
 // public is what was said outside.
 func (d *draft) public() {
 	d.say("\n## What the public was told\n\n")
+	if d.PublicUnknown != "" {
+		d.say("What the status page said is not wholly known: %s.\n\n", code(d.PublicUnknown, 300))
+	}
+	if len(d.Public) == 0 && d.PublicUnknown == "" {
+		d.say("Nothing, on weir's status page, until %s.\n", instant(d.Written))
+	}
 	if len(d.Public) == 0 {
-		d.say("Nothing, on weir's status page.\n")
 		return
 	}
 	d.say("| time | by | what | words |\n|---|---|---|---|\n")

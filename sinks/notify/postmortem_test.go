@@ -76,6 +76,23 @@ func TestPostmortem(t *testing.T) {
 	if err := Postmortem(&b, Case{Incident: "i2", Events: hostileCase("x").Events}); err == nil {
 		t.Error("a post-mortem of an incident that nobody knows")
 	}
+	normal := hostileCase("x") // a person closed it, and much ended at once
+	last := &normal.Events[len(normal.Events)-1]
+	last.Cause = schemas.ClosedAsNormal + "anna: 112 requests/s"
+	normal.PublicUnknown = "posts.ndjson:9 is damaged"
+	for i := range 50 {
+		lifted := normal.Events[5]
+		d := *lifted.Decision
+		d.ID = "m" + strings.Repeat("9", i+1)
+		lifted.Decision = &d
+		normal.Events = append(normal.Events, lifted)
+	}
+	b.Reset()
+	if err := Postmortem(&b, normal); err != nil || !strings.Contains(b.String(), "| +400 s | `anna` (a person) closed it: normal traffic |") ||
+		!strings.Contains(b.String(), "| +300 s | 46 more decisions ended: ") || !strings.Contains(b.String(), "is not wholly known: `posts.ndjson:9 is damaged`.") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+	checkMarkdown(t, b.String())
 	bare := hostileCase("x") // ClickHouse is away
 	bare.Figures, bare.Signals, bare.Events, bare.Public = nil, nil, bare.Events[:1], nil
 	b.Reset()

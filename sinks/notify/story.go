@@ -48,7 +48,8 @@ type incident struct {
 	Sites    []string            `json:"sites"`
 	Opened   time.Time           `json:"opened"`
 	Closed   time.Time           `json:"closed,omitzero"`
-	Rate     schemas.Signal      `json:"rate"` // at its worst
+	ClosedBy string              `json:"closed_by,omitempty"` // the person who called it normal
+	Rate     schemas.Signal      `json:"rate"`                // at its worst
 	Clients  schemas.Signal      `json:"clients"`
 	Measures map[string]*measure `json:"measures,omitempty"`
 }
@@ -139,6 +140,9 @@ func (s *story) apply(e *schemas.Event, now time.Time) {
 		i.Closed = e.Closed
 		if i.Closed.IsZero() {
 			i.Closed = e.Time
+		}
+		if by, ok := strings.CutPrefix(e.Cause, schemas.ClosedAsNormal); ok {
+			i.ClosedBy, _, _ = strings.Cut(by, ": ")
 		}
 		if g.open() == 0 {
 			s.pend(g, Closed, now)

@@ -70,6 +70,34 @@ func TestTheStoryOfAnAttack(t *testing.T) {
 	})
 }
 
+// TestCalledNormal: an end by a person's word says whose it was, and is not good news while
+// visitors are not served.
+func TestCalledNormal(t *testing.T) {
+	for served, want := range map[float64]struct {
+		severity Severity
+		headline string
+	}{
+		0.03: {Warning, "Over: 3 % of visitors are being served; anna called it normal traffic, so that weir's 1 decision ended; look whether the site is well: weir does nothing more."},
+		1:    {Info, "Over: 100 % of visitors are being served; anna called it normal traffic, so that weir's 1 decision ended; nothing to do."},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n, got, stop := start(t, options(t, "team"))
+			defer stop()
+			s := teller{n: n}
+			s.tell(opened("i1", "www.example.org", schemas.Flood, signals(112, 0, 1-served)), decided("i1-1", "i1", "www.example.org"))
+			time.Sleep(10 * time.Second)
+			end := closed("i1", "www.example.org", schemas.Flood)
+			end.Cause, end.Signals = schemas.ClosedAsNormal+"anna: 112 requests/s", signals(112, 0, 1-served)
+			s.tell(end)
+			time.Sleep(10 * time.Second)
+			messages := got["team"].got()
+			if m := messages[len(messages)-1].flat(); m.Headline != want.headline || m.Severity != want.severity || !m.Last {
+				t.Errorf("%s: %s", m.Severity, m.Headline)
+			}
+		})
+	}
+}
+
 // TestFiveSitesAreOneMessage: what is attacked together is told together, and what
 // joins later is told in the same thread.
 func TestFiveSitesAreOneMessage(t *testing.T) {

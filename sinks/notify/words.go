@@ -53,10 +53,13 @@ func (s *story) tell(g *group, now time.Time) *Message {
 
 // urgency says how urgent a message is, and which of three it is for its reader.
 func (s *story) urgency(g *group, m *Message, t tally, known bool, share float64) (Severity, Call) {
+	ill := known && share < illServed
+	if m.Last && g.calledNormal() != "" && ill {
+		return Warning, Nothing // over by a person's word, and not because visitors are well
+	}
 	if m.Last {
 		return Info, Nothing
 	}
-	ill := known && share < illServed
 	switch {
 	case t.enforced > 0 && (g.Hurt || g.Class != "attack"):
 		return Critical, PanicOff
@@ -86,6 +89,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 	var done string
 	decisions := plural(t.enforced, "decision")
 	switch {
+	case m.Last && g.calledNormal() != "":
+		done = fmt.Sprintf("%s called it normal traffic, so that weir's %s ended", span(inert(g.calledNormal(), 60)), plural(g.anyMeasure(), "decision"))
 	case m.Last && g.anyMeasure() == 0:
 		done = "weir took no measures"
 	case m.Last:
@@ -115,6 +120,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		call = "a decision was lifted because it matched known visitors. If visitors are refused: " + span("weir panic off")
 	case m.Call == PanicOff:
 		call = "it is no attack any more. If visitors are refused: " + span("weir panic off")
+	case m.Last && m.Severity == Warning:
+		call = "look whether the site is well: weir does nothing more"
 	case m.Last:
 		call = "nothing to do"
 	case s.panicked(t) && g.Class == "attack":
@@ -132,6 +139,18 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		return fmt.Sprintf("Over: %s; %s; %s.", lowerFirst(served), done, call)
 	}
 	return fmt.Sprintf("%s; %s; %s.", served, done, call)
+}
+
+// calledNormal is the person who called the last of the group's incidents normal traffic, ""
+// where that ended by itself.
+func (g *group) calledNormal() string {
+	last := g.Incidents[0]
+	for _, i := range g.Incidents {
+		if i.Closed.After(last.Closed) {
+			last = i
+		}
+	}
+	return last.ClosedBy
 }
 
 // panicked reports whether a person has lifted everything.

@@ -86,10 +86,11 @@ type Step struct {
 	Title, Text Words
 }
 
-// Steps are what the posts about an incident told the public, and all others that were
-// told between two moments, in the order of their times. dir is where a Page, which may be
-// running, keeps its posts; there may be none.
-func Steps(dir, incident string, from, to time.Time) ([]Step, error) {
+// Steps are what posts told the public, in the order of their times: those about an incident,
+// and those about its sites between two moments, but for what was planned. dir is where a
+// Page, which may be running, keeps its posts; there may be none. Titles are as they were
+// then. Where a line is damaged, what stands before it comes with the error.
+func Steps(dir, incident string, sites []string, from, to time.Time) (out []Step, err error) {
 	path := filepath.Join(dir, journalName)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -99,21 +100,22 @@ func Steps(dir, incident string, from, to time.Time) ([]Step, error) {
 		return nil, fmt.Errorf("status page: %w", err)
 	}
 	s := newPosts()
-	if _, err := s.read(path, data); err != nil {
-		return nil, err
-	}
-	var out []Step
-	for _, p := range s.byID {
+	_, err = s.read(path, data)
+	for _, id := range s.order {
+		p := s.byID[id]
 		about := slices.Contains(p.Incidents, incident)
+		near := !p.Planned() && slices.ContainsFunc(p.Components, func(c string) bool { return slices.Contains(sites, c) })
+		var title Words
 		for _, e := range p.Audit {
+			title = mergeWords(title, e.Title)
 			public := e.Do == doPublish || e.Do == doUpdate || e.Do == doResolve
-			if public && (about || !e.Time.Before(from) && !e.Time.After(to)) {
-				out = append(out, Step{Time: e.Time, By: e.By, Do: e.Do, Title: p.Title, Text: e.Text})
+			if public && (about || near && !e.Time.Before(from) && !e.Time.After(to)) {
+				out = append(out, Step{Time: e.Time, By: e.By, Do: e.Do, Title: title, Text: e.Text})
 			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Step) int { return a.Time.Compare(b.Time) })
-	return out, nil
+	return out, err
 }
 
 // add does what an entry says: checks it, writes it, and only then lets it count. The

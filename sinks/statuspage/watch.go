@@ -277,13 +277,30 @@ func (p *Page) facts(post *Post, now time.Time) facts {
 	if post.Planned() {
 		f.until = post.Until
 	}
+	measures := p.protected(post, now)
 	switch {
-	case post.Held:
+	case post.Held && measures:
 		f.titleKey, f.key = "draft.title.held", "draft.text.held"
+	case post.Held:
+		f.titleKey, f.key = "draft.title.held", "draft.text.held.bare"
 	case p.onlyErrors(post):
 		f.key = "draft.text.errors"
+	case !measures:
+		f.key = "draft.text.bare"
 	}
 	return f
+}
+
+// protected reports whether a measure is enforced on any of the post's sites.
+func (p *Page) protected(post *Post, now time.Time) bool {
+	return slices.ContainsFunc(post.Components, func(site string) bool {
+		t := p.touched[site]
+		if t == nil {
+			return false
+		}
+		p.touchedAt(site, now) // what has expired goes
+		return len(t.decisions) > 0 || t.over.After(now)
+	})
 }
 
 // onlyErrors reports whether nothing unusual comes in, and the answers are bad.

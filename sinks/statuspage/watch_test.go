@@ -3,6 +3,7 @@ package statuspage
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -193,13 +194,28 @@ func TestADraftWaitsForAPerson(t *testing.T) {
 			if about != "another" {
 				from = time.Now()
 			}
-			steps, err := Steps(d.page.o.Dir, about, from, time.Now())
+			steps, err := Steps(d.page.o.Dir, about, []string{"www.example.org"}, from, time.Now())
 			if err != nil || len(steps) != 3 || steps[0].Do != doPublish || steps[1].By != "ben" || steps[2].Do != doResolve || steps[0].Title["en"] == "" || steps[0].Text["en"] == "" {
 				t.Errorf("%s: %+v, %v", about, steps, err)
 			}
 		}
-		if steps, err := Steps(d.page.o.Dir, "another", opened.Add(-time.Hour), opened); err != nil || len(steps) > 0 {
+		if steps, err := Steps(d.page.o.Dir, "another", []string{"www.example.org"}, opened.Add(-time.Hour), opened); err != nil || len(steps) > 0 {
 			t.Errorf("of an hour in which nothing was said: %+v, %v", steps, err)
+		}
+		if steps, err := Steps(d.page.o.Dir, "another", []string{"shop.example.org"}, opened, time.Now()); err != nil || len(steps) > 0 {
+			t.Errorf("of another site: %+v, %v", steps, err)
+		}
+		path := filepath.Join(d.page.o.Dir, journalName)
+		journal, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := t.TempDir()
+		if err := os.WriteFile(filepath.Join(damaged, journalName), append(journal, "{\n"...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if steps, err := Steps(damaged, "i000101-000500", nil, opened, opened); err == nil || len(steps) != 3 {
+			t.Errorf("with a damaged last line: %d steps, %v", len(steps), err)
 		}
 	})
 }
@@ -252,8 +268,18 @@ func TestNothingIsSaidOfWhatNobodyNotices(t *testing.T) {
 		if len(posts) != 1 || posts[0].Standing != Draft {
 			t.Fatalf("%+v, want a draft of the flood alone", posts)
 		}
-		if got := posts[0].NewText.In("en", ""); !strings.Contains(got, "visitors are being served") {
-			t.Errorf("the draft says %q", got)
+		if got := posts[0].NewText.In("en", ""); !strings.Contains(got, "Visitors are being served") || strings.Contains(got, "measures") {
+			t.Errorf("nothing is enforced, and the draft says %q", got)
+		}
+		d.page.Decision([]schemas.Event{{Type: schemas.DecisionAdded, Time: time.Now(), Sites: []string{"www.example.org"}, Decision: &schemas.Decision{
+			ID: "i1-1", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.7", Expires: time.Now().Add(time.Minute),
+		}}}, false)
+		if got := d.posts()[0].NewText.In("en", ""); !strings.Contains(got, "Protective measures are in place, and visitors are being served") {
+			t.Errorf("with a measure, the draft says %q", got)
+		}
+		d.pass(2 * time.Minute)
+		if got := d.posts()[0].NewText.In("en", ""); strings.Contains(got, "measures") {
+			t.Errorf("when it has expired, the draft says %q", got)
 		}
 	})
 }
