@@ -85,7 +85,7 @@ func (s *site) closeAsNormal(second int64, by string, emit func(schemas.Event)) 
 	for i := range s.buckets { // they are learned when their quarantine is over
 		s.buckets[i].tainted = false
 	}
-	s.incident.last.Cause = schemas.ClosedAsNormal+by+": "+s.incident.last.Cause
+	s.incident.last.Cause = schemas.ClosedAsNormal + by + ": " + s.incident.last.Cause
 	s.closed(now, emit)
 	s.state, s.past = detect.State{}, nil
 }
