@@ -61,6 +61,8 @@ type Options struct {
 	Said       func(Saying)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+
+	renderEvery time.Duration // 15 s; tests, in which hours pass, render less often
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -69,6 +71,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.UpdateEvery == 0 {
 		o.UpdateEvery = 30 * time.Minute
+	}
+	if o.renderEvery == 0 {
+		o.renderEvery = renderEvery
 	}
 	if o.PushEvery == 0 {
 		o.PushEvery = 5 * time.Minute

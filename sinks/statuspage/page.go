@@ -163,7 +163,7 @@ func (p *Page) Run(ctx context.Context) error {
 	for _, pusher := range p.pushers {
 		aside.Go(func() { pusher.run(ctx) })
 	}
-	watch, render, save := time.NewTicker(watchEvery), time.NewTicker(renderEvery), time.NewTicker(saveEvery)
+	watch, render, save := time.NewTicker(watchEvery), time.NewTicker(p.o.renderEvery), time.NewTicker(saveEvery)
 	defer watch.Stop()
 	defer render.Stop()
 	defer save.Stop()

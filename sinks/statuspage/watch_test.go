@@ -38,6 +38,7 @@ func newDesk(t *testing.T, o Options) *desk {
 		o.Dir = memory(t)
 	}
 	o.Folder = memory(t)
+	o.renderEvery = 2 * time.Minute
 	o.Notify = func(n Notice) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
