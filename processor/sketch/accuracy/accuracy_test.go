@@ -20,7 +20,7 @@ func TestAccuracy(t *testing.T) {
 	}
 	for _, kind := range all {
 		for n, trials := range map[int]int{1000: 10, 10_000: 8, 100_000: 2} {
-			whole, merged := measure(kind, n, trials, parts)
+			whole, merged := measure(kind, n, trials, parts, 0)
 			for _, c := range []*cell{&whole, &merged} {
 				if c.p95 > 0.02 {
 					t.Errorf("%s, %d requests, %d parts: 95 %% of the distinct counts are within %s only", c.kind, c.n, c.parts, percent(c.p95))
@@ -75,11 +75,11 @@ func TestKeptIsNotMeasuredAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, merged := measure(all[0], 1000, 4, parts)
+	whole, merged := measure(all[0], 1000, 4, parts, 9)
 	if whole.counted != counted(1000, 4) || whole.counted != distincts(1000) {
 		t.Errorf("%d counts, want %d", whole.counted, counted(1000, 4))
 	}
-	if err := first.add(&whole, &merged); err != nil {
+	if err := first.add(&whole, &merged, 9); err != nil {
 		t.Fatal(err)
 	}
 	second, err := openStore(name)
@@ -89,6 +89,12 @@ func TestKeptIsNotMeasuredAgain(t *testing.T) {
 	w, m, ok := second.find(all[0].name, 1000, 4, parts)
 	if !ok || row(&w) != row(&whole) || row(&m) != row(&merged) {
 		t.Errorf("found %v:\n%s\n%s, want\n%s\n%s", ok, row(&w), row(&m), row(&whole), row(&merged))
+	}
+	if draw, err := second.drawn(0); draw != 9 || err != nil {
+		t.Errorf("goes on with what is drawn by %d, %v", draw, err)
+	}
+	if _, err := second.drawn(8); err == nil || !strings.Contains(err.Error(), "drawn by 9, not by 8") {
+		t.Errorf("mixed with what is drawn by 8: %v", err)
 	}
 	for _, other := range []struct {
 		kind             string

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 )
 
 // kept is a cell as it is written to a file, so that what was measured need not be again.
 type kept struct {
+	Draw     uint64  `json:"draw"`
 	Kind     string  `json:"kind"`
 	N        int     `json:"requests"`
 	Parts    int     `json:"parts"`
@@ -25,8 +27,8 @@ type kept struct {
 	Quantile float64 `json:"quantile"`
 }
 
-func (c *cell) keep() kept {
-	return kept{c.kind, c.n, c.parts, c.trials, c.counted, c.p95, c.entropy, c.allowed, c.heavy, c.missed, c.outside, c.counts, c.quantile}
+func (c *cell) keep(draw uint64) kept {
+	return kept{draw, c.kind, c.n, c.parts, c.trials, c.counted, c.p95, c.entropy, c.allowed, c.heavy, c.missed, c.outside, c.counts, c.quantile}
 }
 
 func (k *kept) cell() cell {
@@ -81,11 +83,26 @@ func (s *store) find(kind string, n, trials, parts int) (whole, merged cell, ok 
 	return whole, merged, false
 }
 
-func (s *store) add(whole, merged *cell) error {
+// drawn is the number to draw by: that of what is kept, or the wanted one, or a new one.
+func (s *store) drawn(want uint64) (uint64, error) {
+	if len(s.pairs) > 0 {
+		was := s.pairs[0][0].Draw
+		if want != 0 && want != was {
+			return 0, fmt.Errorf("%s was drawn by %d, not by %d; name another file", s.name, was, want)
+		}
+		return was, nil
+	}
+	if want == 0 {
+		want = rand.Uint64()
+	}
+	return want, nil
+}
+
+func (s *store) add(whole, merged *cell, draw uint64) error {
 	if s.name == "" {
 		return nil
 	}
-	line, err := json.Marshal([2]kept{whole.keep(), merged.keep()})
+	line, err := json.Marshal([2]kept{whole.keep(draw), merged.keep(draw)})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,8 @@
 //
 // It takes ten minutes and two gigabytes, most of it for counting everything. What was
 // measured is kept in FILE, and not measured again: it can be interrupted, and goes on.
-// Whoever changes a sketch begins with no such file.
+// Whoever changes a sketch begins with no such file. The streams are drawn anew each time:
+// by which number is written with the table, and -draw repeats it.
 package main
 
 import (
@@ -25,22 +26,23 @@ var sizes = []struct{ n, trials int }{{1000, 40}, {10_000, 40}, {100_000, 20}, {
 const parts = 64
 
 func main() {
+	draw := flag.Uint64("draw", 0, "the `number` that streams and secrets are drawn by; 0 is a new one, or that of the file of -keep")
 	keep := flag.String("keep", "", "the `file` that holds what was measured, and takes what is; without it, nothing is kept")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: accuracy [-keep FILE] DIRECTORY, where sketches.md is")
+		fmt.Fprintln(os.Stderr, "usage: accuracy [-keep FILE] [-draw NUMBER] DIRECTORY, where sketches.md is")
 		flag.PrintDefaults()
 	}
 	if flag.Parse(); flag.NArg() != 1 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), *keep); err != nil {
+	if err := run(flag.Arg(0), *keep, *draw); err != nil {
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir, keep string) error {
+func run(dir, keep string, draw uint64) error {
 	data := os.Getenv("WEIR_TESTDATA")
 	if data == "" {
 		return errors.New("WEIR_TESTDATA does not name the folder with the logs to measure on")
@@ -53,13 +55,18 @@ func run(dir, keep string) error {
 	if err != nil {
 		return err
 	}
+	draw, err = known.drawn(draw)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "drawn by", draw)
 	var cells []cell
 	for _, kind := range all {
 		for _, size := range sizes {
 			whole, merged, ok := known.find(kind.name, size.n, size.trials, parts)
 			if !ok {
-				whole, merged = measure(kind, size.n, size.trials, parts)
-				if err := known.add(&whole, &merged); err != nil {
+				whole, merged = measure(kind, size.n, size.trials, parts, draw)
+				if err := known.add(&whole, &merged, draw); err != nil {
 					return err
 				}
 			}
@@ -71,7 +78,7 @@ func run(dir, keep string) error {
 	if err := os.WriteFile(filepath.Join(dir, "sketches.svg"), []byte(plot(cells)), 0o644); err != nil {
 		return err
 	}
-	return replace(filepath.Join(dir, "sketches.md"), table(cells))
+	return replace(filepath.Join(dir, "sketches.md"), table(cells)+fmt.Sprintf("\nDrawn by %d.\n", draw))
 }
 
 // The table stands between these in the document.

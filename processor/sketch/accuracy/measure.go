@@ -195,12 +195,12 @@ type cell struct {
 }
 
 // measure runs the trials of a kind at a size: whole, and cut into parts by client, the
-// parts merged in an order of their own, from their bytes.
-func measure(t traffic, n, trials, parts int) (whole, merged cell) {
+// parts merged in an order of their own. The same draw has the same streams and secrets.
+func measure(t traffic, n, trials, parts int, draw uint64) (whole, merged cell) {
 	whole = cell{kind: t.name, n: n, parts: 1, trials: trials}
 	merged = cell{kind: t.name, n: n, parts: parts, trials: trials}
 	for trial := range trials {
-		seed := uint64(n)<<16 + uint64(trial)
+		seed := draw + uint64(n)<<16 + uint64(trial)
 		secret, next := seed*0x9E3779B97F4A7C15, t.make(seed)
 		e, one, cut := newExact(secret, n), new(sketches), make([]sketches, parts)
 		for i := range cut { // as the panes of seconds do
