@@ -57,13 +57,16 @@ func (c *benchMemoryCommand) one(ctx context.Context, out io.Writer) error {
 const (
 	benchRows = 1000 // of a batch
 	// benchSave is after how many requests the state is saved, as the processor does
-	// every 30 s.
-	benchSave  = 500_000
+	// every 30 s, and 10,000 come in each.
+	benchSave  = 300_000
 	benchPoint = 250_000 // requests from one point to the next
 )
 
 func (k *memoryTraffic) run(ctx context.Context, requests uint64, point func(any) error) error {
 	frugal()
+	trimming, trimmed := context.WithCancel(ctx)
+	defer trimmed()
+	go giveBackImage(trimming) // as weir process does
 	engine, err := processor.New(processor.Options{})
 	if err != nil {
 		return err

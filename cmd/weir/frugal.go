@@ -12,9 +12,9 @@ const (
 	// frugalGarbage is how much garbage a process that stays may hold, in percent of what it
 	// uses. Go's own 100 would double the memory of tables that hardly change; most of them
 	// hold no pointers, so that collecting them costs little.
-	frugalGarbage = 5
+	frugalGarbage = 3
 	// frugalFree is how much memory, in bytes, may be free and not given back to the system.
-	frugalFree  = 8 << 20
+	frugalFree  = 4 << 20
 	frugalPause = 30 * time.Second // between two looks
 )
 

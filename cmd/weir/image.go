@@ -14,7 +14,7 @@ import (
 
 // The program is one file with every role in it, and Linux maps more of it than is touched:
 // 64 KiB, or all of the piece that it has of the file in memory, which may be 2 MiB. Soon
-// the whole file counts as this process' memory, though a collector uses little of it. So
+// the whole file counts as this process' memory, though a collector or a processor uses little of it. So
 // its mapping is cut into pieces, beyond which Linux maps nothing, and what is not used is
 // given back; what is used comes back at the price of a page fault, from the system's cache.
 const (

@@ -62,6 +62,7 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 	roles.keep(ctx, log, "events", desk.follow)
 	roles.keep(ctx, log, "process", processing.run)
 	roles.keep(ctx, log, "memory", giveBack)
+	roles.keep(ctx, log, "image", giveBackImage)
 	log.Info("processing", "member", processing.member.ID())
 	roles.wait()
 	return nil

@@ -23,7 +23,9 @@ type Options struct {
 // it was.
 func Run(ctx context.Context, o Options) error {
 	m := model{o: o, ctx: ctx, view: View{Width: 80, Height: 24, Address: o.Address, Colour: o.Colour}}
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithAltScreen(), tea.WithFPS(10)).Run()
+	// Signals end ctx. Where bubbletea waits for the same signal, it waits for ever if ctx is
+	// what it sees first.
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithAltScreen(), tea.WithFPS(10)).Run()
 	if ctx.Err() != nil {
 		return nil
 	}

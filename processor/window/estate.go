@@ -118,8 +118,11 @@ func (e *Estate) pack(dst []byte, p *Pane) []byte {
 	if e.bytes, err = p.AppendBinary(e.bytes[:0]); err != nil {
 		panic("window: a pane has no form: " + err.Error())
 	}
-	n := len(e.bytes)
-	if cap(dst) < n || cap(dst) > n+n/4+64 {
+	n, spare := len(e.bytes), 64
+	if !e.crowded() {
+		spare += n / 4
+	}
+	if cap(dst) < n || cap(dst) > n+spare {
 		dst = make([]byte, 0, n)
 	}
 	return append(dst[:0], e.bytes...)
