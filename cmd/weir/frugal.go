@@ -9,10 +9,13 @@ import (
 )
 
 const (
-	// frugalGarbage is how much garbage a process that stays may hold, in percent of what it
-	// uses. Go's own 100 would double the memory of tables that hardly change; most of them
-	// hold no pointers, so that collecting them costs little.
-	frugalGarbage = 3
+	// frugalGarbage is how much garbage, in bytes, a process that stays may hold, about, as
+	// far as that is from frugalLeast to frugalMost percent of what it uses. Go's own 100
+	// would double the memory of tables that hardly change; most of them hold no pointers, so
+	// that collecting them costs little. A small heap is not worth so many collections.
+	frugalGarbage = 5 << 20
+	frugalLeast   = 1
+	frugalMost    = 5
 	// frugalFree is how much memory, in bytes, may be free and not given back to the system.
 	frugalFree  = 4 << 20
 	frugalPause = 30 * time.Second // between two looks
@@ -21,8 +24,13 @@ const (
 // frugal lets a process that stays keep less garbage, unless GOGC says how much.
 func frugal() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(frugalGarbage)
+		debug.SetGCPercent(frugalMost)
 	}
+}
+
+// garbagePercent is how much garbage there may be beside so many bytes in use.
+func garbagePercent(used uint64) int {
+	return int(min(max(100*frugalGarbage/max(used, 1), frugalLeast), frugalMost))
 }
 
 // giveBack gives memory back to the system that was needed once, until ctx ends.
@@ -31,11 +39,18 @@ func giveBack(ctx context.Context) error {
 	return nil
 }
 
-// giveBackNow does so where it is worth a collection of garbage.
+// giveBackNow does so where it is worth a collection of garbage, and says anew how much
+// there may be.
 func giveBackNow() {
-	free := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}}
-	metrics.Read(free)
-	if os.Getenv("GOGC") == "" && free[0].Value.Uint64() > frugalFree {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/gogc:percent"}}
+	metrics.Read(heap)
+	if percent := garbagePercent(heap[1].Value.Uint64()); uint64(percent) != heap[2].Value.Uint64() {
+		debug.SetGCPercent(percent)
+	}
+	if heap[0].Value.Uint64() > frugalFree {
 		debug.FreeOSMemory()
 	}
 }

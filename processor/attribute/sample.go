@@ -227,9 +227,18 @@ func (s *Sample) insert(hash uint64, fresh bool) int32 {
 		s.index(max(16, 2*len(s.table)))
 	}
 	at := int32(len(s.clients))
-	s.clients = append(s.clients, client{hash: hash, head: -1, text: -1, fresh: fresh})
+	s.clients = append(spare(s.clients), client{hash: hash, head: -1, text: -1, fresh: fresh})
 	s.link(at)
 	return at
+}
+
+// spare is a list with room for one more: there are thousands of lists, which stay, and a
+// doubled one would stand half empty.
+func spare[T any](list []T) []T {
+	if len(list) < cap(list) {
+		return list
+	}
+	return append(slices.Grow([]T(nil), len(list)+len(list)/8+4), list...)
 }
 
 func (s *Sample) index(size int) {
@@ -316,7 +325,7 @@ func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
 		s.free = s.rows[i].next
 	} else {
 		i = int32(len(s.rows))
-		s.rows = append(s.rows, row{})
+		s.rows = append(spare(s.rows), row{})
 	}
 	s.rows[i] = row{traits: *t, count: count, served: served, key: key, next: -1}
 	if tail < 0 {

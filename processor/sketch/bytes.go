@@ -7,9 +7,13 @@ const (
 	lowBits  = 0x0101010101010101
 )
 
-// maxBytes sets each byte of dst to the greater of itself and that of src, eight at a
+// maxBytes sets each byte of dst to the greater of itself and that of src, 64 or eight at a
 // time. Both are as long, a multiple of eight, and no byte exceeds 127.
 func maxBytes(dst, src []byte) {
+	if n := min(len(dst), len(src)) / 64; hasMaxBlocks && n > 0 {
+		maxBlocks(&dst[0], &src[0], n)
+		dst, src = dst[64*n:], src[64*n:]
+	}
 	for len(dst) >= 8 && len(src) >= 8 {
 		a, b := binary.LittleEndian.Uint64(dst), binary.LittleEndian.Uint64(src)
 		keep := ((a | highBits) - b) & highBits // the high bit where a >= b

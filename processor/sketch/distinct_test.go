@@ -276,9 +276,10 @@ func FuzzDistinctAgainstLibrary(f *testing.F) {
 
 func TestMaxBytes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		a := rapid.SliceOfN(rapid.ByteMax(127), 16, 16).Draw(t, "a")
-		b := rapid.SliceOfN(rapid.ByteMax(127), 16, 16).Draw(t, "b")
-		want := make([]byte, 16)
+		n := 8 * rapid.IntRange(0, 30).Draw(t, "eights")
+		a := rapid.SliceOfN(rapid.ByteMax(127), n, n).Draw(t, "a")
+		b := rapid.SliceOfN(rapid.ByteMax(127), n, n).Draw(t, "b")
+		want := make([]byte, n)
 		for i := range want {
 			want[i] = max(a[i], b[i])
 		}

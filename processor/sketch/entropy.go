@@ -103,15 +103,28 @@ func (t *Tally) Bits() float64 {
 	}
 	total := float64(t.total)
 	var heavy, heavyBits, light, lightBits float64
+	var few [64]struct{ heavy, light float64 } // requests of keys by their count: one logarithm for all
 	t.each(func(n, keys float64, isHeavy bool) {
-		if isHeavy {
+		switch {
+		case isHeavy && n < float64(len(few)):
+			few[int(n)].heavy += n
+		case isHeavy:
 			heavy += n
 			heavyBits += n * math.Log2(total/n)
-			return
+		case n < float64(len(few)):
+			few[int(n)].light += keys * n
+		default:
+			light += keys * n
+			lightBits += keys * n * math.Log2(total/n)
 		}
-		light += keys * n
-		lightBits += keys * n * math.Log2(total/n)
 	})
+	for n := 1; n < len(few); n++ {
+		if f := &few[n]; f.heavy > 0 || f.light > 0 {
+			each := math.Log2(total / float64(n))
+			heavy, heavyBits = heavy+f.heavy, heavyBits+f.heavy*each
+			light, lightBits = light+f.light, lightBits+f.light*each
+		}
+	}
 	rest := total - heavy
 	switch {
 	case rest <= 0:

@@ -4,6 +4,8 @@
 // requests come, and whose clock is wrong.
 package window
 
+import "math"
+
 // Count names one of a pane's counters.
 type Count int
 
@@ -37,6 +39,29 @@ func (c *Counts) Add(other *Counts) {
 func (c *Counts) Sub(other *Counts) {
 	for i, n := range other {
 		c[i] -= n
+	}
+}
+
+// stepCounts are the counts of ten seconds, in half the room: there are sixty to a site. What
+// does not fit, 400 million requests a second, counts as the most that does.
+type stepCounts [NumCounts]uint32
+
+func stepCountsOf(c *Counts) (s stepCounts) {
+	for i, n := range c {
+		s[i] = uint32(min(n, math.MaxUint32))
+	}
+	return s
+}
+
+func (c *Counts) add(s *stepCounts) {
+	for i, n := range s {
+		c[i] += uint64(n)
+	}
+}
+
+func (c *Counts) sub(s *stepCounts) {
+	for i, n := range s {
+		c[i] -= uint64(n)
 	}
 }
 

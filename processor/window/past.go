@@ -38,7 +38,7 @@ type past struct {
 
 type step struct {
 	end    int64 // the last second
-	counts Counts
+	counts stepCounts
 	data   []byte // the pane; empty where nothing came or its sketches were dropped
 	less   bool   // they were
 }
@@ -55,14 +55,14 @@ func (p *past) step(n int64) *step { return &p.steps[n%tens] }
 func (p *past) push(e *Estate, end int64, pane *Pane) {
 	p.expire(e, end)
 	s := p.step(p.next)
-	s.end, s.counts, s.less = end, pane.Counts, false
+	s.end, s.counts, s.less = end, stepCountsOf(&pane.Counts), false
 	s.data = s.data[:0]
 	if !pane.Empty() {
 		s.data = e.pack(s.data, pane)
 	}
 	e.used += len(s.data)
 	p.size += len(s.data)
-	p.long.Add(&s.counts)
+	p.long.add(&s.counts)
 	p.next++
 	p.countMinute()
 	p.bound(e)
@@ -73,9 +73,9 @@ func (p *past) push(e *Estate, end int64, pane *Pane) {
 func (p *past) expire(e *Estate, end int64) {
 	for p.first < p.next && (p.next-p.first >= tens || p.step(p.first).end <= end-tens*Short) {
 		s := p.step(p.first)
-		p.long.Sub(&s.counts)
+		p.long.sub(&s.counts)
 		p.drop(e, s)
-		s.counts = Counts{}
+		s.counts = stepCounts{}
 		p.first++
 	}
 	if p.first == p.next { // nothing is left of before
@@ -99,7 +99,7 @@ func (p *past) countMinute() {
 	end := p.step(p.next - 1).end
 	for n := max(p.first, p.next-six); n < p.next; n++ {
 		if s := p.step(n); s.end > end-six*Short {
-			p.minute.Add(&s.counts)
+			p.minute.add(&s.counts)
 		}
 	}
 }

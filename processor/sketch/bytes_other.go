@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package sketch
+
+func maxBlocks(*byte, *byte, int) {}
+
+const hasMaxBlocks = false
