@@ -14,7 +14,7 @@ const (
 	// would double the memory of tables that hardly change; most of them hold no pointers, so
 	// that collecting them costs little. A small heap is not worth so many collections.
 	frugalGarbage = 5 << 20
-	frugalLeast   = 1
+	frugalLeast   = 2
 	frugalMost    = 5
 	// frugalFree is how much memory, in bytes, may be free and not given back to the system.
 	frugalFree  = 4 << 20

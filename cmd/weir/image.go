@@ -18,7 +18,7 @@ import (
 // its mapping is cut into pieces, beyond which Linux maps nothing, and what is not used is
 // given back; what is used comes back at the price of a page fault, from the system's cache.
 const (
-	imageKept  = 12 << 20 // of the program's file and libraries may be resident, in bytes
+	imageKept  = 8 << 20 // of the program's file and libraries may be resident, in bytes
 	imagePiece = 64 << 10
 	imagePause = time.Second / 4
 )

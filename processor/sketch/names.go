@@ -12,7 +12,7 @@ const (
 )
 
 // names are what some keys of a Tally are called: the first that came, and those that
-// became heavy since. 7 KiB at most.
+// became heavy since. 11 KiB at most.
 type names struct {
 	list []name // at most namesMax
 	text []byte // of all of them: one piece of memory
@@ -40,7 +40,7 @@ func (l *names) set(i int, key, n uint32, text []byte) {
 	text = text[:min(len(text), NameMax)]
 	slot := &l.list[i]
 	if len(text) > int(slot.room) {
-		slot.at, slot.room = uint16(len(l.text)), uint8((len(text)+31)/32*32)
+		slot.at, slot.room = uint16(len(l.text)), uint8((len(text)+15)/16*16)
 		l.text = append(l.text, make([]byte, slot.room)...)
 	}
 	slot.key, slot.n, slot.size = key, n, uint8(len(text))
