@@ -106,6 +106,7 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 	var aside sync.WaitGroup
 	aside.Go(func() { every(following, idleTick, func(ctx context.Context) { c.tick(ctx, stop) }) })
 	aside.Go(func() { every(following, time.Second, c.saveWhenDue()) })
+	aside.Go(func() { every(following, regularsEvery, c.tellRegulars()) })
 	err = r.bus.Follow(following, bus.FollowOptions{
 		Stream: schemas.StreamRequests, Subjects: []string{schemas.SubjectRequests(partition)},
 		From: c.position.Sequence + 1, Reader: "count-" + label, CaughtUp: c.caughtUp,

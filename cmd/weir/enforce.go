@@ -150,6 +150,7 @@ func (r *enforcing) replace(events []schemas.Event) {
 func (r *enforcing) keep(ctx context.Context, s *stage) {
 	if r.enforcer != nil {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
+		s.keep(ctx, r.log, "regulars", r.followRegulars)
 	}
 	if r.firewall != nil {
 		s.keep(ctx, r.log, "enforce by nftables", r.firewall.Run)

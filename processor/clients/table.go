@@ -300,3 +300,29 @@ func (t *Table) Regulars() int     { return t.size[regulars] }
 func (t *Table) Forgotten() uint64 { return t.forgotten }
 
 func (t *Table) record(at int) *record { return &t.chunks[at/chunkRecords][at%chunkRecords] }
+
+// heldAgainst is the score from which on a client is no regular to an edge: two requests
+// of an incident that an edge stopped, or eight that got nothing.
+const heldAgainst = 8
+
+// EachRegular tells of every visit of a regular that has come for days (whole days from
+// the first calm request to the last), mostly got what it asked for, and did nothing in
+// incidents. A client that comes with several agents is told of once for each.
+func (t *Table) EachRegular(f func(client netip.Addr, site uint32, days, requests int)) {
+	now := tickOf(t.now)
+	for at := range t.clock {
+		r := t.record(at)
+		all := uint32(0)
+		for _, c := range []Count{Served, NotFound, Refused, Failed, Abandoned} {
+			all += uint32(r.counts[c])
+		}
+		if r.score >= heldAgainst || 2*uint32(r.counts[Served]) <= all {
+			continue
+		}
+		for i := range r.visits {
+			if v := &r.visits[i]; v.flags&regular != 0 && !v.lapsed(now) {
+				f(addrOf(r.net), v.site, since(v.first, v.last)/dayTicks, int(v.requests))
+			}
+		}
+	}
+}

@@ -329,3 +329,28 @@ func TestRewindKeepsAges(t *testing.T) {
 		}
 	}
 }
+
+// What an edge is told of: who came for days and did nothing in incidents.
+func TestEachRegular(t *testing.T) {
+	table := New(64, 1)
+	good, bad, once, astray := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("192.0.2.4")
+	for d := range int64(4) {
+		for _, a := range []netip.Addr{good, bad} {
+			visitOf(table, a, someday+d*day, true)
+		}
+		table.Observe(&Hit{Client: astray, Hash: table.Hash(astray), Second: someday + d*day, Site: 7, Agent: 1, Status: 404, Calm: true})
+	}
+	visitOf(table, once, someday+3*day, true)
+	for range 2 {
+		table.Observe(&Hit{Client: bad, Hash: table.Hash(bad), Second: someday + 3*day, Site: 7, Agent: 1, Status: 403, Stopped: true})
+	}
+	told := 0
+	table.EachRegular(func(client netip.Addr, site uint32, days, requests int) {
+		if told++; client != good || site != 7 || days != 3 || requests != 4 {
+			t.Errorf("%s at %d for %d days, %d requests", client, site, days, requests)
+		}
+	})
+	if told != 1 {
+		t.Errorf("%d regulars, want 1", told)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // clientList collects the measures of clients. IPv4 becomes a geo with ranges,
@@ -137,10 +136,6 @@ func (c *clientList) write(b *bytes.Buffer, prefix string, include func(name str
 		fmt.Fprintf(b, "map \"\" $%s_client6 {\n    default \"\";\n}\n", prefix)
 		return
 	}
-	fmt.Fprintf(b, "map $remote_addr $%s_network6 {\n    default \"\";\n", prefix)
-	for _, form := range network6 {
-		pattern := strings.ReplaceAll(form[0], "H", "[0-9a-f]{1,4}")
-		fmt.Fprintf(b, "    \"~%s\" \"%s\";\n", pattern, form[1])
-	}
-	fmt.Fprintf(b, "}\nmap $%s_network6 $%s_client6 {\n    default \"\";\n%s}\n", prefix, prefix, include("clients6.list", c.list6()))
+	writeNetwork6(b, prefix+"_network6")
+	fmt.Fprintf(b, "map $%s_network6 $%s_client6 {\n    default \"\";\n%s}\n", prefix, prefix, include("clients6.list", c.list6()))
 }

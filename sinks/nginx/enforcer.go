@@ -64,11 +64,14 @@ type Enforcer struct {
 	log     *slog.Logger
 	wake    chan struct{} // capacity 1
 
-	mutex    sync.Mutex
-	intended map[string]Measure
-	told     bool // Apply or Replace was called: what is intended is known
-	dirty    bool // and is not what was last rendered
-	status   Status
+	mutex       sync.Mutex
+	intended    map[string]Measure
+	told        bool // Apply or Replace was called: what is intended is known
+	dirty       bool // and is not what was last rendered
+	status      Status
+	regulars    map[int][]schemas.SiteRegulars // by part
+	fresh       bool                           // and not what regularsNow was made of
+	regularsNow *RegularList
 
 	// What follows is Run's alone.
 	loaded     loaded
@@ -125,6 +128,7 @@ func New(o Options) (*Enforcer, error) {
 		log:      o.Logger,
 		wake:     make(chan struct{}, 1),
 		intended: map[string]Measure{},
+		regulars: map[int][]schemas.SiteRegulars{},
 	}, nil
 }
 
@@ -196,7 +200,7 @@ func (e *Enforcer) takeOne(event schemas.Event, before map[string]Measure) {
 
 // same reports whether two measures make the same entry.
 func (m Measure) same(o Measure) bool {
-	return m.Action == o.Action && m.Scope == o.Scope && m.Value == o.Value && siteKey(m.Sites) == siteKey(o.Sites)
+	return m.Action == o.Action && m.Scope == o.Scope && m.Value == o.Value && m.Hand == o.Hand && siteKey(m.Sites) == siteKey(o.Sites)
 }
 
 // Status is how things are now.
@@ -245,7 +249,7 @@ func (e *Enforcer) Sync(ctx context.Context) error {
 // until is how long Run has nothing to do.
 func (e *Enforcer) until(now time.Time) time.Duration {
 	e.mutex.Lock()
-	told, dirty := e.told, e.dirty
+	told, dirty, fresh := e.told, e.dirty, e.fresh
 	e.mutex.Unlock()
 	if !told {
 		return time.Hour
@@ -260,6 +264,9 @@ func (e *Enforcer) until(now time.Time) time.Duration {
 		}
 	}
 	if !e.nextExpiry.IsZero() {
+		if load := e.lastReload.Add(regularsPace); fresh && load.Before(next) {
+			next = load
+		}
 		if leave := later(e.nextExpiry, e.lastReload.Add(expiryPace)); leave.Before(next) {
 			next = leave
 		}

@@ -13,10 +13,12 @@ import (
 )
 
 // A hit is one measure as a value of a map: "<sites>:<action>:<id>,", where
-// sites numbers a set of sites and 0 is every site. What matches several
+// sites numbers a set of sites and 0 is every site; an h after the number says that a
+// person took it. What matches several
 // measures has them one after the other.
 type hit struct {
 	sites  int
+	hand   bool
 	action schemas.Action
 	id     string
 }
@@ -27,6 +29,9 @@ const maxHits = 24
 
 func (h hit) append(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(h.sites), 10)
+	if h.hand {
+		dst = append(dst, 'h')
+	}
 	dst = append(dst, ':')
 	dst = append(dst, h.action...)
 	dst = append(dst, ':')
@@ -138,11 +143,12 @@ func hostKey(site string) string {
 }
 
 // writeChoice defines a verdict, "<action> <id>", from hits: the severest that
-// counts on the request's site, or what otherwise is.
-func writeChoice(b *bytes.Buffer, prefix, verdict, hits, otherwise string) {
+// counts on the request's site, or what otherwise is. mark is h where only what persons
+// took counts, and "h?" where some is theirs.
+func writeChoice(b *bytes.Buffer, prefix, verdict, mark, hits, otherwise string) {
 	fmt.Fprintf(b, "map \"%s;$%s_sites\" $%s_%s {\n    default %s;\n", hits, prefix, prefix, verdict, otherwise)
 	for _, action := range []schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle} {
-		fmt.Fprintf(b, `    "~(?:^|,)([0-9]+):%s:([^,;]+),[^;]*;[0-9|]*\|\1\|" "%s $2";`+"\n", action, action)
+		fmt.Fprintf(b, `    "~(?:^|,)([0-9]+)%s:%s:([^,;]+),[^;]*;[0-9|]*\|\1\|" "%s $2";`+"\n", mark, action, action)
 	}
 	b.WriteString("}\n")
 }

@@ -16,6 +16,7 @@ type Measure struct {
 	Value   string   // as in schemas.Decision
 	Sites   []string // empty is every site
 	Expires time.Time
+	Hand    bool // a person took it: it counts for regulars too
 }
 
 // MeasureOf takes a measure out of an event about a decision; ok is false for
@@ -25,13 +26,15 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 		return Measure{}, false
 	}
 	d := e.Decision
-	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires}, true
+	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires, Hand: d.Origin != "" && d.Origin != "weir"}, true
 }
 
 // Set is what is to be in force.
 type Set struct {
 	Measures []Measure      // in any order
 	Allow    []netip.Prefix // never touched, whatever the measures say
+	// Regulars pass before every measure that is not Hand; nil: none are known.
+	Regulars *RegularList
 	// Machines are, by site, expressions of the paths that machines call: no measure on
 	// the whole site touches those.
 	Machines map[string][]string

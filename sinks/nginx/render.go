@@ -81,7 +81,13 @@ func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
 	var b bytes.Buffer
 	b.WriteString("# Written by weir; a change here is lost.\n")
 	l.write(&b, "weir", set, include)
-	fmt.Fprintf(&b, "map \"$weir_lease$weir_allowed\" $weir_verdict {\n    default \"\";\n    10 $weir_by_client;\n}\n")
+	if set.Regulars.empty() {
+		b.WriteString("map \"$weir_lease$weir_allowed\" $weir_verdict {\n    default \"\";\n    10 $weir_by_client;\n}\n")
+	} else {
+		set.Regulars.write(&b, "weir", include)
+		l.writeChoices(&b, "weir", "by_hand_", "h")
+		b.WriteString("map \"$weir_lease$weir_allowed$weir_regular\" $weir_verdict {\n    default \"\";\n    10 $weir_by_client;\n    101 $weir_by_hand_client;\n}\n")
+	}
 	main := File{Name: versioned("decisions.conf", b.Bytes()), Content: b.Bytes()}
 	files.Lists = append(files.Lists, main)
 	files.Version = strings.TrimSuffix(strings.TrimPrefix(main.Name, "decisions-"), ".conf")
@@ -122,6 +128,7 @@ type lists struct {
 	signatures *signatureList
 	sites      map[string][]hit
 	inForce    map[schemas.Scope]int
+	hand       bool // some were taken by persons
 	refused    []Refusal
 }
 
@@ -159,6 +166,7 @@ func (l *lists) take(m *Measure) {
 		return
 	}
 	l.inForce[m.Scope]++
+	l.hand = l.hand || m.Hand
 }
 
 func (l *lists) add(m *Measure) error {
@@ -172,7 +180,7 @@ func (l *lists) add(m *Measure) error {
 	if err != nil {
 		return err
 	}
-	h := hit{sites: number, action: m.Action, id: m.ID}
+	h := hit{sites: number, hand: m.Hand, action: m.Action, id: m.ID}
 	switch m.Scope {
 	case schemas.ScopeClient, schemas.ScopePrefix:
 		network, err := (&schemas.Decision{Scope: m.Scope, Value: m.Value}).Network()
@@ -213,10 +221,20 @@ func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name
 	l.prefixes.write(b, prefix)
 	l.signatures.write(b, prefix)
 	l.writeSites(b, prefix, set.Machines)
-	writeChoice(b, prefix, "by_client", fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), "$"+prefix+"_by_prefix")
-	writeChoice(b, prefix, "by_prefix", fmt.Sprintf("${%s_prefix}", prefix), "$"+prefix+"_by_signature")
-	writeChoice(b, prefix, "by_signature", fmt.Sprintf("${%s_signature}", prefix), "$"+prefix+"_by_site")
-	writeChoice(b, prefix, "by_site", fmt.Sprintf("${%s_site}", prefix), `""`)
+	mark := ""
+	if l.hand {
+		mark = "h?"
+	}
+	l.writeChoices(b, prefix, "by_", mark)
+}
+
+// writeChoices defines the verdicts of the scopes, each that of the next where none counts.
+func (l *lists) writeChoices(b *bytes.Buffer, prefix, name, mark string) {
+	next := func(scope string) string { return "$" + prefix + "_" + name + scope }
+	writeChoice(b, prefix, name+"client", mark, fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), next("prefix"))
+	writeChoice(b, prefix, name+"prefix", mark, fmt.Sprintf("${%s_prefix}", prefix), next("signature"))
+	writeChoice(b, prefix, name+"signature", mark, fmt.Sprintf("${%s_signature}", prefix), next("site"))
+	writeChoice(b, prefix, name+"site", mark, fmt.Sprintf("${%s_site}", prefix), `""`)
 }
 
 // writeSites defines $<prefix>_site: the hits of the request's site, none for a path that
