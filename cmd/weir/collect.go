@@ -23,7 +23,7 @@ import (
 // collectMemory is what a collector may take, in bytes, before its garbage is collected
 // more often: 64 MiB, less what the program's own pages take (see giveBackImage) and what a
 // burst adds before it is noticed.
-const collectMemory = 34 << 20
+const collectMemory = 30 << 20
 
 type collectCommand struct {
 	Logs []string `arg:"" optional:"" name:"log" help:"Logs to follow, HOST=FILE where a log does not name its site; - is standard input; by default the sources of the configuration."`

@@ -43,7 +43,9 @@ func (f *Follower) Wait(ctx context.Context, d time.Duration) error {
 // polling alone does.
 func (f *Follower) watch() {
 	f.watched = true
-	watcher, err := fsnotify.NewBufferedWatcher(1024)
+	// Few events are kept: that there was one is all that counts, the kernel keeps further
+	// ones, and a thousand logs' buffers would be the greatest part of a collector's memory.
+	watcher, err := fsnotify.NewBufferedWatcher(16)
 	if err == nil {
 		if err = watcher.Add(filepath.Dir(f.path)); err != nil {
 			watcher.Close()
