@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,7 +202,9 @@ func TestWaitEnds(t *testing.T) {
 	if err := f.Wait(t.Context(), 0); err != nil {
 		t.Error(err)
 	}
-	go g.append("", "x\n")
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	writing.Go(func() { g.append("", "x\n") })
 	if err := f.Wait(t.Context(), time.Hour); err != nil { // the kernel tells
 		t.Error(err)
 	}
