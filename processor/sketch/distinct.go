@@ -152,10 +152,21 @@ func (d *Distinct) Merge(other *Distinct) {
 		d.n = other.n
 		return
 	}
-	for _, key := range other.keys {
-		if key != 0 {
-			d.addKey(key)
+	if len(other.keys) <= fewKeys {
+		for _, key := range other.keys {
+			if key != 0 {
+				d.addKey(key)
+			}
 		}
+		return
+	}
+	var at taken
+	for from := other.keys; len(from) > 0; {
+		some := from[:min(chunk, len(from))]
+		for _, i := range at.ofKeys(some) {
+			d.addKey(some[i])
+		}
+		from = from[len(some):]
 	}
 }
 

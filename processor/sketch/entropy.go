@@ -19,21 +19,27 @@ func (t *Tally) Top(dst []Heavy, share float64, limit int) []Heavy {
 	if limit <= 0 {
 		return dst
 	}
+	bound := uint64(math.Ceil(least))
+	bound -= min(bound-1, t.Missed()) // a key of fewer cannot have the share, whatever it missed
+	if bound > math.MaxUint32 {
+		return dst
+	}
+	floor := order(uint32(bound-1), 0)
 	for i := range t.slots {
 		s := &t.slots[i]
-		if s.n == 0 {
+		if order(s.n, s.key) <= floor || float64(t.most(s)) < least {
 			continue
 		}
-		full := len(dst)-from == limit
-		if full && !heavier(s, &dst[len(dst)-1]) || float64(t.most(s)) < least {
-			continue
-		}
-		if full {
+		if len(dst)-from == limit {
 			dst = dst[:len(dst)-1]
 		}
 		dst = append(dst, Heavy{Key: s.key, Least: uint64(s.n), Most: t.most(s)})
 		for i := len(dst) - 1; i > from && before(&dst[i], &dst[i-1]); i-- {
 			dst[i], dst[i-1] = dst[i-1], dst[i]
+		}
+		if len(dst)-from == limit {
+			last := &dst[len(dst)-1]
+			floor = max(floor, order(uint32(last.Least), last.Key))
 		}
 	}
 	for i := from; i < len(dst); i++ {
@@ -50,10 +56,9 @@ func (t *Tally) Least(hash uint64) uint64 {
 	return 0
 }
 
-// heavier reports whether a key comes before another.
-func heavier(s *tallied, than *Heavy) bool {
-	return uint64(s.n) > than.Least || uint64(s.n) == than.Least && s.key < than.Key
-}
+// order is greater where a key comes before another: it has more requests, or as many and a
+// smaller hash.
+func order(n, key uint32) uint64 { return uint64(n)<<32 | uint64(^key) }
 
 func before(a, b *Heavy) bool {
 	if a.Least != b.Least {
@@ -76,15 +81,17 @@ const caution = 1.75
 // parts that have no client in common, it is right, and holding their n against the whole
 // cut would leave of them a fraction of the sample.
 func (t *Tally) each(do func(n, keys float64, heavy bool)) {
-	for i := range t.slots {
-		s := &t.slots[i]
-		n, bar := float64(s.n), caution*float64(s.bar)
-		switch {
-		case s.n == 0:
-		case n >= bar:
-			do(n, 1, true)
-		case n*(1<<32) > bar*float64(rank(s.key)):
-			do(n, bar/n, false)
+	var at taken
+	for some := range chunks(t.slots) {
+		for _, i := range at.of(some) {
+			s := &some[i]
+			n, bar := float64(s.n), caution*float64(s.bar)
+			switch {
+			case n >= bar:
+				do(n, 1, true)
+			case n*(1<<32) > bar*float64(rank(s.key)):
+				do(n, bar/n, false)
+			}
 		}
 	}
 }
@@ -139,19 +146,19 @@ func (t *Tally) Bits() float64 {
 // exactBits is Bits where every key is in the table. Most keys have few requests: those of
 // as many each cost one logarithm together.
 func (t *Tally) exactBits() float64 {
-	var few [64]uint32 // keys by their count
+	var few [64][4]uint32 // keys by their count; four, so that equal neighbours do not wait for each other
 	total, sum := float64(t.total), 0.0
 	for i := range t.slots {
 		n := t.slots[i].n
 		if n < uint32(len(few)) {
-			few[n]++
+			few[n][i%4]++
 			continue
 		}
 		sum += float64(n) * math.Log2(total/float64(n))
 	}
 	for n := 1; n < len(few); n++ {
-		if few[n] > 0 {
-			sum += float64(few[n]) * float64(n) * math.Log2(total/float64(n))
+		if keys := few[n][0] + few[n][1] + few[n][2] + few[n][3]; keys > 0 {
+			sum += float64(keys) * float64(n) * math.Log2(total/float64(n))
 		}
 	}
 	return max(0, sum/total)

@@ -106,10 +106,46 @@ func (q *Quantiles) Merge(other *Quantiles) {
 		q.n, q.total = other.n, other.total
 		return
 	}
-	for _, b := range other.bins {
-		if b.n != 0 {
-			q.add(b.index, b.n)
+	if len(q.bins) == 0 {
+		q.bins = make([]bin, 16)
+	}
+	q.total += other.total
+	if len(other.bins) <= fewKeys {
+		for _, b := range other.bins {
+			if b.n != 0 {
+				q.mergeBin(b)
+			}
 		}
+		return
+	}
+	var at taken
+	for from := other.bins; len(from) > 0; {
+		some := from[:min(chunk, len(from))]
+		for _, i := range at.ofBins(some) {
+			q.mergeBin(some[i])
+		}
+		from = from[len(some):]
+	}
+}
+
+// mergeBin adds to a bin that is there, or to the zeros of the free slot where it would be.
+// The total is not changed.
+func (q *Quantiles) mergeBin(b bin) {
+	bins := q.bins
+	for i := int(b.index) * len(bins) / maxBins; ; i++ {
+		to := &bins[i&(len(bins)-1)]
+		free, other := 0, to.index^b.index
+		if to.n == 0 {
+			free, other = 1, 0
+		}
+		if other != 0 {
+			continue
+		}
+		to.index, to.n = b.index, clamp(uint64(to.n)+uint64(b.n))
+		if q.n += free; 2*q.n > len(bins) && len(bins) < maxBins {
+			q.grow()
+		}
+		return
 	}
 }
 

@@ -334,30 +334,31 @@ func (t *Tally) raise(by uint64) {
 		return
 	}
 	t.cut += by
-	mask := len(t.slots) - 1
 	from := 0
 	for from < len(t.slots) && t.slots[from].n != 0 {
 		from++
 	}
-	for k := 1; k <= mask; k++ {
-		at := (from + k) & mask
-		s := t.slots[at]
-		if s.n == 0 {
-			continue
+	t.n = 0
+	t.putBack(t.slots[min(from+1, len(t.slots)):], by)
+	t.putBack(t.slots[:from], by)
+}
+
+// putBack is raise for a part of the slots.
+func (t *Tally) putBack(part []tallied, by uint64) {
+	var at taken
+	var kept [chunk]tallied
+	mask := len(t.slots) - 1
+	for some := range chunks(part) {
+		all := at.raised(some, by, &kept)
+		clear(some)
+		for _, s := range all {
+			i := t.slot(s.key)
+			for t.slots[i].n != 0 {
+				i = (i + 1) & mask
+			}
+			t.slots[i] = s
 		}
-		s.bar = clamp(uint64(s.bar) + by)
-		if t.slots[at].bar = s.bar; s.n <= share(uint64(s.bar), s.key) {
-			t.slots[at] = tallied{}
-			t.n--
-			continue
-		}
-		i := t.slot(s.key)
-		for i != at && t.slots[i].n != 0 {
-			i = (i + 1) & mask
-		}
-		if i != at {
-			t.slots[i], t.slots[at] = s, tallied{}
-		}
+		t.n += len(all)
 	}
 }
 

@@ -34,32 +34,41 @@ func (t *Tally) mergeKeys(from []tallied) {
 	if len(t.slots) == 0 {
 		t.grow()
 	}
+	if len(from) <= fewKeys {
+		for i := range from {
+			if from[i].n != 0 {
+				t.mergeKey(from[i])
+			}
+		}
+		return
+	}
+	var at taken
+	for some := range chunks(from) {
+		for _, i := range at.of(some) {
+			t.mergeKey(some[i])
+		}
+	}
+}
+
+// mergeKey adds to a key that is there, or to the zeros of the free slot where it would be.
+func (t *Tally) mergeKey(c tallied) {
 	slots := t.slots
-	for k := range from {
-		c := &from[k]
-		if c.n == 0 {
+	for i := int(uint64(c.key) * uint64(len(slots)) >> 32); ; i++ {
+		s := &slots[i&(len(slots)-1)]
+		free, other := 0, s.key^c.key
+		if s.n == 0 {
+			free, other = 1, 0
+		}
+		if other != 0 {
 			continue
 		}
-		i := int(uint64(c.key) * uint64(len(slots)) >> 32)
-		for {
-			s := &slots[i&(len(slots)-1)]
-			if s.n == 0 {
-				if t.n++; crowded(t.n, len(slots)) {
-					t.n--
-					t.put(*c)
-					slots = t.slots
-				} else {
-					*s = *c
-				}
-				break
-			}
-			if s.key == c.key {
-				s.n = clamp(uint64(s.n) + uint64(c.n))
-				s.bar = clamp(uint64(s.bar) + uint64(c.bar))
-				break
-			}
-			i++
+		s.key = c.key
+		s.n = clamp(uint64(s.n) + uint64(c.n))
+		s.bar = clamp(uint64(s.bar) + uint64(c.bar))
+		if t.n += free; crowded(t.n, len(slots)) {
+			t.grow()
 		}
+		return
 	}
 }
 
@@ -171,19 +180,42 @@ func (in *input) key(version byte, last uint32, cut uint64) (c tallied) {
 // sorted appends the keys in their order, but for those that a cut higher by so much takes.
 // In the table they stand almost so.
 func (t *Tally) sorted(dst []tallied, by uint64) []tallied {
-	for _, s := range t.slots {
-		if s.n == 0 {
-			continue
-		}
-		if by > 0 {
-			if s.bar = clamp(uint64(s.bar) + by); s.n <= share(uint64(s.bar), s.key) {
-				continue
-			}
-		}
-		dst = append(dst, s)
-		for i := len(dst) - 1; i > 0 && dst[i].key < dst[i-1].key; i-- {
+	if by == 0 {
+		dst = t.appendTaken(dst)
+	} else {
+		dst = t.appendRaised(dst, by)
+	}
+	for k := 1; k < len(dst); k++ {
+		for i := k; i > 0 && dst[i].key < dst[i-1].key; i-- {
 			dst[i], dst[i-1] = dst[i-1], dst[i]
 		}
+	}
+	return dst
+}
+
+func (t *Tally) appendTaken(dst []tallied) []tallied {
+	if len(t.slots) <= fewKeys {
+		for i := range t.slots {
+			if t.slots[i].n != 0 {
+				dst = append(dst, t.slots[i])
+			}
+		}
+		return dst
+	}
+	var at taken
+	for some := range chunks(t.slots) {
+		for _, i := range at.of(some) {
+			dst = append(dst, some[i])
+		}
+	}
+	return dst
+}
+
+func (t *Tally) appendRaised(dst []tallied, by uint64) []tallied {
+	var at taken
+	var kept [chunk]tallied
+	for some := range chunks(t.slots) {
+		dst = append(dst, at.raised(some, by, &kept)...)
 	}
 	return dst
 }

@@ -41,12 +41,39 @@ func TestTallyIsExactWhileThereIsRoom(t *testing.T) {
 		if n, all := tally.Len(); n != len(counts) || !all || tally.Total() != uint64(len(keys)) || tally.Missed() != 0 {
 			t.Fatalf("%d keys, all is %v, %d requests, %d missed", n, all, tally.Total(), tally.Missed())
 		}
+		topped(t, &tally)
 		for _, h := range tally.Top(nil, 0, 1000) {
 			if h.Least != h.Most {
 				t.Fatalf("%+v has an error", h)
 			}
 		}
 	})
+}
+
+// topped checks that Top gives the first of all keys in their order, and those above a share.
+func topped(t interface{ Fatalf(string, ...any) }, tally *Tally) {
+	all := tally.Top(nil, 0, 1<<20)
+	if n, _ := tally.Len(); len(all) != n || !slices.IsSortedFunc(all, func(a, b Heavy) int {
+		return cmp.Or(cmp.Compare(b.Least, a.Least), cmp.Compare(a.Key, b.Key))
+	}) {
+		t.Fatalf("%d of %d keys, or not in their order: %v", len(all), n, all)
+	}
+	for _, share := range []float64{0, 0.01} {
+		above := all[:0:0]
+		for _, h := range all {
+			if float64(h.Most) >= share*float64(tally.Total()) {
+				above = append(above, h)
+			}
+		}
+		for _, limit := range []int{0, 1, 16} {
+			got := tally.Top(nil, share, limit)
+			if want := above[:min(limit, len(above))]; !slices.EqualFunc(got, want, func(a, b Heavy) bool {
+				return a.Key == b.Key && a.Least == b.Least && a.Most == b.Most
+			}) {
+				t.Fatalf("the first %d above %v are %v, want %v", limit, share, got, want)
+			}
+		}
+	}
 }
 
 // held checks what a tally promises against the truth: each key within its bounds, no key
@@ -61,6 +88,7 @@ func held(t interface{ Fatalf(string, ...any) }, tally *Tally, counts map[uint64
 		same[uint32(key)] += n
 		total += n
 	}
+	topped(t, tally)
 	for key, n := range same {
 		h, ok := seen[key]
 		if !ok && n > tally.Missed() {
