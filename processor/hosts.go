@@ -42,7 +42,7 @@ func (c *Counter) siteOf(r *schemas.Request) *countedSite {
 // visit is the evidence that a request is for its host.
 func (c *Counter) visit(r *schemas.Request, second int64) window.Visit {
 	client := schemas.ClientOf(r.Client)
-	network := networkOf(client)
+	network := networkOf(client.As16(), client.Is4() || client.Is4In6())
 	return window.Visit{
 		Second: second, Client: c.extract.ClientHash(client.As16()), Network: xxh3.HashSeed(network[:], c.seed+3),
 		Host: xxh3.HashSeed(r.Site, c.seed+6), Served: r.Status > 0 && r.Status < 400,

@@ -19,7 +19,7 @@ func (c *Counter) tallyKeys(pane *window.Pane, r *schemas.Request, row int, clie
 	for i := range weight - 1 {
 		t[window.ByClient].Insert(another(hash, i), 1, nil)
 	}
-	network := networkOf(client)
+	network := networkOf(name, client.Is4() || client.Is4In6())
 	t[window.ByPrefix].Insert(xxh3.HashSeed(network[:], c.seed+3), weight, network[:])
 	t[window.ByPath].Insert(path, weight, r.Path)
 	if r.Fields.Has(schemas.FieldUserAgent) {
@@ -52,16 +52,15 @@ func insertClient(d *sketch.Distinct, hash uint64, weight uint32) {
 	}
 }
 
-// networkOf is the /24 or /48 of a client: 16 bytes, IPv4 mapped, and its length in them.
-func networkOf(client netip.Addr) (network [17]byte) {
-	a := client.As16()
-	n := 48
-	if client.Is4() || client.Is4In6() {
-		n, a[15] = 120, 0
-	} else {
-		clear(a[6:])
+// networkOf is the /24 or /48 of a client, given in 16 bytes: IPv4 mapped, and its length in
+// bits.
+func networkOf(client [16]byte, is4 bool) (network [17]byte) {
+	if is4 {
+		copy(network[:], client[:15])
+		network[16] = 120
+		return network
 	}
-	copy(network[:], a[:])
-	network[16] = byte(n)
+	copy(network[:], client[:6])
+	network[16] = 48
 	return network
 }
