@@ -43,22 +43,28 @@ func numberedLines(t *testing.T, path string, lines int, pace time.Duration) (wa
 }
 
 // TestKilledAgainAndAgain kills weir run and its ClickHouse child at random moments
-// while it follows a log: every line is in ClickHouse at the end, none twice.
+// while it follows a log, and has the child stand still now and then: every line is in
+// ClickHouse at the end, none twice. With WEIR_TORTURE=10m, ten minutes of it.
 func TestKilledAgainAndAgain(t *testing.T) {
 	needClickHouse(t)
 	dir := t.TempDir()
 	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
-	const lines = 40_000
-	written := numberedLines(t, log, lines, 20*time.Millisecond) // 16 s of it
+	length := tortureLength(t, 20*time.Second)
+	lines := int(length/(25*time.Millisecond)) * 50
+	written := numberedLines(t, log, lines, 20*time.Millisecond) // a while less than that
 	r := rand.New(rand.NewPCG(1, 2))
 	args := []string{"--data", data, "--http", freeAddress(t), "numbered.example.org=" + log}
-	weirKills, childKills := 0, 0
-	for began := time.Now(); time.Since(began) < 20*time.Second; {
+	weirKills, childKills, childStops := 0, 0, 0
+	for began := time.Now(); time.Since(began) < length; {
 		w := start(t, args...)
 		for range r.IntN(3) {
 			<-time.After(time.Duration(300+r.IntN(1500)) * time.Millisecond)
 			if pid := w.clickhouse(); pid != 0 {
-				if syscall.Kill(pid, syscall.SIGKILL) == nil {
+				if r.IntN(3) == 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil {
+					childStops++
+					<-time.After(time.Duration(r.IntN(1500)) * time.Millisecond)
+					_ = syscall.Kill(pid, syscall.SIGCONT)
+				} else if syscall.Kill(pid, syscall.SIGKILL) == nil {
 					childKills++
 				}
 			}
@@ -92,5 +98,5 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		t.Errorf("count, distinct, least, greatest: %s", strings.ReplaceAll(got, "\t", " "))
 	}
 	w.end(t)
-	t.Logf("killed weir %d times and its ClickHouse %d times", weirKills, childKills)
+	t.Logf("%d lines; killed weir %d times and its ClickHouse %d times, which stood still %d times", lines, weirKills, childKills, childStops)
 }

@@ -28,13 +28,7 @@ import (
 // WEIR_TORTURE=10m, ten minutes.
 func TestTorture(t *testing.T) {
 	needClickHouse(t)
-	length := 15 * time.Second
-	if given := os.Getenv("WEIR_TORTURE"); given != "" {
-		var err error
-		if length, err = time.ParseDuration(given); err != nil {
-			t.Fatalf("WEIR_TORTURE=%s: %v", given, err)
-		}
-	}
+	length := tortureLength(t, 15*time.Second)
 	dir := t.TempDir()
 	logs, data := filepath.Join(dir, "logs"), filepath.Join(dir, "data")
 	if err := os.Mkdir(logs, 0o700); err != nil {

@@ -21,6 +21,7 @@ import (
 var program string // the built weir
 
 func TestMain(m *testing.M) {
+	embedded.ChildMain() // some tests run a ClickHouse server of their own
 	dir, err := os.MkdirTemp("", "weir-e2e-")
 	if err != nil {
 		panic(err)

@@ -125,32 +125,60 @@ func (o *Options) parsed() (native, http, reader *driver.Options, err error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	for _, d := range []**driver.Options{&native, &http, &reader} {
-		if *d, err = driver.ParseDSN(dsn); err != nil {
-			return nil, nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	if native, err = o.parse(dsn); err != nil {
+		return nil, nil, nil, err
+	}
+	overHTTP := dsn
+	if native.Protocol != driver.HTTP {
+		if overHTTP, err = httpDSN(dsn, httpPort, native.TLS != nil); err != nil {
+			return nil, nil, nil, err
 		}
-		o.common(*d)
+	}
+	for _, d := range []**driver.Options{&http, &reader} {
+		if *d, err = o.parse(overHTTP); err != nil {
+			return nil, nil, nil, err
+		}
 	}
 	if native.Protocol == driver.HTTP {
 		return nil, http, reader, nil
 	}
-	if httpPort == "" {
-		httpPort = "8123"
-		if http.TLS != nil {
-			httpPort = "8443"
-		}
-	}
-	for _, d := range []*driver.Options{http, reader} {
-		d.Protocol, d.Compression = driver.HTTP, nil
-		for i, addr := range d.Addr {
-			host, _, err := net.SplitHostPort(addr)
-			if err != nil {
-				return nil, nil, nil, fmt.Errorf("the ClickHouse DSN is not valid: %w: want host:port", err)
-			}
-			d.Addr[i] = net.JoinHostPort(host, httpPort)
-		}
-	}
+	http.Compression, reader.Compression = nil, nil
 	return native, http, reader, nil
+}
+
+func (o *Options) parse(dsn string) (*driver.Options, error) {
+	d, err := driver.ParseDSN(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	}
+	o.common(d)
+	return d, nil
+}
+
+// httpDSN is the same server by HTTP: clickhouse-go takes the scheme of the addresses
+// that it asks from the DSN alone.
+func httpDSN(dsn, port string, secure bool) (string, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return "", fmt.Errorf("the ClickHouse DSN is not valid: %w", withoutURL(err))
+	}
+	u.Scheme = "http"
+	if secure {
+		u.Scheme = "https"
+	}
+	if port == "" {
+		port = map[bool]string{false: "8123", true: "8443"}[secure]
+	}
+	hosts := strings.Split(u.Host, ",")
+	for i, addr := range hosts {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return "", fmt.Errorf("the ClickHouse DSN is not valid: %w: want host:port", err)
+		}
+		hosts[i] = net.JoinHostPort(host, port)
+	}
+	u.Host = strings.Join(hosts, ",")
+	return u.String(), nil
 }
 
 func (o *Options) dialled(protocol, user string) *driver.Options {
