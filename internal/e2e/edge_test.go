@@ -16,6 +16,8 @@ import (
 // edge is a real nginx with weir's snippets included.
 type edge struct {
 	address, log, weirDir string
+	conf                  string // nginx's
+	program               string // a name for nginx that weir uses, of this edge alone
 	test, reload          []string
 }
 
@@ -55,7 +57,11 @@ http {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	base := []string{binary, "-e", dir + "/error.log", "-p", dir, "-c", conf}
+	e.conf, e.program = conf, filepath.Join(dir, "nginx")
+	if err := os.Symlink(binary, e.program); err != nil {
+		t.Fatal(err)
+	}
+	base := []string{e.program, "-e", dir + "/error.log", "-p", dir, "-c", conf}
 	e.test, e.reload = append(base, "-t"), append(append([]string{}, base...), "-s", "reload")
 	command := exec.Command(binary, base[1:]...)
 	if err := command.Start(); err != nil {

@@ -208,7 +208,7 @@ func (e *Edge) Run(ctx context.Context) error {
 			}
 		case <-timer.C:
 		}
-		err := e.step(ctx, time.Now())
+		err := e.step(ctx, time.Now().Round(0)) // by the clock on the wall, as HAProxy: it may be set
 		e.note(err)
 		if retry = min(max(2*retry, firstRetry), lastRetry); err == nil {
 			retry = 0
@@ -248,7 +248,7 @@ func (e *Edge) step(ctx context.Context, now time.Time) error {
 	if dirty || version != e.version { // another version: HAProxy has started anew
 		return e.load(ctx, now)
 	}
-	if e.until.Sub(now) > e.options.Lease/2 {
+	if left := e.until.Sub(now); left > e.options.Lease/2 && left <= e.options.Lease {
 		return nil
 	}
 	return e.renew(ctx, now)

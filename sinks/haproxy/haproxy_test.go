@@ -172,6 +172,12 @@ func TestHAProxyEnforces(t *testing.T) {
 	e.Replace(decision("i3-1", schemas.Block, "192.0.2.7", time.Hour))
 	p.step(e, time.Now())
 	p.want("192.0.2.7", 403, "i3-1")
+	back := time.Now().Add(-time.Hour) // the clock is set back: the lease with it
+	if p.step(e, back); e.until.After(back.Add(e.options.Lease)) {
+		t.Errorf("at %s the lease ends at %s", back, e.until)
+	}
+	p.step(e, time.Now())
+	p.want("192.0.2.7", 403, "i3-1")
 	if err := Lift(t.Context(), p.options); err != nil {
 		t.Fatal(err)
 	}

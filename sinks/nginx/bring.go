@@ -69,13 +69,14 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	return set, last
 }
 
-// renewal reports whether the loaded lease would end too early: before half of
-// it has passed, or before the last decision does where that comes first.
+// renewal reports whether the loaded lease does not count now, or would end too early:
+// before half of it has passed, or before the last decision does where that comes first.
 func (e *Enforcer) renewal(now time.Time, next Lease) bool {
 	if e.loaded.version == noVersion {
 		return false
 	}
-	return e.loaded.until.Before(next.Until) && e.loaded.until.Before(now.Add(e.options.Lease/2+time.Second))
+	until := e.loaded.lease.Until
+	return e.outside(now) || until.Before(next.Until) && until.Before(now.Add(e.options.Lease/2+time.Second))
 }
 
 // withoutSignatures is the second attempt after nginx refused the files: what
@@ -167,9 +168,9 @@ func (e *Enforcer) report(files Files) {
 // enforced notes that nginx was told to read files.
 func (e *Enforcer) enforced(files Files, lease Lease, started time.Time) {
 	if files.Version == noVersion {
-		lease.Until = time.Time{}
+		lease = Lease{}
 	}
-	e.loaded = loaded{version: files.Version, until: lease.Until}
+	e.loaded = loaded{version: files.Version, lease: lease}
 	for _, file := range files.Lists {
 		e.loaded.lists = append(e.loaded.lists, File{Name: file.Name})
 	}

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -80,11 +81,19 @@ func (d directory) sync() error {
 	return f.Sync()
 }
 
-// add writes a list unless it is there already: its name is a hash of its content.
+// add writes a list unless it is there already, whole: its name is a hash of its content,
+// and a disk that lost its power may have another.
 func (d directory) add(file File) error {
-	info, err := os.Stat(filepath.Join(d.path, file.Name))
-	if err == nil && info.Mode().IsRegular() && info.Size() == int64(len(file.Content)) {
+	path := filepath.Join(d.path, file.Name)
+	there, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(there, file.Content) {
 		return nil
+	}
+	if err == nil {
+		// nginx takes its binary copy of what was wrong for one of what comes in the same second.
+		if err := os.Remove(path + ".bin"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("nginx directory %s: %w", d.path, err)
+		}
 	}
 	return d.write(file.Name, file.Content)
 }

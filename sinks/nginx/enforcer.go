@@ -63,6 +63,7 @@ type Enforcer struct {
 	metrics *metrics
 	log     *slog.Logger
 	wake    chan struct{} // capacity 1
+	wall    func() time.Time
 
 	mutex       sync.Mutex
 	intended    map[string]Measure
@@ -85,8 +86,8 @@ type Enforcer struct {
 // loaded is what nginx was last told to read.
 type loaded struct {
 	version string
-	until   time.Time // the lease
-	lists   []File    // names only
+	lease   Lease  // without monotonic readings: it counts by nginx's clock
+	lists   []File // names only
 }
 
 // The pace of Run.
@@ -95,6 +96,10 @@ const (
 	lastRetry  = 30 * time.Second
 	// expiryPace bounds how often an expiry alone leads to a reload.
 	expiryPace = 10 * time.Second
+	// clockPace is how often Run looks whether the machine's clock was set, and clockSlack
+	// what it may be beyond the lease: nginx has let go then.
+	clockPace  = 5 * time.Second
+	clockSlack = 2 * time.Second
 )
 
 // New checks the options. It runs and writes nothing.
@@ -127,6 +132,7 @@ func New(o Options) (*Enforcer, error) {
 		metrics:  newMetrics(o.Registerer),
 		log:      o.Logger,
 		wake:     make(chan struct{}, 1),
+		wall:     func() time.Time { return time.Now().Round(0) },
 		intended: map[string]Measure{},
 		regulars: map[int][]schemas.SiteRegulars{},
 	}, nil
@@ -224,7 +230,7 @@ func (e *Enforcer) Run(ctx context.Context) error {
 			e.attempt(ctx)
 			continue
 		}
-		timer.Reset(min(wait, time.Hour))
+		timer.Reset(min(wait, e.patience()))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -264,17 +270,35 @@ func (e *Enforcer) until(now time.Time) time.Duration {
 		}
 	}
 	if !e.nextExpiry.IsZero() {
+		wall := e.wall()
+		if e.outside(wall) {
+			return 0
+		}
 		if load := e.lastReload.Add(regularsPace); fresh && load.Before(next) {
 			next = load
 		}
-		if leave := later(e.nextExpiry, e.lastReload.Add(expiryPace)); leave.Before(next) {
+		if leave := later(now.Add(e.nextExpiry.Sub(wall)), e.lastReload.Add(expiryPace)); leave.Before(next) {
 			next = leave
 		}
-		if renew := e.loaded.until.Add(-e.options.Lease / 2); renew.Before(next) {
+		if renew := now.Add(e.loaded.lease.Until.Sub(wall) - e.options.Lease/2); renew.Before(next) {
 			next = later(renew, e.lastTry.Add(e.options.Lease/4))
 		}
 	}
 	return next.Sub(now)
+}
+
+// outside reports whether nginx has let go although weir lives: the clock was set.
+func (e *Enforcer) outside(wall time.Time) bool {
+	l := e.loaded.lease
+	return !l.Until.IsZero() && (wall.Before(l.From) || wall.After(l.Until.Add(clockSlack)))
+}
+
+// patience bounds how long Run waits: timers do not see that a clock is set.
+func (e *Enforcer) patience() time.Duration {
+	if e.loaded.lease.Until.IsZero() {
+		return time.Hour
+	}
+	return clockPace
 }
 
 func later(a, b time.Time) time.Time {
@@ -286,12 +310,11 @@ func later(a, b time.Time) time.Time {
 
 // attempt brings nginx to what is intended, and keeps account of how that went.
 func (e *Enforcer) attempt(ctx context.Context) {
-	started := time.Now()
-	e.lastTry = started
+	e.lastTry = time.Now()
 	e.mutex.Lock()
 	changed := e.dirty
 	e.mutex.Unlock()
-	err := e.bring(ctx, started)
+	err := e.bring(ctx, e.wall())
 	if ctx.Err() != nil {
 		return
 	}

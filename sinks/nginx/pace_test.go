@@ -119,6 +119,33 @@ func TestLeaseIsRenewedAndExpiredDecisionsLeave(t *testing.T) {
 	})
 }
 
+// A clock that is set, by an hour or by less than the lease, leaves nothing let go.
+func TestClockIsSet(t *testing.T) {
+	bubble(t, Options{Lease: 10 * time.Minute}, func(e *Enforcer, reloads func() int) {
+		var off atomic.Int64
+		e.wall = func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
+		long := blocked(1)
+		long.Expires = time.Now().Add(24 * time.Hour)
+		e.Apply(added(long))
+		time.Sleep(time.Second)
+		for _, to := range []time.Duration{time.Hour, 0, -time.Hour, -time.Hour + 7*time.Minute, 0} {
+			off.Store(int64(to))
+			before := reloads()
+			time.Sleep(clockPace + time.Second)
+			e.mutex.Lock()
+			until, wall := e.status.LeaseUntil, e.wall()
+			e.mutex.Unlock()
+			if until.Before(wall.Add(time.Minute)) || until.After(wall.Add(20*time.Minute)) {
+				t.Errorf("the clock was set to %s, the lease ends at %s", wall, until)
+			}
+			time.Sleep(time.Minute)
+			if n := reloads() - before; n > 2 {
+				t.Errorf("%d reloads in a minute", n)
+			}
+		}
+	})
+}
+
 func TestRenewalAloneReloadsNothing(t *testing.T) {
 	bubble(t, Options{}, func(e *Enforcer, reloads func() int) {
 		e.Apply(added(blocked(1)))
