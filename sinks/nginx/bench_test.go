@@ -95,7 +95,7 @@ func BenchmarkDecisionToServed(b *testing.B) {
 }
 
 // memory is what all of nginx's processes hold, shared pages counted once (PSS).
-func memory(b *testing.B, s *server) float64 {
+func memory(b testing.TB, s *server) float64 {
 	out, err := exec.Command("sh", "-c", `m=$(cat "$0/pid"); for p in $m $(cat /proc/$m/task/$m/children); do cat /proc/$p/smaps_rollup; done | awk '/^Pss:/ {k += $2} END {print k/1024}'`, s.root).Output()
 	if err != nil {
 		b.Skip(err)

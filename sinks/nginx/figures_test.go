@@ -1,0 +1,362 @@
+package nginx
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// long skips what takes minutes and is for figures.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WEIR_LONG") == "" {
+		t.Skip("minutes of work: WEIR_LONG=1 asks for it")
+	}
+}
+
+// The figures are of so many clients, one in five by IPv6.
+const figureClients = 500_000
+
+// methodConf is a configuration that blocks the clients of a set by one of nginx's own means.
+func methodConf(method string, set Set) []byte {
+	var b bytes.Buffer
+	switch method {
+	case "geo":
+		b.WriteString("geo $weir_verdict {\n    default \"\";\n")
+	case "map":
+		b.WriteString("map $remote_addr $weir_verdict {\n    default \"\";\n")
+	}
+	for _, m := range set.Measures {
+		address := netip.MustParseAddr(m.Value)
+		switch {
+		case method == "map":
+			fmt.Fprintf(&b, "    %s 'block x';\n", m.Value) // IPv6: the one address, not its /64
+		case address.Is4():
+			fmt.Fprintf(&b, "    %s/32 'block x';\n", m.Value)
+		default:
+			fmt.Fprintf(&b, "    %s/64 'block x';\n", m.Value)
+		}
+	}
+	b.WriteString("}\n")
+	return b.Bytes()
+}
+
+// TestMethods prints the table of docs/edges.md: what the ways cost in which nginx can hold
+// 500,000 clients.
+//
+//	WEIR_LONG=1 go test ./sinks/nginx -run TestMethods -v
+func TestMethods(t *testing.T) {
+	long(t)
+	set := many(figureClients)
+	blocked := get("h.example", "/", set.Measures[0].Value)
+	var table strings.Builder
+	for _, method := range []string{"geo", "map", "weir"} {
+		s := newServer(t, includeHTTP, site)
+		put := func(set Set) {
+			if method == "weir" {
+				s.apply(set)
+			} else if err := os.WriteFile(filepath.Join(s.dir(), CurrentName), methodConf(method, set), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(set)
+		test := took(t, s.check)
+		s.start()
+		if err := s.until(within(t), blocked, answers(403)); err != nil {
+			t.Fatal(method, err)
+		}
+		one := memory(t, s)
+		more := set
+		more.Measures = append(slices.Clone(set.Measures), measure("m1-1", schemas.Block, schemas.ScopeClient, "198.51.100.1"))
+		served := took(t, func() error {
+			put(more)
+			if err := s.check(); err != nil {
+				return err
+			}
+			if err := newEnforcer(t, s.options()).command(t.Context(), "reload", s.command("-s", "reload")); err != nil {
+				return err
+			}
+			return s.until(within(t), get("h.example", "/", "198.51.100.1"), answers(403))
+		})
+		s.drained()
+		fmt.Fprintf(&table, "| %s | %.1f s | %.1f s | %.0f MiB | %.0f MiB |\n", method, test, served, one, memory(t, s))
+	}
+	t.Logf("\n| method | `nginx -t` | one more client until it is refused | all processes after the start | after a reload |\n|---|---|---|---|---|\n%s", table.String())
+}
+
+func took(t *testing.T, f func() error) float64 {
+	t.Helper()
+	begun := time.Now()
+	if err := f(); err != nil {
+		t.Fatal(err)
+	}
+	return time.Since(begun).Seconds()
+}
+
+// drained waits until only one worker is left.
+func (s *server) drained() {
+	s.t.Helper()
+	if err := eventually(within(s.t), func() bool { return len(s.children()) == 1 }); err != nil {
+		s.t.Fatalf("old workers stay: %v", s.children())
+	}
+}
+
+// children are the processes of nginx's workers, old ones too.
+func (s *server) children() []string {
+	pid, err := os.ReadFile(filepath.Join(s.root, "pid"))
+	if err != nil {
+		return nil
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%s/task/%[1]s/children", strings.TrimSpace(string(pid))))
+	return strings.Fields(string(text))
+}
+
+// Around the reloads: who asks, who downloads, and who has a websocket open.
+const (
+	bigFile    = 100 << 20
+	downloads  = 4
+	websockets = 8
+	reloads    = 100
+	delta      = 10_000
+)
+
+// TestReloadsUnderLoad reloads nginx 100 times, each time with 10,000 other clients of
+// 500,000, and 256,000 regulars, while wrk asks, downloads of 100 MB run, and websockets
+// are open. Nothing fails.
+//
+//	WEIR_LONG=1 go test ./sinks/nginx -run TestReloadsUnderLoad -v
+func TestReloadsUnderLoad(t *testing.T) {
+	long(t)
+	wrk, err := exec.LookPath("wrk")
+	if err != nil {
+		t.Skip("no wrk: apt-get install wrk")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	echo := startEcho(t)
+	s := newServer(t, includeHTTP, `listen `+address+`;
+    include ROOT/weir/server.conf;
+    location / { return 200 "$weir_action|$weir_decision|$weir_version"; }
+    location = /big { root ROOT; limit_rate 8m; }
+    location = /socket { proxy_pass http://`+echo+`; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_read_timeout 1h; }
+`)
+	conf := filepath.Join(s.root, "nginx.conf")
+	text, err := os.ReadFile(conf)
+	if err == nil { // as many old workers as there are reloads may have a download to finish
+		err = os.WriteFile(conf, bytes.Replace(text, []byte("worker_shutdown_timeout 5s;"), nil, 1), 0o644)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.root, "big"), make([]byte, bigFile), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	e := newEnforcer(t, s.options())
+	for part := range schemas.Partitions {
+		e.Regulars(part, manyRegulars(part))
+	}
+	set := withSignatures(many(figureClients), 50)
+	var events []schemas.Event
+	for _, m := range set.Measures {
+		events = append(events, added(m))
+	}
+	e.Replace(events...)
+	e.attempt(t.Context())
+	if err := e.Status().Err; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.until(within(t), get("h.example", "/", set.Measures[0].Value), answers(403)); err != nil {
+		t.Fatal(err)
+	}
+	s.drained()
+	rest := memory(t, s)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var load sync.WaitGroup
+	var whole, broken, echoes atomic.Int64
+	for range downloads {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				if download("http://" + address + "/big") {
+					whole.Add(1)
+				} else {
+					broken.Add(1)
+				}
+			}
+		})
+	}
+	for range websockets {
+		load.Go(func() {
+			for ctx.Err() == nil { // a new one now and then, so that old workers have some
+				if n, err := talk(ctx, address, 300); err != nil {
+					broken.Add(1)
+					t.Errorf("a websocket ended: %v", err)
+				} else {
+					echoes.Add(int64(n))
+				}
+			}
+		})
+	}
+	asking := exec.Command(wrk, "-t1", "-c8", "-d1h", "-H", "X-Forwarded-For: 192.0.2.77", "http://"+address+"/")
+	var said bytes.Buffer
+	asking.Stdout, asking.Stderr = &said, &said
+	if err := asking.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	var served []float64
+	peak := 0.0
+	for n := range reloads {
+		var change []schemas.Event
+		for i := range delta {
+			m := measure(fmt.Sprintf("m%d-%d", n, i), schemas.Block, schemas.ScopeClient, netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String())
+			if n > 0 {
+				old := m
+				old.ID = fmt.Sprintf("m%d-%d", n-1, i)
+				change = append(change, event(schemas.DecisionRemoved, old))
+			}
+			change = append(change, added(m))
+		}
+		begun := time.Now()
+		e.Apply(change...)
+		e.attempt(t.Context())
+		if err := e.Status().Err; err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprintf("m%d-%d\n", n, delta-1)
+		if err := s.until(within(t), get("h.example", "/", change[len(change)-1].Decision.Value), func(status int, body string) bool {
+			return status == 403 && strings.Contains(body, id)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		served = append(served, time.Since(begun).Seconds())
+		if n%10 == 9 {
+			peak = max(peak, memory(t, s))
+		}
+	}
+	_ = asking.Process.Signal(os.Interrupt) // it says how it was
+	_ = asking.Wait()
+	cancel()
+	load.Wait()
+	s.drained()
+	slices.Sort(served)
+	t.Logf("%d reloads, each %d of %d clients, %d regulars: served after %.2f s (median), %.2f s (95 %%), %.2f s at most", reloads, delta, figureClients+delta,
+		schemas.MaxRegulars*schemas.Partitions, served[reloads/2], served[reloads*95/100], served[reloads-1])
+	t.Logf("memory of all nginx processes: %.0f MiB at rest before, %.0f MiB at most with old workers, %.0f MiB at rest after", rest, peak, memory(t, s))
+	t.Logf("%d downloads of 100 MB whole, %d echoes by websockets, %d broken; wrk:\n%s", whole.Load(), echoes.Load(), broken.Load(), said.String())
+	if broken.Load() > 0 || whole.Load() == 0 || echoes.Load() == 0 {
+		t.Errorf("%d downloads and websockets were broken", broken.Load())
+	}
+	if found := regexp.MustCompile(`(?i)socket errors.*|non-2xx.*`).FindString(said.String()); found != "" || !strings.Contains(said.String(), "requests in") {
+		t.Errorf("wrk: %s", found)
+	}
+}
+
+// manyRegulars are as many as one partition may tell, on four sites, one in five by IPv6.
+func manyRegulars(part int) (sites []schemas.SiteRegulars) {
+	for n := range 4 {
+		s := schemas.SiteRegulars{Site: fmt.Sprintf("site%d.example", n)}
+		for i := range schemas.MaxRegulars / 4 {
+			if i < schemas.MaxRegulars/20*4 {
+				s.Clients = append(s.Clients, netip.AddrFrom4([4]byte{100, byte(64 + part*4 + n), byte(i >> 8), byte(i)}))
+			} else {
+				s.Clients = append(s.Clients, netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb9, byte(part), byte(n), byte(i >> 8), byte(i)}))
+			}
+		}
+		sites = append(sites, s)
+	}
+	return sites
+}
+
+func download(url string) bool {
+	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(url))
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	n, err := io.Copy(io.Discard, answer.Body)
+	return err == nil && n == bigFile
+}
+
+func mustRequest(url string) *http.Request {
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// startEcho listens for websockets and sends back what comes. Nothing here reads frames:
+// for nginx a websocket is bytes in both directions after the answer 101.
+func startEcho(t *testing.T) (address string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"); err == nil {
+			_, _ = io.Copy(c, buffered)
+		}
+	})}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return l.Addr().String()
+}
+
+// talk says a word ten times a second over one websocket, so often, and wants each back.
+func talk(ctx context.Context, address string, times int) (n int, err error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintf(c, "GET /socket HTTP/1.1\r\nHost: h.example\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	in := bufio.NewReader(c)
+	answer, err := http.ReadResponse(in, nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		return 0, fmt.Errorf("%+v: %w", answer, err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for ; n < times && ctx.Err() == nil; n++ {
+		word := fmt.Sprintln("word", n)
+		if _, err := io.WriteString(c, word); err != nil {
+			return n, err
+		}
+		if back, err := in.ReadString('\n'); err != nil || back != word {
+			return n, fmt.Errorf("%q came back: %w", back, err)
+		}
+		<-tick.C
+	}
+	return n, nil
+}
