@@ -155,7 +155,9 @@ func TestRegularsReachNginx(t *testing.T) {
 	regular, newcomer := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("198.51.100.2")
 	partition := schemas.PartitionOf(regular)
 	decide(schemas.ScopeSignature, `user_agent="Bad"`)
-	until("nothing is refused", func() bool { return status(regular) == http.StatusForbidden && status(newcomer) == http.StatusForbidden })
+	until("nothing is refused", func() bool {
+		return status(regular) == http.StatusForbidden && status(newcomer) == http.StatusForbidden
+	})
 
 	parts, err := processor.NewParts(processor.Options{})
 	if err != nil {
