@@ -275,6 +275,37 @@ func TestEdgeInChaos(t *testing.T) {
 	s.converges("lists half written")
 
 	s.killAtEveryStep()
+	s.panics()
+}
+
+// panics lifts everything on the edge by hand, while NATS is gone: with weir running, and
+// with weir gone as well.
+func (s *besieged) panics() {
+	s.t.Helper()
+	lifted := func(what, said, want string) {
+		s.t.Helper()
+		if !strings.Contains(said, want) {
+			s.t.Errorf("%s: weir panic off says %q", what, said)
+		}
+		until(s.t, what+": nobody is refused", func() bool { return s.answers("198.51.100.1", http.StatusOK) })
+	}
+	s.stopNATS()
+	lifted("NATS gone", mustWeir(s.t, "--config", s.config, "panic", "off", "--here"), "on this machine")
+	s.startNATS()
+	mustWeir(s.t, "--config", s.config, "panic", "on", "--here")
+	s.converges("panic on")
+	s.stopNATS()
+	s.weir.kill()
+	lifted("NATS and weir gone", mustWeir(s.t, "--config", s.config, "panic", "off"), "not running here")
+	s.start()
+	s.startNATS()
+	until(s.t, "weir reads decisions", func() bool { return s.failures() == 0 })
+	s.answersAll("panic off")
+	if got := s.status("198.51.100.1"); got != http.StatusOK {
+		s.t.Errorf("panic off does not outlast a start of weir: %d", got)
+	}
+	mustWeir(s.t, "--config", s.config, "panic", "on")
+	s.converges("panic on again")
 }
 
 // halve leaves half of each list and zeros, as a machine that lost its power may, and what an

@@ -13,10 +13,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -220,12 +222,16 @@ func TestReloadsUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	asking := exec.Command(wrk, "-t1", "-c8", "-d1h", "-H", "X-Forwarded-For: 192.0.2.77", "http://"+address+"/")
+	asking := exec.Command("nice", wrk, "-t1", "-c8", "-d1h", "-H", "X-Forwarded-For: 192.0.2.77", "http://"+address+"/")
 	var said bytes.Buffer
 	asking.Stdout, asking.Stderr = &said, &said
+	asking.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // whose end would end wrk
+	defer runtime.UnlockOSThread()
 	if err := asking.Start(); err != nil {
 		t.Fatal(err)
 	}
+	defer asking.Process.Kill()
 
 	var served []float64
 	peak := 0.0
@@ -255,6 +261,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 		served = append(served, time.Since(begun).Seconds())
 		if n%10 == 9 {
 			peak = max(peak, memory(t, s))
+			t.Logf("%d reloads, the slowest of them %.2f s, %d processes, %.0f MiB", n+1, slices.Max(served), len(s.children()), peak)
 		}
 	}
 	_ = asking.Process.Signal(os.Interrupt) // it says how it was
