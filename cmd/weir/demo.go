@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,7 +20,6 @@ import (
 
 	"github.com/weir-project/weir/internal/demo"
 	"github.com/weir-project/weir/internal/simulate"
-	"github.com/weir-project/weir/sinks/nginx"
 	"github.com/weir-project/weir/sinks/statuspage"
 )
 
@@ -27,6 +27,8 @@ type demoCommand struct {
 	Dir     string        `placeholder:"DIR" help:"Where to work; by default a new folder for temporary files. It stays."`
 	Seed    uint64        `default:"3" help:"Who comes: the same seed, the same visitors and bots; it also picks the library that the bots are written with."`
 	Hours   time.Duration `default:"24h" help:"Ordinary hours to learn from first."`
+	Edges   int           `default:"1" help:"Edges, each with an nginx and a weir of its own in a network namespace; more than one needs root."`
+	Apart   bool          `hidden:"" help:"The network is the demo's own."`
 	Keep    bool          `help:"Leave everything running until Ctrl-C."`
 	Picture string        `placeholder:"FILE" help:"Draw the table there, as SVG; DIR/demo.svg is always drawn."`
 	Output  string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
@@ -41,10 +43,17 @@ type demoCommand struct {
 //	                     ▼  │
 //	                    weir run
 func (c *demoCommand) Run(ctx context.Context, s screen) error {
+	if c.Edges < 1 || c.Edges > maxDemoEdges {
+		return usagef("--edges %d: want 1 to %d", c.Edges, maxDemoEdges)
+	}
+	if c.Edges > 1 && !c.Apart {
+		return c.apart(ctx, s)
+	}
 	d, err := c.prepare(ctx, s)
 	if err != nil {
 		return err
 	}
+	defer d.leave()
 	report, err := d.play(ctx)
 	if err != nil {
 		return err
@@ -78,7 +87,8 @@ type demonstration struct {
 	board   *demo.Scoreboard
 	traffic *simulate.Traffic
 	app     *demo.App
-	nginx   *demo.Nginx
+	edges   []*demoEdge
+	nats    string // where weir run listens for the others, "" where it is alone
 	control *controlClient
 	inbox   *demo.Inbox
 }
@@ -99,7 +109,11 @@ func (c *demoCommand) prepare(ctx context.Context, s screen) (*demonstration, er
 	}
 	d.board = demo.NewScoreboard(d.plan)
 	d.control = newControlClient(d.path("data"))
-	return d, d.stage()
+	if err := d.stage(); err != nil {
+		d.leave()
+		return nil, err
+	}
+	return d, nil
 }
 
 func (d *demonstration) folder() (err error) {
@@ -159,53 +173,43 @@ func (d *demonstration) stage() error {
 		nginxSites = append(nginxSites, demo.NginxSite{Name: a.Name, Timeout: a.Timeout})
 	}
 	d.app = demo.NewApp(demo.AppOptions{Sites: appSites, Plan: d.plan, Reached: d.board.Reached})
-	if err := d.app.Listen(); err != nil {
+	host := "127.0.0.1"
+	if d.Edges > 1 {
+		host = demoHost
+		if err := d.ownHost(); err != nil {
+			return err
+		}
+	}
+	if err := d.app.Listen(host); err != nil {
 		return err
 	}
-	decisions := d.path("nginx/weir")
-	if err := nginx.Install(decisions, nginx.SnippetOptions{}); err != nil {
-		return err
-	}
-	d.nginx, err = demo.NewNginx(demo.NginxOptions{
-		Dir: d.path("nginx"), Application: d.app.Address(), Sites: nginxSites,
-		HTTP: filepath.Join(decisions, nginx.HTTPName), Server: filepath.Join(decisions, nginx.ServerName),
-	})
-	if err != nil {
-		return err
-	}
-	if err := d.nginx.Write(); err != nil {
-		return err
+	for n := range d.Edges {
+		if err := d.addEdge(n, nginxSites); err != nil {
+			return err
+		}
 	}
 	d.inbox = demo.NewInbox()
 	if err := d.inbox.Listen(); err != nil {
 		return err
 	}
-	return d.configure(decisions)
+	return d.configure()
 }
 
 // configure writes what weir run is told: no more than anybody would.
-func (d *demonstration) configure(decisions string) error {
+func (d *demonstration) configure() error {
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	list := func(words []string) string {
-		quoted := make([]string, len(words))
-		for i, w := range words {
-			quoted[i] = strconv.Quote(w)
-		}
-		return "[" + strings.Join(quoted, ", ") + "]"
+	edge := d.edges[0].config()
+	if d.Edges > 1 {
+		// What nobody publishes to: weir run wants something to follow.
+		edge = fmt.Sprintf("nats:\n  listen: %s\nsources:\n  - nats: weir.ingest.weir\n", d.nats)
 	}
 	text := fmt.Sprintf(`# Written by weir demo.
 data: %q
 mode: enforce
-sources:
-  - file: %q
-nginx:
-  directory: %q
-  test: %s
-  reload: %s
-http:
+%shttp:
   listen: 127.0.0.1:%d
 notify:
   channels:
@@ -217,9 +221,17 @@ statuspage:
   title: Status of the demo
   languages: [en, de]
   components:
-%s`, d.path("data"), d.nginx.AccessLog(), decisions, list(d.nginx.TestCommand()), list(d.nginx.ReloadCommand()), port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
+%s`, d.path("data"), edge, port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
 	if err := os.WriteFile(d.path("weir.yml"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
+	}
+	if d.Edges == 1 {
+		return nil
+	}
+	for n, e := range d.edges {
+		if err := d.configureEdge(n, e); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -262,19 +274,35 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 		})
 	}
 	part("the application", d.app.Run)
-	part("nginx", d.nginx.Run)
-	part("the inbox", d.inbox.Run)
-	select {
-	case <-d.nginx.Ready():
-	case <-ctx.Done():
-		return demo.Report{}, context.Cause(ctx)
+	for _, e := range d.edges {
+		part("nginx", e.nginx.Run)
 	}
-	part("weir run", d.weir)
+	part("the inbox", d.inbox.Run)
+	for _, e := range d.edges {
+		select {
+		case <-e.nginx.Ready():
+		case <-ctx.Done():
+			return demo.Report{}, context.Cause(ctx)
+		}
+	}
+	part("weir run", func(ctx context.Context) error {
+		return d.weir(ctx, "weir.log", nil, "--config", d.path("weir.yml"), "run", "--baseline", d.path("baseline"))
+	})
 	if err := d.waitReady(ctx); err != nil {
 		return demo.Report{}, err
 	}
+	var addresses []string
+	for n, e := range d.edges {
+		addresses = append(addresses, e.nginx.Address())
+		if d.Edges > 1 {
+			d.startEdge(n, e, part)
+		}
+	}
+	if err := d.edgesThere(ctx); err != nil {
+		return demo.Report{}, err
+	}
 	d.say("nginx answers at %s, weir follows its log and enforces.\nOrdinary visitors for %s, then a botnet for %s, then %s of peace.\n",
-		d.nginx.Address(), d.plan.Before, d.plan.Attack, d.plan.After)
+		strings.Join(addresses, ", "), d.plan.Before, d.plan.Attack, d.plan.After)
 
 	part("watching", d.watch)
 	var view sync.WaitGroup
@@ -283,7 +311,7 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 	if d.Output == "text" {
 		view.Go(func() { demo.NewLive(d.screen.out, d.board).Run(viewing, d.extra(ctx)) })
 	}
-	traffic := demo.NewTraffic(demo.TrafficOptions{Address: d.nginx.Address(), Visits: d.traffic, Plan: d.plan, Board: d.board})
+	traffic := demo.NewTraffic(demo.TrafficOptions{Addresses: addresses, Visits: d.traffic, Plan: d.plan, Board: d.board})
 	if err := traffic.Run(ctx); err != nil {
 		endView()
 		view.Wait()
@@ -312,14 +340,15 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 	return report, nil
 }
 
-// weir runs `weir run` as its own process, as anybody would.
-func (d *demonstration) weir(ctx context.Context) error {
-	log, err := os.Create(d.path("weir.log"))
+// weir runs a role of weir as its own process, as anybody would; prefix enters a namespace.
+func (d *demonstration) weir(ctx context.Context, file string, prefix []string, args ...string) error {
+	log, err := os.Create(d.path(file))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	run := exec.CommandContext(ctx, d.self, "--config", d.path("weir.yml"), "run", "--baseline", d.path("baseline"))
+	words := append(append(slices.Clone(prefix), d.self), args...)
+	run := exec.CommandContext(ctx, words[0], words[1:]...)
 	run.Stdout, run.Stderr = log, log
 	// It must not outlive the demo, however that ends. The signal comes when the thread
 	// that started it ends (prctl(2), PR_SET_PDEATHSIG): this one stays.
@@ -329,7 +358,7 @@ func (d *demonstration) weir(ctx context.Context) error {
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
 	run.WaitDelay = 20 * time.Second
 	if err := run.Run(); err != nil {
-		text, _ := os.ReadFile(d.path("weir.log")) // the error without its text is better than none
+		text, _ := os.ReadFile(d.path(file)) // the error without its text is better than none
 		return errors.New(lastLine(text, err))
 	}
 	return errors.New("it ended")

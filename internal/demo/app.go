@@ -89,11 +89,11 @@ func NewApp(o AppOptions) *App {
 	return a
 }
 
-// Listen takes a free port of loopback.
-func (a *App) Listen() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// Listen takes a free port of an address of this machine.
+func (a *App) Listen(host string) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
-		return fmt.Errorf("demo: the application cannot listen on loopback: %w", err)
+		return fmt.Errorf("demo: the application cannot listen on %s: %w", host, err)
 	}
 	a.listener = listener
 	return nil

@@ -121,7 +121,7 @@ func TestAppStops(t *testing.T) {
 	if err := app.Run(t.Context()); err == nil {
 		t.Error("runs without listening")
 	}
-	if err := app.Listen(); err != nil {
+	if err := app.Listen(loopback); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -3,6 +3,7 @@ package demo
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,8 +45,11 @@ func NewNginx(o NginxOptions) (*Nginx, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Port, err = takePort(o.Port); err != nil {
-		return nil, err
+	o.Host, o.Visitors = cmp.Or(o.Host, loopback), cmp.Or(o.Visitors, loopback)
+	if len(o.Prefix) == 0 {
+		if o.Port, err = takePort(o.Port); err != nil {
+			return nil, err
+		}
 	}
 	return &Nginx{options: o, binary: binary, token: rand.Text(), ready: make(chan struct{})}, nil
 }
@@ -56,7 +61,7 @@ func (o *NginxOptions) validate() error {
 	if len(o.Sites) == 0 {
 		return errors.New("demo: no site for nginx to answer for")
 	}
-	for _, text := range append([]string{o.Dir, o.HTTP, o.Server, o.Application}, siteNames(o.Sites)...) {
+	for _, text := range append([]string{o.Dir, o.HTTP, o.Server, o.Application, o.Host, o.Visitors}, siteNames(o.Sites)...) {
 		if strings.ContainsAny(text, "$*?[\x00\n\r") {
 			return fmt.Errorf("demo: %q cannot stand in nginx's configuration: choose a name without '$', '*', '?', '[' and line breaks", text)
 		}
@@ -85,9 +90,12 @@ func findNginx(binary string) (string, error) {
 	return "", fmt.Errorf("demo: nginx is not installed (looked for %s): apt-get install nginx", strings.Join(candidates, ", "))
 }
 
+// loopback is where everything listens, unless told otherwise.
+const loopback = "127.0.0.1"
+
 // takePort is a port of loopback that nothing listens on right now.
 func takePort(port int) (int, error) {
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	listener, err := net.Listen("tcp", fmt.Sprintf("%s:%d", loopback, port))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return 0, fmt.Errorf("demo: port %d of loopback is in use: choose another, or stop what listens there", port)
@@ -99,7 +107,7 @@ func takePort(port int) (int, error) {
 }
 
 // Address is host:port on which nginx answers.
-func (n *Nginx) Address() string { return fmt.Sprintf("127.0.0.1:%d", n.options.Port) }
+func (n *Nginx) Address() string { return fmt.Sprintf("%s:%d", n.options.Host, n.options.Port) }
 
 // AccessLog is the file that weir follows.
 func (n *Nginx) AccessLog() string { return n.path("access.log") }
@@ -114,7 +122,7 @@ func (n *Nginx) TestCommand() []string { return n.command("-t", "-q") }
 func (n *Nginx) ReloadCommand() []string { return n.command("-s", "reload") }
 
 func (n *Nginx) command(args ...string) []string {
-	return append([]string{n.binary, "-p", n.options.Dir + "/", "-c", n.Config(), "-e", n.path("error.log")}, args...)
+	return append(append(slices.Clone(n.options.Prefix), n.binary, "-p", n.options.Dir+"/", "-c", n.Config(), "-e", n.path("error.log")), args...)
 }
 
 // Ready is closed when nginx answers.

@@ -18,7 +18,12 @@ type NginxSite struct {
 type NginxOptions struct {
 	Binary string // "" is found in PATH or /usr/sbin
 	Dir    string // its own prefix: an existing folder, absolute
-	Port   int    // of loopback; 0 is a free one
+	Port   int    // 0 is a free one of loopback
+	// Host is the address that it listens on, and Visitors whom it believes from where a
+	// request comes; both are loopback where they are "".
+	Host, Visitors string
+	// Prefix begins every command, such as one that enters a namespace; it has Port then.
+	Prefix []string
 	// Application is where requests are passed on to, host:port.
 	Application string
 	Sites       []NginxSite
@@ -72,8 +77,8 @@ http {
   uwsgi_temp_path {{quote .Temp}};
   scgi_temp_path {{quote .Temp}};
 
-  # The simulated clients: loopback alone may say whom a request comes from.
-  set_real_ip_from 127.0.0.1;
+  # The simulated clients: their own address alone may say whom a request comes from.
+  set_real_ip_from {{.Visitors}};
   real_ip_header X-Forwarded-For;
 
 {{if .HTTP}}  include {{quote .HTTP}};
@@ -89,14 +94,14 @@ http {
   proxy_buffers 8 8k;
 
   server {
-    listen 127.0.0.1:{{.Port}} default_server;
+    listen {{.Host}}:{{.Port}} default_server;
     access_log off;
     location = {{.ReadyPath}} { return 200 "{{.Token}}"; }
     location / { return 444; }
   }
 {{range .Sites}}
   server {
-    listen 127.0.0.1:{{$.Port}};
+    listen {{$.Host}}:{{$.Port}};
     server_name {{quote .Name}};
 {{- if $.Server}}
     include {{quote $.Server}};

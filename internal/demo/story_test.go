@@ -54,7 +54,7 @@ func play(t *testing.T, plan Plan, httpSnippet, serverSnippet string) *stage {
 	}
 	site := traffic.Sites()[0]
 	app := NewApp(AppOptions{Sites: []AppSite{AppSiteOf(site)}, Plan: plan, Reached: s.board.Reached})
-	if err := app.Listen(); err != nil {
+	if err := app.Listen(loopback); err != nil {
 		t.Fatal(err)
 	}
 	s.nginx, err = NewNginx(NginxOptions{
@@ -83,7 +83,7 @@ func play(t *testing.T, plan Plan, httpSnippet, serverSnippet string) *stage {
 	case <-s.nginx.Ready():
 	case <-ctx.Done():
 	}
-	err = NewTraffic(TrafficOptions{Address: s.nginx.Address(), Visits: traffic, Plan: plan, Board: s.board}).Run(ctx)
+	err = NewTraffic(TrafficOptions{Addresses: []string{s.nginx.Address()}, Visits: traffic, Plan: plan, Board: s.board}).Run(ctx)
 	if err != nil {
 		t.Error(err)
 	}

@@ -2,6 +2,8 @@ package demo
 
 import (
 	"context"
+	"hash/fnv"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -26,11 +28,12 @@ type Visits interface{ Next() *simulate.Visit }
 
 // TrafficOptions are what a Traffic is made of.
 type TrafficOptions struct {
-	Address  string // nginx's, host:port
-	Visits   Visits // made of StoryConfig
-	Plan     Plan
-	Board    *Scoreboard
-	Patience time.Duration // of the story; 0 is DefaultPatience
+	// Addresses are those of the nginx processes, host:port: each client goes to one.
+	Addresses []string
+	Visits    Visits // made of StoryConfig
+	Plan      Plan
+	Board     *Scoreboard
+	Patience  time.Duration // of the story; 0 is DefaultPatience
 }
 
 // Traffic lets visits happen in real time: the traffic that a simulated log has,
@@ -56,9 +59,16 @@ func NewTraffic(o TrafficOptions) *Traffic {
 		bots:     make(chan struct{}, maxBots),
 	}
 	t.send = func(ctx context.Context, q *simulate.Request, ticket string) Answered {
-		return exchange(ctx, o.Address, q, ticket)
+		return exchange(ctx, addressFor(o.Addresses, q.Client), q, ticket)
 	}
 	return t
+}
+
+// addressFor is where a client goes: always to the same, as with names in the DNS.
+func addressFor(addresses []string, client netip.Addr) string {
+	h := fnv.New32a()
+	_, _ = h.Write(client.AsSlice()) // never fails
+	return addresses[h.Sum32()%uint32(len(addresses))]
 }
 
 // Run begins the scoreboard's time and plays the whole plan. It returns nil when
