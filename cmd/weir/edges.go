@@ -205,6 +205,13 @@ func (e *edgeBoard) all() []*edgeSeen {
 	return list
 }
 
+// enforces reports whether any edge but one's own holds decisions in force.
+func (e *edgeBoard) enforces(own string, now time.Time) bool {
+	return slices.ContainsFunc(e.all(), func(r *edgeSeen) bool {
+		return r.Edge != own && !r.Off && now.Sub(r.Received) < edgeSilent && len(r.Parts)+len(r.Bouncers) > 0
+	})
+}
+
 // ailing are the edges where decisions are active and not in force; own is this machine's,
 // of which health knows more.
 func (e *edgeBoard) ailing(own string, now time.Time) []notify.Ailment {

@@ -67,7 +67,14 @@ func TestEdgesThatLackAreAnAlarm(t *testing.T) {
 	if got := says(later); !strings.Contains(got, "has not reported for") {
 		t.Errorf("silent: %q", got)
 	}
-	if got := says(later.Add(edgeGone)); got != "" {
+	report(later, 5, true)
+	if e.enforces("own", later) {
+		t.Error("what is off there is said to be enforced")
+	}
+	if report(later, 5, false); !e.enforces("own", later) || e.enforces("far", later) || e.enforces("own", later.Add(edgeSilent)) {
+		t.Error("an edge elsewhere enforces as long as it reports, and one's own is not elsewhere")
+	}
+	if got := says(later.Add(edgeGone + time.Second)); got != "" {
 		t.Errorf("out of service: %q", got)
 	}
 }

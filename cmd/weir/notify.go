@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 	_ "time/tzdata" // quiet hours on a machine without zone files
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,7 +131,7 @@ type notifying struct {
 }
 
 // newNotifying checks what the configuration says of notify; nil where it tells nobody.
-func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream string, health *health, enforcing *enforcing, log *slog.Logger, metrics prometheus.Registerer) (*notifying, error) {
+func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream string, health *health, enforcing *enforcing, edges *edgeBoard, log *slog.Logger, metrics prometheus.Registerer) (*notifying, error) {
 	if len(c.Notify.Channels) == 0 && c.Notify.Heartbeat.URL == "" && c.Notify.Heartbeat.URLFile == "" {
 		return nil, nil
 	}
@@ -139,9 +140,9 @@ func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream strin
 		return nil, err
 	}
 	o.Stream, o.Ailing, o.Healthy, o.Logger, o.Registerer = stream, health.ailing, health.healthy, log, metrics
-	o.Enforcing = enforcing.on
+	o.Enforcing = func() bool { return enforcing.on() || edges.enforces(c.Edge.Name, time.Now()) }
 	if !enforcing.holds() {
-		o.Idle = "no nginx on this machine is weir's to enforce on, and no bouncer asks it"
+		o.Idle = "no nginx on this machine is weir's to enforce on, no bouncer asks it, and no edge elsewhere reports"
 	}
 	n, err := notify.New(o)
 	if err != nil {

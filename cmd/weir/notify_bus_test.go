@@ -56,7 +56,7 @@ func TestPeopleAreToldFromTheBus(t *testing.T) {
 		watch := &health{data: c.Data, metrics: metrics, ready: b.Check, bus: b.Check, edge: func() (nginx.Status, bool) { return nginx.Status{}, false }}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		n, err := newNotifying(ctx, b, c, "stream", watch, nil, log, metrics)
+		n, err := newNotifying(ctx, b, c, "stream", watch, nil, nil, log, metrics)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -144,7 +144,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status,
 		others: func(now time.Time) []notify.Ailment { return edges.ailing(w.config.Edge.Name, now) },
 	}
-	notifying, err := newNotifying(ctx, b, w.config, stream, watch, enforcing, w.log, w.metrics)
+	notifying, err := newNotifying(ctx, b, w.config, stream, watch, enforcing, edges, w.log, w.metrics)
 	if err != nil {
 		return err
 	}
