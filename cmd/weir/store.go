@@ -71,6 +71,7 @@ func (r *storing) run(ctx context.Context) error {
 	group.Go(func() error { return writer.Run(ctx) })
 	group.Go(func() error { return r.events(ctx, db, schemas.StreamIncidents, schemas.SubjectIncidents) })
 	group.Go(func() error { return r.events(ctx, db, schemas.StreamDecisions, schemas.SubjectDecisions) })
+	group.Go(func() error { return r.panics(ctx, db) })
 	group.Go(func() error { return r.signals(ctx, db) })
 	group.Go(func() error { return r.vitals(ctx, db) })
 	group.Go(func() error { return r.truncate(ctx, db) })
@@ -149,6 +150,19 @@ func (r *storing) events(ctx context.Context, db *clickhouse.DB, stream, subject
 			return nil
 		}
 		return db.RecordEvents(ctx, token, events)
+	})
+}
+
+// panics keeps who lifted everything everywhere. The stream holds the last one alone: of two
+// while nothing could be stored, the first is in weir's log only.
+func (r *storing) panics(ctx context.Context, db *clickhouse.DB) error {
+	return r.consume(ctx, schemas.StreamEdges, schemas.SubjectPanic, "panics", func(ctx context.Context, token string, m *bus.Message) error {
+		var p schemas.Panic
+		if err := json.Unmarshal(m.Data(), &p); err != nil {
+			r.log.Warn("a message of panic was passed over", "sequence", m.Sequence(), "error", err)
+			return nil
+		}
+		return db.RecordPanic(ctx, token, p)
 	})
 }
 

@@ -20,6 +20,8 @@ func edges() *dashboard.DashboardBuilder {
 		WithPanel(rows("Intended, loaded, matching", "What each part of each edge should hold and holds. Missing for more than a minute, an error, or a long silence: decisions are not in force there. The lease is until when it enforces without hearing from weir.", 24, 8,
 			query.Query{Kind: query.Edges, Edges: []string{"$edge"}}).
 			OverrideByName("missing", shaded("short", 1, 100)).OverrideByName("silent", shaded("s", 10, 30)).OverrideByName("refused", shaded("short", 1, 1000))).
+		WithPanel(rows("Lifted by hand", "Who lifted everything everywhere (off), and when it was enforced again (on). While it is off, nothing that weir decides is in force on any edge.", 24, 4,
+			query.Query{Kind: query.SQL, Limit: 20, SQL: "SELECT time, if(off, 'off', 'on') AS panic, by FROM panics ORDER BY time DESC"})).
 		WithPanel(series("Connections at nginx", "Open connections. Many that are being read and few requests: slow clients hold them (slowloris).", "short", 12, 7, vital("nginx_active", "nginx_reading"))).
 		WithPanel(series("Requests begun at nginx", "As nginx itself counts them: when this goes up and the log does not, requests are hanging.", "reqps", 12, 7, vital("nginx_requests"))).
 		WithPanel(series("Waiting to be accepted", "Connections in the listen queue. Growing: nginx cannot keep up, visitors wait before they are seen.", "short", 8, 7, vital("listen_waiting"))).

@@ -54,7 +54,7 @@ func (d *source) answer(ctx context.Context, p backend.PluginContext, asked *bac
 	if err != nil {
 		return fail(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.settings.timeLimit()+5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, d.settings.timeLimit()+turnWait+5*time.Second)
 	defer cancel()
 	frame, err := d.frame(ctx, &q, asked)
 	if err != nil {

@@ -25,7 +25,15 @@ type history struct {
 	where   string
 	seconds int
 	rows    int
+	turns   chan struct{} // as many as queries may run at once
 }
+
+// Queries at once, and how long one waits for its turn: fifty people who open a page ask
+// hundreds of them, which two processors answer no sooner for being asked together.
+const (
+	mostRunning = 12
+	turnWait    = time.Minute
+)
 
 // newHistory dials nothing yet.
 func newHistory(s *settings) (*history, error) {
@@ -35,7 +43,7 @@ func newHistory(s *settings) (*history, error) {
 	}
 	o := &clickhouse.Options{
 		Addr: []string{u.Host}, DialTimeout: 5 * time.Second, ReadTimeout: s.timeLimit() + 10*time.Second,
-		MaxOpenConns: 16, MaxIdleConns: 8, ConnMaxLifetime: 30 * time.Minute,
+		MaxOpenConns: 2 * mostRunning, MaxIdleConns: mostRunning, ConnMaxLifetime: 30 * time.Minute,
 	}
 	o.ClientInfo.Products = append(o.ClientInfo.Products, struct{ Name, Version string }{"weir-grafana", "1"})
 	if s.CA != "" || s.Cert != "" || u.Scheme == "https" || u.Query().Get("secure") == "true" {
@@ -64,7 +72,7 @@ func newHistory(s *settings) (*history, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ClickHouse: %s", oneLine(err))
 	}
-	return &history{conn: conn, where: u.Scheme + "://" + u.Host + u.Path, seconds: s.Seconds, rows: s.Rows}, nil
+	return &history{conn: conn, where: u.Scheme + "://" + u.Host + u.Path, seconds: s.Seconds, rows: s.Rows, turns: make(chan struct{}, mostRunning)}, nil
 }
 
 func (s *settings) tls() (*tls.Config, error) {
@@ -94,6 +102,11 @@ func (h *history) ask(ctx context.Context, p query.Plan) (frame *data.Frame, mor
 	if p.Shape != query.Table {
 		limit = min(p.Rows, mostRows)
 	}
+	ctx, done, err := h.turn(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	defer done()
 	rows, err := h.conn.Query(h.limited(ctx), p.SQL)
 	if err != nil {
 		return nil, false, h.said(ctx, err)
@@ -119,6 +132,22 @@ func (h *history) ask(ctx context.Context, p query.Plan) (frame *data.Frame, mor
 		}
 	}
 	return frame, false, h.said(ctx, rows.Err())
+}
+
+// turn waits until a query may run, and gives it the time that it may take from then on; done
+// is to be called at its end.
+func (h *history) turn(ctx context.Context) (running context.Context, done func(), err error) {
+	late := time.NewTimer(turnWait)
+	defer late.Stop()
+	select {
+	case h.turns <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("ClickHouse: the query was cancelled: %w", ctx.Err())
+	case <-late.C:
+		return nil, nil, fmt.Errorf("ClickHouse: %d queries ran for all of %s: look at fewer panels, or at a shorter time", mostRunning, turnWait)
+	}
+	running, cancel := context.WithTimeout(ctx, time.Duration(h.seconds)*time.Second+5*time.Second)
+	return running, func() { cancel(); <-h.turns }, nil
 }
 
 // limited has the server end a query after the time limit, and when ctx ends.
@@ -169,6 +198,11 @@ func (h *history) said(ctx context.Context, err error) error {
 
 // caseOf looks an incident up.
 func (h *history) caseOf(ctx context.Context, id string) (*query.Case, error) {
+	ctx, done, err := h.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	rows, err := h.conn.Query(h.limited(ctx), query.CaseSQL(id))
 	if err != nil {
 		return nil, h.said(ctx, err)

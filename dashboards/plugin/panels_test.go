@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,19 @@ func TestPanels(t *testing.T) {
 			if a.Frames[0].Rows() == 0 {
 				return errNoRows
 			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"off", "on"} {
+		if code, text := f.plugin.call(t, http.MethodPost, "panic/"+to, `{}`); code != http.StatusOK {
+			t.Fatalf("panic %s: %d %s", to, code, text)
+		}
+	}
+	if err := eventually(func() error {
+		if f.plugin.one(t, last(fiveMinutes), `{"kind":"sql","sql":"SELECT by FROM panics WHERE NOT off"}`).Rows() == 0 {
+			return errNoRows
 		}
 		return nil
 	}); err != nil {

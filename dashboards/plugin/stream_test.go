@@ -230,6 +230,16 @@ func TestPeopleDecide(t *testing.T) {
 		if code, text := f.plugin.call(t, http.MethodPost, "panic/"+to, `{}`); code != http.StatusOK || !strings.Contains(text, "grafana:alice") {
 			t.Errorf("panic %s: %d %s", to, code, text)
 		}
+		err := eventually(func() error { // who it was is on record
+			frame := f.plugin.one(t, last(time.Hour), `{"kind":"sql","sql":"SELECT if(off, 'off', 'on'), by FROM panics ORDER BY time DESC LIMIT 1"}`)
+			if frame.Rows() == 0 || cellText(frame, 0, 0) != to || cellText(frame, 1, 0) != "grafana:alice" {
+				return fmt.Errorf("panic %s is not on record: %d rows", to, frame.Rows())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 	if code, text := f.plugin.call(t, http.MethodGet, "values?of=sites", ""); code != http.StatusOK || !strings.Contains(text, site) {
 		t.Errorf("values: %d %s", code, text)
