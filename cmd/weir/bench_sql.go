@@ -169,10 +169,6 @@ func benchHistory(ctx context.Context, db *clickhouse.DB, folder string, story s
 // there are enough rows: history without other attacks.
 func multiply(ctx context.Context, progress io.Writer, db *clickhouse.DB, rows int, attack time.Time, span time.Duration) error {
 	ordinary := "time < " + clickhouse.Instant(attack) + " AND time >= " + clickhouse.Instant(attack.Add(-span))
-	each, err := askNumber(ctx, db, "SELECT count() FROM requests WHERE "+ordinary)
-	if err != nil {
-		return err
-	}
 	have, err := askNumber(ctx, db, "SELECT count() FROM requests")
 	if err != nil {
 		return err
@@ -182,11 +178,19 @@ func multiply(ctx context.Context, progress io.Writer, db *clickhouse.DB, rows i
 	if err != nil {
 		return err
 	}
-	for n := copies + 1; have < rows; n++ {
+	for n, failed := copies+1, 0; have < rows; n++ {
 		if err := copyBefore(ctx, db, ordinary, n*int(span.Seconds()), rows-have); err != nil {
+			// Merges of large parts may have the memory for a while; some rows may be there.
+			if failed++; failed > 10 || ctx.Err() != nil {
+				return err
+			}
+			if err := merged(ctx, db); err != nil {
+				return err
+			}
+		}
+		if have, err = askNumber(ctx, db, "SELECT count() FROM requests"); err != nil {
 			return err
 		}
-		have += min(each, rows-have)
 		fmt.Fprintf(progress, "\r%s of %s rows   ", count(have), count(rows))
 	}
 	fmt.Fprintln(progress)

@@ -1,13 +1,15 @@
 -- What sets the attack apart? Values of single traits by the bits of evidence that one request with it gives: log2 of its share during to its share on the day before.
-SELECT pair.1 AS trait, pair.2 AS value, round(100 * before / (SELECT sum(weight) FROM requests WHERE {before}), 2) AS percent_before,
-    round(100 * during / (SELECT sum(weight) FROM requests WHERE {during}), 2) AS percent_during,
-    round(log2((during + 0.5) / (SELECT sum(weight) + 1 FROM requests WHERE {during})) - log2((before + 0.5) / (SELECT sum(weight) + 1 FROM requests WHERE {before})), 1) + 0 AS bits
+WITH (SELECT (sumIf(weight, {isbefore}), sumIf(weight, {isduring})) FROM requests WHERE {both}) AS all
+SELECT trait, value, round(100 * before / all.1, 2) AS percent_before, round(100 * during / all.2, 2) AS percent_during,
+    round(log2((during + 0.5) / (all.2 + 1)) - log2((before + 0.5) / (all.1 + 1)), 1) + 0 AS bits
 FROM (
-    SELECT arrayJoin([('user_agent', toString(user_agent)), ('accept_language', toString(accept_language)), ('accept_encoding', toString(accept_encoding)),
-        ('tls', toString(tls)), ('protocol', toString(protocol)), ('method', toString(method)), ('cookie', toString(cookie)), ('referer', if(no_referer, '', 'some'))]) AS pair,
-        sumIf(w, is_before) AS before, sumIf(w, NOT is_before) AS during
-    FROM (SELECT user_agent, accept_language, accept_encoding, tls, protocol, method, cookie, referer = '' AS no_referer, {isbefore} AS is_before, sum(weight) AS w
-        FROM requests WHERE {both} GROUP BY ALL)
-    GROUP BY pair)
-WHERE during >= 0.05 * (SELECT sum(weight) FROM requests WHERE {during})
+    SELECT 'user_agent' AS trait, toString(user_agent) AS value, sumIf(weight, {isbefore}) AS before, sumIf(weight, {isduring}) AS during FROM requests WHERE {both} GROUP BY user_agent
+    UNION ALL SELECT 'accept_language', toString(accept_language), sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY accept_language
+    UNION ALL SELECT 'accept_encoding', toString(accept_encoding), sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY accept_encoding
+    UNION ALL SELECT 'tls', toString(tls), sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY tls
+    UNION ALL SELECT 'protocol', toString(protocol), sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY protocol
+    UNION ALL SELECT 'method', toString(method), sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY method
+    UNION ALL SELECT 'cookie', toString(cookie), sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY cookie
+    UNION ALL SELECT 'referer', if(empty(referer), '', 'some') AS value, sumIf(weight, {isbefore}), sumIf(weight, {isduring}) FROM requests WHERE {both} GROUP BY value)
+WHERE during >= 0.05 * all.2
 ORDER BY bits DESC, trait, value LIMIT 20
