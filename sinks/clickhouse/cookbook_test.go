@@ -22,6 +22,7 @@ type estate struct {
 	day     time.Time
 	builder *schemas.Builder
 	rows    map[string]int // by kind
+	all     []schemas.Request
 }
 
 const (
@@ -37,6 +38,7 @@ func (e *estate) add(kind string, r schemas.Request) {
 		r.Site = []byte("www.example.org")
 	}
 	e.builder.Append(&r)
+	e.all = append(e.all, r)
 	e.rows[kind]++
 }
 

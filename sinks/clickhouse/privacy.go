@@ -139,7 +139,7 @@ func (f *filter) referer(referer string) string {
 const truncateLate = 24 * time.Hour
 
 // Truncate brings addresses that were stored before a time down to their networks, in
-// requests and in decisions; a day of requests once the last of it is old enough, or
+// requests and in decisions with their reasons and evidence; a day of requests once the last of it is old enough, or
 // the first of it a day too old.
 func (db *DB) Truncate(ctx context.Context, before time.Time) error {
 	var days []string
@@ -175,8 +175,10 @@ func (db *DB) truncateDecisions(ctx context.Context, before time.Time) error {
 	}); err != nil || n == 0 {
 		return err
 	}
-	return db.change(ctx, "ALTER TABLE decisions UPDATE value = concat(if(isIPv4String(value), IPv4NumToString(toIPv4(bitAnd(IPv4StringToNumOrDefault(value), 0xFFFFFF00))), "+
-		"IPv6NumToString(tupleElement(IPv6CIDRToRange(toIPv6OrDefault(value), 48), 1))), ' (truncated)') WHERE "+where)
+	const network = "if(isIPv4String(value), IPv4NumToString(toIPv4(bitAnd(IPv4StringToNumOrDefault(value), 0xFFFFFF00))), " +
+		"IPv6NumToString(tupleElement(IPv6CIDRToRange(toIPv6OrDefault(value), 48), 1)))"
+	return db.change(ctx, "ALTER TABLE decisions UPDATE value = concat("+network+", ' (truncated)'), reason = replaceAll(reason, value, "+network+
+		"), evidence = replaceAll(evidence, value, "+network+") WHERE "+where)
 }
 
 // change runs a statement that rewrites rows, and waits until they are.

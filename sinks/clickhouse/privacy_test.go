@@ -94,17 +94,18 @@ func TestAddressesAreTruncatedWhenTheirTimeHasCome(t *testing.T) {
 	private(t, db, Privacy{}, "s", from("192.0.2.77"), from("2001:db8:1:2::3"))
 	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
 	if err := db.RecordEvents(t.Context(), "", []schemas.Event{{Type: schemas.DecisionAdded, Time: at, Incident: "i", Decision: &schemas.Decision{
-		ID: "d", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.77", Expires: at}}}); err != nil {
+		ID: "d", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.77", Expires: at, Reason: "asked by 192.0.2.77",
+		Evidence: &schemas.Evidence{SQL: "client = toIPv6('192.0.2.77')"}}}}); err != nil {
 		t.Fatal(err)
 	}
-	const kept = "SELECT arraySort(groupArray(client)), (SELECT any(value) FROM decisions) FROM requests_readable"
+	const kept = "SELECT arraySort(groupArray(client)), (SELECT any(value) FROM decisions), (SELECT countIf(position(concat(reason, evidence), '192.0.2.77') > 0) FROM decisions) FROM requests_readable"
 	for _, c := range []struct {
 		before time.Time
 		want   string
 	}{
-		{time.Now().Add(-time.Hour), "['192.0.2.77','2001:db8:1:2::3']\t192.0.2.77"},
-		{time.Now().Add(time.Hour), "['192.0.2.0','2001:db8:1::']\t192.0.2.0 (truncated)"},
-		{time.Now().Add(time.Hour), "['192.0.2.0','2001:db8:1::']\t192.0.2.0 (truncated)"},
+		{time.Now().Add(-time.Hour), "['192.0.2.77','2001:db8:1:2::3']\t192.0.2.77\t1"},
+		{time.Now().Add(time.Hour), "['192.0.2.0','2001:db8:1::']\t192.0.2.0 (truncated)\t0"},
+		{time.Now().Add(time.Hour), "['192.0.2.0','2001:db8:1::']\t192.0.2.0 (truncated)\t0"},
 	} {
 		if err := db.Truncate(t.Context(), c.before); err != nil {
 			t.Fatal(err)
