@@ -1,0 +1,41 @@
+package nginx
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// FuzzFiles: whatever a decision says, nginx takes the files, and who is in no decision is
+// answered: what cannot be carried exactly is refused, and nothing of it is written.
+func FuzzFiles(f *testing.F) {
+	f.Add(uint8(0), uint8(0), "i1-1", "192.0.2.1", "www.example.org", "^/inbox$")
+	f.Add(uint8(1), uint8(1), "i1;}", "10.0.0.0/8", "a b", `^/"{};$`)
+	f.Add(uint8(2), uint8(2), "i1-3", `path_shape="/a1/x3" method="GET"`, "default", "(")
+	f.Add(uint8(2), uint8(0), "i1-4", `referer="other" user_agent="$host\\\"; } #"`, "~.*", `\`)
+	f.Add(uint8(3), uint8(0), "x\n", "$host", "h;\nmap", strings.Repeat("a", 5000))
+	scopes := []schemas.Scope{schemas.ScopeClient, schemas.ScopePrefix, schemas.ScopeSignature, schemas.ScopeSite, "another"}
+	actions := []schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle, "another"}
+	f.Fuzz(func(t *testing.T, scope, action uint8, id, value, at, path string) {
+		one := Measure{ID: id, Action: actions[int(action)%len(actions)], Scope: scopes[int(scope)%len(scopes)], Value: value, Expires: far}
+		everywhere, there := one, one
+		there.Sites = []string{at, "other.example"}
+		there.Hand = true
+		s := newServer(t, includeHTTP, site)
+		s.single()
+		s.apply(Set{
+			Measures: []Measure{everywhere, there, measure("i0-1", schemas.Block, schemas.ScopeClient, "203.0.113.250")},
+			Machines: map[string][]string{at: {path}, value: {path}},
+			Regulars: NewRegularList([]schemas.SiteRegulars{{Site: at, Clients: []netip.Addr{netip.MustParseAddr("198.51.100.1")}}}),
+		})
+		if err := s.check(); err != nil {
+			t.Fatalf("%+v: %v", one, err)
+		}
+		s.start()
+		if status, body := s.dial().say(get("nobody.example", "/nothing", "203.0.113.250", "X: y")); status != 403 && status != 429 {
+			t.Errorf("%+v: who is blocked gets %d %q", one, status, body)
+		}
+	})
+}
