@@ -56,8 +56,12 @@ func (r *enforcing) now() *schemas.EdgeReport {
 	}
 	if r.enforcer != nil {
 		s := r.enforcer.Status()
+		matching := uint64(0)
+		if r.matched != nil {
+			matching = r.matched()
+		}
 		report.Parts = append(report.Parts, schemas.EdgePart{
-			Name: "nginx", Intended: s.Intended, Loaded: s.Loaded, Refused: len(s.Refused), Lease: s.LeaseUntil, Error: text(s.Err),
+			Matching: matching, Name: "nginx", Intended: s.Intended, Loaded: s.Loaded, Refused: len(s.Refused), Lease: s.LeaseUntil, Error: text(s.Err),
 		})
 	}
 	if r.firewall != nil {

@@ -29,7 +29,10 @@ type enforcing struct {
 	haproxy  *haproxy.Edge
 	bouncers *lapi.Server // nil: nobody asks
 	keys     *lapi.Keys
-	log      *slog.Logger
+	// matched counts the requests that nginx says it has stopped; nil where its log is
+	// read by another process.
+	matched func() uint64
+	log     *slog.Logger
 
 	mu        sync.Mutex
 	off       bool               // weir panic off: nothing is enforced

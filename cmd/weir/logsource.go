@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-project/weir/collectors/accesslog"
@@ -45,7 +46,21 @@ type logSources struct {
 	since    time.Time            // of the last look before the first
 	doubted  map[string]time.Time // since when
 	full     bool                 // and said so
+
+	stopped atomic.Uint64 // requests that an edge did not let through, by its own word
 }
+
+// counted adds to a resolver the count of what was stopped.
+func (l *logSources) counted(resolve func(*schemas.Request)) func(*schemas.Request) {
+	return func(r *schemas.Request) {
+		if resolve(r); len(r.Action) > 0 && string(r.Action) != allowed {
+			l.stopped.Add(1)
+		}
+	}
+}
+
+// allowed is the action of what an edge let through.
+const allowed = "allow"
 
 // logSource is a source of the configuration.
 type logSource struct {
@@ -210,7 +225,7 @@ func (l *logSources) follow(path string, source int, named bool) error {
 	}
 	o := l.options
 	o.Follow.Since = l.since
-	o.Path, o.Site, o.Format, o.Resolve = path, l.sources[source].Site, l.sources[source].format, l.resolve()
+	o.Path, o.Site, o.Format, o.Resolve = path, l.sources[source].Site, l.sources[source].format, l.counted(l.resolve())
 	s, err := ship.New(o, &ship.FileJournal{Path: filepath.Join(l.journal, journalName(path))}, l.to)
 	if err != nil {
 		return err

@@ -139,6 +139,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
+	enforcing.matched = logs.stopped.Load
 	edges := newEdgeBoard(b, w.log, w.metrics)
 	watch := &health{
 		data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status,

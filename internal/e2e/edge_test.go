@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/nginx"
 )
 
@@ -116,6 +120,13 @@ func (e *edge) config(t *testing.T, data, more string) string {
 	return path
 }
 
+// control asks a running weir by its socket.
+func control(data string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(data, "weir.sock"))
+	}}}
+}
+
 // TestDecisionsByHandAndTheirLease takes a decision by hand, sees nginx enforce it,
 // lifts it, takes another, kills weir, and sees nginx go on answering and let go by
 // itself when the lease ends.
@@ -135,6 +146,15 @@ func TestDecisionsByHandAndTheirLease(t *testing.T) {
 	if status := e.status("198.51.100.8"); status != http.StatusOK {
 		t.Errorf("another client gets %d", status)
 	}
+	until(t, "the edge says that it has stopped ten requests", func() bool {
+		answer, err := control(data).Get("http://weir/api/edges")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		var seen []schemas.EdgeReport
+		return json.NewDecoder(answer.Body).Decode(&seen) == nil && len(seen) == 1 && len(seen[0].Parts) == 1 && seen[0].Parts[0].Matching >= 10
+	})
 	if out := mustWeir(t, "decisions", "list", "--data", data); !strings.Contains(out, id) {
 		t.Errorf("not in the list: %s", out)
 	}
