@@ -12,11 +12,12 @@ import (
 // the lines and the names of edge and source, is in it.
 type State struct {
 	Version   int                        `json:"version"`
-	Position  tail.Position              `json:"position"`  // all before it is published
-	Past      []tail.Mark                `json:"past"`      // the files before the position's
-	Next      [schemas.Partitions]uint64 `json:"next"`      // the number of each partition's next batch, from 1
-	Watermark int64                      `json:"watermark"` // unix milliseconds
-	Format    string                     `json:"format"`    // of the lines; "" where not found yet
+	Position  tail.Position              `json:"position"`         // all before it is published
+	Past      []tail.Mark                `json:"past"`             // the files before the position's
+	Ledger    []byte                     `json:"ledger,omitempty"` // the files before those, see Rememberer
+	Next      [schemas.Partitions]uint64 `json:"next"`             // the number of each partition's next batch, from 1
+	Watermark int64                      `json:"watermark"`        // unix milliseconds
+	Format    string                     `json:"format"`           // of the lines; "" where not found yet
 	Intents   []Intent                   `json:"intents,omitempty"`
 }
 

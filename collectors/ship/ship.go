@@ -64,6 +64,15 @@ type Releaser interface {
 	Release(tail.Position)
 }
 
+// Rememberer is an Input that remembers more than Past holds.
+type Rememberer interface {
+	// Ledger gives what it remembers, nil where that is nothing yet; what it gave is
+	// never changed.
+	Ledger() []byte
+	// Recall takes what Ledger gave, before Resume.
+	Recall(ledger []byte)
+}
+
 // Options say what to ship; Path (or Open and Source), Edge and a Journal are needed.
 type Options struct {
 	Path   string           // the log
@@ -204,6 +213,9 @@ func (s *Ship) run(ctx context.Context) (err error) {
 	if s.o.Format != accesslog.Auto {
 		s.state.Format = s.o.Format.String()
 	}
+	if r, is := s.input.(Rememberer); is {
+		r.Recall(s.state.Ledger)
+	}
 	s.input.Resume(s.state.Position, s.state.Past) // it logs what is lost
 	s.skipped = 0
 	return s.loop(ctx)
@@ -287,6 +299,9 @@ func (s *Ship) next(bench *bench) tail.Piece {
 	piece, err := s.input.Next()
 	s.complain(err)
 	s.state.Past = s.input.Past()
+	if r, is := s.input.(Rememberer); is {
+		s.state.Ledger = r.Ledger()
+	}
 	skipped := s.input.Skipped()
 	s.metrics.skipped.Add(float64(skipped - s.skipped))
 	s.skipped = skipped

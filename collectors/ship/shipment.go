@@ -60,7 +60,8 @@ func (s *Ship) pack(t *shipment, intent Intent, data []byte) error {
 		t.state = s.state
 		t.state.Intents = nil
 	}
-	t.state.Intents, t.state.Past = append(t.state.Intents, intent), s.state.Past
+	t.state.Intents = append(t.state.Intents, intent)
+	t.state.Past, t.state.Ledger = s.state.Past, s.state.Ledger
 	s.state, s.saved = k.after, false
 	now := time.Now()
 	for _, m := range k.messages[k.first:] {

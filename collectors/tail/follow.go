@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -48,13 +49,18 @@ type Follower struct {
 
 	known   map[fileID]Mark      // files beside it, and how far they have been read
 	former  []Mark               // known ones whose inode another file has by now
-	packed  map[fileID]bool      // packed files that have been looked at
+	packed  map[fileID]packedLog // packed files that have been looked at
 	torn    map[fileID]time.Time // packed files that break off, since when
 	changed int64                // when the file that was gone on with was last written to, unix ns
 	waiting map[fileID]string    // files to read that are not open yet
 	refused map[fileID]bool      // files that could not be opened
 	past    []Mark               // see Past
-	resumed bool                 // past is of an earlier Follower
+	ledger  []byte               // see Ledger
+	most    int                  // of files that are remembered, see maxLedger
+	floor   int64                // when what is not remembered any more was written to, at the latest
+	resumed bool                 // it goes on with what an earlier Follower did
+	before  []Mark               // past, as it was resumed with
+	knows   bool                 // a ledger was recalled
 	begun   bool                 // the first look was taken
 	looked  time.Time            // at the directory
 	times   [2]int64             // of the directory, at that look
@@ -94,32 +100,42 @@ func NewFollower(path string, o FollowOptions) *Follower {
 		o.Logger = slog.Default()
 	}
 	return &Follower{
-		path: path, o: o, known: map[fileID]Mark{}, packed: map[fileID]bool{}, torn: map[fileID]time.Time{},
-		waiting: map[fileID]string{}, refused: map[fileID]bool{},
+		path: path, o: o, known: map[fileID]Mark{}, packed: map[fileID]packedLog{}, torn: map[fileID]time.Time{},
+		waiting: map[fileID]string{}, refused: map[fileID]bool{}, most: maxLedger, floor: math.MinInt64,
 	}
 }
 
-// Resume goes to a position that a Piece had, with what Past gave at that time:
-// of the files beside the log those are read that are not among the past ones and
-// are not older than they. With past nil, those are that were written to after the
-// position's own. Where the position's file is gone, complete is false and it is
+// Resume goes to a position that a Piece had, with what Past gave at that time: of
+// the files beside the log those are read that are neither among the past ones nor
+// among those that were recalled. With past nil, those are that were written to after
+// the position's own. Where the position's file is gone, complete is false and it is
 // logged: lines have been lost, unless there is a packed form of it.
 func (f *Follower) Resume(p Position, past []Mark) (complete bool) {
 	for _, mark := range past {
-		f.replaced(mark.id())
-		f.known[mark.id()] = mark
+		if f.replaced(mark.id()); mark.known() {
+			f.known[mark.id()] = mark
+		} else {
+			f.gone(mark)
+		}
 	}
-	f.past, f.resumed = past, past != nil || p.known()
+	f.past, f.before, f.resumed = past, past, past != nil || p.known()
 	f.o.FromEnd = f.o.FromEnd && !f.resumed
 	if !p.known() {
 		return true
 	}
-	if f.file, f.at = find(f.path, p, p.Offset); f.file != nil {
-		f.replaced(f.at.id())
-		f.changed = changedOf(f.file)
-		return true
+	seek(f.path, func() bool {
+		if f.file, f.at = find(f.path, p, p.Offset); f.file != nil {
+			f.replaced(f.at.id())
+			f.changed = changedOf(f.file)
+			return true
+		}
+		return f.resumePacked(p)
+	})
+	if f.changed == 0 {
+		f.skip("the log was deleted or replaced while nobody followed it", "offset", p.Offset)
+		f.gone(Mark{p, time.Now().UnixNano()}) // should it come back, it is read on from there
 	}
-	return f.resumePacked(p)
+	return f.changed != 0
 }
 
 // Past gives the files that come before the one being read, those written to
@@ -136,13 +152,16 @@ var ErrGone = errors.New("the log's range is gone")
 
 // Reread gives the bytes between two positions of one piece again.
 func (f *Follower) Reread(from, to Position) ([]byte, error) {
-	file, _ := find(f.path, from, to.Offset)
-	if file == nil {
-		file, _, _ = findPacked(f.path, from, func(s sibling) (*os.File, bool) {
-			file, err := unpacked(s)
-			return file, err == nil
-		})
-	}
+	var file *os.File
+	seek(f.path, func() bool {
+		if file, _ = find(f.path, from, to.Offset); file == nil {
+			file, _, _ = findPacked(f.path, from, func(s sibling) (*os.File, bool) {
+				file, err := unpacked(s)
+				return file, err == nil
+			})
+		}
+		return file != nil
+	})
 	if file == nil {
 		return nil, fmt.Errorf("log %s, bytes %d to %d: %w", f.path, from.Offset, to.Offset, ErrGone)
 	}
@@ -164,15 +183,20 @@ func (f *Follower) Next() (Piece, error) {
 	if f.file == nil && !f.advance() {
 		return Piece{From: f.at, To: f.at}, f.trouble
 	}
-	piece, err := f.lines(false)
-	if err == nil && len(piece.Data) == 0 {
-		if piece, err = f.leave(); err == nil && len(piece.Data) == 0 {
+	for {
+		piece, err := f.lines(false)
+		if err != nil || len(piece.Data) > 0 {
+			f.quiet = time.Time{}
+			return piece, err
+		}
+		piece, left, err := f.leave()
+		if err != nil || len(piece.Data) > 0 {
+			return piece, err
+		}
+		if !left || f.file == nil { // or the next file's lines are there already
 			return piece, f.trouble
 		}
-		return piece, err
 	}
-	f.quiet = time.Time{}
-	return piece, err
 }
 
 // advance goes on to the next file of the queue; false where there is none.
@@ -241,27 +265,27 @@ func (f *Follower) lines(last bool) (Piece, error) {
 }
 
 // leave goes on to the next file, where the current one was read to its end and
-// is written to no more.
-func (f *Follower) leave() (Piece, error) {
+// is written to no more. Before it does, it gives a last line without its newline.
+func (f *Follower) leave() (piece Piece, left bool, err error) {
 	nothing := Piece{From: f.at, To: f.at}
 	if f.head || len(f.queue) == 0 || !f.at.holds(f.file, f.at.Offset) {
-		return nothing, nil
+		return nothing, false, nil
 	}
 	// Whoever writes may not have turned to the new file yet.
 	info, err := f.file.Stat()
 	if err != nil {
-		return nothing, pathError(f.path, err)
+		return nothing, false, pathError(f.path, err)
 	}
 	now := time.Now()
 	if f.quiet.IsZero() {
 		f.quiet = now
 	}
 	if now.Sub(f.quiet) < f.o.Grace && now.Sub(info.ModTime()) < f.o.Grace {
-		return nothing, nil
+		return nothing, false, nil
 	}
-	piece, err := f.lines(true)
+	piece, err = f.lines(true)
 	if err != nil || len(piece.Data) > 0 {
-		return piece, err
+		return piece, false, err
 	}
 	for id, k := range f.known { // of its plain form, where it was packed since
 		if f.at.Length > 0 && k.Fingerprint == f.at.Fingerprint && k.Length == f.at.Length && k.Offset <= f.at.Offset {
@@ -273,7 +297,7 @@ func (f *Follower) leave() (Piece, error) {
 	f.file = nil
 	f.advance()
 	f.remember()
-	return Piece{From: f.at, To: f.at}, nil
+	return Piece{From: f.at, To: f.at}, true, nil
 }
 
 // Close ends following.

@@ -46,10 +46,11 @@ func (h *history) restart() {
 	if h.held {
 		h.all()
 	}
-	past := h.f.Past()
+	past, ledger := h.f.Past(), h.f.Ledger()
 	h.lost += h.f.Skipped()
 	h.must(h.f.Close())
 	h.f = newFollower(h.path)
+	h.f.Recall(ledger)
 	if !h.f.Resume(h.at, past) {
 		h.t.Fatalf("cannot resume at %+v", h.at)
 	}
@@ -114,7 +115,7 @@ func TestFollowAnyHistory(t *testing.T) {
 		} else {
 			h.next(1) // what is rotated before the first look is not followed
 		}
-		steps := []string{"write", "write", "next", "next", "all", "restart", "rename", "rename", "late", "copy", "part", "pack", "delete"}
+		steps := []string{"write", "write", "next", "next", "all", "restart", "rename", "rename", "late", "copy", "part", "pack", "delete", "missed"}
 		for range rapid.IntRange(1, 20).Draw(t, "steps") {
 			step := rapid.SampledFrom(steps).Draw(t, "step")
 			switch step {
@@ -147,6 +148,8 @@ func TestFollowAnyHistory(t *testing.T) {
 				h.n++
 			case "pack":
 				h.pack()
+			case "missed":
+				h.missed(rapid.Bool().Draw(t, "over a restart"))
 			case "delete":
 				h.next(1)
 				h.must(os.Remove(h.path))

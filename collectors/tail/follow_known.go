@@ -11,12 +11,6 @@ func (f *Follower) skip(what string, about ...any) {
 	f.o.Logger.Warn(what+": lines may be lost", append([]any{"log", f.path}, about...)...)
 }
 
-// remember makes Past from the known files.
-func (f *Follower) remember() {
-	marks := f.byChange()
-	f.past = slices.Clone(marks[max(0, len(marks)-maxPast):])
-}
-
 // byChange gives all that is known, the file written to last coming last.
 func (f *Follower) byChange() []Mark {
 	marks := make([]Mark, 0, len(f.known)+len(f.former))
@@ -24,10 +18,12 @@ func (f *Follower) byChange() []Mark {
 	for _, k := range f.known {
 		marks = append(marks, k)
 	}
-	slices.SortStableFunc(marks, func(a, b Mark) int {
-		return cmp.Or(cmp.Compare(a.Changed, b.Changed), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Inode, b.Inode))
-	})
+	slices.SortStableFunc(marks, compareMarks)
 	return marks
+}
+
+func compareMarks(a, b Mark) int {
+	return cmp.Or(cmp.Compare(a.Changed, b.Changed), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Inode, b.Inode))
 }
 
 // replaced notes that another file has the inode of one that is known.
@@ -45,26 +41,6 @@ func (f *Follower) note(changed int64) {
 		f.replaced(k.id())
 	}
 	f.known[f.at.id()] = Mark{f.at, changed}
-}
-
-// gone keeps what was read of a file whose inode does not name it any more.
-func (f *Follower) gone(k Mark) {
-	f.former = append(f.former[max(0, len(f.former)-maxPast+1):], k)
-}
-
-// prune forgets files that are gone, but for the last of them: their packed
-// forms are told by them.
-func (f *Follower) prune(present map[fileID]bool) {
-	const most = 4 * maxPast
-	if len(f.known) <= len(present)+most {
-		return
-	}
-	marks := f.byChange()
-	for _, k := range marks[:len(marks)-most] {
-		if !present[k.id()] {
-			delete(f.known, k.id())
-		}
-	}
 }
 
 // vanished reports the files that were deleted before they could be opened.

@@ -49,6 +49,7 @@ func (f *Follower) look() {
 	for _, cut := range cuts {
 		if !cut.found && cut.at.Length > 0 {
 			f.skip("a log was cut off and no copy of it found", "offset", cut.at.Offset)
+			f.gone(Mark{cut.at, now.UnixNano()}) // should one be found later
 		}
 	}
 }
@@ -132,6 +133,9 @@ func (f *Follower) scan(cuts []*cutOff) {
 	if len(f.queue) > before {
 		f.arrange()
 	}
+	for _, s := range packed {
+		present[s.id] = true
+	}
 	f.prune(present)
 	f.remember()
 }
@@ -170,7 +174,7 @@ func (f *Follower) consider(s sibling, cuts []*cutOff, present map[fileID]bool) 
 		file.Close()
 		return
 	}
-	if !f.begun && f.older(s) {
+	if _, is := f.known[s.id]; !is && f.older(s) {
 		start.Offset = size
 		f.known[s.id] = Mark{start.marked(file), s.changed()}
 		file.Close()
@@ -198,21 +202,6 @@ func (f *Follower) has(id fileID) bool {
 	return false
 }
 
-// older reports, at the first look, whether a file is of the time before what is
-// to be read.
-func (f *Follower) older(s sibling) bool {
-	if _, is := f.known[s.id]; is {
-		return false
-	}
-	switch {
-	case !f.resumed:
-		return f.o.Since.IsZero() || !s.info.ModTime().After(f.o.Since)
-	case f.past == nil:
-		return f.file == nil || s.changed() < changedOf(f.file)
-	}
-	return len(f.past) >= maxPast && s.changed() <= f.past[0].Changed
-}
-
 // beginning is where to begin to read a file, and whether there is anything.
 func (f *Follower) beginning(file *os.File, start Position, size int64, cuts []*cutOff, present map[fileID]bool) (at Position, unread bool) {
 	id := start.id()
@@ -234,8 +223,9 @@ func (f *Follower) beginning(file *os.File, start Position, size int64, cuts []*
 	if f.copyOfOpen(file, size) {
 		return start, false
 	}
+	first := beginningOf(file)
 	for _, k := range f.byChange() {
-		if !k.begins(file) {
+		if !k.begins(first) {
 			continue
 		}
 		if size > k.Offset && !present[k.id()] {

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -25,63 +26,57 @@ var errPacking = errors.New("packed in a way that is not read: unpack it, or pac
 // considerPacked opens the packed files whose plain form was never seen, or not to its
 // end.
 func (f *Follower) considerPacked(files []sibling, cuts []*cutOff) {
-	present := make(map[fileID]bool, len(files))
 	for _, s := range files {
-		present[s.id] = true
-		if f.packed[s.id] {
-			continue
-		}
-		if !f.begun && f.olderPacked(s) {
-			f.packed[s.id] = true
+		if was, is := f.packed[s.id]; is && was == packedAs(s) {
 			continue
 		}
 		if len(f.queue) >= maxHeld {
 			continue
 		}
-		if accounted, ready := f.accounted(s, cuts); accounted {
-			f.packed[s.id] = true
-		} else if ready {
-			f.openPacked(s, cuts)
-		}
-	}
-	for id := range f.packed {
-		if !present[id] {
-			delete(f.packed, id)
-		}
-	}
-	for id := range f.torn {
-		if !present[id] {
-			delete(f.torn, id)
+		first, ready := unpackedStart(s.name)
+		switch {
+		case f.accounted(s, first, ready, cuts):
+			f.packed[s.id] = packedAs(s)
+		case f.olderPacked(s):
+			f.dealtWith(s, first)
+		case ready:
+			f.openPacked(s, first, cuts)
 		}
 	}
 }
 
-// olderPacked reports, at the first look, whether a packed file is of the time before
-// what is to be read.
-func (f *Follower) olderPacked(s sibling) bool {
-	switch {
-	case !f.resumed:
-		return f.o.Since.IsZero() || !s.info.ModTime().After(f.o.Since)
-	case len(f.past) > 0:
-		return s.changed() <= f.past[0].Changed
+// packedLog is what a packed file was like when it was looked at: one with its inode and
+// another length or time is another, or was still being written.
+type packedLog struct{ size, changed int64 }
+
+func packedAs(s sibling) packedLog { return packedLog{s.info.Size(), s.changed()} }
+
+// dealtWith notes a packed file of which nothing is to be read.
+func (f *Follower) dealtWith(s sibling, first *bytes.Reader) {
+	f.packed[s.id] = packedAs(s)
+	k := Mark{Changed: s.changed()}
+	if first != nil {
+		k.Position = k.marked(first)
 	}
-	return f.changed == 0 || s.changed() <= f.changed
+	k.Offset = wholeFile
+	f.gone(k)
 }
 
 // openPacked puts a packed file into the queue, at the place up to which its plain form
 // was read.
-func (f *Follower) openPacked(s sibling, cuts []*cutOff) {
+func (f *Follower) openPacked(s sibling, first *bytes.Reader, cuts []*cutOff) {
 	file, ready := f.unpack(s)
 	if !ready {
 		return
 	}
-	f.packed[s.id] = true
 	if file == nil {
+		f.dealtWith(s, first)
 		return
 	}
+	f.packed[s.id] = packedAs(s)
 	at := Position{}.in(s.id).marked(file)
 	for _, k := range f.byChange() {
-		if k.begins(file) {
+		if k.begins(first) {
 			at.Offset = max(at.Offset, k.Offset)
 		}
 	}
@@ -165,37 +160,36 @@ func openPlain(name string) (plain io.Reader, end func(), err error) {
 	return plain, end, nil
 }
 
-// accounted reports whether a packed file is of one that was read to its end, or
-// is open. It is not ready as long as it is being written.
-func (f *Follower) accounted(s sibling, cuts []*cutOff) (accounted, ready bool) {
-	first, ready := unpackedStart(s.name)
+// accounted reports whether a packed file, whose first bytes are given, is of one that was
+// read to its end, or is open.
+func (f *Follower) accounted(s sibling, first *bytes.Reader, ready bool, cuts []*cutOff) bool {
 	same := func(p Position, changed int64) bool {
-		if first == nil { // packed in a way that is not read: packers keep the time
+		if first == nil || p.Length == 0 && p.Offset == wholeFile { // it cannot be unpacked: packers keep the time
 			return changed == s.changed()
 		}
 		return p.begins(first)
 	}
 	if f.file != nil && same(f.at, changedOf(f.file)) {
-		return true, ready
+		return true
 	}
 	for i := range f.queue {
 		if same(f.queue[i].at, changedOf(f.queue[i].file)) {
-			return true, ready
+			return true
 		}
 	}
 	for _, k := range f.byChange() {
-		if same(k.Position, k.Changed) && (first == nil || ready && reaches(s.name, k.Offset)) {
-			return true, ready
+		if same(k.Position, k.Changed) && (first == nil || k.Offset == wholeFile || ready && reaches(s.name, k.Offset)) {
+			return true
 		}
 	}
 	for _, cut := range cuts {
 		if first != nil && ready && cut.at.begins(first) && reaches(s.name, cut.at.Offset) {
 			cut.found = true
 			f.gone(Mark{cut.at, s.changed()}) // or a restart would read the packed copy
-			return true, ready
+			return true
 		}
 	}
-	return false, ready
+	return false
 }
 
 // unpackedStart gives the first bytes of a packed file, nil where its packing is not
@@ -214,9 +208,12 @@ func unpackedStart(name string) (first *bytes.Reader, ready bool) {
 	return bytes.NewReader(data[:n]), n > 0 && (err == nil || err == io.EOF || err == io.ErrUnexpectedEOF)
 }
 
-// reaches reports whether a packed file holds no more than offset bytes. That takes
-// unpacking it, once.
+// reaches reports whether a packed file holds no more than offset bytes. Where it does not
+// say that it holds just as many, that takes unpacking it, once.
 func reaches(name string, offset int64) bool {
+	if says, is := unpackedSize(name); is && says == offset {
+		return true
+	}
 	plain, end, err := openPlain(name)
 	if err != nil {
 		return false
@@ -224,6 +221,33 @@ func reaches(name string, offset int64) bool {
 	defer end()
 	n, err := io.Copy(io.Discard, io.LimitReader(plain, offset+1))
 	return err == nil && n <= offset
+}
+
+// unpackedSize is how many bytes a packed file says that it holds: gzip in its last four
+// bytes (RFC 1952), of the last of its members, and less than 4 GiB; zstd at its beginning
+// (RFC 8878, 3.1.1.1), of the first of its frames. is is false where it does not say it.
+func unpackedSize(name string) (size int64, is bool) {
+	file, err := os.Open(name)
+	if err != nil {
+		return 0, false
+	}
+	defer file.Close()
+	if strings.HasSuffix(name, ".gz") {
+		info, err := file.Stat()
+		if err != nil || info.Size() < 18 {
+			return 0, false
+		}
+		var last [4]byte
+		_, err = file.ReadAt(last[:], info.Size()-4)
+		return int64(binary.LittleEndian.Uint32(last[:])), err == nil
+	}
+	var first [zstd.HeaderMaxSize]byte
+	n, _ := io.ReadFull(file, first[:])
+	var header zstd.Header
+	if header.Decode(first[:n]) != nil || !header.HasFCS || header.FrameContentSize > maxUnpacked {
+		return 0, false
+	}
+	return int64(header.FrameContentSize), true
 }
 
 // findPacked finds the packed form of the file that p is in, where it holds more than
@@ -245,19 +269,18 @@ func findPacked(path string, p Position, unpack func(sibling) (*os.File, bool)) 
 }
 
 // resumePacked goes on in the packed form of a file that was to be read on from p.
-func (f *Follower) resumePacked(p Position) (complete bool) {
+func (f *Follower) resumePacked(p Position) (found bool) {
 	file, in, whole := findPacked(f.path, p, f.unpack)
 	switch {
 	case whole:
-		f.packed[in.id] = true
+		f.packed[in.id] = packedAs(in)
 		f.replaced(p.id())
 		f.known[p.id()] = Mark{p, in.changed()} // or it would be read again, next time
 	case file != nil:
-		f.packed[in.id] = true
+		f.packed[in.id] = packedAs(in)
 		f.file, f.at = file, p.in(in.id)
 		f.o.Logger.Info("a log was packed before it was read to its end: it is unpacked and read on", "log", f.path, "offset", p.Offset)
 	default:
-		f.skip("the log was deleted or replaced while nobody followed it", "offset", p.Offset)
 		return false
 	}
 	f.changed = in.changed()

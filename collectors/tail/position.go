@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -116,6 +117,13 @@ func (p Position) holds(file *os.File, offset int64) bool {
 	return p.Length == 0 || p.begins(file)
 }
 
+// beginningOf gives the bytes that fingerprints are of.
+func beginningOf(file *os.File) *bytes.Reader {
+	first := make([]byte, fingerprintLength)
+	n, _ := file.ReadAt(first, 0)
+	return bytes.NewReader(first[:n])
+}
+
 // begins reports whether file begins with the bytes that p's fingerprint is of,
 // of which there must be some.
 func (p Position) begins(file io.ReaderAt) bool {
@@ -123,20 +131,33 @@ func (p Position) begins(file io.ReaderAt) bool {
 	return p.Length > 0 && err == nil && sum == p.Fingerprint
 }
 
+const (
+	// renaming is how long a directory must not have changed for no rename to be under way:
+	// more than the grain of its time.
+	renaming = 20 * time.Millisecond
+	// hidden is how long renames may hide a file.
+	hidden = 5 * time.Second
+)
+
+// seek looks until it has found, or no rename came between: a rotation in the middle of
+// those of a thousand files can hide one for long.
+func seek(path string, look func() (found bool)) {
+	for began := time.Now(); ; time.Sleep(renaming / 4) {
+		before := directoryTimes(path)
+		if look() {
+			return
+		}
+		since := time.Since(time.Unix(0, max(before[0], before[1])))
+		if before == directoryTimes(path) && since > renaming || time.Since(began) > hidden {
+			return
+		}
+	}
+}
+
 // find opens the file that p is in, be it at path or moved or copied aside, if it
 // still reaches to offset; nil where there is none. A moved file is preferred
 // to a copy.
 func find(path string, p Position, offset int64) (file *os.File, at Position) {
-	for range 5 { // a rotation in the middle of its renames can hide a file
-		before := directoryTimes(path)
-		if file, at = findOnce(path, p, offset); file != nil || before == directoryTimes(path) {
-			break
-		}
-	}
-	return file, at
-}
-
-func findOnce(path string, p Position, offset int64) (file *os.File, at Position) {
 	var copied *os.File
 	names := []string{path}
 	plain, _ := siblings(path)
