@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -29,16 +30,6 @@ func profilesOf(c config.Config) (map[string]*profile.Profile, error) {
 	return profiles, nil
 }
 
-// machinesOf are, by site, expressions of the paths that machines call.
-func machinesOf(c config.Config) map[string][]string {
-	machines := make(map[string][]string)
-	profiles, _ := profilesOf(c) // a configuration names none that there is not
-	for site, p := range profiles {
-		machines[site] = p.Expressions(profile.Machine)
-	}
-	return machines
-}
-
 // maxApplications bounds the sites whose application is looked for.
 const maxApplications = 1024
 
@@ -49,10 +40,26 @@ type applications struct {
 
 	mu    sync.Mutex // logs that are followed share it
 	sites map[string]*profile.Recogniser
+	paths map[string][]string // see machines; it is replaced, not changed
 }
 
 func newApplications(c config.Config) *applications {
-	return &applications{catalogue: profile.NewCatalogue(), named: c.Sites, sites: make(map[string]*profile.Recogniser)}
+	a := &applications{catalogue: profile.NewCatalogue(), named: c.Sites, sites: make(map[string]*profile.Recogniser), paths: make(map[string][]string)}
+	profiles, _ := profilesOf(c) // a configuration names none that there is not
+	for site, p := range profiles {
+		a.paths[site] = p.Expressions(profile.Machine)
+	}
+	return a
+}
+
+// machines are, by site, expressions of the paths that machines call: of the applications
+// that the configuration names, and of those that were recognised. That a site is taken for
+// another takes many requests that it serves, and spares no client, prefix or signature: the
+// worst that it does is that a measure on the whole site leaves these paths alone.
+func (a *applications) machines() map[string][]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.paths
 }
 
 // add takes one request, and reports the application of its site where it is recognised
@@ -68,17 +75,22 @@ func (a *applications) add(r *schemas.Request) (found *profile.Profile) {
 		s = a.catalogue.Recogniser()
 		a.sites[string(r.Site)] = s
 	}
-	if s.Add(r.Path, r.Query, r.Status) {
-		return s.Found()
+	if !s.Add(r.Path, r.Query, r.Status) {
+		return nil
 	}
-	return nil
+	a.paths = maps.Clone(a.paths)
+	delete(a.paths, string(r.Site))
+	if found = s.Found(); found != nil {
+		a.paths[string(r.Site)] = found.Expressions(profile.Machine)
+	}
+	return found
 }
 
 // telling is add that logs what was recognised.
 func (a *applications) telling(log *slog.Logger) func(*schemas.Request) {
 	return func(r *schemas.Request) {
 		if found := a.add(r); found != nil {
-			log.Info("a site looks like an application whose paths are known; name it to have them understood", "site", string(r.Site),
+			log.Info("a site looks like an application whose paths are known: measures on the whole site leave what machines call there alone; name it to have all of them understood", "site", string(r.Site),
 				"profile", found.Name(), "configuration", fmt.Sprintf("sites: {%s: {profile: %s}}", r.Site, found.Name()))
 		}
 	}

@@ -75,7 +75,7 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	o := busOptions(c)
 	o.Logger, o.Registerer, o.LeaveStreams, o.Name = log, metrics, true, "weir collect "+c.Edge.Name
 	distant := &distantBus{options: o, meanwhile: "files wait where they are, and pushed lines on disk"}
-	logs, pushed, err := newCollecting(c, distant, metrics, log)
+	logs, pushed, err := newCollecting(c, distant, newApplications(c), metrics, log)
 	if err != nil {
 		return err
 	}

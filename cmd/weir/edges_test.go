@@ -133,7 +133,7 @@ func TestPanicEverywhere(t *testing.T) {
 	t.Cleanup(func() { b.Close() })
 	c := config.Default()
 	c.Mode, c.Data = config.Enforce, t.TempDir()
-	far, err := newEnforcing(nearBus{b}, c, slog.New(slog.DiscardHandler), nil)
+	far, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

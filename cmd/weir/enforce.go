@@ -50,7 +50,7 @@ type edge interface {
 }
 
 // newEnforcing checks what the configuration says of this machine's edges.
-func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
+func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
 	r := &enforcing{bus: b, config: c, log: log, off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
 	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allowed(), MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if err := r.openOthers(metrics); err != nil {
@@ -60,7 +60,7 @@ func newEnforcing(b transport, c config.Config, log *slog.Logger, metrics promet
 		return r, nil
 	}
 	var err error
-	if r.enforcer, err = nginx.New(nginxOptions(c, log, metrics)); err != nil {
+	if r.enforcer, err = nginx.New(nginxOptions(c, apps, log, metrics)); err != nil {
 		return nil, usageError{err}
 	}
 	// The snippets are the same every time; what is in force is not touched. A
@@ -82,9 +82,9 @@ func snippetOptions(c config.Nginx) nginx.SnippetOptions {
 	return o
 }
 
-func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
+func nginxOptions(c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
 	return nginx.Options{
-		Machines: machinesOf(c),
+		Machines: apps.machines,
 		Dir:      c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
 		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allowed(),
 		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,

@@ -52,7 +52,7 @@ func enforce(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	o := busOptions(c)
 	o.Logger, o.Registerer, o.LeaveStreams, o.Name = log, metrics, true, "weir enforce "+c.Edge.Name
 	distant := &distantBus{options: o, meanwhile: "edges keep what they have until their leases end"}
-	r, err := newEnforcing(distant, c, log, metrics)
+	r, err := newEnforcing(distant, c, newApplications(c), log, metrics)
 	if err != nil {
 		return err
 	}

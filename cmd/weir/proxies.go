@@ -42,13 +42,13 @@ func (l *logFlags) resolver(c config.Config) (*realip.Resolver, error) {
 
 // newResolvers makes what tells clients in the logs that are followed, one for each,
 // because each serves one goroutine; and what sees which applications their sites are.
-func newResolvers(c config.Config, log *slog.Logger, r prometheus.Registerer) (each func() func(*schemas.Request), err error) {
+func newResolvers(c config.Config, apps *applications, log *slog.Logger, r prometheus.Registerer) (each func() func(*schemas.Request), err error) {
 	trust, err := newTrust(c, nil)
 	if err != nil {
 		return nil, err
 	}
 	o := realip.Options{Trust: trust, Header: proxyHeader(c), Metrics: realip.NewMetrics(r), Found: warnOfEdges(log, proxyHeader(c))}
-	tell := newApplications(c).telling(log)
+	tell := apps.telling(log)
 	return func() func(*schemas.Request) {
 		resolver := realip.New(o)
 		return func(r *schemas.Request) {

@@ -124,7 +124,8 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if err != nil {
 		return err
 	}
-	logs, pushed, err := newCollecting(w.config, nearBus{b}, w.metrics, w.log)
+	apps := newApplications(w.config)
+	logs, pushed, err := newCollecting(w.config, nearBus{b}, apps, w.metrics, w.log)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		return err
 	}
 	vitals := newEdgesVitals(b, w.log)
-	enforcing, err := newEnforcing(nearBus{b}, w.config, w.log, w.metrics)
+	enforcing, err := newEnforcing(nearBus{b}, w.config, apps, w.log, w.metrics)
 	if err != nil {
 		return err
 	}

@@ -51,8 +51,8 @@ type nearBus struct{ *bus.Bus }
 func (n nearBus) open() (*bus.Bus, error) { return n.Bus, nil }
 
 // newCollecting opens all sources of a configuration. Nothing runs yet.
-func newCollecting(c config.Config, to transport, metrics prometheus.Registerer, log *slog.Logger) (*logSources, []*pushed, error) {
-	resolve, err := newResolvers(c, log, metrics)
+func newCollecting(c config.Config, to transport, apps *applications, metrics prometheus.Registerer, log *slog.Logger) (*logSources, []*pushed, error) {
+	resolve, err := newResolvers(c, apps, log, metrics)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,7 +52,10 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	defer e.mutex.Unlock()
 	e.dirty = false
 	e.nextExpiry = time.Time{}
-	set = Set{Allow: e.options.Allow, Regulars: e.regularList(), Machines: e.options.Machines, Measures: make([]Measure, 0, len(e.intended))}
+	set = Set{Allow: e.options.Allow, Regulars: e.regularList(), Measures: make([]Measure, 0, len(e.intended))}
+	if e.options.Machines != nil {
+		set.Machines = e.options.Machines()
+	}
 	for id, m := range e.intended {
 		if !m.Expires.After(now) {
 			delete(e.intended, id)

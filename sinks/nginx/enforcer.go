@@ -36,9 +36,10 @@ type Options struct {
 	CommandTimeout time.Duration
 	// Allow are addresses that nothing here ever touches.
 	Allow []netip.Prefix
-	// Machines are, by site, expressions of paths that no measure on the whole site
-	// touches.
-	Machines map[string][]string
+	// Machines gives, by site, expressions of paths that no measure on the whole site
+	// touches. It is asked whenever nginx is told anew, and what it gave is not changed
+	// after; nil is none.
+	Machines func() map[string][]string
 	// MaxDecisions bounds what is kept; more are refused and counted. 1,000,000.
 	MaxDecisions int
 	Logger       *slog.Logger          // nil: none

@@ -3,6 +3,7 @@ package nginx
 import (
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,4 +126,39 @@ func TestSiteMeasuresSpareMachines(t *testing.T) {
 			t.Errorf("%s%s from %s: %d %q, want %d", x.host, x.path, x.from, status, body, x.want)
 		}
 	}
+}
+
+// What machines call is asked for whenever nginx is told anew: a site's application may be
+// recognised long after its measure came.
+func TestMachinesAreAskedForAnew(t *testing.T) {
+	forum, err := profile.ByName("mastodon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	var recognised atomic.Bool
+	o := s.options()
+	o.OldWorkers = func() int { return 0 } // of other tests' nginx there may be many
+	o.Machines = func() map[string][]string {
+		if !recognised.Load() {
+			return nil
+		}
+		return map[string][]string{"social.example.org": forum.Expressions(profile.Machine)}
+	}
+	e := newEnforcer(t, o)
+	running(t, e)
+	ctx := within(t)
+	e.Apply(added(measure("i1-1", schemas.Block, schemas.ScopeSite, "social.example.org")))
+	expect := func(path string, want int) {
+		t.Helper()
+		if err := s.until(ctx, get("social.example.org", path, "198.51.100.6"), answers(want)); err != nil {
+			t.Error(err)
+		}
+	}
+	expect("/inbox", 403)
+	recognised.Store(true)
+	e.Apply(added(blocked(1)))
+	expect("/inbox", 200)
+	expect("/explore", 403)
 }
