@@ -104,7 +104,7 @@ func TestRegularsReachNginx(t *testing.T) {
 	c := config.Default()
 	c.Mode, c.Data = config.Enforce, t.TempDir()
 	c.Nginx.Directory, c.Nginx.Test, c.Nginx.Reload, c.Nginx.MinReloadInterval = weirDir, n.TestCommand(), n.ReloadCommand(), 10*time.Millisecond
-	r, err := newEnforcing(nearBus{b}, c, slog.New(slog.DiscardHandler), nil)
+	r, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
