@@ -187,6 +187,8 @@ func multiply(ctx context.Context, progress io.Writer, db *clickhouse.DB, rows i
 			if err := merged(ctx, db); err != nil {
 				return err
 			}
+		} else {
+			failed = 0
 		}
 		if have, err = askNumber(ctx, db, "SELECT count() FROM requests"); err != nil {
 			return err
