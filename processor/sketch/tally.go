@@ -50,7 +50,7 @@ const (
 // Merging is commutative to the byte (which 32 names are kept aside), and associative to the
 // byte while there are at most 4,096 keys in all; beyond that the bounds hold in any order. It
 // is not idempotent: a count is a sum. The zero value is empty; it takes 12 KiB at 500 keys,
-// 100 KiB at most where requests are inserted, 200 KiB where others are merged into it.
+// 100 KiB at most where requests are inserted, 400 KiB where others are merged into it.
 type Tally struct {
 	slots []tallied // open addressing, near the order of keys
 	n     int
