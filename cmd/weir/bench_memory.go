@@ -29,8 +29,8 @@ type memoryTraffic struct {
 
 func memoryTraffics() []memoryTraffic {
 	return []memoryTraffic{
-		{"random", "hosts, paths, agents, methods and addresses all random", 10_000, fillRandom},
-		{"million", "1,000,000 clients on 1,000 sites, each in ten minutes", 10_000, fillMillion},
+		{"random", "hosts, paths, agents, addresses: all random", 10_000, fillRandom},
+		{"million", "1,000,000 clients on 1,000 sites", 10_000, fillMillion},
 	}
 }
 

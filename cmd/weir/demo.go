@@ -43,8 +43,8 @@ type demoCommand struct {
 //	                     ▼  │
 //	                    weir run
 func (c *demoCommand) Run(ctx context.Context, s screen) error {
-	if c.Edges < 1 || c.Edges > maxDemoEdges {
-		return usagef("--edges %d: want 1 to %d", c.Edges, maxDemoEdges)
+	if err := c.check(); err != nil {
+		return err
 	}
 	if c.Edges > 1 && !c.Apart {
 		return c.apart(ctx, s)

@@ -259,3 +259,16 @@ func (d *demonstration) edgesThere(ctx context.Context) error {
 	}
 	return nil
 }
+
+// check refuses what would fail only at the end.
+func (c *demoCommand) check() error {
+	if c.Edges < 1 || c.Edges > maxDemoEdges {
+		return usagef("--edges %d: want 1 to %d", c.Edges, maxDemoEdges)
+	}
+	if folder := filepath.Dir(c.Picture); c.Picture != "" {
+		if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+			return usagef("--picture %s: there is no folder %s", c.Picture, folder)
+		}
+	}
+	return nil
+}

@@ -53,14 +53,11 @@ type logSources struct {
 // counted adds to a resolver the count of what was stopped.
 func (l *logSources) counted(resolve func(*schemas.Request)) func(*schemas.Request) {
 	return func(r *schemas.Request) {
-		if resolve(r); len(r.Action) > 0 && string(r.Action) != allowed {
+		if resolve(r); len(r.Action) > 0 && string(r.Action) != string(schemas.Allow) {
 			l.stopped.Add(1)
 		}
 	}
 }
-
-// allowed is the action of what an edge let through.
-const allowed = "allow"
 
 // logSource is a source of the configuration.
 type logSource struct {
