@@ -85,6 +85,19 @@ func (r *receiver) got() []Message {
 	return slices.Clone(r.taken)
 }
 
+// taking waits, at most a minute, until so many messages were taken.
+func (r *receiver) taking(n int) {
+	deadline, tick := time.After(time.Minute), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for len(r.got()) < n {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 func hookOptions(dir, url string) Options {
 	return Options{
 		Dir: dir, Name: "test", Stream: "s", Gather: time.Millisecond, UpdateEvery: time.Millisecond, Mode: func(string) string { return "enforce" },
@@ -230,7 +243,8 @@ func child(url string) {
 		os.Exit(1)
 	}
 	go func() { _ = n.Run(context.Background()) }()
-	for sequence := n.Position(schemas.StreamIncidents) + 1; sequence <= 2*killIncidents; sequence++ {
+	incidents, _ := strconv.ParseUint(os.Getenv("WEIR_NOTIFY_INCIDENTS"), 10, 32)
+	for sequence := n.Position(schemas.StreamIncidents) + 1; sequence <= 2*incidents; sequence++ {
 		id := fmt.Sprintf("i%03d", (sequence-1)/2)
 		e := opened(id, "www.example.org", schemas.Flood, signals(100, 0, 0.5))
 		if sequence%2 == 0 {
@@ -252,15 +266,14 @@ func child(url string) {
 	}
 }
 
-const killIncidents = 60
-
 // TestKill kills a process that tells people at random moments, again and again. What
 // arrives has each message once by its key, and no incident is missing.
 func TestKill(t *testing.T) {
 	kills := 8
 	if os.Getenv("WEIR_LONG") != "" {
-		kills = 100
+		kills = 20 // more messages than that in an hour are joined
 	}
+	incidents := 8 * kills // each is told once or twice, and a kill comes at most every sixth message
 	r := newReceiver(t)
 	server := httptest.NewServer(r)
 	defer server.Close()
@@ -269,7 +282,7 @@ func TestKill(t *testing.T) {
 	killed := 0
 	for round := 0; ; round++ {
 		command := exec.Command(os.Args[0], "-test.run=^$")
-		command.Env = append(os.Environ(), "WEIR_NOTIFY_CHILD="+server.URL+"/hook", "WEIR_NOTIFY_DIR="+dir)
+		command.Env = append(os.Environ(), "WEIR_NOTIFY_CHILD="+server.URL+"/hook", "WEIR_NOTIFY_DIR="+dir, fmt.Sprintf("WEIR_NOTIFY_INCIDENTS=%d", incidents))
 		out, err := command.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -282,41 +295,47 @@ func TestKill(t *testing.T) {
 			line, _ := bufio.NewReader(out).ReadString('\n')
 			said <- strings.TrimSpace(line)
 		}()
-		limit := time.Minute
+		due := make(chan struct{})
 		if round < kills {
-			limit = time.Duration(20+source.IntN(180)) * time.Millisecond
+			more, after := 1+source.IntN(6), time.Duration(source.IntN(8))*time.Millisecond
+			go func() {
+				defer close(due)
+				r.taking(len(r.got()) + more)
+				<-time.After(after) // somewhere between two steps
+			}()
 		}
 		var line string
 		select {
 		case line = <-said:
-		case <-time.After(limit):
+		case <-due:
 			killed++
+		case <-time.After(time.Minute):
 		}
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if line == "done" {
 			break
 		}
-		if round >= kills {
-			t.Fatalf("the last round did not end: %q", line)
+		if round >= kills || killed <= round {
+			t.Fatalf("round %d did not end: %q", round, line)
 		}
 	}
 	kinds := make(map[string][]Kind)
 	for _, m := range r.got() {
 		kinds[m.Thread] = append(kinds[m.Thread], m.Kind)
 	}
-	for i := range killIncidents {
+	for i := range incidents {
 		told := kinds[fmt.Sprintf("weir-i%03d", i)]
 		// An incident that has closed before its opening was told is told once.
 		if slices.Compare(told, []Kind{Opened, Closed}) != 0 && slices.Compare(told, []Kind{Closed}) != 0 {
 			t.Errorf("incident %d: %v", i, told)
 		}
 	}
-	if len(kinds) != killIncidents {
+	if len(kinds) != incidents {
 		t.Errorf("%d threads: %v", len(kinds), slices.Sorted(maps.Keys(kinds)))
 	}
 	t.Logf("killed %d times; %d messages, %d of them sent again and told apart by their key", killed, len(r.got()), r.repeats)
-	if killed < kills/2 {
+	if killed < kills {
 		t.Errorf("killed only %d times", killed)
 	}
 }

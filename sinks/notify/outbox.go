@@ -48,6 +48,23 @@ func (n *Notifier) post(m *Message, now time.Time) {
 	n.dirty = true
 }
 
+// farewell is how long a stop waits for the answer to a message that is on its way: cut
+// off, it would be sent again after the restart, and people would read it twice.
+const farewell = 2 * time.Second
+
+// lingering is a context of sendTimeout that outlives ctx by farewell.
+func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(farewell):
+			cancel()
+		case <-within.Done():
+		}
+	})
+	return within, func() { stop(); cancel() }
+}
+
 func (n *Notifier) rouse(name string) {
 	select {
 	case n.wake[name] <- struct{}{}:
@@ -70,7 +87,7 @@ func (n *Notifier) deliver(ctx context.Context, name string) {
 			continue
 		}
 		n.save() // that it is on its way, before it is
-		within, cancel := context.WithTimeout(ctx, sendTimeout)
+		within, cancel := lingering(ctx)
 		ref, err := n.channels[name].send(within, &m, earlier)
 		cancel()
 		if ctx.Err() != nil && err != nil && !errors.As(err, new(*refusal)) {
