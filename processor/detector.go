@@ -163,7 +163,7 @@ func (s *site) mayGo(idle int64) bool {
 // establishedClients is how many normal clients, each counted anew every ten minutes, make the
 // traffic of a site known: a host that was asked for a few times has learned as many windows,
 // all but empty ones.
-const establishedClients = 8
+const establishedClients = 2
 
 func (s *site) established() bool {
 	return s.base.Windows() >= minWindows && s.knows() >= establishedClients

@@ -25,8 +25,8 @@ const (
 
 // How long a site must have been silent to lose its place to another of its own kind.
 const (
-	idleUnproven = 3600      // seconds
-	idleTrusted  = 7 * 86400 // likewise
+	idleChance = 3600      // seconds; served to one network in one minute, or the newcomer is worth more
+	idleSite   = 7 * 86400 // likewise; of all others
 	idleAtLeast  = 2 * Open  // so that none is open, of whatever kind
 )
 
@@ -47,10 +47,12 @@ const (
 //   - beyond these a host must be proven: served to clients from at least 24 of 64 groups of
 //     networks, in five different minutes; or trusted: by three clients that are known from
 //     earlier days;
-//   - where all places are taken, a host takes that of a site which is worth less, or as
-//     much and silent for an hour (a week, if trusted): the longest silent of the least
-//     worth. So no site that regulars come to ever goes for a host that only strangers, or
-//     attackers, ask for; and a place that those have filled is free again after an hour.
+//   - where all places are taken, a host takes that of one which was never served; or to one
+//     network in one minute, and has been silent for an hour; or of one worth no more and
+//     silent for a week. A trusted host takes that of one which is not and has been silent for
+//     an hour. It is the longest silent of the least worth. So no site that people come to, on
+//     its first day too, goes for a host that only strangers, or attackers, ask for; and the
+//     places that those have filled go to hosts that are trusted.
 //
 // Hosts without a place are counted in a bounded sketch; from the fourth request on, the
 // evidence of the heaviest 1,024 is kept. A flood of random hosts fills nothing. Not for
@@ -152,11 +154,11 @@ func (a *Admission) candidate(host []byte, v *Visit) *Place {
 	if c, ok := a.candidates[string(host)]; ok {
 		return c
 	}
-	if v.Second-a.swept >= idleUnproven { // what knocked long ago begins anew
+	if v.Second-a.swept >= idleChance { // what knocked long ago begins anew
 		a.swept = v.Second
 		a.knocks.Reset()
 		for name, c := range a.candidates {
-			if v.Second-c.last >= idleUnproven {
+			if v.Second-c.last >= idleChance {
 				delete(a.candidates, name)
 			}
 		}
@@ -213,8 +215,7 @@ func (p *Place) known() (n int) {
 // victim is the site that goes for a host of that worth, nil for none.
 func (a *Admission) victim(w worth, now int64) (victim *Place) {
 	for _, p := range a.sites {
-		idle := now - p.last
-		if idle < idleAtLeast || p.worth > w || p.worth == w && idle < map[worth]int64{onCredit: idleUnproven, proven: idleUnproven, trusted: idleTrusted}[w] {
+		if p.worth > w || now-p.last < p.tenure(w) {
 			continue
 		}
 		if victim == nil || p.worth < victim.worth || p.worth == victim.worth && (p.last < victim.last || p.last == victim.last && p.host < victim.host) {
@@ -222,6 +223,17 @@ func (a *Admission) victim(w worth, now int64) (victim *Place) {
 		}
 	}
 	return victim
+}
+
+// tenure is for how many seconds the site keeps its place against a host worth no less.
+func (p *Place) tenure(newcomer worth) int64 {
+	switch {
+	case p.worth == onCredit && p.networks == 0:
+		return idleAtLeast
+	case p.worth == onCredit && p.minutes < 2 && bits.OnesCount64(p.networks) < 2, newcomer == trusted && p.worth < trusted:
+		return idleChance
+	}
+	return idleSite
 }
 
 // Visit notes a request to the site.

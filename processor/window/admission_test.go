@@ -111,6 +111,40 @@ func TestAttackersNeverEvictARealSite(t *testing.T) {
 	}
 }
 
+// TestAttackersEvictNoSiteOfItsFirstDay: nobody is a regular yet. Every place is taken, some by
+// sites that have proven themselves, some by ones of few visitors that are silent by night; a
+// botnet asks for hosts of its own all day, from everywhere, served every time.
+func TestAttackersEvictNoSiteOfItsFirstDay(t *testing.T) {
+	a := visitor{Admission: NewAdmission(50)}
+	now := t0 / 1000
+	visits := func(host string, networks, minutes uint64) {
+		for i := range networks * minutes {
+			a.ask(host, Visit{Second: now + int64(i/networks)*60, Client: hash(i), Network: i % networks, Served: true})
+		}
+	}
+	for i := range 25 {
+		visits(fmt.Sprintf("busy%d.example", i), 64, 10)
+		visits(fmt.Sprintf("small%d.example", i), 2, 3)
+	}
+	if a.Len() != 50 {
+		t.Fatalf("%d sites: the test does not test it", a.Len())
+	}
+	for i := range uint64(200_000) {
+		second := now + 600 + int64(i)*86400/200_000
+		if a.ask(fmt.Sprintf("fake%d.example", i%7), Visit{Second: second, Client: hash(i), Network: hash(i), Served: true}) {
+			t.Fatalf("a host of attackers alone took the place of %v after %d s", a.gone, second-now)
+		}
+	}
+	// One that was asked for once by chance goes for a site that has proven itself.
+	a.Remove("small0.example")
+	a.ask("chance.example", Visit{Second: now + 90_000, Served: true})
+	visits("late.example", 64, 10)
+	now += 95_000
+	if visits("late.example", 64, 10); a.sites["late.example"] == nil || a.sites["chance.example"] != nil {
+		t.Errorf("a host that was asked for once by chance keeps its place: %v", a.gone)
+	}
+}
+
 // TestFakeSitesMakeRoom: attackers came first, and proved their hosts. Real ones take their
 // places.
 func TestFakeSitesMakeRoom(t *testing.T) {
@@ -122,7 +156,7 @@ func TestFakeSitesMakeRoom(t *testing.T) {
 	if a.Len() != 100 {
 		t.Fatalf("%d fake sites: the test does not test it", a.Len())
 	}
-	later := now + 40000/60 + idleAtLeast
+	later := now + 40000/60 + idleChance
 	for i := range 100 {
 		if !a.regulars(fmt.Sprintf("real%d.example", i), later) {
 			t.Fatalf("real site %d has no place among fake ones", i)
