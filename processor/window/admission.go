@@ -25,9 +25,9 @@ const (
 
 // How long a site must have been silent to lose its place to another of its own kind.
 const (
-	idleChance = 3600      // seconds; served to one network in one minute, or the newcomer is worth more
-	idleSite   = 7 * 86400 // likewise; of all others
-	idleAtLeast  = 2 * Open  // so that none is open, of whatever kind
+	idleChance  = 3600      // seconds; served to one network in one minute, or the newcomer is worth more
+	idleSite    = 7 * 86400 // likewise; of all others
+	idleAtLeast = 2 * Open  // so that none is open, of whatever kind
 )
 
 // worth is what a site has shown.
