@@ -8,7 +8,7 @@ type Action string
 // The actions, the mildest first. Of several decisions that match one request
 // at the same scope the last of these wins.
 const (
-	Allow     Action = "allow"
+	Allow     Action = "allow" // of a decision: nothing touches the client or the prefix, on any site
 	Throttle  Action = "throttle"
 	Challenge Action = "challenge"
 	Block     Action = "block"

@@ -190,6 +190,9 @@ func (e *Event) Validate() error {
 		return err
 	}
 	if e.Decision != nil {
+		if e.Action == Allow && len(e.Sites) > 0 {
+			return fmt.Errorf("decision %s: it allows on some sites; a firewall knows no sites, so it is on all", cut(e.ID))
+		}
 		return e.Decision.Validate()
 	}
 	return nil
@@ -200,8 +203,12 @@ func (e *Event) Validate() error {
 func (d *Decision) Validate() error {
 	switch d.Action {
 	case Throttle, Challenge, Block:
+	case Allow:
+		if d.Scope != ScopeClient && d.Scope != ScopePrefix {
+			return fmt.Errorf("decision %s: it allows a %s; only a client or a prefix can be allowed", cut(d.ID), cut(string(d.Scope)))
+		}
 	default:
-		return fmt.Errorf("decision %s: the action %q is none of throttle, challenge, block", cut(d.ID), cut(string(d.Action)))
+		return fmt.Errorf("decision %s: the action %q is none of throttle, challenge, block, allow", cut(d.ID), cut(string(d.Action)))
 	}
 	switch d.Scope {
 	case ScopeClient, ScopePrefix, ScopeSignature, ScopeSite:

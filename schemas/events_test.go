@@ -144,7 +144,8 @@ func TestEventSets(t *testing.T) {
 func TestEventsRefused(t *testing.T) {
 	bad := map[string]func(*Event){
 		"no action":       func(e *Event) { e.Action = "" },
-		"allow":           func(e *Event) { e.Action = Allow },
+		"allow a trait":   func(e *Event) { e.Action, e.Scope, e.Sites = Allow, ScopeSignature, nil },
+		"allow on a site": func(e *Event) { e.Action, e.Scope, e.Value, e.Sites = Allow, ScopeClient, "192.0.2.1", []string{"s"} },
 		"scope":           func(e *Event) { e.Scope = "planet" },
 		"type":            func(e *Event) { e.Type = "decision.forgotten" },
 		"no decision":     func(e *Event) { e.Decision = nil },

@@ -2,7 +2,9 @@ package schemas
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -62,4 +64,32 @@ func Extend(e Event, duration time.Duration, by string, now time.Time) Event {
 	d.Reason, d.Evidence, d.Expires = "extended by "+by, nil, now.Add(duration)
 	e.Type, e.Time, e.Decision = DecisionRenewed, now, &d
 	return e
+}
+
+// AllowByHand is a person's decision that nothing touches an address or a prefix, on any
+// site, whatever else is decided. The error says what is wrong with the value.
+func AllowByHand(value string, duration time.Duration, reason, by string, now time.Time) (Event, error) {
+	value = strings.TrimSpace(value)
+	d := Decision{Action: Allow, Scope: ScopePrefix, Reason: reason, Origin: by}
+	if addr, err := netip.ParseAddr(value); err == nil {
+		d.Scope, d.Value = ScopeClient, ClientOf(addr).String()
+	} else if prefix, err := netip.ParsePrefix(value); err != nil {
+		return Event{}, fmt.Errorf("%q is neither an address nor a prefix such as 192.0.2.0/24 or 2001:db8::/48", cut(value))
+	} else if least := ShortestPrefix(prefix.Addr()); prefix.Bits() < least {
+		return Event{}, fmt.Errorf("prefix %s is a part of the world: give /%d or longer", prefix, least)
+	} else {
+		d.Value = prefix.Masked().String()
+	}
+	now = now.UTC().Truncate(time.Millisecond)
+	d.ID, d.Expires = ManualID(now), now.Add(duration)
+	e := Event{Type: DecisionAdded, Time: now, Decision: &d}
+	return e, e.Validate()
+}
+
+// ShortestPrefix bounds what one slip of the hand can lock out, or let in.
+func ShortestPrefix(addr netip.Addr) int {
+	if addr.Unmap().Is4() {
+		return 8
+	}
+	return 19 // the registries' largest allocations to one network
 }

@@ -87,7 +87,7 @@ type addDecisionCommand struct {
 	dataFlag
 	Scope  string        `arg:"" enum:"client,prefix,signature,site" help:"client, prefix, signature or site."`
 	Value  string        `arg:"" help:"An address, a CIDR prefix, a site's name, or a signature such as 'user_agent=\"curl/8.0\" referer=\"none\"'."`
-	Action string        `default:"block" enum:"block,challenge,throttle" help:"block, challenge or throttle."`
+	Action string        `default:"block" enum:"block,challenge,throttle,allow" help:"block, challenge or throttle; or allow: nothing touches that client or prefix, on any site."`
 	For    time.Duration `default:"1h" help:"How long it is in force."`
 	Site   []string      `placeholder:"NAME" help:"Only on this site; by default on all. May be repeated."`
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
@@ -102,7 +102,7 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 	if err != nil {
 		return usageError{err}
 	}
-	if configuration, err := p.configuration(); err == nil {
+	if configuration, err := p.configuration(); err == nil && event.Action != schemas.Allow {
 		if a, ok := allowedBy(configuration.Allowed(), &event); ok {
 			fmt.Fprintf(s.err, "weir: %s is in the allowlist (%s): no edge touches that\n", printable(event.Value, 60), a)
 		}
@@ -134,7 +134,7 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 		if err != nil {
 			return schemas.Event{}, fmt.Errorf("prefix %q is not of the form 192.0.2.0/24 or 2001:db8::/48", value)
 		}
-		if least := shortestPrefix(prefix.Addr()); prefix.Bits() < least {
+		if least := schemas.ShortestPrefix(prefix.Addr()); prefix.Bits() < least {
 			return schemas.Event{}, fmt.Errorf("prefix %s is a part of the world: give /%d or longer, or take a decision on a site", value, least)
 		}
 		value = prefix.Masked().String()
@@ -151,6 +151,9 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 	if c.For <= 0 || c.For > schemas.LongestByHand {
 		return schemas.Event{}, fmt.Errorf("--for %s: give more than 0 and at most %s", c.For, short(schemas.LongestByHand))
 	}
+	if schemas.Action(c.Action) == schemas.Allow && (schemas.Scope(c.Scope) == schemas.ScopeSignature || len(sites) > 0) {
+		return schemas.Event{}, errors.New("--action allow is of a client or a prefix, and on every site: a firewall knows no sites")
+	}
 	now = now.UTC().Truncate(time.Millisecond)
 	return schemas.Event{
 		Type: schemas.DecisionAdded, Time: now, Sites: sites,
@@ -160,14 +163,6 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 			Expires: now.Add(c.For), Reason: c.Reason, Origin: me(),
 		},
 	}, nil
-}
-
-// shortestPrefix bounds what one slip of the hand can lock out.
-func shortestPrefix(addr netip.Addr) int {
-	if addr.Unmap().Is4() {
-		return 8
-	}
-	return 19 // the registries' largest allocations to one network
 }
 
 // allowedBy is the entry of the allowlist that would keep a decision from touching

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type enforcing struct {
 	matched func() uint64
 	log     *slog.Logger
 
+	allowing *allowing
+
 	mu        sync.Mutex
 	off       bool               // weir panic off: nothing is enforced
 	reread    context.CancelFunc // of what follow reads now
@@ -47,11 +50,12 @@ type enforcing struct {
 type edge interface {
 	Apply(events ...schemas.Event)
 	Replace(events ...schemas.Event)
+	Spare(addresses []netip.Prefix)
 }
 
 // newEnforcing checks what the configuration says of this machine's edges.
 func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
-	r := &enforcing{bus: b, config: c, log: log, off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
+	r := &enforcing{bus: b, config: c, log: log, allowing: newAllowing(log), off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
 	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allowed(), MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if err := r.openOthers(metrics); err != nil {
 		return nil, usageError{err}
@@ -138,12 +142,16 @@ func (r *enforcing) edges() []edge {
 }
 
 func (r *enforcing) apply(events []schemas.Event) {
+	events = r.allowing.take(false, events)
+	r.spare()
 	for _, e := range r.edges() {
 		e.Apply(events...)
 	}
 }
 
 func (r *enforcing) replace(events []schemas.Event) {
+	events = r.allowing.take(true, events)
+	r.spare()
 	for _, e := range r.edges() {
 		e.Replace(events...)
 	}
@@ -162,6 +170,7 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 		s.keep(ctx, r.log, "enforce by HAProxy", r.haproxy.Run)
 	}
 	s.keep(ctx, r.log, "enforce decisions", r.follow)
+	s.keep(ctx, r.log, "allowed addresses", r.watchAllowed)
 	s.keep(ctx, r.log, "panic", r.followPanic)
 	s.keep(ctx, r.log, "edge's report", r.report)
 	s.keep(ctx, r.log, "edge's clock", r.watchClock)

@@ -118,13 +118,22 @@ func TestEnforceAlone(t *testing.T) {
 	publish(true, at("i1-2", "192.0.2.2"))
 	publish(false, at("i1-3", "192.0.2.3"))
 	until("the snapshot and the changes do not arrive", func() bool { return in("192.0.2.2") && in("192.0.2.3") && !in("192.0.2.1") })
+	allow, err := schemas.AllowByHand("192.0.2.0/29", time.Hour, "the monitor", "alice", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(false, allow)
+	until("what a person allows is still stopped", func() bool { return !in("192.0.2.2") && !in("192.0.2.3") })
+	allow = schemas.Extend(allow, 2*time.Second, "alice", time.Now())
+	publish(false, allow)
+	until("what was allowed does not end", func() bool { return in("192.0.2.2") && in("192.0.2.3") })
 	until("the edge does not say what it holds", func() bool {
 		_, data, err := b.Last(ctx, schemas.StreamEdges, schemas.SubjectEdge("edge1"))
 		if err != nil || data == nil {
 			return false
 		}
 		report, err := schemas.DecodeEdgeReport(data)
-		return err == nil && report.Sequence == 3 && !report.Off && len(report.Bouncers) == 1 && !report.Bouncers[0].LastPull.IsZero()
+		return err == nil && report.Sequence == 5 && !report.Off && len(report.Bouncers) == 1 && !report.Bouncers[0].LastPull.IsZero()
 	})
 
 	if err := b.Close(); err != nil {

@@ -26,7 +26,7 @@ func TestAccept(t *testing.T) {
 		t.Fatalf("%d accepted", len(got))
 	}
 	ids := map[string]bool{}
-	r := &enforcing{config: config.Config{Mode: config.Observe}}
+	r := &enforcing{config: config.Config{Mode: config.Observe}, allowing: newAllowing(slog.New(slog.DiscardHandler))}
 	for i, e := range got {
 		ids[e.ID] = true
 		if e.Origin == "weir" || e.Reason != "accepted: "+inForce[i].ID || e.Expires.Sub(now) < 59*time.Minute || e.Validate() != nil || len(r.enforced([]schemas.Event{e})) != 1 {
@@ -49,7 +49,7 @@ func TestPanicOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &enforcing{config: c, enforcer: e, log: slog.New(slog.DiscardHandler)}
+	r := &enforcing{config: c, enforcer: e, log: slog.New(slog.DiscardHandler), allowing: newAllowing(slog.New(slog.DiscardHandler))}
 	inForce := func(time.Time) []schemas.Event { return []schemas.Event{added("i1-1", "i1", "weir", "a")} }
 	e.Replace(inForce(time.Now())...)
 	want := func(n int) {

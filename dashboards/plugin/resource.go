@@ -20,6 +20,7 @@ import (
 const (
 	maxResource = 64 << 10 // bytes of a body
 	maxIDs      = 1000
+	maxReason   = 500 // bytes
 	actWait     = 15 * time.Second
 	defaultFor  = time.Hour
 )
@@ -34,6 +35,7 @@ func (d *source) routes() *http.ServeMux {
 	mux.HandleFunc("POST /decisions/accept", d.editors(d.accept))
 	mux.HandleFunc("POST /decisions/lift", d.editors(d.lift))
 	mux.HandleFunc("POST /decisions/extend", d.editors(d.extend))
+	mux.HandleFunc("POST /decisions/allow", d.editors(d.allow))
 	mux.HandleFunc("POST /panic/{state}", d.editors(d.panic))
 	return mux
 }
@@ -44,6 +46,9 @@ type order struct {
 	IDs []string `json:"ids"`
 	// For is how long, "1h30m"; empty is an hour.
 	For string `json:"for"`
+	// Value is whom to allow: an address or a prefix. Reason is why, for those who come after.
+	Value  string `json:"value"`
+	Reason string `json:"reason"`
 
 	by       string
 	duration time.Duration
@@ -76,7 +81,7 @@ func (d *source) editors(do func(context.Context, *order) (any, error)) http.Han
 			d.refuse(w, err)
 			return
 		}
-		d.log.Info("a person decided", "by", o.by, "path", r.URL.Path, "ids", o.IDs, "for", o.duration)
+		d.log.Info("a person decided", "by", o.by, "path", r.URL.Path, "ids", o.IDs, "value", clean(o.Value), "for", o.duration)
 		answer(w, done)
 	}
 }
@@ -97,6 +102,9 @@ func readOrder(w http.ResponseWriter, r *http.Request) (*order, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(o); err != nil {
 		return nil, refusef(http.StatusBadRequest, `want a body such as {"ids": ["i261122-050812-1"], "for": "1h"}: %v`, err)
+	}
+	if len(o.Value) > schemas.MaxID || len(o.Reason) > maxReason {
+		return nil, refusef(http.StatusBadRequest, `"value" or "reason" is too long: at most %d and %d bytes`, schemas.MaxID, maxReason)
 	}
 	if len(o.IDs) > maxIDs {
 		return nil, refusef(http.StatusBadRequest, "%d ids, at most %d", len(o.IDs), maxIDs)
@@ -220,6 +228,18 @@ func (d *source) extend(ctx context.Context, o *order) (any, error) {
 			}
 		}
 		return append(all, schemas.Accept(inForce, own, o.duration, o.by, now)...), nil
+	})
+}
+
+// allow has nothing touch an address or a prefix, at any edge and on any site, until the
+// decision ends or is lifted.
+func (d *source) allow(ctx context.Context, o *order) (any, error) {
+	return d.decide(ctx, func(_ []schemas.Event, now time.Time) ([]schemas.Event, error) {
+		e, err := schemas.AllowByHand(o.Value, o.duration, clean(o.Reason), o.by, now)
+		if err != nil {
+			return nil, refusef(http.StatusBadRequest, `"value": %s`, clean(err.Error()))
+		}
+		return []schemas.Event{e}, nil
 	})
 }
 

@@ -37,7 +37,7 @@ func Columns() map[string]Column {
 		"share_during":   {Unit: "percentunit", Title: "during", About: "Its share of the requests in the time asked about."},
 		"bits":           {Unit: "none", About: "What one request with it says, in bits: log2 of how much more frequent it has become. 3 and more is telling."},
 		"decision":       {About: "The decision's id."},
-		"action":         {About: "What edges do: throttle, challenge or block."},
+		"action":         {About: "What edges do: throttle, challenge or block; allow: nothing touches it."},
 		"scope":          {About: "What it is about: client, prefix, signature or site."},
 		"expires":        {Unit: "dateTimeAsIso", About: "When it ends, unless it is renewed."},
 		"left":           {Unit: "s", About: "Seconds until it ends."},

@@ -58,6 +58,7 @@ type Edge struct {
 
 	mu       sync.Mutex
 	intended map[string]measure
+	allow    []netip.Prefix // Options.Allow, and what Spare said
 	told     bool
 	dirty    bool
 	status   Status
@@ -105,7 +106,7 @@ func New(o Options) (*Edge, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Edge{options: o, metrics: newMetrics(o.Registerer), log: o.Logger, wake: make(chan struct{}, 1), intended: map[string]measure{}}, nil
+	return &Edge{options: o, metrics: newMetrics(o.Registerer), log: o.Logger, wake: make(chan struct{}, 1), intended: map[string]measure{}, allow: o.Allow}, nil
 }
 
 // Snippet is what HAProxy's configuration needs: the first part into global, the second
@@ -129,6 +130,20 @@ func (e *Edge) Apply(events ...schemas.Event) { e.take(false, events) }
 
 // Replace takes a snapshot: what it does not name is no longer in force.
 func (e *Edge) Replace(events ...schemas.Event) { e.take(true, events) }
+
+// Spare has nothing touch these addresses either, beside Options.Allow, until it is called
+// again.
+func (e *Edge) Spare(addresses []netip.Prefix) {
+	allow := slices.Concat(e.options.Allow, addresses)
+	e.mu.Lock()
+	e.dirty = e.dirty || !slices.Equal(allow, e.allow)
+	e.allow = allow
+	e.mu.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
 
 func (e *Edge) take(all bool, events []schemas.Event) {
 	e.mu.Lock()
@@ -283,14 +298,14 @@ func (e *Edge) content(now time.Time) (lines []byte, decisions int) {
 		m := best[value]
 		lines = fmt.Appendf(lines, "%s %s:%d:%s\n", value, m.action, m.expires.Unix(), m.id)
 	}
-	for _, a := range e.options.Allow { // the longest match counts
+	for _, a := range e.allow { // the longest match counts
 		lines = fmt.Appendf(lines, "%s allow:0:\n", a)
 	}
 	return lines, decisions
 }
 
 func (e *Edge) allowed(value netip.Prefix) bool {
-	return slices.ContainsFunc(e.options.Allow, func(a netip.Prefix) bool {
+	return slices.ContainsFunc(e.allow, func(a netip.Prefix) bool {
 		return a.Bits() <= value.Bits() && a.Contains(value.Addr())
 	})
 }

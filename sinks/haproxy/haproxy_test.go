@@ -260,3 +260,26 @@ func TestWhatHAProxyCannotHold(t *testing.T) {
 		t.Error("a map's name with a command in it")
 	}
 }
+
+// Whom a person allows passes, although a decision names the address or its network, and
+// no longer once that ends.
+func TestSparedAddressesPass(t *testing.T) {
+	p := newProxy(t)
+	p.start()
+	e := p.edge()
+	now := time.Now()
+	e.Replace(decision("a", schemas.Block, "192.0.2.7", time.Hour))
+	p.step(e, now)
+	p.want("192.0.2.7", 403, "a")
+	e.Spare([]netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")})
+	p.step(e, now)
+	p.want("192.0.2.7", 200, "the site")
+	p.want("192.0.2.8", 200, "the site") // allowed by configuration, still
+	e.Replace(decision("b", schemas.Block, "192.0.2.0/24", time.Hour))
+	p.step(e, now)
+	p.want("192.0.2.7", 200, "the site")
+	e.Spare(nil)
+	p.step(e, now)
+	p.want("192.0.2.7", 403, "b")
+	p.want("192.0.2.8", 200, "the site")
+}

@@ -326,7 +326,7 @@ func TestBouncerConverges(t *testing.T) {
 				}
 				truth := map[element]time.Time{}
 				for value, v := range table.values {
-					if h, ok := v.effective(f, now); ok {
+					if h, ok := table.effective(value, v, f, now); ok {
 						i := f.spell(nil, value, itemOf(h, 0))[0]
 						truth[element{i.Value, i.Type}] = h.expires
 					}
@@ -365,4 +365,29 @@ func TestBouncerConverges(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Bouncers are told to let go of whom a person allows, and of a network that holds such an
+// address, and are told of them again once that ends.
+func TestSparedAddressesAreTakenBack(t *testing.T) {
+	d := newDesk(t, Options{})
+	key := d.key("one")
+	d.Apply(added("a", "192.0.2.1"), added("b", "198.51.100.0/24"), added("c", "203.0.113.9"))
+	d.pull(key, "?startup=true", "")
+	d.Spare([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/28"), netip.MustParsePrefix("198.51.100.7/32")})
+	got := d.pull(key, "", "")
+	if len(got.New) != 0 || values(got.Deleted) != "ban 192.0.2.1, ban 198.51.100.0/24" && values(got.Deleted) != "ban 198.51.100.0/24, ban 192.0.2.1" {
+		t.Errorf("new %q, deleted %q", values(got.New), values(got.Deleted))
+	}
+	if got = d.pull(key, "?startup=true", ""); values(got.New) != "ban 203.0.113.9" {
+		t.Errorf("a fresh start: %q", values(got.New))
+	}
+	d.Apply(added("e", "192.0.2.3"))
+	if got = d.pull(key, "", ""); len(got.New) != 0 {
+		t.Errorf("a decision on what is allowed: %q", values(got.New))
+	}
+	d.Spare(nil)
+	if got = d.pull(key, "", ""); len(got.New) != 3 {
+		t.Errorf("after it has ended: %q", values(got.New))
+	}
 }

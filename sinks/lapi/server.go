@@ -93,6 +93,10 @@ func (s *Server) Apply(events ...schemas.Event) { s.take(false, events) }
 // Replace takes a snapshot: what it does not name is no longer in force.
 func (s *Server) Replace(events ...schemas.Event) { s.take(true, events) }
 
+// Spare has nothing touch these addresses either, beside Options.Allow, until it is called
+// again.
+func (s *Server) Spare(addresses []netip.Prefix) { s.table.spare(addresses) }
+
 func (s *Server) take(all bool, events []schemas.Event) {
 	if overflow := s.table.take(all, events, time.Now()); overflow > 0 {
 		s.metrics.overflow.Add(float64(overflow))

@@ -17,6 +17,7 @@ type table struct {
 	max   int
 
 	mu     sync.Mutex
+	spared []netip.Prefix          // whom nothing touches, beside allow
 	byID   map[string]netip.Prefix // a decision's id -> its value
 	values map[netip.Prefix]*entry
 	seq    uint64   // of the latest change
@@ -75,6 +76,26 @@ func (t *table) valueOf(d *schemas.Decision) (netip.Prefix, bool) {
 		}
 	}
 	return value, true
+}
+
+// spare has nothing in force on what overlaps these, until it is called again.
+func (t *table) spare(addresses []netip.Prefix) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.spared
+	if slices.Equal(before, addresses) {
+		return
+	}
+	t.spared = addresses
+	for value, v := range t.values {
+		if overlaps(before, value) != overlaps(addresses, value) {
+			t.touch(value, v)
+		}
+	}
+}
+
+func overlaps(list []netip.Prefix, value netip.Prefix) bool {
+	return slices.ContainsFunc(list, value.Overlaps)
 }
 
 // take applies changes, or, where all is true, what replaces everything. It returns how
@@ -224,8 +245,11 @@ func (t *table) forget() {
 }
 
 // effective is what is in force on a value for a bouncer: the severest, of these the
-// longest.
-func (v *entry) effective(f *filter, now time.Time) (h held, ok bool) {
+// longest; nothing where the value holds an address that is spared.
+func (t *table) effective(value netip.Prefix, v *entry, f *filter, now time.Time) (h held, ok bool) {
+	if overlaps(t.spared, value) {
+		return h, false
+	}
 	for _, o := range v.held {
 		if !f.takes(&o) || o.expires.Sub(now) < time.Second {
 			continue
@@ -251,7 +275,7 @@ func (t *table) snapshot(f *filter, now time.Time) answer {
 	t.sweep(now)
 	a := answer{seq: t.seq}
 	for value, v := range t.values {
-		if h, ok := v.effective(f, now); ok {
+		if h, ok := t.effective(value, v, f, now); ok {
 			t.tell(&a, f, value, v, h)
 		}
 	}
@@ -283,7 +307,7 @@ func (t *table) delta(f *filter, since uint64, now time.Time) answer {
 				}
 			}
 		}
-		if h, ok := v.effective(f, now); ok {
+		if h, ok := t.effective(c.value, v, f, now); ok {
 			t.tell(&a, f, c.value, v, h)
 		}
 	}
@@ -310,7 +334,7 @@ func (t *table) matching(f *filter, within netip.Prefix, now time.Time) []item {
 	for bits := within.Bits(); bits >= 8; bits-- {
 		value, _ := within.Addr().Prefix(bits) // in range: no more than the address has
 		if v := t.values[value]; v != nil {
-			if h, ok := v.effective(f, now); ok {
+			if h, ok := t.effective(value, v, f, now); ok {
 				t.tell(&a, f, value, v, h)
 			}
 		}

@@ -67,6 +67,8 @@ type Firewall struct {
 
 	mu     sync.Mutex
 	status Status
+	allow  []netip.Prefix // Options.Allow, and what Spare said
+	spared bool           // and the kernel has it
 
 	// What follows is Run's alone.
 	kernel   *kernel
@@ -108,7 +110,7 @@ func New(o Options) (*Firewall, error) {
 	}
 	return &Firewall{
 		options: o, book: newBook(o.MaxDecisions), metrics: newMetrics(o.Registerer), log: o.Logger,
-		wake: make(chan struct{}, 1), loaded: map[netip.Prefix]time.Time{},
+		wake: make(chan struct{}, 1), loaded: map[netip.Prefix]time.Time{}, allow: o.Allow,
 	}, nil
 }
 
@@ -125,6 +127,38 @@ func (f *Firewall) Apply(events ...schemas.Event) { f.take(false, events) }
 
 // Replace takes a snapshot: what it does not name is no longer in force.
 func (f *Firewall) Replace(events ...schemas.Event) { f.take(true, events) }
+
+// Spare has nothing touch these addresses either, beside Options.Allow, until it is called
+// again.
+func (f *Firewall) Spare(addresses []netip.Prefix) {
+	allow := slices.Concat(f.options.Allow, addresses)
+	f.mu.Lock()
+	f.spared = f.spared && slices.Equal(allow, f.allow)
+	f.allow = allow
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// spare tells the kernel whom nothing touches, where that has changed.
+func (f *Firewall) spare() error {
+	f.mu.Lock()
+	allow, spared := f.allow, f.spared
+	f.spared = true
+	f.mu.Unlock()
+	if spared {
+		return nil
+	}
+	if err := f.kernel.allow(allow); err != nil {
+		f.mu.Lock()
+		f.spared = false
+		f.mu.Unlock()
+		return fmt.Errorf("nftables: allowed addresses: %w", err)
+	}
+	return nil
+}
 
 func (f *Firewall) take(all bool, events []schemas.Event) {
 	if overflow := f.book.take(all, events); overflow > 0 {
@@ -215,6 +249,9 @@ func (f *Firewall) step(now time.Time) error {
 	if err := f.stand(now); err != nil {
 		return err
 	}
+	if err := f.spare(); err != nil {
+		return err
+	}
 	scan := now.Sub(f.scanned) >= scanEvery || f.renewed.IsZero()
 	if scan {
 		f.book.sweep(now)
@@ -274,7 +311,11 @@ func (f *Firewall) stand(now time.Time) error {
 	} else {
 		f.log.Warn("somebody has removed weir's tables; they are made again")
 	}
-	if err := f.kernel.setUp(&f.options); err != nil {
+	f.mu.Lock()
+	o := f.options
+	o.Allow, f.spared = f.allow, true
+	f.mu.Unlock()
+	if err := f.kernel.setUp(&o); err != nil {
 		return err
 	}
 	// What an earlier weir has left stays in force meanwhile.

@@ -215,6 +215,21 @@ func TestPacketsOfBlockedClientsAreDropped(t *testing.T) {
 	s.want("2001:db8:0:7::8", true)
 }
 
+// listing is what the kernel has. It leaves elements out of a list while it makes the set's
+// table larger or smaller, so it is asked again where the list is not whole.
+func (f *Firewall) listing(t *testing.T, whole func(map[netip.Prefix]time.Duration) bool) map[netip.Prefix]time.Duration {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		there, err := f.kernel.clients()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole(there) || time.Now().After(end) {
+			return there
+		}
+	}
+}
+
 // Over an hour, at each half minute, every element in the kernel lasts until its decision
 // ends or the lease does, and none ends before it has been moved.
 func TestTimeoutsAreMovedBeforeTheyEnd(t *testing.T) {
@@ -244,10 +259,14 @@ func TestTimeoutsAreMovedBeforeTheyEnd(t *testing.T) {
 		if err := f.step(now); err != nil {
 			t.Fatal(err)
 		}
-		there, err := f.kernel.clients()
-		if err != nil {
-			t.Fatal(err)
-		}
+		there := f.listing(t, func(there map[netip.Prefix]time.Duration) bool {
+			for value, end := range ends {
+				if _, ok := there[value]; !ok && end.After(now) {
+					return false
+				}
+			}
+			return true
+		})
 		for value, end := range ends {
 			if !end.After(now) {
 				continue
@@ -390,4 +409,28 @@ func many(n int) []schemas.Event {
 		events[i] = blocked(fmt.Sprint("d", i), value.String(), time.Hour)
 	}
 	return events
+}
+
+// Whom a person allows is let through although a decision names the address or its network,
+// and no longer once that ends.
+func TestSparedAddressesPass(t *testing.T) {
+	s, port := newStreet(t)
+	f := newFirewall(t, s.Namespace, Options{Ports: []uint16{port}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+	f.Replace(blocked("a", "192.0.2.7", time.Hour), blocked("b", "2001:db8:0:7::", time.Hour), blocked("c", "198.51.100.0/24", time.Hour))
+	for _, from := range []string{"192.0.2.7", "2001:db8:0:7::8", "198.51.100.9"} {
+		s.want(from, false)
+	}
+	f.Spare([]netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.9/32"), netip.MustParsePrefix("2001:db8:0:7::/64")})
+	for _, from := range []string{"192.0.2.7", "2001:db8:0:7::8", "198.51.100.9"} {
+		s.want(from, true)
+	}
+	f.Spare([]netip.Prefix{netip.MustParsePrefix("198.51.100.9/32")})
+	s.want("192.0.2.7", false)
+	s.want("198.51.100.9", true)
+	f.Spare(nil)
+	s.want("198.51.100.9", false)
 }

@@ -146,6 +146,22 @@ func (k *kernel) setUpTable(t *table, o *Options, anew bool) error {
 	return problem
 }
 
+// allow makes the sets of those whom nothing touches hold just these, at once.
+func (k *kernel) allow(values []netip.Prefix) error {
+	for _, t := range k.tables {
+		for i := range t.families {
+			set := t.families[i].allow
+			k.conn.FlushSet(set)
+			for part := range slices.Chunk(intervals(values, i == 0, nil), perMessage) {
+				if err := k.conn.SetAddElements(set, part); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return k.conn.Flush()
+}
+
 // fill makes a set hold just these.
 func (k *kernel) fill(s *nft.Set, elements []nft.SetElement) error {
 	if err := k.conn.AddSet(s, nil); err != nil {

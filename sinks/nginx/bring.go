@@ -52,7 +52,7 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	defer e.mutex.Unlock()
 	e.dirty = false
 	e.nextExpiry = time.Time{}
-	set = Set{Allow: e.options.Allow, Regulars: e.regularList(), Measures: make([]Measure, 0, len(e.intended))}
+	set = Set{Allow: e.allow, Regulars: e.regularList(), Measures: make([]Measure, 0, len(e.intended))}
 	if e.options.Machines != nil {
 		set.Machines = e.options.Machines()
 	}

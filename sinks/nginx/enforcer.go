@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,8 +69,9 @@ type Enforcer struct {
 
 	mutex       sync.Mutex
 	intended    map[string]Measure
-	told        bool // Apply or Replace was called: what is intended is known
-	dirty       bool // and is not what was last rendered
+	allow       []netip.Prefix // Options.Allow, and what Spare said
+	told        bool           // Apply or Replace was called: what is intended is known
+	dirty       bool           // and is not what was last rendered
 	status      Status
 	regulars    map[int][]schemas.SiteRegulars // by part
 	fresh       bool                           // and not what regularsNow was made of
@@ -135,6 +137,7 @@ func New(o Options) (*Enforcer, error) {
 		wake:     make(chan struct{}, 1),
 		wall:     func() time.Time { return time.Now().Round(0) },
 		intended: map[string]Measure{},
+		allow:    o.Allow,
 		regulars: map[int][]schemas.SiteRegulars{},
 	}, nil
 }
@@ -152,6 +155,20 @@ func (e *Enforcer) Apply(events ...schemas.Event) { e.take(false, events) }
 
 // Replace takes a snapshot: what it does not name is no longer in force.
 func (e *Enforcer) Replace(events ...schemas.Event) { e.take(true, events) }
+
+// Spare has nothing touch these addresses either, beside Options.Allow, until it is called
+// again.
+func (e *Enforcer) Spare(addresses []netip.Prefix) {
+	allow := slices.Concat(e.options.Allow, addresses)
+	e.mutex.Lock()
+	e.dirty = e.dirty || !slices.Equal(allow, e.allow)
+	e.allow = allow
+	e.mutex.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
 
 func (e *Enforcer) take(all bool, events []schemas.Event) {
 	e.mutex.Lock()

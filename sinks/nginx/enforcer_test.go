@@ -418,3 +418,29 @@ func TestInterruptedSwitchIsTakenBack(t *testing.T) {
 		t.Errorf("current.conf is %q", content)
 	}
 }
+
+// Whom a person allows passes although a decision names the address, its network or its
+// traits, and no longer once that ends.
+func TestSparedAddressesPass(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	e := newEnforcer(t, s.options())
+	running(t, e)
+	ctx := within(t)
+	e.Replace(added(blocked(1)), added(measure("n-1", schemas.Block, schemas.ScopePrefix, "10.0.0.0/24")), added(measure("s-1", schemas.Block, schemas.ScopeSignature, `user_agent="Bad"`)))
+	for _, step := range []struct {
+		spare []netip.Prefix
+		want  int
+	}{
+		{nil, 403}, {[]netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}, 200}, {[]netip.Prefix{netip.MustParsePrefix("10.0.0.64/26")}, 403}, {nil, 403},
+	} {
+		e.Spare(step.spare)
+		if err := s.until(ctx, get("h.example", "/", "10.0.0.1", "User-Agent: Bad"), answers(step.want)); err != nil {
+			t.Fatalf("%v: %v", step.spare, err)
+		}
+		if err := s.until(ctx, get("h.example", "/", "10.0.0.2"), answers(403)); err != nil {
+			t.Fatalf("the neighbour: %v", err)
+		}
+	}
+}

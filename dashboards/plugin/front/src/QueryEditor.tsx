@@ -1,8 +1,9 @@
 import type { QueryEditorProps, SelectableValue } from '@grafana/data';
-import { Button, InlineField, InlineFieldRow, InlineSwitch, Input, MultiSelect, Select, TextArea } from '@grafana/ui';
+import { InlineField, InlineFieldRow, InlineSwitch, Input, MultiSelect, Select, TextArea } from '@grafana/ui';
 import React, { useEffect, useState } from 'react';
 
 import type { WeirDataSource } from './datasource';
+import { Allow, Decide } from './Decide';
 import type { WeirOptions } from './options';
 import { choices, filters, type Kind, kinds, ofKind, states, uses, vitals, type WeirQuery } from './query';
 
@@ -90,6 +91,7 @@ export function QueryEditor({ query, onChange, onRunQuery, datasource }: Props) 
         </InlineField>
       )}
       {kind === 'decisions' && query.where?.decision && <Decide datasource={datasource} id={query.where.decision} onDone={onRunQuery} />}
+      {kind === 'decisions' && <Allow datasource={datasource} onDone={onRunQuery} />}
     </>
   );
 }
@@ -129,40 +131,5 @@ function Pick({ label, of, none, datasource, chosen, onChange }: PickProps) {
         onChange={(v) => onChange(v.length ? v.map((o) => o.value ?? '') : undefined)}
       />
     </InlineField>
-  );
-}
-
-// Decide is what a person can do with a decision, each after a second click.
-function Decide({ datasource, id, onDone }: { datasource: WeirDataSource; id: string; onDone: () => void }) {
-  const [sure, setSure] = useState('');
-  const [said, setSaid] = useState('');
-  const act = (what: string, duration?: string) => {
-    if (sure !== what) {
-      setSure(what);
-      return;
-    }
-    setSure('');
-    datasource.decide(what, [id], duration).then(
-      () => {
-        setSaid('Done.');
-        onDone();
-      },
-      (error) => setSaid(String(error?.data?.error ?? error?.message ?? error))
-    );
-  };
-  const button = (what: string, label: string, duration?: string) => (
-    <Button key={what} size="sm" variant={sure === what ? 'destructive' : 'secondary'} onClick={() => act(what, duration)}>
-      {sure === what ? `${label}: click again to do it` : label}
-    </Button>
-  );
-  return (
-    <InlineFieldRow>
-      <InlineField label={`Decide on ${id}`}>
-        <>
-          {button('decisions/accept', 'Accept for 1 h', '1h')} {button('decisions/extend', 'Extend by 1 h', '1h')} {button('decisions/lift', 'Lift')}
-        </>
-      </InlineField>
-      <span role="status">{said}</span>
-    </InlineFieldRow>
   );
 }

@@ -43,6 +43,11 @@ export class WeirDataSource extends DataSourceWithBackend<WeirQuery, WeirOptions
     return this.getResource<string[]>('values', { of: of || 'sites' });
   }
 
+  // allow has nothing touch an address or a prefix, at any edge.
+  allow(value: string, duration: string, reason: string): Promise<unknown> {
+    return this.postResource('decisions/allow', { value, for: duration, reason });
+  }
+
   // decide has a person's order carried out; Grafana tells the backend who it is.
   decide(what: string, ids: string[], duration?: string): Promise<unknown> {
     return this.postResource(what, { ids, ...(duration ? { for: duration } : {}) });
