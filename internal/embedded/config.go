@@ -101,12 +101,15 @@ func (s *settings) handlers() string {
 }
 
 // users are default, which may do everything, and Reader; and what a query may use of the memory.
+// ClickHouse runs a query on one processor where fewer than two GiB are free, unless it is told
+// what a thread needs.
 func (s *settings) users() string {
 	return fmt.Sprintf(`<clickhouse>
 <profiles><default>
 <max_memory_usage>%d</max_memory_usage>
 <max_bytes_before_external_group_by>%d</max_bytes_before_external_group_by>
 <max_bytes_before_external_sort>%d</max_bytes_before_external_sort>
+<max_threads_min_free_memory_per_thread>%d</max_threads_min_free_memory_per_thread>
 </default></profiles>
 <users><default><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota></default>
 <%s><no_password/><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
@@ -114,7 +117,7 @@ func (s *settings) users() string {
 </users>
 <quotas><default></default></quotas>
 </clickhouse>
-`, s.memory/2, s.memory/4, s.memory/4, Reader, Reader)
+`, s.memory/2, s.memory/4, s.memory/4, s.memory/16, Reader, Reader)
 }
 
 // newSecret is 128 bits from the system's source of randomness: letters and digits.
