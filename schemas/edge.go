@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -31,7 +33,12 @@ type EdgePart struct {
 	Refused  int       `json:"refused"`  // decisions that it cannot carry
 	Matching uint64    `json:"matching"` // requests or packets that it has stopped since it started, where it knows
 	Lease    time.Time `json:"lease,omitzero"`
-	Error    string    `json:"error,omitempty"` // why Loaded is not Intended
+	// Loads counts how often it was brought up to date since it started, by a reload or a
+	// change in place; the last time, and how long that took.
+	Loads       uint64    `json:"loads,omitempty"`
+	LoadedAt    time.Time `json:"loaded_at,omitzero"`
+	LoadSeconds float64   `json:"load_seconds,omitempty"`
+	Error       string    `json:"error,omitempty"` // why Loaded is not Intended
 }
 
 // EdgeBounce is a bouncer that asks this edge.
@@ -72,6 +79,8 @@ func DecodeEdgeReport(message []byte) (*EdgeReport, error) {
 		return nil, errors.New("an edge's report: no edge's name")
 	case r.Time.Year() < 2000 || r.Time.Year() > 2200:
 		return nil, errors.New("an edge's report: no time")
+	case slices.ContainsFunc(r.Parts, func(p EdgePart) bool { return !(p.LoadSeconds >= 0) || math.IsInf(p.LoadSeconds, 0) }):
+		return nil, errors.New("an edge's report: a load took no time that there is")
 	case len(r.Parts) > maxEdgeParts || len(r.Bouncers) > MaxEdgeBounces:
 		return nil, errors.New("an edge's report: too many parts")
 	}

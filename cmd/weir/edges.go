@@ -54,6 +54,12 @@ func (r *enforcing) now() *schemas.EdgeReport {
 		}
 		return err.Error()
 	}
+	utc := func(t time.Time) time.Time {
+		if t.IsZero() {
+			return t
+		}
+		return t.UTC()
+	}
 	if r.enforcer != nil {
 		s := r.enforcer.Status()
 		matching := uint64(0)
@@ -62,15 +68,18 @@ func (r *enforcing) now() *schemas.EdgeReport {
 		}
 		report.Parts = append(report.Parts, schemas.EdgePart{
 			Matching: matching, Name: "nginx", Intended: s.Intended, Loaded: s.Loaded, Refused: len(s.Refused), Lease: s.LeaseUntil, Error: text(s.Err),
+			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds,
 		})
 	}
 	if r.firewall != nil {
 		s := r.firewall.Status()
-		report.Parts = append(report.Parts, schemas.EdgePart{Name: "nftables", Intended: s.Intended, Loaded: s.Loaded, Matching: s.Dropped, Error: text(s.Err)})
+		report.Parts = append(report.Parts, schemas.EdgePart{Name: "nftables", Intended: s.Intended, Loaded: s.Loaded, Matching: s.Dropped, Error: text(s.Err),
+			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds})
 	}
 	if r.haproxy != nil {
 		s := r.haproxy.Status()
-		report.Parts = append(report.Parts, schemas.EdgePart{Name: "haproxy", Intended: s.Intended, Loaded: s.Loaded, Lease: s.LeaseUntil, Error: text(s.Err)})
+		report.Parts = append(report.Parts, schemas.EdgePart{Name: "haproxy", Intended: s.Intended, Loaded: s.Loaded, Lease: s.LeaseUntil, Error: text(s.Err),
+			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds})
 	}
 	if list, err := r.bouncers.Bouncers(); err == nil {
 		for _, b := range list {

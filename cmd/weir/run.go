@@ -311,6 +311,7 @@ func busOptions(c config.Config) bus.Options {
 func (w *weir) newStoring(b *bus.Bus, stream string) (r *storing, ends func() error) {
 	r = &storing{
 		bus: b, journal: storeDir(w.config.Data), stream: stream, config: w.config.ClickHouse, privacy: w.config.Privacy, data: w.config.Data, log: w.log,
+		metrics: w.metrics, process: w.config.Edge.Name,
 		ready: func() { w.stored.Store(true) },
 	}
 	if dsn := w.config.ClickHouse.DSN; dsn != "" {

@@ -31,6 +31,7 @@ import (
 //	WEIR_INCIDENTS, WEIR_DECISIONS         -> incidents, decisions
 //	weir.panes.signals                     -> signals
 //	WEIR_VITALS                            -> vitals
+//	metrics, NATS's account, edges' reports -> figures
 type storing struct {
 	bus     *bus.Bus
 	open    func(context.Context) (*clickhouse.DB, error)
@@ -40,7 +41,9 @@ type storing struct {
 	privacy config.Privacy
 	data    string // where the key of hashed addresses is
 	log     *slog.Logger
-	ready   func() // called once the tables are there
+	metrics prometheus.Gatherer // of this process
+	process string              // its name
+	ready   func()              // called once the tables are there
 }
 
 // run stores until ctx ends. ClickHouse being away is waited for.
@@ -75,6 +78,12 @@ func (r *storing) run(ctx context.Context) error {
 	group.Go(func() error { return r.signals(ctx, db) })
 	group.Go(func() error { return r.vitals(ctx, db) })
 	group.Go(func() error { return r.truncate(ctx, db) })
+	figures := &figures{process: r.process, metrics: r.metrics, usage: r.bus.Usage, edges: newEdgeBoard(r.bus, r.log, nil), counted: make(map[string]float64)}
+	group.Go(func() error { return figures.edges.run(ctx) })
+	group.Go(func() error {
+		figures.store(ctx, db, func(err error) { r.log.Debug("how weir is was not stored", "error", err) })
+		return nil
+	})
 	return group.Wait()
 }
 

@@ -38,3 +38,12 @@ func (r Room) After(sequence uint64) float64 {
 	from := max(sequence, max(r.first, 1)-1)
 	return r.filled * float64(r.last-from) / float64(r.last-max(r.first, 1)+1)
 }
+
+// Usage is what NATS holds for all streams of its account, in bytes.
+func (b *Bus) Usage(ctx context.Context) (memory, disk uint64, err error) {
+	account, err := b.js.AccountInfo(ctx)
+	if err != nil {
+		return 0, 0, b.where(err)
+	}
+	return account.Memory, account.Store, nil
+}

@@ -42,10 +42,13 @@ type Options struct {
 
 // Status is what an edge reports.
 type Status struct {
-	Intended   int       // decisions that are to be in force
-	Loaded     int       // of them, those in the map
-	LeaseUntil time.Time // when HAProxy lets go without weir
-	Err        error     // why what is intended is not loaded; nil where it is
+	Intended    int       // decisions that are to be in force
+	Loaded      int       // of them, those in the map
+	LeaseUntil  time.Time // when HAProxy lets go without weir
+	Err         error     // why what is intended is not loaded; nil where it is
+	Loads       uint64    // how often it was brought up to date
+	LoadedAt    time.Time // the last time
+	LoadSeconds float64   // and how long that took
 }
 
 // Edge keeps the map. Apply and Replace may be called at any time, from any goroutine;
@@ -316,6 +319,7 @@ func (e *Edge) lease(to []byte) []byte {
 
 // load puts a whole new version of the map in place, at once.
 func (e *Edge) load(ctx context.Context, now time.Time) error {
+	started := time.Now()
 	lines, decisions := e.content(now)
 	// What HAProxy reads when it starts: first, so that a start meanwhile has it. Where
 	// that cannot be written, the running one is brought up to date all the same.
@@ -351,6 +355,10 @@ func (e *Edge) load(ctx context.Context, now time.Time) error {
 		return err
 	}
 	e.metrics.loads.Inc()
+	e.mu.Lock()
+	e.status.Loads++
+	e.status.LoadedAt, e.status.LoadSeconds = time.Now(), time.Since(started).Seconds()
+	e.mu.Unlock()
 	return file
 }
 

@@ -50,10 +50,13 @@ type Dropped struct {
 
 // Status is what an edge reports.
 type Status struct {
-	Intended int    // values that are to be in force
-	Loaded   int    // of them, those that the kernel has
-	Dropped  uint64 // packets since Run began
-	Err      error  // why what is intended is not loaded; nil where it is
+	Intended    int       // values that are to be in force
+	Loaded      int       // of them, those that the kernel has
+	Dropped     uint64    // packets since Run began
+	Err         error     // why what is intended is not loaded; nil where it is
+	Loads       uint64    // how often it was brought up to date
+	LoadedAt    time.Time // the last time
+	LoadSeconds float64   // and how long that took
 }
 
 // Firewall keeps the tables at the decisions that it is told. Apply and Replace may be
@@ -257,7 +260,9 @@ func (f *Firewall) step(now time.Time) error {
 		f.book.sweep(now)
 		f.scanned = now
 	}
+	started := time.Now()
 	updates, ends, prefixes := f.due(now, scan)
+	changes := len(updates) > 0 || prefixes != nil
 	for len(updates) > 0 {
 		n := min(len(updates), perBatch)
 		if err := f.kernel.change(updates[:n]); err != nil {
@@ -280,6 +285,12 @@ func (f *Firewall) step(now time.Time) error {
 			return fmt.Errorf("nftables: prefixes: %w", err)
 		}
 		f.prefixes, f.renewed = prefixes, now
+	}
+	if changes {
+		f.mu.Lock()
+		f.status.Loads++
+		f.status.LoadedAt, f.status.LoadSeconds = time.Now(), time.Since(started).Seconds()
+		f.mu.Unlock()
 	}
 	return nil
 }

@@ -183,6 +183,8 @@ func (e *Enforcer) enforced(files Files, lease Lease, started time.Time) {
 	e.metrics.seconds.Observe(time.Since(started).Seconds())
 	e.metrics.leaseUntil.Set(float64(max(lease.Until.Unix(), 0)))
 	e.mutex.Lock()
+	e.status.Loads++
+	e.status.LoadedAt, e.status.LoadSeconds = e.lastReload, e.lastReload.Sub(started).Seconds()
 	e.status.Loaded, e.status.Version, e.status.LeaseUntil = files.Total(), files.Version, lease.Until
 	e.mutex.Unlock()
 	e.log.Info("decisions loaded", "decisions", files.Total(), "version", files.Version, "lease_until", lease.Until)

@@ -49,12 +49,15 @@ type Options struct {
 
 // Status is what an edge reports.
 type Status struct {
-	Intended   int       // decisions that are to be in force
-	Loaded     int       // those in the configuration that nginx was last told to read
-	Refused    []Refusal // those that nginx cannot carry, as of the last rendering
-	Version    string    // of what is loaded: $weir_version; empty before the first load
-	LeaseUntil time.Time // when nginx lets go without weir; zero where nothing is loaded
-	Err        error     // why what is intended is not loaded; nil where it is
+	Intended    int       // decisions that are to be in force
+	Loaded      int       // those in the configuration that nginx was last told to read
+	Refused     []Refusal // those that nginx cannot carry, as of the last rendering
+	Version     string    // of what is loaded: $weir_version; empty before the first load
+	LeaseUntil  time.Time // when nginx lets go without weir; zero where nothing is loaded
+	Err         error     // why what is intended is not loaded; nil where it is
+	Loads       uint64    // how often it was brought up to date
+	LoadedAt    time.Time // the last time
+	LoadSeconds float64   // and how long that took
 }
 
 // Enforcer keeps one nginx at the decisions that it is told. Apply and Replace
