@@ -103,7 +103,7 @@ func (f *figures) own() map[string]float64 {
 	}
 	for _, o := range ownFigures {
 		family := byName[o.metric]
-		if family == nil {
+		if family == nil && !o.counts { // what is counted by label is not there until it happens
 			continue
 		}
 		value := 0.0

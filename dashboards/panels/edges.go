@@ -13,6 +13,9 @@ func edges() *dashboard.DashboardBuilder {
 	vital := func(columns ...string) query.Query {
 		return query.Query{Kind: query.Vitals, Columns: columns, Edges: []string{"$edge"}}
 	}
+	figure := func(columns ...string) query.Query {
+		return query.Query{Kind: query.Figures, Columns: columns, Edges: []string{"$edge"}}
+	}
 	return begin("edges", "weir: Edges", "What each edge should hold, what it holds, what it stops, and how the server itself is.").
 		Refresh("10s").Time("now-1h", "now").
 		WithVariable(dashboard.NewQueryVariableBuilder("edge").Label("Edge").Description("The servers.").Datasource(from()).Query(variable("edges")).Refresh(dashboard.VariableRefreshOnDashboardLoad).
@@ -20,6 +23,9 @@ func edges() *dashboard.DashboardBuilder {
 		WithPanel(rows("Intended, loaded, matching", "What each part of each edge should hold and holds. Missing for more than a minute, an error, or a long silence: decisions are not in force there. The lease is until when it enforces without hearing from weir.", 24, 8,
 			query.Query{Kind: query.Edges, Edges: []string{"$edge"}}).
 			OverrideByName("missing", shaded("short", 1, 100)).OverrideByName("silent", shaded("s", 10, 30)).OverrideByName("refused", shaded("short", 1, 1000))).
+		WithPanel(series("How long a load took", "From the first line written until nginx was told to read it, or until nftables and HAProxy had the change, of each part of each edge. Above two seconds: a large list, a slow disk, or an nginx whose configuration takes long to test.", "s", 12, 7, figure("load_seconds"))).
+		WithPanel(series("Loads", "How often each part was brought up to date, a second. Many during an attack are reloads that follow each other; see that they are not more than a few a minute.", "ops", 6, 7, figure("loads"))).
+		WithPanel(series("Not in force", "Decisions that a part should hold and does not, those left out that it cannot carry. More than none for longer than a minute: the table above says why.", "short", 6, 7, figure("missing"))).
 		WithPanel(rows("Lifted by hand", "Who lifted everything everywhere (off), and when it was enforced again (on). While it is off, nothing that weir decides is in force on any edge.", 24, 4,
 			query.Query{Kind: query.SQL, Limit: 20, SQL: "SELECT time, if(off, 'off', 'on') AS panic, by FROM panics ORDER BY time DESC"})).
 		WithPanel(series("Connections at nginx", "Open connections. Many that are being read and few requests: slow clients hold them (slowloris).", "short", 12, 7, vital("nginx_active", "nginx_reading"))).

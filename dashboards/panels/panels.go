@@ -192,9 +192,13 @@ func shaded(unit string, look, act float64) []dashboard.DynamicConfigValue {
 		property("thresholds", map[string]any{"mode": "absolute", "steps": []map[string]any{{"color": "transparent", "value": nil}, {"color": orange, "value": look}, {"color": vermilion, "value": act}}}))
 }
 
+// clicked is the value of the cell that was clicked, whatever somebody has put into it.
+const clicked = "${__value.raw:percentencode}"
+
 const (
-	toIncident  = "/d/weir-incident?var-incident=${__value.raw}&${__url_time_range}"
-	toSite      = "/d/weir-site?var-site=${__value.raw}&${__url_time_range}"
+	toIncident  = "/d/weir-incident?var-incident=" + clicked + "&${__url_time_range}"
+	toSite      = "/d/weir-site?var-site=" + clicked + "&${__url_time_range}"
 	toForensics = "/d/weir-forensics?${__url_time_range}&${site:queryparam}"
+	toMatches   = "/d/weir-forensics?${__url_time_range}&var-matches=" + clicked
 	toDecide    = `/explore?schemaVersion=1&panes={"w":{"datasource":"weir","queries":[{"refId":"A","kind":"decisions","state":"in_force","where":{"decision":"${__value.raw}"}}],"range":{"from":"now-1h","to":"now"}}}`
 )

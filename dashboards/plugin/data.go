@@ -97,6 +97,9 @@ func (d *source) frame(ctx context.Context, q *query.Query, asked *backend.DataQ
 		return nil, err
 	}
 	frame = shape(frame, q, plan.Shape)
+	if plan.Note != "" {
+		frame.AppendNotices(data.Notice{Severity: data.NoticeSeverityInfo, Text: plan.Note})
+	}
 	if more {
 		frame.AppendNotices(data.Notice{Severity: data.NoticeSeverityWarning, Text: fmt.Sprintf("Only the first %d rows: narrow it down, or raise the limit.", frame.Rows())})
 	}
@@ -109,6 +112,9 @@ func shape(frame *data.Frame, q *query.Query, s query.Shape) *data.Frame {
 	switch s {
 	case query.Long:
 		frame = wide(frame)
+		if q.Kind == query.Figures {
+			known(frame)
+		}
 		meta.Type = data.FrameTypeTimeSeriesWide
 	case query.Wide:
 		if len(frame.Fields) == 0 {
@@ -119,7 +125,7 @@ func shape(frame *data.Frame, q *query.Query, s query.Shape) *data.Frame {
 	default:
 		meta.PreferredVisualization = data.VisTypeTable
 	}
-	if len(q.Columns) > 0 && q.Kind != query.Vitals {
+	if len(q.Columns) > 0 && q.Kind != query.Vitals && q.Kind != query.Figures {
 		narrow(frame, q.Columns)
 	}
 	dress(frame, q)

@@ -140,8 +140,11 @@ func dress(frame *data.Frame, q *query.Query) {
 		if known {
 			config.Description = c.About
 		}
-		if q.Kind == query.Vitals {
-			config.Unit = query.VitalUnit(f.Name)
+		if unit, ok := query.NumberUnit(q.Kind, f.Name); ok {
+			config.Unit = unit
+		}
+		if column, cell := strings.CutPrefix(f.Name, "b"); cell && q.By == "map" {
+			config.Unit, config.DisplayNameFromDS, config.Description = "short", "+"+column, "Requests from that /8: the row's first and this many."
 		}
 		f.SetConfig(config)
 	}
@@ -205,6 +208,18 @@ func wide(long *data.Frame) *data.Frame {
 	return out
 }
 
+// known leaves out the series that have no value at all: a process does not have every number.
+func known(frame *data.Frame) {
+	frame.Fields = slices.DeleteFunc(frame.Fields, func(f *data.Field) bool {
+		for i := range f.Len() {
+			if _, ok := f.ConcreteAt(i); ok {
+				return false
+			}
+		}
+		return f.Labels != nil
+	})
+}
+
 func sameTime(a, b any) bool {
 	x, _ := a.(*time.Time)
 	y, _ := b.(*time.Time)
@@ -225,6 +240,11 @@ func nameSeries(frame *data.Frame, q *query.Query) {
 			f.Config.DisplayNameFromDS = f.Labels["site"]
 		case q.Kind == query.Effect && f.Labels != nil:
 			f.Config.DisplayNameFromDS = f.Labels["action"]
+		case q.Kind == query.Figures && f.Labels != nil:
+			f.Config.DisplayNameFromDS = strings.TrimSpace(f.Labels["process"] + " " + f.Labels["part"])
+			if len(q.Columns) > 1 {
+				f.Config.DisplayNameFromDS += " " + strings.ReplaceAll(f.Name, "_", " ")
+			}
 		case q.Kind == query.Vitals && f.Labels != nil:
 			f.Config.DisplayNameFromDS = f.Labels["edge"]
 			if len(q.Columns) > 1 {

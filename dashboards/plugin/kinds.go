@@ -35,24 +35,33 @@ func edgesFrame(all []live.EdgeSeen, q *query.Query, now time.Time) *data.Frame 
 		data.NewField("edge", nil, []string{}), data.NewField("part", nil, []string{}),
 		data.NewField("intended", nil, []float64{}), data.NewField("loaded", nil, []float64{}), data.NewField("missing", nil, []float64{}),
 		data.NewField("refused", nil, []float64{}), data.NewField("matching", nil, []float64{}), data.NewField("off", nil, []bool{}),
-		data.NewField("silent", nil, []float64{}), data.NewField("lease", nil, []*time.Time{}), data.NewField("error", nil, []string{}))
+		data.NewField("silent", nil, []float64{}), data.NewField("loads", nil, []float64{}), data.NewField("loaded_at", nil, []*time.Time{}), data.NewField("load_seconds", nil, []*float64{}), data.NewField("lease", nil, []*time.Time{}), data.NewField("error", nil, []string{}))
 	for _, e := range all {
 		if len(q.Edges) > 0 && !slices.Contains(q.Edges, e.Edge) {
 			continue
 		}
+		silent := max(now.Sub(e.Received).Seconds(), 0)
 		for _, p := range e.Parts {
-			var lease *time.Time
-			if !p.Lease.IsZero() {
-				lease = &p.Lease
+			var took *float64
+			if p.Loads > 0 {
+				took = &p.LoadSeconds
 			}
-			frame.AppendRow(clean(e.Edge), clean(p.Name), float64(p.Intended), float64(p.Loaded), float64(max(p.Intended-p.Loaded, 0)), float64(p.Refused), float64(p.Matching), e.Off,
-				max(now.Sub(e.Received).Seconds(), 0), lease, clean(p.Error))
+			frame.AppendRow(clean(e.Edge), clean(p.Name), float64(p.Intended), float64(p.Loaded), float64(max(p.Intended-p.Loaded-p.Refused, 0)), float64(p.Refused), float64(p.Matching), e.Off,
+				silent, float64(p.Loads), when(p.LoadedAt), took, when(p.Lease), clean(p.Error))
 		}
 		if len(e.Parts) == 0 {
-			frame.AppendRow(clean(e.Edge), "none", 0.0, 0.0, 0.0, 0.0, 0.0, e.Off, max(now.Sub(e.Received).Seconds(), 0), (*time.Time)(nil), "")
+			frame.AppendRow(clean(e.Edge), "none", 0.0, 0.0, 0.0, 0.0, 0.0, e.Off, silent, 0.0, (*time.Time)(nil), (*float64)(nil), (*time.Time)(nil), "")
 		}
 	}
 	return shape(frame, q, query.Table)
+}
+
+// when is missing where it was never.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // health answers how the pipeline is, as named numbers: what of it cannot be asked is left
@@ -90,10 +99,10 @@ func (d *source) health(ctx context.Context) (*data.Frame, error) {
 }
 
 // storeSQL is how ClickHouse is: its memory, and how old the newest of each thing is.
-const storeSQL = "SELECT 'clickhouse_memory' AS number, toFloat64(value) AS value, 'bytes' AS unit, 'What ClickHouse holds in memory.' AS about FROM system.asynchronous_metrics WHERE metric = 'MemoryResident' " +
+const storeSQL = "SELECT 'clickhouse_memory' AS number, toFloat64(value) AS value, 'bytes' AS unit, 'What ClickHouse has allocated in memory.' AS about FROM system.metrics WHERE metric = 'MemoryTracking' " +
 	"UNION ALL SELECT 'clickhouse_disk', toFloat64(sum(bytes_on_disk)), 'bytes', 'What the store takes on disk.' FROM system.parts WHERE active " +
-	"UNION ALL SELECT 'signals_age', greatest(dateDiff('second', max(time), now()), 0), 's', 'Since the last signals: of weir they come every 10 s.' FROM signals WHERE stored_at > now() - INTERVAL 1 DAY " +
-	"UNION ALL SELECT 'stored_age', greatest(dateDiff('second', max(time) + INTERVAL 10 SECOND, now()), 0), 's', 'Since the last requests that were stored.' FROM rollup_10s WHERE time > now() - INTERVAL 1 DAY"
+	"UNION ALL SELECT 'signals_age', toFloat64(greatest(dateDiff('second', max(time), now()), 0)), 's', 'Since the last signals: of weir they come every 10 s.' FROM signals WHERE stored_at > now() - INTERVAL 1 DAY " +
+	"UNION ALL SELECT 'stored_age', toFloat64(greatest(dateDiff('second', max(time) + INTERVAL 10 SECOND, now()), 0)), 's', 'Since the last requests that were stored.' FROM rollup_10s WHERE time > now() - INTERVAL 1 DAY"
 
 func (d *source) storeNumbers(ctx context.Context) ([]live.Number, error) {
 	frame, _, err := d.history.ask(ctx, query.Plan{SQL: storeSQL, Rows: 100})
@@ -111,10 +120,9 @@ func (d *source) storeNumbers(ctx context.Context) ([]live.Number, error) {
 }
 
 func cellText(frame *data.Frame, column, row int) string {
-	if s, ok := frame.Fields[column].At(row).(*string); ok && s != nil {
-		return *s
-	}
-	return ""
+	s, _ := frame.Fields[column].ConcreteAt(row)
+	text, _ := s.(string)
+	return text
 }
 
 // ownMetrics are those of weir's own that the dashboards show: their sum over all labels, or

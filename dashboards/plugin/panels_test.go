@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/weir-project/weir/dashboards/query"
+	"github.com/weir-project/weir/schemas"
 )
 
 const fiveMinutes = 5 * time.Minute
@@ -37,24 +39,47 @@ func chosen(text string) string {
 	for name, value := range map[string]string{`"$site"`: `"` + site + `"`, `"$edge"`: `"*"`, `"$incident"`: `"latest"`} {
 		text = strings.ReplaceAll(text, name, value)
 	}
-	for _, name := range []string{"client", "network", "agent", "path", "status", "decision"} {
+	for _, name := range []string{"client", "network", "agent", "path", "status", "decision", "matches"} {
 		text = strings.ReplaceAll(text, `"$`+name+`"`, `""`)
 	}
 	return text
 }
 
-// TestPanels walks the dashboards that are shipped: every panel's query is one, runs on the
-// real store and the real NATS, and answers with rows; every panel has a unit and says what
-// it shows; no two panels of a dashboard have one title.
-func TestPanels(t *testing.T) {
-	f := ready(t)
-	files, err := filepath.Glob("../grafana/dashboards/*.json")
-	if err != nil || len(files) != 6 {
-		t.Fatalf("%d dashboards, %v", len(files), err)
+// publish sends a message as a part of weir would.
+func (f *fixture) publish(t testing.TB, subject string, message []byte) {
+	t.Helper()
+	conn, err := nats.Connect(f.nats)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// The vitals and the edge's report come with weir run's first second.
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), subject, message); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// report says what an edge holds, as its weir would.
+func (f *fixture) report(t testing.TB, edge string, parts ...schemas.EdgePart) {
+	t.Helper()
+	message, err := schemas.EncodeEdgeReport(&schemas.EdgeReport{Time: time.Now(), Edge: edge, Parts: parts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.publish(t, schemas.SubjectEdge(edge), message)
+}
+
+// settled waits until there is something of everything: an edge with nginx reports, and the
+// vitals and figures of weir run have come, which take ten seconds.
+func (f *fixture) settled(t testing.TB) {
+	t.Helper()
+	f.report(t, "edge-9", schemas.EdgePart{Name: "nginx", Intended: 5, Loaded: 4, Refused: 1, Matching: 7, Loads: 3, LoadedAt: time.Now().UTC(), LoadSeconds: 0.25, Lease: time.Now().Add(time.Minute).UTC()})
 	if err := eventually(func() error {
-		answers, err := f.plugin.ask(t.Context(), last(fiveMinutes), `{"kind":"vitals","columns":["load"]}`, `{"kind":"edges"}`)
+		answers, err := f.plugin.ask(t.Context(), last(fiveMinutes), `{"kind":"vitals","columns":["load"]}`, `{"kind":"edges"}`, `{"kind":"figures","columns":["load_seconds"]}`,
+			`{"kind":"figures","columns":["clickhouse_memory"]}`, `{"kind":"figures","columns":["lines_refused"]}`)
 		if err != nil {
 			return err
 		}
@@ -70,6 +95,18 @@ func TestPanels(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestPanels walks the dashboards that are shipped: every panel's query is one, runs on the
+// real store and the real NATS, and answers with rows; every panel has a unit and says what
+// it shows; no two panels of a dashboard have one title.
+func TestPanels(t *testing.T) {
+	f := ready(t)
+	files, err := filepath.Glob("../grafana/dashboards/*.json")
+	if err != nil || len(files) != 6 {
+		t.Fatalf("%d dashboards, %v", len(files), err)
+	}
+	f.settled(t)
 	for _, to := range []string{"off", "on"} {
 		if code, text := f.plugin.call(t, http.MethodPost, "panic/"+to, `{}`); code != http.StatusOK {
 			t.Fatalf("panic %s: %d %s", to, code, text)
@@ -113,7 +150,7 @@ func TestPanels(t *testing.T) {
 					continue
 				}
 				span := attack()
-				if q.Kind == query.Vitals {
+				if q.Kind == query.Vitals || q.Kind == query.Figures {
 					span = last(fiveMinutes)
 				}
 				frame := f.plugin.one(t, span, asked)
@@ -125,65 +162,5 @@ func TestPanels(t *testing.T) {
 	}
 	if count < 40 {
 		t.Errorf("only %d panels", count)
-	}
-}
-
-// TestAlertRules runs the query of every rule that is shipped: it answers one number a row,
-// as Grafana's expressions want it, and its runbook is there.
-func TestAlertRules(t *testing.T) {
-	f := ready(t)
-	text, err := os.ReadFile("../grafana/provisioning/alerting/weir-rules.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct {
-		Groups []struct {
-			Rules []struct {
-				UID         string            `yaml:"uid"`
-				Condition   string            `yaml:"condition"`
-				Annotations map[string]string `yaml:"annotations"`
-				Data        []struct {
-					RefID  string         `yaml:"refId"`
-					Source string         `yaml:"datasourceUid"`
-					Model  map[string]any `yaml:"model"`
-				} `yaml:"data"`
-			} `yaml:"rules"`
-		} `yaml:"groups"`
-	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	rules := file.Groups[0].Rules
-	if len(rules) != 7 {
-		t.Errorf("%d rules", len(rules))
-	}
-	for _, r := range rules {
-		name := strings.TrimPrefix(r.UID, "weir-")
-		runbook, err := os.ReadFile(filepath.Join("../../docs/runbooks", name+".md"))
-		if err != nil || !strings.HasSuffix(r.Annotations["runbook_url"], "/docs/runbooks/"+name+".md") || len(runbook) < 400 {
-			t.Errorf("%s: its runbook is %q: %d bytes, %v", r.UID, r.Annotations["runbook_url"], len(runbook), err)
-		}
-		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.Condition != "C" || len(r.Data) != 3 || r.Data[0].Source != uid {
-			t.Errorf("%s: %+v", r.UID, r)
-			continue
-		}
-		model, err := json.Marshal(r.Data[0].Model)
-		if err != nil {
-			t.Fatal(err)
-		}
-		frame := f.plugin.one(t, attack(), string(model))
-		numbers, times := 0, 0
-		for _, field := range frame.Fields {
-			if field.Type().Numeric() {
-				numbers++
-			}
-			if field.Type().Time() {
-				times++
-			}
-		}
-		// A series has as many as there are sites, a table one; none where there is no row.
-		if times == 0 && numbers > 1 || numbers == 0 && frame.Rows() > 0 {
-			t.Errorf("%s: %d numbers, %d times in %d rows", r.UID, numbers, times, frame.Rows())
-		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/data"
+
+	"github.com/weir-project/weir/dashboards/query"
 )
 
 var update = flag.Bool("update", false, "write the golden frames anew")
@@ -31,6 +35,9 @@ var golden = map[string]string{
 	"decisions":   `{"kind":"decisions","state":"all","limit":10}`,
 	"effect":      `{"kind":"effect","incident":"latest"}`,
 	"prefixes":    `{"kind":"prefixes","by":"8","limit":10}`,
+	"map":         `{"kind":"prefixes","by":"map"}`,
+	"evidence":    `{"kind":"evidence","incident":"latest","limit":20}`,
+	"lag":         `{"kind":"lag"}`,
 	"requests":    `{"kind":"requests","where":{"status":"404"},"limit":5}`,
 	"agents":      `{"kind":"requests","by":"user_agent","limit":5}`,
 	"values":      `{"kind":"values","of":"sites"}`,
@@ -46,41 +53,113 @@ func TestGoldenFrames(t *testing.T) {
 			t.Errorf("%s: no rows", name)
 		}
 		got := plain(frame)
-		path := filepath.Join("testdata", name+".txt")
-		if *update {
-			if err := os.WriteFile(path, got, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			continue
+		compare(t, name, got)
+	}
+}
+
+// compare compares with what was answered before, or, with -update, writes it.
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		want, err := os.ReadFile(path)
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: the frame is\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+// goldenNow are queries about this moment: their columns are compared, and of a table the
+// texts that name its rows, for the numbers are others each time.
+var goldenNow = map[string]struct{ text, names string }{
+	"edges":   {`{"kind":"edges","edges":["edge-9"]}`, "part"},
+	"vitals":  {`{"kind":"vitals","columns":["load","memory_used"],"edges":["edge-1"]}`, ""},
+	"figures": {`{"kind":"figures","columns":["weir_memory","clickhouse_memory","nats_disk","lines_refused"]}`, ""},
+	"loads":   {`{"kind":"figures","columns":["load_seconds","missing"],"edges":["edge-9"]}`, ""},
+	"health":  {`{"kind":"health"}`, ""},
+}
+
+// always are the numbers of health that are there whatever has happened.
+var always = []string{"nats_store", "nats_memory", "requests_bytes", "decisions_bytes", "clickhouse_memory", "clickhouse_disk", "signals_age", "weir_memory", "collector_lag", "detector_lag", "lines", "processed"}
+
+// TestGoldenNow compares what is of this moment.
+func TestGoldenNow(t *testing.T) {
+	f := ready(t)
+	f.settled(t)
+	for name, c := range goldenNow {
+		frame := f.plugin.one(t, last(fiveMinutes), c.text)
+		if frame.Rows() == 0 || len(frame.Meta.Notices) > 0 {
+			t.Errorf("%s: %d rows, %v", name, frame.Rows(), frame.Meta.Notices)
+		}
+		got := columnsOf(frame)
+		for i, field := range frame.Fields {
+			for row := 0; field.Name == c.names && row < frame.Rows(); row++ {
+				got = append(got, cellText(frame, i, row)+"\n"...)
+			}
+		}
+		compare(t, name, got)
+	}
+	numbers := map[string]bool{}
+	health := f.plugin.one(t, last(fiveMinutes), goldenNow["health"].text)
+	for i := range health.Rows() {
+		numbers[cellText(health, 0, i)] = true
+	}
+	for _, name := range always {
+		if !numbers[name] {
+			t.Errorf("health has no number %s", name)
+		}
+	}
+	kinds := map[query.Kind]bool{}
+	for _, text := range slices.Concat(slices.Collect(maps.Values(golden)), []string{goldenNow["edges"].text, goldenNow["vitals"].text, goldenNow["figures"].text, goldenNow["health"].text}) {
+		q, err := query.Parse([]byte(strings.Replace(text, `"of"`, `"by"`, 1)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s: the frame is\n%s\nwant\n%s", name, got, want)
+		kinds[q.Kind] = true
+	}
+	for _, kind := range query.Kinds() {
+		if !kinds[kind] {
+			t.Errorf("the kind %s has no golden frame", kind)
 		}
 	}
 }
 
-// plain is a frame as text: a line a field, and then its first rows.
-func plain(frame *data.Frame) []byte {
+// columnsOf is a line a field.
+func columnsOf(frame *data.Frame) []byte {
 	var out bytes.Buffer
 	for _, f := range frame.Fields {
 		fmt.Fprintf(&out, "%s\t%s\t%s\t%s\t%s\n", f.Name, f.Labels, f.Type().ItemTypeString(), f.Config.Unit, f.Config.DisplayNameFromDS)
 	}
+	return out.Bytes()
+}
+
+// plain is a frame as text: a line a field, and then its first rows.
+func plain(frame *data.Frame) []byte {
+	out := bytes.NewBuffer(columnsOf(frame))
 	for row := range min(frame.Rows(), 20) {
 		for i, f := range frame.Fields {
 			if i > 0 {
 				out.WriteByte('\t')
 			}
-			switch v, _ := f.ConcreteAt(row); v := v.(type) {
+			v, there := f.ConcreteAt(row)
+			if !there {
+				out.WriteByte('-')
+				continue
+			}
+			switch v := v.(type) {
 			case time.Time:
 				out.WriteString(v.UTC().Format(time.RFC3339))
 			case float64:
 				out.WriteString(strconv.FormatFloat(v, 'g', 6, 64))
 			default:
-				fmt.Fprint(&out, v)
+				fmt.Fprint(out, v)
 			}
 		}
 		out.WriteByte('\n')

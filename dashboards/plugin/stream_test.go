@@ -27,14 +27,18 @@ func last(d time.Duration) backend.TimeRange {
 	return backend.TimeRange{From: now.Add(-d), To: now}
 }
 
-// log appends a request to the log that weir run follows, as nginx would.
+// request appends one to the log that weir run follows, as nginx would.
 func (f *fixture) request(path, action string, status int) error {
+	return f.requestAt(time.Now(), path, action, status)
+}
+
+func (f *fixture) requestAt(at time.Time, path, action string, status int) error {
 	file, err := os.OpenFile(f.log, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(file, `{"time":"%.3f","host":%q,"client":"192.0.2.7","method":"GET","uri":%q,"protocol":"HTTP/2.0","status":%d,"bytes":10,"duration":0.01,"referer":"","user_agent":"live","action":%q}`+"\n",
-		float64(time.Now().UnixMilli())/1000, site, path, status, action)
+		float64(at.UnixMilli())/1000, site, path, status, action)
 	return errors.Join(err, file.Close())
 }
 

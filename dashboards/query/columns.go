@@ -55,6 +55,14 @@ func Columns() map[string]Column {
 		"missing":        {Unit: "short", About: "Intended and not loaded: more than 0 for long is trouble."},
 		"refused":        {Unit: "short", About: "Decisions that it cannot carry."},
 		"matching":       {Unit: "short", About: "Requests or packets that it stopped since it started, where it knows."},
+		"loads":          {Unit: "short", About: "How often it was brought up to date since it started."},
+		"loaded_at":      {Unit: "dateTimeAsIso", Title: "last load", About: "When it was brought up to date last."},
+		"load_seconds":   {Unit: "s", Title: "load took", About: "How long that took: of nginx writing, testing and reloading."},
+		"what":           {About: "trait, sample (a request that it matches) or nearest (the normal request that comes closest)."},
+		"text":           {About: "The request, or the trait's value, as it was sent."},
+		"attack_share":   {Unit: "percentunit", Title: "of the attack", About: "The share of the attack's requests that have it."},
+		"normal_share":   {Unit: "percentunit", Title: "of normal traffic", About: "The share of normal requests that have it."},
+		"from":           {About: "The first of the sixteen blocks of the row: 192 is 192.0.0.0/8."},
 		"lease":          {Unit: "dateTimeAsIso", About: "Until when it enforces without hearing from weir."},
 		"reported":       {Unit: "dateTimeAsIso", About: "When it last said how it is."},
 		"silent":         {Unit: "s", About: "For how long it has said nothing."},
@@ -75,28 +83,54 @@ func Columns() map[string]Column {
 	}
 }
 
-// vitalColumns are the numbers of the vitals, with the SQL of their mean over a bucket of
-// %d seconds, and their unit.
-var vitalColumns = map[string]struct{ sql, unit string }{
-	"nginx_active":     {"avg(v.nginx_active)", "short"},
-	"nginx_reading":    {"avg(v.nginx_reading)", "short"},
-	"nginx_writing":    {"avg(v.nginx_writing)", "short"},
-	"nginx_waiting":    {"avg(v.nginx_waiting)", "short"},
-	"nginx_accepted":   {"sum(v.nginx_accepted) / greatest(sum(v.interval), 1)", "cps"},
-	"nginx_requests":   {"sum(v.nginx_requests) / greatest(sum(v.interval), 1)", "reqps"},
-	"listen_waiting":   {"max(v.listen_waiting)", "short"},
-	"listen_overflows": {"sum(v.listen_overflows) / greatest(sum(v.interval), 1)", "cps"},
-	"syncookies":       {"sum(v.syncookies) / greatest(sum(v.interval), 1)", "cps"},
-	"sockets":          {"avg(v.sockets)", "short"},
-	"conntrack_share":  {"max(v.conntrack / greatest(v.conntrack_max, 1))", "percentunit"},
-	"received":         {"sum(v.received_bytes) / greatest(sum(v.interval), 1)", "Bps"},
-	"sent":             {"sum(v.sent_bytes) / greatest(sum(v.interval), 1)", "Bps"},
-	"received_dropped": {"sum(v.received_dropped) / greatest(sum(v.interval), 1)", "pps"},
-	"load":             {"avg(v.load / greatest(v.cores, 1))", "percentunit"},
-	"memory_used":      {"avg(1 - v.memory_available / greatest(v.memory_total, 1))", "percentunit"},
-	"cpu_pressure":     {"avg(v.cpu_pressure)", "percentunit"},
-	"memory_pressure":  {"avg(v.memory_pressure)", "percentunit"},
-	"io_pressure":      {"avg(v.io_pressure)", "percentunit"},
+// measure is a number over time: the SQL of a bucket, and its unit.
+type measure struct{ sql, unit string }
+
+// numbers are those of the kinds that have a table of their own for them; %[1]s is the
+// bucket's seconds.
+var numbers = map[Kind]map[string]measure{
+	Vitals: {
+		"nginx_active":     {"avg(v.nginx_active)", "short"},
+		"nginx_reading":    {"avg(v.nginx_reading)", "short"},
+		"nginx_writing":    {"avg(v.nginx_writing)", "short"},
+		"nginx_waiting":    {"avg(v.nginx_waiting)", "short"},
+		"nginx_accepted":   {"sum(v.nginx_accepted) / greatest(sum(v.interval), 1)", "cps"},
+		"nginx_requests":   {"sum(v.nginx_requests) / greatest(sum(v.interval), 1)", "reqps"},
+		"listen_waiting":   {"max(v.listen_waiting)", "short"},
+		"listen_overflows": {"sum(v.listen_overflows) / greatest(sum(v.interval), 1)", "cps"},
+		"syncookies":       {"sum(v.syncookies) / greatest(sum(v.interval), 1)", "cps"},
+		"sockets":          {"avg(v.sockets)", "short"},
+		"conntrack_share":  {"max(v.conntrack / greatest(v.conntrack_max, 1))", "percentunit"},
+		"received":         {"sum(v.received_bytes) / greatest(sum(v.interval), 1)", "Bps"},
+		"sent":             {"sum(v.sent_bytes) / greatest(sum(v.interval), 1)", "Bps"},
+		"received_dropped": {"sum(v.received_dropped) / greatest(sum(v.interval), 1)", "pps"},
+		"load":             {"avg(v.load / greatest(v.cores, 1))", "percentunit"},
+		"memory_used":      {"avg(1 - v.memory_available / greatest(v.memory_total, 1))", "percentunit"},
+		"cpu_pressure":     {"avg(v.cpu_pressure)", "percentunit"},
+		"memory_pressure":  {"avg(v.memory_pressure)", "percentunit"},
+		"io_pressure":      {"avg(v.io_pressure)", "percentunit"},
+	},
+	Figures: {
+		"weir_memory":       {"avgOrNullIf(f.value, f.name = 'weir_memory')", "bytes"},
+		"nats_memory":       {"avgOrNullIf(f.value, f.name = 'nats_memory')", "bytes"},
+		"nats_disk":         {"avgOrNullIf(f.value, f.name = 'nats_disk')", "bytes"},
+		"clickhouse_memory": {"avgOrNullIf(f.value, f.name = 'clickhouse_memory')", "bytes"},
+		"clickhouse_disk":   {"avgOrNullIf(f.value, f.name = 'clickhouse_disk')", "bytes"},
+		"collector_lag":     {"maxOrNullIf(f.value, f.name = 'collector_lag')", "s"},
+		"detector_lag":      {"maxOrNullIf(f.value, f.name = 'detector_lag')", "s"},
+		"load_seconds":      {"maxOrNullIf(f.value, f.name = 'load_seconds')", "s"},
+		"loaded":            {"avgOrNullIf(f.value, f.name = 'loaded')", "short"},
+		"missing":           {"maxOrNullIf(f.value, f.name = 'missing')", "short"},
+		"loads":             {"sumOrNullIf(f.value, f.name = 'loads') / %[1]s", "ops"},
+		"matched":           {"sumOrNullIf(f.value, f.name = 'matched') / %[1]s", "reqps"},
+		"lines":             {"sumOrNullIf(f.value, f.name = 'lines') / %[1]s", "ops"},
+		"processed":         {"sumOrNullIf(f.value, f.name = 'processed') / %[1]s", "reqps"},
+		"lines_refused":     {"sumOrNullIf(f.value, f.name = 'lines_refused') / %[1]s", "ops"},
+		"listener_dropped":  {"sumOrNullIf(f.value, f.name = 'listener_dropped') / %[1]s", "ops"},
+		"bus_lost":          {"sumOrNullIf(f.value, f.name = 'bus_lost') / %[1]s", "ops"},
+		"late_requests":     {"sumOrNullIf(f.value, f.name = 'late_requests') / %[1]s", "reqps"},
+		"store_retries":     {"sumOrNullIf(f.value, f.name = 'store_retries') / %[1]s", "ops"},
+	},
 }
 
 // SignalUnit is the unit of a signal.
@@ -112,5 +146,8 @@ func SignalUnit(name string) string {
 	return "short"
 }
 
-// VitalUnit is the unit of a number of the vitals.
-func VitalUnit(column string) string { return vitalColumns[column].unit }
+// NumberUnit is the unit of a number over time of a kind; false where the kind has no such.
+func NumberUnit(kind Kind, column string) (string, bool) {
+	m, ok := numbers[kind][column]
+	return m.unit, ok
+}

@@ -23,6 +23,8 @@ type Plan struct {
 	Shape Shape
 	// Rows is the most that is wanted.
 	Rows int
+	// Note is what a person has to know of the answer; "" is nothing.
+	Note string
 }
 
 // Moment is what a query is asked for at: a panel's time, and how fine.
@@ -121,12 +123,17 @@ func (q *Query) Plan(m Moment) (Plan, error) {
 		return q.planIncidents(m), nil
 	case Decisions:
 		return q.planDecisions(m), nil
+	case Evidence:
+		return q.planEvidence(m), nil
 	case Effect:
 		return q.planEffect(m), nil
 	case Prefixes:
+		if q.By == "map" {
+			return q.planMap(m), nil
+		}
 		return q.planPrefixes(m), nil
-	case Vitals:
-		return q.planVitals(m), nil
+	case Vitals, Figures:
+		return q.planNumbers(m), nil
 	case Lag:
 		return q.planLag(m), nil
 	case Requests:

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // How much of the requests is looked at, so that an answer comes at once while an attack
@@ -103,13 +105,60 @@ func (q *Query) planEffect(m Moment) Plan {
 		" AS requests_rate FROM decision_hits AS h WHERE " + all(in...) + " GROUP BY at, action ORDER BY at, action"}
 }
 
-func (q *Query) planVitals(m Moment) Plan {
+// planNumbers is vitals of edges and figures of processes over time.
+func (q *Query) planNumbers(m Moment) Plan {
 	columns := make([]string, len(q.Columns))
 	for i, c := range q.Columns {
-		columns[i] = vitalColumns[c].sql + " AS " + c
+		columns[i] = strings.ReplaceAll(numbers[q.Kind][c].sql, "%[1]s", m.seconds()) + " AS " + c
 	}
-	return Plan{Shape: Long, Rows: maxPoints * maxList, SQL: "SELECT " + m.bucket("v.time") + " AS at, v.edge AS edge, " + strings.Join(columns, ", ") +
-		" FROM vitals AS v WHERE " + all(in("v.edge", q.Edges), m.on("v.time")) + " GROUP BY at, edge ORDER BY at, edge"}
+	from, whose, where := "vitals AS v", "v.edge AS edge", all(in("v.edge", q.Edges), m.on("v.time"))
+	group, time := "edge", "v.time"
+	if q.Kind == Figures {
+		from, whose, group, time = "figures AS f", "f.process AS process, f.part AS part", "process, part", "f.time"
+		where = all(in("f.process", q.Edges), in("f.name", q.Columns), seconds(m.whole(), "f.time"))
+	}
+	return Plan{Shape: Long, Rows: maxPoints * maxList, SQL: "SELECT " + m.bucket(time) + " AS at, " + whose + ", " + strings.Join(columns, ", ") +
+		" FROM " + from + " WHERE " + where + " GROUP BY at, " + group + " ORDER BY at, " + group}
+}
+
+// planEvidence is why decisions were taken, of an incident or of the time shown: each trait
+// with its bits, requests that the measure matches, and the normal ones that come closest.
+func (q *Query) planEvidence(m Moment) Plan {
+	in := []string{"d.evidence != ''"}
+	if m.Case != nil {
+		in = append(in, "d.incident = "+Text(m.Case.Incident))
+	} else {
+		in = append(in, m.on("d.time"))
+	}
+	if id := q.Where["decision"]; id != "" {
+		in = append(in, "d.decision = "+Text(id))
+	}
+	if len(q.Sites) > 0 {
+		in = append(in, "(empty(d.sites) OR hasAny(d.sites, "+list(q.Sites)+"))")
+	}
+	// A decision is told of many times; its evidence the first time.
+	of := "SELECT d.decision AS decision, argMin(d.evidence, d.time) AS evidence FROM decisions AS d WHERE " + all(in...) + " GROUP BY decision"
+	texts := func(key, what string) string {
+		return "arrayMap(x -> ('" + what + "', '', x, nan, nan, nan), JSONExtract(evidence, '" + key + "', 'Array(String)'))"
+	}
+	traits := "arrayMap(t -> ('trait', JSONExtractString(t, 'trait'), JSONExtractString(t, 'value'), JSONExtractFloat(t, 'bits'), JSONExtractFloat(t, 'attack'), JSONExtractFloat(t, 'normal')), JSONExtractArrayRaw(evidence, 'traits'))"
+	return Plan{Rows: q.Limit, SQL: "SELECT decision, line.1 AS what, line.2 AS trait, line.3 AS text, line.4 AS bits, line.5 AS attack_share, line.6 AS normal_share FROM (SELECT decision, arrayJoin(arrayConcat(" +
+		traits + ", " + texts("samples", "sample") + ", " + texts("nearest", "nearest") + ")) AS line FROM (" + of + ")) ORDER BY decision, indexOf(['trait', 'sample', 'nearest'], what), bits DESC LIMIT " + q.limit()}
+}
+
+// planMap is a map of the addresses of IPv4: sixteen rows of sixteen /8, as many requests
+// as came from each, and their names beside them for links; what came by IPv6 is a notice's.
+func (q *Query) planMap(m Moment) Plan {
+	during, _, sites := q.spans(m)
+	cells, names := make([]string, 16), make([]string, 16)
+	for i := range cells {
+		cells[i] = fmt.Sprintf("sumIf(c.requests, c.octet = %d + g.number * 16) AS b%d", i, i)
+		names[i] = fmt.Sprintf("toString(%d + g.number * 16) || '.0.0.0/8' AS n%d", i, i)
+	}
+	return Plan{Rows: 16, SQL: "SELECT toString(g.number * 16) AS from, " + strings.Join(cells, ", ") + ", " + strings.Join(names, ", ") +
+		" FROM numbers(16) AS g CROSS JOIN (SELECT intDiv(toUInt32(toIPv4(r.network)), 16777216) AS octet, sum(r.weight) AS requests FROM requests AS r WHERE " +
+		all(in("r.site", sites), conditions(q.Where), during.on("r.time"), "r.network >= toIPv6('::ffff:0:0')", "r.network <= toIPv6('::ffff:ffff:ffff')") +
+		" GROUP BY octet UNION ALL SELECT 256, 0) AS c GROUP BY g.number ORDER BY g.number"}
 }
 
 // planLag is how late what was stored is. Only what was stored within an hour of its time
@@ -124,7 +173,7 @@ func (q *Query) planLag(m Moment) Plan {
 var topColumns = []string{"client", "network", "user_agent", "path", "status", "method", "site", "referer", "accept_language", "tls", "action", "decision"}
 
 // filterColumns are those that Where may name.
-var filterColumns = append([]string{"query", "edge", "protocol", "accept_encoding", "cookie"}, topColumns...)
+var filterColumns = append([]string{"query", "edge", "protocol", "accept_encoding", "cookie", "matches"}, topColumns...)
 
 // condition is one of Where's.
 func condition(column, value string) (string, error) {
@@ -132,6 +181,9 @@ func condition(column, value string) (string, error) {
 		return "", wrong("asks where %q is something; there are %s", cut(column), join(filterColumns))
 	}
 	switch column {
+	case "matches":
+		text, _, err := matching(value)
+		return text, err
 	case "client", "network":
 		prefix, err := prefixOf(value)
 		if err != nil {
@@ -149,6 +201,46 @@ func condition(column, value string) (string, error) {
 		}
 	}
 	return "toString(r." + column + ") = " + Text(value), nil
+}
+
+// matching is a condition on the requests that a decision's value matches: an address, a
+// prefix, a signature, or a site. left are the traits that are no column of the store.
+func matching(value string) (text string, left []string, err error) {
+	if prefix, err := prefixOf(value); err == nil {
+		return inPrefix("client", prefix), nil, nil
+	}
+	if !strings.Contains(value, "=") {
+		return "r.site = " + Text(value), nil, nil
+	}
+	signature, err := schemas.ParseSignature(value)
+	if err != nil {
+		return "", nil, wrong("%s", cut(err.Error()))
+	}
+	var texts []string
+	for _, t := range signature {
+		switch t.Trait {
+		case schemas.TraitUserAgent, schemas.TraitAcceptLanguage, schemas.TraitAcceptEncoding, schemas.TraitTLS, schemas.TraitProtocol, schemas.TraitMethod, schemas.TraitCookie:
+			texts = append(texts, "toString(r."+t.Trait.String()+") = "+Text(t.Value))
+		case schemas.TraitReferer:
+			not := map[bool]string{true: "", false: "NOT "}[t.Value == "none"]
+			texts = append(texts, "r.referer "+not+"IN ('', '-')")
+			if t.Value != "none" { // the site's own or another's is told by its beginning
+				own := "match(r.referer, concat('^https?://', regexpQuoteMeta(toString(r.site)), '([:/?#]|$)'))"
+				texts = append(texts, map[bool]string{true: own, false: "NOT " + own}[t.Value == "same"])
+			}
+		default:
+			left = append(left, t.Trait.String())
+		}
+	}
+	return all(texts...), left, nil
+}
+
+// note says what of a filter the store cannot tell.
+func (q *Query) note() string {
+	if _, left, err := matching(q.Where["matches"]); err == nil && len(left) > 0 {
+		return "The store has no column of " + strings.Join(left, ", ") + ": requests with other values of it are shown as well."
+	}
+	return ""
 }
 
 // inPrefix compares with the first and the last address, so that the index helps.
@@ -202,7 +294,7 @@ func (q *Query) planRequests(m Moment) (Plan, error) {
 	}
 	where := all(in("r.site", sites), conditions(q.Where), span.on("r.time"))
 	if q.By == "" {
-		return Plan{Rows: q.Limit, SQL: "SELECT r.time AS time, r.site AS site, " + address("r.client") + " AS client, r.method AS method, r.path AS path, r.query AS query, r.status AS status, r.user_agent AS user_agent, " +
+		return Plan{Rows: q.Limit, Note: q.note(), SQL: "SELECT r.time AS time, r.site AS site, " + address("r.client") + " AS client, r.method AS method, r.path AS path, r.query AS query, r.status AS status, r.user_agent AS user_agent, " +
 			"r.referer AS referer, r.duration / 1e6 AS duration, r.bytes AS bytes, r.action AS action, r.decision AS decision, r.edge AS edge FROM requests AS r WHERE " + where + " ORDER BY r.time DESC LIMIT " + q.limit()}, nil
 	}
 	var value string
@@ -214,7 +306,7 @@ func (q *Query) planRequests(m Moment) (Plan, error) {
 	default:
 		value = "toString(any(r." + q.By + "))"
 	}
-	return Plan{Rows: q.Limit, SQL: "SELECT " + value + " AS " + q.By + "_, sum(r.weight) AS requests, uniqCombined64(14)(r.client) AS clients, sumIf(r.weight, r.status IN (404, 410)) / requests AS not_found, " +
+	return Plan{Rows: q.Limit, Note: q.note(), SQL: "SELECT " + value + " AS " + q.By + "_, sum(r.weight) AS requests, uniqCombined64(14)(r.client) AS clients, sumIf(r.weight, r.status IN (404, 410)) / requests AS not_found, " +
 		"sumIf(r.weight, r.action IN ('block', 'challenge', 'throttle')) / requests AS stopped_share, sum(r.bytes * r.weight) AS bytes FROM requests AS r WHERE " + where + " GROUP BY r." + q.By + " ORDER BY requests DESC LIMIT " + q.limit()}, nil
 }
 

@@ -28,10 +28,12 @@ const (
 	Traits    Kind = "traits"    // values of traits, by what changed against the time before
 	Incidents Kind = "incidents" // a row an incident; as annotations, a region each
 	Decisions Kind = "decisions" // a row a decision, with what it stopped
+	Evidence  Kind = "evidence"  // why decisions were taken: traits, samples, the nearest normal requests
 	Effect    Kind = "effect"    // what decisions did at the edges over time
 	Edges     Kind = "edges"     // a row an edge and part: intended, loaded, matching
 	Prefixes  Kind = "prefixes"  // networks, by their requests
 	Vitals    Kind = "vitals"    // how edges are over time
+	Figures   Kind = "figures"   // how weir itself is over time: memory, drops, loads at the edges
 	Health    Kind = "health"    // the pipeline as named numbers
 	Lag       Kind = "lag"       // how late requests were stored, and how many, over time
 	Requests  Kind = "requests"  // single requests, the last first; or the most frequent values of a column
@@ -41,7 +43,7 @@ const (
 
 // Kinds are all of them, in the order in which the editor offers them.
 func Kinds() []Kind {
-	return []Kind{Sites, Traffic, Signals, Traits, Incidents, Decisions, Effect, Edges, Prefixes, Vitals, Health, Lag, Requests, Values, SQL}
+	return []Kind{Sites, Traffic, Signals, Traits, Incidents, Decisions, Evidence, Effect, Edges, Prefixes, Vitals, Figures, Health, Lag, Requests, Values, SQL}
 }
 
 // Query is one query as it stands in a panel. What a kind does not use must be empty.
@@ -54,7 +56,7 @@ type Query struct {
 	// Normal adds what is normal for each signal.
 	Normal bool `json:"normal,omitempty"`
 	// By is, of traffic, "outcome" (the default) or "site"; of requests, a column whose
-	// values are counted; of prefixes, "8", "16" or "24"; of values, what they are of.
+	// values are counted; of prefixes, "8", "16", "24" or "map"; of values, what they are of.
 	By string `json:"by,omitempty"`
 	// Live has the panel go on from where the store ends: rows come in as they happen.
 	Live bool `json:"live,omitempty"`
@@ -66,7 +68,7 @@ type Query struct {
 	Annotations bool `json:"annotations,omitempty"`
 	// Edges are edges' names; none is every edge.
 	Edges []string `json:"edges,omitempty"`
-	// Columns are the numbers wanted; vitals needs some, of other kinds none is all.
+	// Columns are the numbers wanted; vitals and figures need some, of other kinds none is all.
 	Columns []string `json:"columns,omitempty"`
 	// Where narrows requests down: a column of filterColumns, and its value. Empty values are
 	// ignored, so that a text box of a dashboard may stay empty.
@@ -160,7 +162,7 @@ func chosen(names []string) []string {
 // choices are what By and State may be.
 var choices = map[string]map[Kind][]string{
 	"by": {
-		Traffic: {"outcome", "site"}, Prefixes: {"8", "16", "24"}, Values: {"sites", "signals", "incidents", "edges", "decisions"},
+		Traffic: {"outcome", "site"}, Prefixes: {"8", "16", "24", "map"}, Values: {"sites", "signals", "incidents", "edges", "decisions"},
 		Requests: append([]string{""}, topColumns...),
 	},
 	"state": {Incidents: {"open", "all"}, Decisions: {"in_force", "review", "all"}},
@@ -211,13 +213,13 @@ func (q *Query) checkKind() error {
 			return wrong("has %d bytes of SQL, at most %d", len(q.SQL), maxSQL)
 		}
 	}
-	if q.Kind == Vitals {
+	if known := numbers[q.Kind]; known != nil {
 		if len(q.Columns) == 0 {
-			return wrong("of the kind vitals names no columns, such as nginx_active or load")
+			return wrong("of the kind %s names no columns; there are %s", q.Kind, join(sortedKeys(known)))
 		}
 		for _, c := range q.Columns {
-			if _, ok := vitalColumns[c]; !ok {
-				return wrong("of the kind vitals names the column %q; there are %s", cut(c), join(sortedKeys(vitalColumns)))
+			if _, ok := known[c]; !ok {
+				return wrong("of the kind %s names the column %q; there are %s", q.Kind, cut(c), join(sortedKeys(known)))
 			}
 		}
 	}

@@ -5,7 +5,7 @@ import React, { useEffect, useState } from 'react';
 import type { WeirDataSource } from './datasource';
 import { Allow, Decide } from './Decide';
 import type { WeirOptions } from './options';
-import { choices, filters, type Kind, kinds, ofKind, states, uses, vitals, type WeirQuery } from './query';
+import { choices, filters, type Kind, kinds, numbers, ofKind, states, uses, type WeirQuery } from './query';
 
 type Props = QueryEditorProps<WeirDataSource, WeirQuery, WeirOptions>;
 
@@ -59,7 +59,7 @@ export function QueryEditor({ query, onChange, onRunQuery, datasource }: Props) 
         {uses(kind, 'edges') && <Pick label="Edges" of="edges" none="every edge" datasource={datasource} chosen={query.edges} onChange={(edges) => set({ edges })} />}
         {uses(kind, 'columns') && (
           <InlineField label="Numbers">
-            <MultiSelect aria-label="Numbers" width={50} value={query.columns ?? []} options={vitals.map(option)} onChange={(v) => set({ columns: v.map((o) => o.value ?? '') })} />
+            <MultiSelect aria-label="Numbers" width={50} value={query.columns ?? []} options={(numbers[kind] ?? []).map(option)} onChange={(v) => set({ columns: v.map((o) => o.value ?? '') })} />
           </InlineField>
         )}
         {uses(kind, 'incident') && (
@@ -73,7 +73,7 @@ export function QueryEditor({ query, onChange, onRunQuery, datasource }: Props) 
       </InlineFieldRow>
       {uses(kind, 'where') && (
         <InlineFieldRow>
-          {(kind === 'decisions' ? ['decision'] : filters).map((column) => (
+          {(kind === 'decisions' || kind === 'evidence' ? ['decision'] : filters).map((column) => (
             <InlineField key={column} label={column.replace('_', ' ')}>
               <Input
                 aria-label={column}

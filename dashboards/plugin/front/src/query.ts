@@ -25,10 +25,12 @@ export const kinds = {
   traits: 'What sets the requests apart: values of traits by what changed.',
   incidents: 'Incidents, as rows or as regions.',
   decisions: 'Decisions with what they matched. Accept, lift or extend them here.',
+  evidence: 'Why decisions were taken: traits, requests they match, the normal ones that come closest.',
   effect: 'What decisions did at the edges over time.',
   edges: 'What each edge should hold, and holds.',
   prefixes: 'Networks by their requests.',
   vitals: 'How the servers are over time.',
+  figures: 'How weir itself is over time: memory, drops, loads at the edges.',
   health: 'The pipeline as named numbers.',
   lag: 'How late requests are stored.',
   requests: 'Single requests, or the most frequent values of a column.',
@@ -41,32 +43,40 @@ export type Kind = keyof typeof kinds;
 // What `by` can be, of the kinds that have it.
 export const choices: Partial<Record<Kind, string[]>> = {
   traffic: ['outcome', 'site'],
-  prefixes: ['8', '16', '24'],
+  prefixes: ['16', '8', '24', 'map'],
   values: ['sites', 'signals', 'incidents', 'edges', 'decisions'],
   requests: ['', 'client', 'network', 'user_agent', 'path', 'status', 'method', 'site', 'referer', 'accept_language', 'tls', 'action', 'decision'],
 };
 
 export const states: Partial<Record<Kind, string[]>> = { incidents: ['all', 'open'], decisions: ['in_force', 'review', 'all'] };
 
-export const filters = ['client', 'network', 'user_agent', 'path', 'status', 'method', 'decision', 'action'];
+export const filters = ['client', 'network', 'user_agent', 'path', 'status', 'method', 'decision', 'action', 'matches'];
 
 export const vitals = [
   'nginx_active', 'nginx_reading', 'nginx_writing', 'nginx_waiting', 'nginx_accepted', 'nginx_requests', 'listen_waiting', 'listen_overflows', 'syncookies',
   'sockets', 'conntrack_share', 'received', 'sent', 'received_dropped', 'load', 'memory_used', 'cpu_pressure', 'memory_pressure', 'io_pressure',
 ];
 
+export const figures = [
+  'weir_memory', 'nats_memory', 'nats_disk', 'clickhouse_memory', 'clickhouse_disk', 'collector_lag', 'detector_lag', 'load_seconds', 'loads', 'loaded', 'missing', 'matched',
+  'lines', 'processed', 'lines_refused', 'listener_dropped', 'bus_lost', 'late_requests', 'store_retries',
+];
+
+// numbers are those that a kind has over time.
+export const numbers: Partial<Record<Kind, string[]>> = { vitals, figures };
+
 // uses says whether a field belongs to a kind: what does not is taken out, or the backend refuses it.
 export function uses(kind: Kind, field: keyof WeirQuery): boolean {
-  const sited: Kind[] = ['sites', 'traffic', 'signals', 'traits', 'incidents', 'decisions', 'effect', 'prefixes', 'lag', 'requests', 'sql'];
+  const sited: Kind[] = ['sites', 'traffic', 'signals', 'traits', 'incidents', 'decisions', 'evidence', 'effect', 'prefixes', 'lag', 'requests', 'sql'];
   const of: Partial<Record<keyof WeirQuery, Kind[]>> = {
     sites: sited,
     signals: ['signals'],
     normal: ['signals'],
     live: ['traffic', 'signals'],
-    incident: ['traffic', 'signals', 'traits', 'incidents', 'decisions', 'effect', 'prefixes', 'requests'],
-    edges: ['edges', 'vitals'],
-    columns: ['vitals'],
-    where: ['requests', 'prefixes', 'decisions'],
+    incident: ['traffic', 'signals', 'traits', 'incidents', 'decisions', 'evidence', 'effect', 'prefixes', 'requests'],
+    edges: ['edges', 'vitals', 'figures'],
+    columns: ['vitals', 'figures'],
+    where: ['requests', 'prefixes', 'decisions', 'evidence'],
     sql: ['sql'],
     annotations: ['incidents'],
     by: Object.keys(choices) as Kind[],
@@ -85,8 +95,12 @@ export function ofKind(query: WeirQuery, kind: Kind): WeirQuery {
   }
   delete next.by;
   delete next.state;
-  if (kind === 'vitals' && !next.columns?.length) {
-    next.columns = ['nginx_active'];
+  const known = numbers[kind];
+  if (known) {
+    next.columns = next.columns?.filter((c) => known.includes(c));
+    if (!next.columns?.length) {
+      next.columns = known.slice(0, 1);
+    }
   }
   if (kind === 'sql' && !next.sql) {
     next.sql = 'SELECT $__timeInterval(time) AS time, count() AS requests FROM requests WHERE $__timeFilter(time) AND $__sites(site) GROUP BY time ORDER BY time';
