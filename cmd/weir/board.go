@@ -107,6 +107,21 @@ func (l *boardList) list() []schemas.Event {
 	return out
 }
 
+// forget drops the events of which names is true.
+func (b *board) forget(names func(schemas.Event) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range []*boardList{&b.incidents, &b.decisions} {
+		l.order = slices.DeleteFunc(l.order, func(id string) bool {
+			gone := names(l.events[id])
+			if gone {
+				delete(l.events, id)
+			}
+			return gone
+		})
+	}
+}
+
 // allIncidents returns every incident known, the newest first.
 func (b *board) allIncidents() []schemas.Event {
 	b.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -52,6 +53,17 @@ func (c *controlClient) post(ctx context.Context, events []schemas.Event) error 
 	}
 	_, err = c.do(ctx, http.MethodPost, "/api/events", body)
 	return err
+}
+
+// forget has a running weir erase an address from what it holds.
+func (c *controlClient) forget(ctx context.Context, address netip.Addr) (done forgotten, err error) {
+	patient := *c
+	patient.http.Timeout = forgetAtMost + 30*time.Second
+	body, err := patient.do(ctx, http.MethodPost, "/api/forget/"+address.Unmap().String(), nil)
+	if err != nil {
+		return done, err
+	}
+	return done, json.Unmarshal(body, &done)
 }
 
 func (c *controlClient) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {

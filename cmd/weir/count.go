@@ -52,6 +52,8 @@ type counting struct {
 	waiting  map[uint64]heldRows
 	unsaved  int // requests since the snapshot
 	ended    error
+
+	regulars func(context.Context) // tells the edges who they are
 }
 
 // position is how far a partition has been counted.
@@ -85,7 +87,7 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 		return err
 	}
 	c := &counting{processing: r, partition: partition, token: token, order: newOrder()}
-	c.order.doubted = r.parts.Early
+	c.order.doubted, c.regulars = r.parts.Early, c.tellRegulars()
 	defer r.clocks.leave(partition)
 	label := strconv.Itoa(partition)
 	if err := c.begin(ctx); err != nil {
@@ -96,6 +98,8 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 			return ctxDone(ctx, err)
 		}
 	}
+	r.counters.Store(partition, c)
+	defer r.counters.Delete(partition)
 	r.meters.owned.WithLabelValues(label).Set(1)
 	defer r.meters.owned.WithLabelValues(label).Set(0)
 	r.meters.takeovers.Inc()
@@ -106,7 +110,7 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 	var aside sync.WaitGroup
 	aside.Go(func() { every(following, idleTick, func(ctx context.Context) { c.tick(ctx, stop) }) })
 	aside.Go(func() { every(following, time.Second, c.saveWhenDue()) })
-	aside.Go(func() { every(following, regularsEvery, c.tellRegulars()) })
+	aside.Go(func() { every(following, regularsEvery, c.regulars) })
 	err = r.bus.Follow(following, bus.FollowOptions{
 		Stream: schemas.StreamRequests, Subjects: []string{schemas.SubjectRequests(partition)},
 		From: c.position.Sequence + 1, Reader: "count-" + label, CaughtUp: c.caughtUp,

@@ -26,13 +26,7 @@ func (c *counting) begin(ctx context.Context) error {
 		if err := c.readClosings(ctx); err != nil {
 			return err
 		}
-		claim := &schemas.Panes{Partition: uint32(c.partition), Revision: c.token, Sequence: c.position.Sequence, Closed: c.told, Part: 1, Parts: 1}
-		if n := len(c.closings); n > 0 {
-			claim.Sequence, claim.Level = c.closings[n-1].sequence, c.closings[n-1].level
-		} else {
-			claim.Level = c.counter.Level()
-		}
-		data, err := schemas.EncodePanes(nil, claim)
+		data, err := c.claim()
 		if err != nil {
 			return err
 		}
@@ -46,6 +40,17 @@ func (c *counting) begin(ctx context.Context) error {
 		c.last = sequence
 		return nil
 	}
+}
+
+// claim is a message of panes that says no more than the one before.
+func (c *counting) claim() ([]byte, error) {
+	claim := &schemas.Panes{Partition: uint32(c.partition), Revision: c.token, Sequence: c.position.Sequence, Closed: c.told, Part: 1, Parts: 1}
+	if n := len(c.closings); n > 0 {
+		claim.Sequence, claim.Level = c.closings[n-1].sequence, c.closings[n-1].level
+	} else {
+		claim.Level = c.counter.Level()
+	}
+	return schemas.EncodePanes(nil, claim)
 }
 
 // load takes up the partition's snapshot, or begins at the beginning.
@@ -188,5 +193,7 @@ func (c *counting) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.saving.RLock()
+	defer c.saving.RUnlock()
 	return c.snapshots.Save(ctx, partitionLease(c.partition), c.token, state.Bytes())
 }

@@ -96,6 +96,8 @@ func (d *detecting) saveKnowledge(ctx context.Context) {
 		d.mu.Unlock()
 	}
 	if err == nil {
+		d.saving.RLock()
+		defer d.saving.RUnlock()
 		err = d.snapshots.Save(ctx, knowledgeName, d.token, s2.Encode(nil, w.Bytes))
 	}
 	if err != nil && ctx.Err() == nil {
@@ -144,7 +146,10 @@ func (d *detecting) save(ctx context.Context, file bool) error {
 	if err != nil {
 		return err
 	}
-	if err := d.snapshots.Save(ctx, detectorLease, d.token, state.Bytes()); err != nil {
+	d.saving.RLock()
+	err = d.snapshots.Save(ctx, detectorLease, d.token, state.Bytes())
+	d.saving.RUnlock()
+	if err != nil {
 		return err
 	}
 	if d.file == "" || !file {

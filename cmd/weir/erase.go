@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -73,7 +72,15 @@ type eraseCommand struct {
 	Output     string `default:"text" enum:"text,json" help:"text or json."`
 }
 
-// Run erases, and says where the address may still be and until when.
+// erasedEverywhere is what the command says.
+type erasedEverywhere struct {
+	clickhouse.Erased
+	forgotten
+	Files []string `json:"files"`
+	Left  string   `json:"left,omitempty"` // where it may still be, and what to do
+}
+
+// Run erases in what a running weir holds, in ClickHouse, and in files.
 func (c *eraseCommand) Run(ctx context.Context, s screen, p *program) error {
 	address, err := netip.ParseAddr(c.Address)
 	if err != nil || address.Zone() != "" {
@@ -87,43 +94,100 @@ func (c *eraseCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	var done erasedEverywhere
+	// NATS first: what is on its way would be stored after ClickHouse has erased.
+	if done.forgotten, err = newControlClient(data).forget(ctx, address); errors.Is(err, errNotRunning) {
+		if holdsState(data) {
+			done.Left = "weir run is not running on " + data + ": what lies in its NATS, spools and processor.state is untouched. Start it, and erase again."
+		}
+	} else if err != nil {
+		return fmt.Errorf("nothing is erased in ClickHouse yet: %w", err)
+	}
+	if done.Erased, err = c.inClickHouse(ctx, p, configuration, data, address); err != nil {
+		return err
+	}
+	if done.Files, err = eraseInFiles(filepath.Join(data, "postmortems"), address); err != nil {
+		return err
+	}
+	if err := overwriteInLogs(data, address); err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		err = json.NewEncoder(s.out).Encode(done)
+	} else {
+		done.print(s.out, address)
+	}
+	if err == nil && done.Left != "" {
+		err = errors.New("not erased everywhere: " + done.Left)
+	}
+	return err
+}
+
+func (c *eraseCommand) inClickHouse(ctx context.Context, p *program, configuration config.Config, data string, address netip.Addr) (erased clickhouse.Erased, err error) {
 	open := &sqlCommand{dataFlag: dataFlag{Data: data}, ClickHouse: c.ClickHouse}
 	if c.Data == "" && c.ClickHouse == "" {
 		open.Data = "" // as configured
 	}
 	db, end, err := open.open(ctx, p)
 	if err != nil {
-		return err
+		return erased, err
 	}
+	defer func() { err = errors.Join(err, end()) }()
 	privacy, err := privacyOf(configuration.Privacy, data)
 	if err != nil {
-		return errors.Join(err, end())
+		return erased, err
 	}
 	db.SetPrivacy(privacy)
-	erased, err := db.Erase(ctx, address)
-	if err = errors.Join(err, end()); err != nil {
-		return err
+	return db.Erase(ctx, address)
+}
+
+func (e *erasedEverywhere) print(out io.Writer, address netip.Addr) {
+	fmt.Fprintf(out, "Erased %s: %s requests, %s decisions, %s incidents, %s; in NATS %s.\n", address.Unmap(), count(e.Erased.Requests), count(e.Erased.Decisions),
+		count(e.Erased.Incidents), plural(len(e.Files), "post-mortem"), plural(e.forgotten.Requests+e.Panes+e.Events+e.Lines+e.Regulars, "message"))
+	if e.Left == "" {
+		fmt.Fprint(out, "It may still be in the edges' own logs, in what you wrote to files (reports, exports, backups) and in your shell's history.\n")
 	}
-	files, err := eraseInFiles(filepath.Join(data, "postmortems"), address)
+}
+
+// holdsState reports whether a weir run has left anything that only it can erase in.
+func holdsState(data string) bool {
+	for _, name := range []string{"nats", "spool", "processor.state"} {
+		if _, err := os.Stat(filepath.Join(data, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// overwriteInLogs writes "x" over an address in ClickHouse's log, which has the text of
+// statements that it refused.
+func overwriteInLogs(data string, address netip.Addr) error {
+	logs, err := filepath.Glob(filepath.Join(data, "clickhouse.log*"))
 	if err != nil {
 		return err
 	}
-	if c.Output == "json" {
-		return json.NewEncoder(s.out).Encode(struct {
-			clickhouse.Erased
-			Files []string `json:"files"`
-		}{erased, files})
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		found := textAt(addressText(address), text)
+		if len(found) == 0 {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		for _, at := range found {
+			_, writeErr := f.WriteAt(bytes.Repeat([]byte{'x'}, at[1]-at[0]), int64(at[0]))
+			err = errors.Join(err, writeErr)
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(s.out, "Erased %s: %s requests, %s decisions, %s incidents, %s.\n", address.Unmap(), count(erased.Requests), count(erased.Decisions),
-		count(erased.Incidents), plural(len(files), "post-mortem"))
-	fmt.Fprint(s.out, "It may still be in NATS: in requests for a day at the most, in decisions for a week; in what processors remember until\n"+
-		"they forget the client; in the edges' own logs; and in reports and exports that were written elsewhere.\n")
 	return nil
-}
-
-// addressPattern finds an address where it stands by itself.
-func addressPattern(address netip.Addr) *regexp.Regexp {
-	return regexp.MustCompile(`(^|[^0-9a-fA-F.:])` + regexp.QuoteMeta(address.Unmap().String()) + `($|[^0-9a-fA-F.:]|\.(?:$|[^0-9]))`)
 }
 
 // eraseInFiles replaces an address in the files of a folder, and names those in which
@@ -136,7 +200,7 @@ func eraseInFiles(folder string, address netip.Addr) (changed []string, err erro
 	if err != nil {
 		return nil, err
 	}
-	pattern := addressPattern(address)
+	pattern := addressText(address)
 	for _, entry := range entries {
 		path := filepath.Join(folder, entry.Name())
 		if !entry.Type().IsRegular() || !strings.HasSuffix(path, ".md") {
@@ -146,10 +210,7 @@ func eraseInFiles(folder string, address netip.Addr) (changed []string, err erro
 		if err != nil {
 			return changed, err
 		}
-		clean := text
-		for range 2 { // neighbours share the character between them
-			clean = pattern.ReplaceAll(clean, []byte("${1}"+clickhouse.ErasedText+"${2}"))
-		}
+		clean := replaceAt(text, textAt(pattern, text), clickhouse.ErasedText)
 		if bytes.Equal(clean, text) {
 			continue
 		}
@@ -159,4 +220,15 @@ func eraseInFiles(folder string, address netip.Addr) (changed []string, err erro
 		changed = append(changed, path)
 	}
 	return changed, nil
+}
+
+// replaceAt puts a text in each of the places.
+func replaceAt(text []byte, places [][2]int, by string) []byte {
+	var out []byte
+	from := 0
+	for _, at := range places {
+		out = append(append(out, text[from:at[0]]...), by...)
+		from = at[1]
+	}
+	return append(out, text[from:]...)
 }

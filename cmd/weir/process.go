@@ -51,6 +51,9 @@ type processing struct {
 	sites     *siteBoard // for weir top
 	clocks    *clocks
 
+	saving   sync.RWMutex // held by whoever writes the snapshots anew
+	counters sync.Map     // *counting by partition: those that count here
+
 	judged  progress
 	current atomic.Pointer[detecting] // while this process is the detector
 }

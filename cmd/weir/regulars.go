@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"sync"
 	"time"
 
 	"github.com/weir-project/weir/internal/bus"
@@ -22,8 +23,11 @@ func (c *counting) tellRegulars() func(context.Context) {
 	var book *processor.RegularsBook
 	var last []byte
 	var told time.Time
+	var one sync.Mutex // at a time
 	subject := schemas.SubjectRegulars(c.partition)
 	return func(ctx context.Context) {
+		one.Lock()
+		defer one.Unlock()
 		if book == nil { // as the one before has told it
 			_, data, err := c.bus.Last(ctx, schemas.StreamEdges, subject)
 			if err != nil {

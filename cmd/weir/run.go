@@ -160,6 +160,9 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		correct:         func(ctx context.Context, c processor.Correction) error { return noteCorrection(ctx, b, c) },
 		panicEverywhere: enforcing.panicEverywhere, bouncers: enforcing.bouncers, edges: edges,
 	}
+	if server.forgetting, err = w.newForgetting(b, processing, desk, pushed); err != nil {
+		return err
+	}
 	if server.sql, err = newSQLDoor(w.config.HTTP.SQLTokenFile, func() embedded.Home { return w.home.home.Load() }, w.log); err != nil {
 		return err
 	}

@@ -46,10 +46,11 @@ type server struct {
 	log     *slog.Logger
 	status  *statuspage.Page // nil: there is none
 
-	bouncers *lapi.Server // nil: none are answered
-	edges    *edgeBoard   // nil where nobody follows them
-	correct  func(context.Context, processor.Correction) error
-	sql      *sqlDoor // nil: nobody reads the store from outside
+	bouncers   *lapi.Server // nil: none are answered
+	edges      *edgeBoard   // nil where nobody follows them
+	correct    func(context.Context, processor.Correction) error
+	sql        *sqlDoor    // nil: nobody reads the store from outside
+	forgetting *forgetting // nil where nothing is to be erased
 	// panicEverywhere tells every edge; nil where that cannot be.
 	panicEverywhere func(ctx context.Context, off bool, by string) error
 }
@@ -88,6 +89,9 @@ func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
 	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
+	if s.forgetting != nil {
+		mux.HandleFunc("POST /api/forget/{address}", s.forgetting.answer(s))
+	}
 	if s.correct != nil {
 		mux.HandleFunc("POST /api/incidents/{incident}/close", s.closeIncident)
 	}

@@ -267,3 +267,14 @@ func (in *Intake) Take(from Stream, id string, lines []byte) (fresh bool, err er
 	}
 	return fresh, err
 }
+
+// Forget is spool.Spool's, of all lanes.
+func (in *Intake) Forget(find func(lines []byte) [][2]int) (waiting bool, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, l := range in.lanes {
+		more, forgetErr := l.spool.Forget(find)
+		waiting, err = waiting || more, errors.Join(err, forgetErr)
+	}
+	return waiting, err
+}

@@ -75,6 +75,7 @@ type Spool struct {
 
 	mu       sync.Mutex
 	segments []segment // the oldest first; the last one is written to
+	released tail.Position
 	last     *os.File
 	bytes    int64 // of all segments
 	dirty    bool
@@ -391,6 +392,7 @@ func (s *Spool) Wait(ctx context.Context, d time.Duration) error {
 func (s *Spool) Release(p tail.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.released = p
 	for len(s.segments) > 1 && s.segments[0].number < p.Inode {
 		if err := os.Remove(s.name(s.segments[0].number)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			s.o.Logger.Warn("a segment that is done with cannot be deleted", "spool", s.o.Dir, "error", err)

@@ -145,3 +145,32 @@ func (s Snapshots) load(ctx context.Context, name string) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// Sweep removes the parts that no snapshot consists of: nobody must save meanwhile.
+func (s Snapshots) Sweep(ctx context.Context) error {
+	keys, err := s.Bucket.ListKeys(ctx)
+	if err != nil {
+		return fmt.Errorf("snapshots: %w", err)
+	}
+	var all []string
+	for key := range keys.Keys() {
+		all = append(all, key)
+	}
+	wanted := make(map[string]bool)
+	for _, key := range all {
+		if p, _, err := s.pointer(ctx, key); err == nil && p.Token > 0 {
+			for i := range p.Parts {
+				wanted[p.part(key, i)] = true
+			}
+			wanted[key] = true
+		}
+	}
+	for _, key := range all {
+		if !wanted[key] {
+			if err := s.Bucket.Purge(ctx, key); err != nil {
+				return fmt.Errorf("snapshots: %w", err)
+			}
+		}
+	}
+	return nil
+}

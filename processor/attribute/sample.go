@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"math/bits"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -259,11 +260,27 @@ func (s *Sample) link(at int32) {
 
 // raise drops the clients that a higher level does not take, about half of them.
 func (s *Sample) raise(level uint) {
-	s.laid = nil
 	s.level = level
+	s.keep(func(c *client) bool { return s.takes(c.hash) })
+}
+
+// Forget drops a client with its requests, and reports whether it was there.
+func (s *Sample) Forget(address netip.Addr) bool {
+	addr, before := schemas.ClientOf(address).As16(), len(s.clients)
+	if !s.Has(address) {
+		return false
+	}
+	s.keep(func(c *client) bool { return c.addr != addr })
+	clear(s.clients[len(s.clients):before])
+	return true
+}
+
+// keep drops the clients that are not wanted.
+func (s *Sample) keep(wanted func(*client) bool) {
+	s.laid = nil
 	kept := s.clients[:0]
 	for _, c := range s.clients {
-		if s.takes(c.hash) {
+		if wanted(&c) {
 			kept = append(kept, c)
 			continue
 		}

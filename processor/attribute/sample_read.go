@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/weir-project/weir/schemas"
@@ -106,3 +107,9 @@ func (s *Sample) Visits() float64 {
 }
 
 func (s *Sample) scale() float64 { return float64(uint64(1) << s.level) }
+
+// Has reports whether a client is in the sample.
+func (s *Sample) Has(address netip.Addr) bool {
+	addr := schemas.ClientOf(address).As16()
+	return slices.ContainsFunc(s.clients, func(c client) bool { return c.addr == addr })
+}

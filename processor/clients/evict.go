@@ -1,5 +1,7 @@
 package clients
 
+import "net/netip"
+
 // The clock holds a byte for each record: its segment in the low bits, its credit above.
 
 const (
@@ -149,5 +151,12 @@ func (t *Table) remove(at int) {
 		if t.hand[s] >= len(t.clock) {
 			t.hand[s] = 0
 		}
+	}
+}
+
+// Forget drops what is kept of a client.
+func (t *Table) Forget(client netip.Addr) {
+	if at := t.find(t.Hash(client), netOf(client)); at >= 0 {
+		t.remove(at)
 	}
 }

@@ -354,3 +354,22 @@ func TestEachRegular(t *testing.T) {
 		t.Errorf("%d regulars, want 1", told)
 	}
 }
+
+// TestForgotten: who is forgotten is new again, and the others are as they were.
+func TestForgotten(t *testing.T) {
+	table := New(128, 1)
+	for i := uint32(1); i <= 90; i++ {
+		s := step{client: i, site: 1, agent: 1, status: 200, calm: true}
+		h := s.hit(table, someday+int64(i))
+		table.Observe(&h)
+	}
+	for _, gone := range []uint32{1, 45, 90, 91} {
+		table.Forget(address(gone))
+	}
+	for i := uint32(1); i <= 90; i++ {
+		if _, ok := table.Get(address(i)); ok == (i == 1 || i == 45 || i == 90) {
+			t.Errorf("client %d: known is %v", i, ok)
+		}
+	}
+	checkTable(t, table)
+}

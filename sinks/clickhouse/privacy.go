@@ -5,12 +5,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // Addresses is how clients' addresses are kept.
@@ -208,7 +211,8 @@ func (db *DB) Erase(ctx context.Context, client netip.Addr) (Erased, error) {
 	}
 	requests := "client IN (" + strings.Join(same, ", ") + ")"
 	// An address ends where no digit, letter, dot or colon follows it: 192.0.2.1 is not in 192.0.2.10.
-	pattern := Literal(`(^|[^0-9a-fA-F.:])` + strings.ReplaceAll(client.String(), ".", `\.`) + `($|[^0-9a-fA-F.:]|\.($|[^0-9]))`)
+	// Decisions name a client of IPv6 by its /64.
+	pattern := Literal(`(^|[^0-9a-fA-F.:])(?:` + strings.ReplaceAll(client.String(), ".", `\.`) + `|` + strings.ReplaceAll(schemas.ClientOf(client).String(), ".", `\.`) + `)($|[^0-9a-fA-F.:]|\.($|[^0-9]))`)
 	replaced := func(column string) string {
 		return column + " = replaceRegexpAll(" + column + ", " + pattern + ", " + Literal(`\1`+ErasedText+`\2`) + ")"
 	}
@@ -235,5 +239,53 @@ func (db *DB) Erase(ctx context.Context, client netip.Addr) (Erased, error) {
 			return e, fmt.Errorf("erase: %w", err)
 		}
 	}
+	if err := db.vanish(ctx, "requests", "decisions", "incidents"); err != nil {
+		return e, fmt.Errorf("erase: what was rewritten is still on disk, ClickHouse removes it in some ten minutes: %w", err)
+	}
 	return e, nil
+}
+
+// vanishAtMost is how long is waited for files to be removed; a query that reads them keeps them.
+const vanishAtMost = 2 * time.Minute
+
+// vanish has ClickHouse remove from disk what it has rewritten, which it keeps for eight
+// minutes otherwise, and the statements by which it did.
+func (db *DB) vanish(ctx context.Context, tables ...string) (err error) {
+	quoted := "'" + strings.Join(tables, "', '") + "'"
+	for _, table := range tables {
+		if err := db.change(ctx, "ALTER TABLE "+table+" MODIFY SETTING old_parts_lifetime = 1"); err != nil {
+			return err
+		}
+		defer func() {
+			err = errors.Join(err, db.change(context.WithoutCancel(ctx), "ALTER TABLE "+table+" RESET SETTING old_parts_lifetime"))
+		}()
+	}
+	waiting, cancel := context.WithTimeout(ctx, vanishAtMost)
+	defer cancel()
+	for {
+		var left struct{ Parts, Mutations int }
+		if err := db.Rows(waiting, `SELECT (SELECT count() FROM system.parts WHERE database = currentDatabase() AND table IN (`+quoted+`) AND NOT active) AS Parts,
+	(SELECT count() FROM system.mutations WHERE database = currentDatabase() AND table IN (`+quoted+`) AND is_done) AS Mutations`,
+			func(d *json.Decoder) error { return d.Decode(&left) }); err != nil {
+			return err
+		}
+		if left.Mutations > 0 {
+			if err := db.change(waiting, "KILL MUTATION WHERE database = currentDatabase() AND table IN ("+quoted+") AND is_done"); err != nil {
+				return err
+			}
+		}
+		if left.Parts == 0 {
+			return nil
+		}
+		for _, table := range tables { // it looks for what is to be removed then, and otherwise every half minute
+			if err := db.change(waiting, "ALTER TABLE "+table+" DROP PARTITION ID 'none'"); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-waiting.Done():
+			return waiting.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
 }
