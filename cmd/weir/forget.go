@@ -227,7 +227,11 @@ func (f *forgetting) texts(ctx context.Context, stream string, text *regexp.Rege
 	})
 	if err == nil && newest > 0 {
 		err = await(ctx, func() (bool, error) {
-			settled, err := f.bus.Settled(ctx, stream)
+			var stores []string
+			if slices.Contains(eventStreams[:], stream) {
+				stores = []string{"store-events-" + stream}
+			}
+			settled, err := f.bus.Settled(ctx, stream, stores...)
 			return settled >= newest, err
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -50,18 +51,29 @@ func gone(err error) bool {
 // sequenceNotFound is the server's code for it (JSSequenceNotFoundErrF).
 const sequenceNotFound = 10043
 
-// Settled is the sequence up to which every durable reader of a stream has acknowledged.
-func (b *Bus) Settled(ctx context.Context, stream string) (uint64, error) {
+// Settled is the sequence up to which everybody who reads a stream has read it, and its durable
+// readers have acknowledged; 0 while one of those that a caller names is not there.
+func (b *Bus) Settled(ctx context.Context, stream string, durables ...string) (uint64, error) {
 	s, err := b.js.Stream(ctx, stream)
 	if err != nil {
 		return 0, b.where(fmt.Errorf("stream %s: %w", stream, err))
 	}
-	settled := s.CachedInfo().State.LastSeq
+	settled, there := s.CachedInfo().State.LastSeq, 0
 	readers := s.ListConsumers(ctx)
 	for c := range readers.Info() {
-		if c.Config.Durable != "" && c.NumPending+uint64(c.NumAckPending) > 0 {
+		if slices.Contains(durables, c.Config.Durable) {
+			there++
+		}
+		switch {
+		case c.NumPending+uint64(c.NumAckPending) == 0:
+		case c.Config.AckPolicy == jetstream.AckNonePolicy:
+			settled = min(settled, c.Delivered.Stream)
+		default:
 			settled = min(settled, c.AckFloor.Stream)
 		}
+	}
+	if there < len(durables) {
+		settled = 0
 	}
 	return settled, readers.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -78,19 +79,25 @@ func openedState(data []byte) []byte {
 func places(t *testing.T, js jetstream.JetStream, e erased) (where map[string]int, pieces [][]byte) {
 	t.Helper()
 	where = make(map[string]int)
-	for s := range js.ListStreams(t.Context()).Info() {
-		stream, err := js.Stream(t.Context(), s.Config.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for sequence := s.State.FirstSeq; sequence <= s.State.LastSeq; sequence++ {
-			m, err := stream.GetMsg(t.Context(), sequence)
-			if err != nil { // deleted
-				continue
-			}
-			if e.in(opened(m.Data)) {
-				where[s.Config.Name]++
-				if n := len(m.Data); n >= 64 && s.Config.Name != "KV_WEIR_SNAPSHOTS" {
+	for _, name := range []string{schemas.StreamRequests, schemas.StreamIngest, schemas.StreamPanes, schemas.StreamIncidents, schemas.StreamDecisions,
+		schemas.StreamDead, schemas.StreamVitals, schemas.StreamEdges, "KV_WEIR_STATE", "KV_WEIR_SNAPSHOTS"} {
+		var stream jetstream.Stream
+		until(t, "NATS knows "+name, func() (ok bool) {
+			var err error
+			stream, err = js.Stream(t.Context(), name)
+			return err == nil
+		})
+		state := stream.CachedInfo().State
+		for sequence := state.FirstSeq; sequence <= state.LastSeq; sequence++ {
+			var m *jetstream.RawStreamMsg
+			until(t, "NATS says what it has", func() bool { // busy, it may not answer in time
+				var err error
+				m, err = stream.GetMsg(t.Context(), sequence)
+				return err == nil || errors.Is(err, jetstream.ErrMsgNotFound)
+			})
+			if m != nil && e.in(opened(m.Data)) {
+				where[name]++
+				if n := len(m.Data); n >= 64 && name != "KV_WEIR_SNAPSHOTS" {
 					pieces = append(pieces, m.Data[n/2-16:n/2+16])
 				}
 			}
@@ -183,6 +190,9 @@ func TestErasedFromEveryByte(t *testing.T) {
 	until(t, "every request is stored", func() bool {
 		got, err := weir(t, "sql", "--data", data, "SELECT count() FROM requests")
 		return err == nil && got == fmt.Sprint(3*visitors+2) // at first there is no table
+	})
+	until(t, "every decision is stored", func() bool {
+		return mustWeir(t, "sql", "--data", data, "SELECT count() FROM decisions") == fmt.Sprint(len(victims))
 	})
 	c.Close()
 	w.end(t) // it saves
