@@ -27,7 +27,7 @@ TESTFLAGS ?=
 PACKAGES  ?= ./...
 ARGS      ?=
 
-.PHONY: help build plugin front test demo screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
+.PHONY: help build plugin plugin-twice front test demo screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ build: ## bin/weir, the program
 
 plugin: ## bin/weir-weir-datasource, Grafana's plugin, for linux amd64 and arm64
 	@dashboards/build.sh bin/weir-weir-datasource
+
+plugin-twice: ## builds Grafana's plugin twice from the same sources, and compares every byte
+	@dashboards/twice.sh
 
 front: ## Grafana's plugin in the browser: types and tests
 	dashboards/plugin/front/front.sh types

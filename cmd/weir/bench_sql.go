@@ -94,6 +94,9 @@ func (c *benchSQLCommand) fill(ctx context.Context, progress io.Writer, db *clic
 	} else if err != nil {
 		return 0, err
 	}
+	if err := benchWatched(ctx, db, story); err != nil {
+		return 0, err
+	}
 	if err := multiply(ctx, progress, db, c.Rows, attack, story.Ordinary); err != nil {
 		return 0, err
 	}
@@ -163,6 +166,31 @@ func benchHistory(ctx context.Context, db *clickhouse.DB, folder string, story s
 		events = append(events, e)
 	}
 	return db.RecordEvents(ctx, "", events)
+}
+
+// benchWatched stores a week of what weir would have watched and done beside the requests:
+// signals of every site, and decisions of the attack with what they matched. Dashboards ask
+// for those more than for requests.
+func benchWatched(ctx context.Context, db *clickhouse.DB, story simulate.Config) error {
+	if have, err := askNumber(ctx, db, "SELECT count() FROM signals"); err != nil || have > 0 {
+		return err
+	}
+	attack := story.Start.Add(story.Ordinary)
+	end := clickhouse.Instant(attack.Add(story.Attack.Duration))
+	for _, sql := range []string{
+		"INSERT INTO signals (time, site, window, name, `group`, value, normal, score) SELECT " + end + " - toIntervalSecond(10 * number), site, '10s', name, 'volume', 1 + rand() % 100 / 100, 1, rand() % 40 / 10 FROM " +
+			"(SELECT DISTINCT site FROM requests) AS s CROSS JOIN (SELECT arrayJoin(['request_rate', 'unique_clients', 'path_entropy', 'not_found_share', 'error_share', 'abandoned_share', 'unserved_share', 'stopped_share', 'new_client_share', 'slow_share']) AS name) AS n " +
+			"CROSS JOIN numbers(60480) AS t",
+		"INSERT INTO decisions (time, type, decision, incident, sites, action, scope, value, expires, collateral, origin, evidence) SELECT " + clickhouse.Instant(attack) + ", 'decision.added', 'bench-2-' || toString(number), 'bench-2', [" +
+			clickhouse.Literal(story.AttackSite()) + "], 'block', 'client', '192.0.2.' || toString(number % 256), " + clickhouse.Instant(attack.Add(24*time.Hour)) + `, 0.001, 'weir', '{"samples":["GET / | x"]}' FROM numbers(2000)`,
+		"INSERT INTO decision_hits (decision, site, time, action, requests) SELECT 'bench-2-' || toString(number % 2000), " + clickhouse.Literal(story.AttackSite()) + ", " + clickhouse.Instant(attack) +
+			" + toIntervalSecond(10 * (number % 60)), if(number % 100 = 0, 'allow', 'block'), 1 FROM numbers(100000)",
+	} {
+		if err := db.Query(ctx, sql, clickhouse.QueryOptions{Write: true, Settings: map[string]any{"max_threads": 1}}, io.Discard); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // multiply puts the story's ordinary traffic before itself, again and again, until

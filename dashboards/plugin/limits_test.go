@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,40 +148,4 @@ func TestRows(t *testing.T) {
 			t.Errorf("%s: %+v, %v", path, back, err)
 		}
 	}
-}
-
-// BenchmarkLatency is from a request's line in nginx's log to the frame that a browser gets,
-// by the plugin's gRPC.
-func BenchmarkLatency(b *testing.B) {
-	f := ready(b)
-	frame := f.plugin.one(b, last(time.Minute), `{"kind":"traffic","sites":["`+site+`"],"live":true}`)
-	channel := path(b, frame)
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	rates := make(chan float64, 100)
-	go func() {
-		_ = f.plugin.watch(ctx, channel, func(values [][]*float64) {
-			if v := values[1][0]; v != nil {
-				rates <- *v
-			}
-		})
-	}()
-	calm := func() {
-		for <-rates > 0 {
-		}
-	}
-	var all []time.Duration
-	for b.Loop() {
-		calm()
-		begin := time.Now()
-		if err := f.request("/latency", "allow", 200); err != nil {
-			b.Fatal(err)
-		}
-		for <-rates == 0 {
-		}
-		all = append(all, time.Since(begin))
-	}
-	slices.Sort(all)
-	b.ReportMetric(all[len(all)/2].Seconds(), "s/median")
-	b.ReportMetric(all[len(all)-1].Seconds(), "s/worst")
 }

@@ -35,7 +35,9 @@ type panel struct {
 }
 
 // chosen puts what a person would have chosen into a query, as the front end does.
-func chosen(text string) string {
+func chosen(text string) string { return chosenFor(text, site) }
+
+func chosenFor(text, site string) string {
 	for name, value := range map[string]string{`"$site"`: `"` + site + `"`, `"$edge"`: `"*"`, `"$incident"`: `"latest"`} {
 		text = strings.ReplaceAll(text, name, value)
 	}

@@ -39,7 +39,14 @@ types) node_modules/.bin/tsc --noEmit ;;
 test)
 	node_modules/.bin/esbuild src/query.test.ts --bundle --platform=node --format=esm --outfile=test.mjs --log-level=warning
 	bundle "$work"
-	WEIR_MODULE=$work/module.js node --test test.mjs src/load.test.mjs
+	# The same sources elsewhere give the same bundle.
+	again=$(mktemp -d)
+	trap 'rm -rf "$work" "$again" "${fresh:-$work}"' EXIT
+	cp -r src tsconfig.json package.json "$again/" && ln -s "$cache/node_modules" "$again/node_modules"
+	(cd "$again" && bundle "$again/out")
+	cmp "$work/module.js" "$again/out/module.js"
+	echo "the bundle is the same twice: $(sha256sum <"$work/module.js" | cut -c1-16)"
+	WEIR_MODULE=$work/module.js node --test test.mjs src/load.test.mjs src/editors.test.mjs
 	;;
 bundle) bundle "$out" ;;
 *) echo "usage: front.sh types | test | bundle FOLDER" >&2; exit 2 ;;
