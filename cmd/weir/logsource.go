@@ -30,6 +30,7 @@ const (
 	goneAfter   = time.Hour        // when a log that is gone is followed no more
 	clockGrain  = time.Second      // how far a file's time may lie before the clock's
 	maxLogs     = 1024             // followed at once
+	logPiece    = 1 << 20          // bytes of a log that are read at once
 )
 
 // logSources are the logs that the sources' files and patterns mean, those that come
@@ -83,8 +84,11 @@ func (c *collecting) newLogSources() (*logSources, error) {
 	if err := os.MkdirAll(journal, 0o750); err != nil {
 		return nil, fmt.Errorf("journal %s: %w", journal, unwrapPath(err))
 	}
+	options := c.shipOptions("", accesslog.Auto)
+	options.Follow.Watch = new(tail.Watch)
+	options.Follow.Piece = logPiece
 	l := &logSources{
-		options: c.shipOptions("", accesslog.Auto),
+		options: options,
 		to:      c.to, resolve: c.resolve, log: c.log, journal: journal,
 		followed: map[string]*followedLog{}, doubted: map[string]time.Time{},
 	}
@@ -282,9 +286,7 @@ func (l *logSources) start(ctx context.Context) {
 		l.log.Info("following", "log", path)
 		go func() {
 			defer close(f.ended)
-			var one stage
-			one.keep(ctx, l.log, "collect "+path, f.ship.Run)
-			one.wait()
+			keepRole(ctx, l.log, "collect "+path, f.ship.Run)
 		}()
 	}
 }

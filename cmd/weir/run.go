@@ -232,23 +232,25 @@ type stage struct{ running sync.WaitGroup }
 // keep runs a role until ctx ends, and starts it again where it fails: one role
 // that is in trouble must not take the others down.
 func (s *stage) keep(ctx context.Context, log *slog.Logger, name string, role func(context.Context) error) {
-	s.running.Go(func() {
-		for pause := firstPause; ; pause = min(2*pause, lastPause) {
-			err := role(ctx)
-			if ctx.Err() != nil {
-				if err != nil && !errors.Is(err, ctx.Err()) {
-					log.Error("a role did not end in order", "role", name, "error", err)
-				}
-				return
+	s.running.Go(func() { keepRole(ctx, log, name, role) })
+}
+
+func keepRole(ctx context.Context, log *slog.Logger, name string, role func(context.Context) error) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := role(ctx)
+		if ctx.Err() != nil {
+			if err != nil && !errors.Is(err, ctx.Err()) {
+				log.Error("a role did not end in order", "role", name, "error", err)
 			}
-			log.Error("a role failed and is started again", "role", name, "error", err, "pause", pause)
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
+			return
 		}
-	})
+		log.Error("a role failed and is started again", "role", name, "error", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
 }
 
 func (s *stage) wait() { s.running.Wait() }

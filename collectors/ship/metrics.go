@@ -85,7 +85,7 @@ func share[V prometheus.Collector](registerer prometheus.Registerer, v V) (V, er
 }
 
 // count counts what a pack made.
-func (s *Ship) count(k *packer) {
+func (s *Ship) count(k *packed) {
 	s.metrics.lines.Add(float64(k.lines))
 	s.metrics.left.Add(float64(k.left))
 	for reason, n := range k.refused {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 
@@ -30,20 +31,39 @@ type packer struct {
 	builders [schemas.Partitions]*schemas.Builder
 	encoder  schemas.BatchEncoder
 	parser   accesslog.Parser
-	format   accesslog.Format
 	parsers  map[accesslog.Format]accesslog.Parser
 
-	// What the packs since the last clear gave.
+	packed          // what the packs since the last clear gave
+	first  int      // message of the last pack
+	after  State    // the last pack
+	hashed [16]byte // a client
+}
+
+// packed is what some pieces gave.
+type packed struct {
 	messages []message
 	memory   []byte // of the messages
-	first    int    // message of the last pack
-	after    State  // the last pack
 	newest   int64  // time of the latest request, math.MinInt64 without one
 	lines    uint64
 	refused  [accesslog.NumReasons]uint64
 	left     uint64 // requests that were left out, of clients that are not kept
-	hashed   [16]byte
 	samples  []refusal
+	format   accesslog.Format // of the last piece
+}
+
+// size is how much memory it holds, in bytes, but for a few.
+func (k *packed) size() (n int) {
+	for i := range k.samples {
+		n += len(k.samples[i].line)
+	}
+	return n + len(k.memory)
+}
+
+// clone is a copy in memory of its own.
+func (k *packed) clone() packed {
+	c := *k
+	c.messages, c.memory, c.samples = slices.Clone(k.messages), bytes.Clone(k.memory), slices.Clone(k.samples)
+	return c
 }
 
 // refusal is the beginning of a line that was refused.
@@ -191,7 +211,7 @@ func (k *packer) seal(p int) error {
 }
 
 // refusals is how many lines were refused.
-func (k *packer) refusals() (n uint64) {
+func (k *packed) refusals() (n uint64) {
 	for _, count := range k.refused {
 		n += count
 	}

@@ -29,13 +29,17 @@ func (s *Ship) publish(ctx context.Context, messages []message, memory []byte) e
 		if !any {
 			continue
 		}
-		running.Go(func() {
+		running.Add(1)
+		if err := s.o.Works.send(ctx, func() {
 			for _, m := range messages {
 				if m.partition == p && failed[p] == nil {
 					failed[p] = s.publishOne(ctx, m, memory[m.from:m.to])
 				}
 			}
-		})
+		}, running.Done); err != nil {
+			failed[p] = err
+			running.Done()
+		}
 	}
 	running.Wait()
 	return errors.Join(failed[:]...)
@@ -92,9 +96,18 @@ type DeadLetter struct {
 	Line   string `json:"line"` // cut to 4 KiB; what is no UTF-8 is replaced
 }
 
-// publishDead publishes a sample of the refused lines. Nothing waits for it: a
-// failure is a sample less.
-func (s *Ship) publishDead(ctx context.Context, k *packer) {
+// publishDead publishes a sample of the refused lines. A failure is a sample less.
+func (s *Ship) publishDead(ctx context.Context, k *packed) {
+	if len(k.samples) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	if s.o.Works.send(ctx, func() { s.publishRefused(ctx, k) }, func() { close(done) }) == nil {
+		<-done
+	}
+}
+
+func (s *Ship) publishRefused(ctx context.Context, k *packed) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for _, refused := range k.samples {

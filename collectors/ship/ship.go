@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/bits"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -55,6 +57,14 @@ type Input interface {
 	Past() []tail.Mark
 	Skipped() uint64
 	Close() error
+}
+
+// Looker is an Input that can tell, without memory to read into, whether Next has anything
+// to do.
+type Looker interface {
+	// Look does what Next does before it reads. Where ready is false, Next would give no
+	// data, the same position, and the same error.
+	Look() (at tail.Position, ready bool, err error)
 }
 
 // Releaser is an Input that keeps what it gave until it is done with.
@@ -155,12 +165,14 @@ type Ship struct {
 	saved     bool // the journal holds state
 	live      bool // the log's newest line is of now
 	sent      [schemas.Partitions]time.Time
+	rows      [schemas.Partitions]time.Time // when each last got some
 	trouble   error
 	skipped   uint64 // as the input said last
 	sampler   sampler
 	weight    int         // as it was said last
 	sampling  time.Time   // since when
 	retried   atomic.Bool // something had to be published again
+	late      bool        // watermarks wait until fewer others are on their way
 }
 
 // New makes a Ship. It runs nothing.
@@ -195,13 +207,15 @@ func (s *Ship) Run(ctx context.Context) error {
 }
 
 func (s *Ship) run(ctx context.Context) (err error) {
-	state, err := s.journal.Load()
-	if err != nil {
-		return err
-	}
-	s.begin(state)
 	s.input = s.o.Open()
 	defer s.input.Close()
+	if err := s.o.Works.do(func() error {
+		state, err := s.journal.Load()
+		s.begin(state)
+		return err
+	}); err != nil {
+		return err
+	}
 	if j, is := s.journal.(io.Closer); is {
 		defer func() { err = errors.Join(err, j.Close()) }()
 	}
@@ -213,11 +227,18 @@ func (s *Ship) run(ctx context.Context) (err error) {
 	if s.o.Format != accesslog.Auto {
 		s.state.Format = s.o.Format.String()
 	}
-	if r, is := s.input.(Rememberer); is {
-		r.Recall(s.state.Ledger)
+	if err := s.o.Works.do(func() error {
+		if r, is := s.input.(Rememberer); is {
+			r.Recall(s.state.Ledger)
+		}
+		s.input.Resume(s.state.Position, s.state.Past) // it logs what is lost
+		return nil
+	}); err != nil {
+		return err
 	}
-	s.input.Resume(s.state.Position, s.state.Past) // it logs what is lost
 	s.skipped = 0
+	s.o.Works.ships.Add(1)
+	defer s.o.Works.ships.Add(-1)
 	return s.loop(ctx)
 }
 
@@ -231,7 +252,7 @@ func (s *Ship) loop(ctx context.Context) (err error) {
 			err = errors.Join(err, s.land(before))
 		}
 		if next != nil {
-			s.o.Works.put(next.bench)
+			s.release(next)
 		}
 	}()
 	land := func() error {
@@ -244,6 +265,15 @@ func (s *Ship) loop(ctx context.Context) (err error) {
 	}
 	for ctx.Err() == nil {
 		if next == nil {
+			if at, ready := s.ready(); !ready {
+				if err := land(); err != nil {
+					return err
+				}
+				if err := s.rest(ctx, at); err != nil {
+					return err
+				}
+				continue
+			}
 			bench := s.o.Works.spare()
 			if bench == nil {
 				if err := land(); err != nil {
@@ -256,11 +286,14 @@ func (s *Ship) loop(ctx context.Context) (err error) {
 			next = newShipment(bench)
 		}
 		began := time.Now()
-		piece := s.next(next.bench)
-		if len(piece.Data) > 0 {
-			if err := s.gather(next, piece); err != nil {
-				return err
+		var piece tail.Piece
+		if err := s.o.Works.do(func() error {
+			if piece = s.next(next.bench); len(piece.Data) == 0 {
+				return nil
 			}
+			return s.gather(next, piece)
+		}); err != nil {
+			return err
 		}
 		more := len(piece.Data) >= full
 		if more && before != nil && !before.landed() && !next.full() {
@@ -273,14 +306,13 @@ func (s *Ship) loop(ctx context.Context) (err error) {
 		next = nil
 		switch {
 		case going.pieces() == 0:
-			s.o.Works.put(going.bench)
-			if err = s.idle(ctx, piece.To); err == nil {
-				err = s.input.Wait(ctx, s.o.Beat-time.Since(s.oldestBeat()))
-			}
+			s.release(going)
+			err = s.rest(ctx, piece.To)
 		case more:
 			before = s.launch(ctx, going)
 		default:
-			if err = s.land(s.launch(ctx, going)); err == nil {
+			s.detach(going)
+			if err = s.landing(going, s.deliver(ctx, going)); err == nil {
 				err = sleep(ctx, s.o.Linger-time.Since(began))
 			}
 		}
@@ -291,12 +323,41 @@ func (s *Ship) loop(ctx context.Context) (err error) {
 	return nil
 }
 
+// ready reports whether there may be something to read; where not, at is the position.
+func (s *Ship) ready() (at tail.Position, ready bool) {
+	looker, is := s.input.(Looker)
+	if !is {
+		return at, true
+	}
+	_ = s.o.Works.do(func() (err error) {
+		if at, ready, err = looker.Look(); !ready {
+			s.noted(err)
+		}
+		return nil
+	})
+	return at, ready
+}
+
+// rest notes that all there is has arrived, and waits for more.
+func (s *Ship) rest(ctx context.Context, at tail.Position) error {
+	if err := s.idle(ctx, at); err != nil {
+		return err
+	}
+	return s.input.Wait(ctx, s.untilBeat())
+}
+
 // next gives what has come.
 func (s *Ship) next(bench *bench) tail.Piece {
 	if b, is := s.input.(Borrower); is {
 		b.Lend(&bench.buffer)
 	}
 	piece, err := s.input.Next()
+	s.noted(err)
+	return piece
+}
+
+// noted takes over what the input knows after it has looked.
+func (s *Ship) noted(err error) {
 	s.complain(err)
 	s.state.Past = s.input.Past()
 	if r, is := s.input.(Rememberer); is {
@@ -305,7 +366,6 @@ func (s *Ship) next(bench *bench) tail.Piece {
 	skipped := s.input.Skipped()
 	s.metrics.skipped.Add(float64(skipped - s.skipped))
 	s.skipped = skipped
-	return piece
 }
 
 // complain logs an error of the log's, once for as long as it lasts.
@@ -341,20 +401,36 @@ func (s *Ship) idle(ctx context.Context, at tail.Position) error {
 	if _, is := s.journal.(Lease); is && due != 0 {
 		s.saved = false
 	}
-	if !s.saved {
-		if err := s.save(s.state); err != nil {
-			return err
+	if due != 0 {
+		// Nothing that has rows waits for what has none.
+		n := int64(bits.OnesCount(due))
+		if s.late = !s.o.Works.beating.TryAcquire(n); s.late {
+			due = 0
+		} else {
+			defer s.o.Works.beating.Release(n)
 		}
-		s.saved = true
 	}
-	if due == 0 {
+	if s.saved && due == 0 {
 		return nil
 	}
-	if s.live {
-		s.state.Watermark = max(s.state.Watermark, now.UnixMilli()-s.o.Delay.Milliseconds())
-	}
-	messages, memory, err := s.o.Works.beat(&s.o, due, s.state.Watermark)
-	if err != nil {
+	var messages []message
+	var memory []byte
+	if err := s.o.Works.do(func() (err error) {
+		if !s.saved {
+			if err := s.save(s.state); err != nil {
+				return err
+			}
+			s.saved = true
+		}
+		if due == 0 {
+			return nil
+		}
+		if s.live {
+			s.state.Watermark = max(s.state.Watermark, now.UnixMilli()-s.o.Delay.Milliseconds())
+		}
+		messages, memory, err = s.o.Works.beat(&s.o, due, s.state.Watermark)
+		return err
+	}); err != nil || due == 0 {
 		return err
 	}
 	for p := range s.sent {
@@ -362,7 +438,13 @@ func (s *Ship) idle(ctx context.Context, at tail.Position) error {
 			s.sent[p] = now
 		}
 	}
-	return s.publish(ctx, messages, memory)
+	var running sync.WaitGroup
+	failed := make([]error, len(messages))
+	for i, m := range messages {
+		running.Go(func() { failed[i] = s.publishOne(ctx, m, memory[m.from:m.to]) })
+	}
+	running.Wait()
+	return errors.Join(failed...)
 }
 
 // save journals a state, and lets go of the input that it leaves behind.
@@ -399,12 +481,12 @@ func (s *Ship) recover(ctx context.Context) error {
 		}
 		t := newShipment(bench)
 		if err = s.pack(t, intent, data); err == nil {
-			err = s.publish(ctx, bench.pack.messages, bench.pack.memory)
+			err = s.publish(ctx, t.messages, t.memory)
 		}
 		if err != nil {
 			return err
 		}
-		s.publishDead(ctx, bench.pack)
+		s.publishDead(ctx, t.packed)
 		s.arrived(t)
 	}
 	return nil
@@ -422,25 +504,46 @@ func (s *Ship) intend(from, to tail.Position, now time.Time) Intent {
 	return i
 }
 
-// due is the set of partitions that have got nothing for a Beat.
+// due is the set of partitions that are to get a watermark by now.
 func (s *Ship) due(now time.Time) (beats uint) {
-	for p, at := range s.sent {
-		if now.Sub(at) >= s.o.Beat {
+	for p := range s.sent {
+		if !now.Before(s.nextBeat(p)) {
 			beats |= 1 << p
 		}
 	}
 	return beats
 }
 
-func (s *Ship) oldestBeat() time.Time {
-	oldest := s.sent[0]
-	for _, at := range s.sent {
-		if at.Before(oldest) {
-			oldest = at
+// rowsWithin is how many Beats after its last row a partition gets a watermark every Beat:
+// whoever reads it waits for one that is missing, but not for that of a source that has had
+// no row for long. Of a thousand idle logs those would be all that is ever sent.
+const rowsWithin = 4
+
+func (s *Ship) nextBeat(p int) time.Time {
+	beat := s.o.Beat
+	if s.rows[p].IsZero() || s.sent[p].Sub(s.rows[p]) >= rowsWithin*beat {
+		beat = max(beat, s.o.Works.idleBeat())
+	}
+	return s.sent[p].Add(beat)
+}
+
+// untilBeat is how long no partition needs a watermark.
+func (s *Ship) untilBeat() time.Duration {
+	first := s.nextBeat(0)
+	for p := range s.sent {
+		if at := s.nextBeat(p); at.Before(first) {
+			first = at
 		}
 	}
-	return oldest
+	wait := time.Until(first)
+	if s.late {
+		wait = max(wait, lateBeat)
+	}
+	return wait
 }
+
+// lateBeat is when a Ship that was due and found too many others on their way tries again.
+const lateBeat = 100 * time.Millisecond
 
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {

@@ -8,9 +8,9 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
+	"sync/atomic"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 
 	"github.com/weir-project/weir/collectors/accesslog"
 )
@@ -22,6 +22,7 @@ type FollowOptions struct {
 	Piece   int           // bytes read at once at most; 0 is 2 MiB, at least accesslog.MaxLine
 	Poll    time.Duration // how often to look without having been told of a change; 0 is 1 s
 	Grace   time.Duration // how long a replaced file must be quiet before it is left; 0 is 2 s
+	Watch   *Watch        // shared with other Followers; nil is one of its own
 	Logger  *slog.Logger  // nil is slog.Default
 }
 
@@ -35,17 +36,23 @@ type FollowOptions struct {
 // who has it open, and no other file can get its inode. What it is done with it
 // knows by device and inode, by its first bytes, and by how far it was read.
 type Follower struct {
-	path    string
-	o       FollowOptions
-	file    *os.File // nil where there is none yet
-	at      Position
-	head    bool   // file is the one at path
-	queue   []held // to read after file, in the order of rotation
-	quiet   time.Time
-	own     []byte
-	buffer  *[]byte // own, or lent
-	watcher *fsnotify.Watcher
-	watched bool // watching was tried
+	path          string
+	base          string // of path
+	o             FollowOptions
+	file          *os.File // nil where there is none yet
+	at            Position
+	head          bool   // file is the one at path
+	queue         []held // to read after file, in the order of rotation
+	quiet         time.Time
+	own           []byte
+	buffer        *[]byte // own, or lent
+	watch         *Watch  // o.Watch, or its own
+	watched       string  // the log's directory, once watching it was tried
+	target        string  // another directory, in which path is a link to a file at the last look
+	watchedTarget string
+	changes       chan struct{} // holds one where something may have changed
+	link          atomic.Bool   // path was a link at the last look
+	fresh         bool          // Look was called since Next
 
 	known   map[fileID]Mark      // files beside it, and how far they have been read
 	former  []Mark               // known ones whose inode another file has by now
@@ -99,8 +106,12 @@ func NewFollower(path string, o FollowOptions) *Follower {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	watch := o.Watch
+	if watch == nil {
+		watch = new(Watch)
+	}
 	return &Follower{
-		path: path, o: o, known: map[fileID]Mark{}, packed: map[fileID]packedLog{}, torn: map[fileID]time.Time{},
+		path: path, base: filepath.Base(path), o: o, watch: watch, changes: make(chan struct{}, 1), known: map[fileID]Mark{}, packed: map[fileID]packedLog{}, torn: map[fileID]time.Time{},
 		waiting: map[fileID]string{}, refused: map[fileID]bool{}, most: maxLedger, floor: math.MinInt64,
 	}
 }
@@ -177,9 +188,27 @@ func (f *Follower) Reread(from, to Position) ([]byte, error) {
 // larger one.
 func (f *Follower) Lend(buffer *[]byte) { f.buffer = buffer }
 
+// Look finds out what has changed since the last look, as Next does. Where ready is false,
+// Next would give no data, the same position and the same error.
+func (f *Follower) Look() (at Position, ready bool, err error) {
+	f.look()
+	f.fresh = true
+	if f.file == nil {
+		return f.at, len(f.queue) > 0, f.trouble
+	}
+	info, err := f.file.Stat()
+	if err != nil { // Next says it
+		return f.at, true, nil
+	}
+	return f.at, info.Size() > f.at.Offset || !f.head && len(f.queue) > 0, f.trouble
+}
+
 // Next gives the lines that are there by now and were not given yet.
 func (f *Follower) Next() (Piece, error) {
-	f.look()
+	if !f.fresh {
+		f.look()
+	}
+	f.fresh = false
 	if f.file == nil && !f.advance() {
 		return Piece{From: f.at, To: f.at}, f.trouble
 	}
@@ -302,9 +331,8 @@ func (f *Follower) leave() (piece Piece, left bool, err error) {
 
 // Close ends following.
 func (f *Follower) Close() error {
-	if f.watcher != nil {
-		f.watcher.Close()
-	}
+	f.watchOver(&f.watched, "")
+	f.watchOver(&f.watchedTarget, "")
 	for _, h := range f.queue {
 		h.file.Close()
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
 	"time"
 )
@@ -108,6 +109,7 @@ func changedOf(file *os.File) int64 {
 // scan opens the files beside the log, and the one at path, that hold something
 // to read.
 func (f *Follower) scan(cuts []*cutOff) {
+	f.lead()
 	plain, packed := siblings(f.path)
 	before := len(f.queue)
 	present := make(map[fileID]bool, len(plain))
@@ -138,6 +140,15 @@ func (f *Follower) scan(cuts []*cutOff) {
 	}
 	f.prune(present)
 	f.remember()
+}
+
+// lead notes where path leads, if it is a link.
+func (f *Follower) lead() {
+	target := linked(f.path)
+	f.link.Store(target != "")
+	if f.target = filepath.Dir(target); target == "" || f.target == filepath.Dir(f.path) {
+		f.target = ""
+	}
 }
 
 // headID is that of the file at path by now.

@@ -36,12 +36,15 @@ const maxSiblings = 4096
 // that one in digits only are of them.
 func siblings(path string) (plain, packed []sibling) {
 	seen := map[fileID]bool{}
-	add := func(directory string, suffixOf func(name string) (string, bool)) {
+	add := func(directory, prefix string, suffixOf func(name string) (string, bool)) {
 		entries, err := os.ReadDir(directory)
 		if err != nil {
 			return
 		}
 		for _, entry := range entries {
+			if !strings.HasPrefix(entry.Name(), prefix) { // of a thousand logs in a directory, most
+				continue
+			}
 			bare := packing.ReplaceAllString(entry.Name(), "")
 			suffix, ours := suffixOf(bare)
 			if !ours {
@@ -60,14 +63,14 @@ func siblings(path string) (plain, packed []sibling) {
 			}
 		}
 	}
-	add(filepath.Dir(path), func(name string) (string, bool) {
+	add(filepath.Dir(path), filepath.Base(path), func(name string) (string, bool) {
 		suffix, ours := strings.CutPrefix(name, filepath.Base(path))
 		return suffix, ours && rotated.MatchString(suffix)
 	})
 	if target := linked(path); target != "" {
 		if base := filepath.Base(target); digits.MatchString(base) {
 			shape := digits.ReplaceAllString(base, "0")
-			add(filepath.Dir(target), func(name string) (string, bool) {
+			add(filepath.Dir(target), "", func(name string) (string, bool) {
 				return name, digits.ReplaceAllString(name, "0") == shape
 			})
 		}

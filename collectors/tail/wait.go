@@ -4,8 +4,6 @@ import (
 	"context"
 	"path/filepath"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // Wait waits until the file or those beside it may have changed, until the next
@@ -13,47 +11,39 @@ import (
 func (f *Follower) Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(min(max(d, 0), f.o.Poll))
 	defer timer.Stop()
-	if !f.watched {
-		f.watch()
-	}
-	var events chan fsnotify.Event
-	var errs chan error
-	if f.watcher != nil {
-		events, errs = f.watcher.Events, f.watcher.Errors
-	}
+	f.watchOver(&f.watched, filepath.Dir(f.path))
+	f.watchOver(&f.watchedTarget, f.target)
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return nil
-	case <-events:
-	case <-errs: // an overflow, at worst: something has changed
+	case <-f.changes:
 	}
-	for { // one look serves all that has happened
-		select {
-		case <-events:
-		case <-errs:
-		default:
-			return nil
-		}
+	return nil
+}
+
+// watchOver asks to be told of changes in a directory, in place of the one before. Without
+// that, polling alone finds them.
+func (f *Follower) watchOver(watched *string, directory string) {
+	if *watched == directory {
+		return
+	}
+	if *watched != "" {
+		f.watch.remove(f, *watched)
+	}
+	*watched = directory
+	if directory == "" {
+		return
+	}
+	if err := f.watch.add(f, directory); err != nil {
+		f.o.Logger.Warn("changes of a log are found by polling only", "log", f.path, "directory", directory, "every", f.o.Poll, "error", err)
 	}
 }
 
-// watch asks the kernel to tell of changes in the file's directory. Without it
-// polling alone does.
-func (f *Follower) watch() {
-	f.watched = true
-	// Few events are kept: that there was one is all that counts, the kernel keeps further
-	// ones, and a thousand logs' buffers would be the greatest part of a collector's memory.
-	watcher, err := fsnotify.NewBufferedWatcher(16)
-	if err == nil {
-		if err = watcher.Add(filepath.Dir(f.path)); err != nil {
-			watcher.Close()
-		}
+// changedNow ends the present Wait, or the next one.
+func (f *Follower) changedNow() {
+	select {
+	case f.changes <- struct{}{}:
+	default:
 	}
-	if err != nil {
-		f.o.Logger.Warn("changes of a log are found by polling only", "log", f.path, "every", f.o.Poll, "error", err)
-		return
-	}
-	f.watcher = watcher
 }
