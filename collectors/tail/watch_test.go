@@ -20,8 +20,9 @@ func TestWatch(t *testing.T) {
 	}
 	var watch Watch
 	o := FollowOptions{Watch: &watch, Poll: time.Hour}
-	a, b, link := NewFollower(filepath.Join(dir, "a.log"), o), NewFollower(filepath.Join(dir, "b.log"), o), NewFollower(filepath.Join(dir, "link.log"), o)
-	for _, f := range []*Follower{a, b, link} {
+	follow := func(name string) *Follower { return NewFollower(filepath.Join(dir, name), o) }
+	a, b, last, link := follow("a.log"), follow("b.log"), follow("last.log"), follow("link.log")
+	for _, f := range []*Follower{a, b, last, link} {
 		if _, err := f.Next(); err != nil {
 			t.Fatal(err)
 		}
@@ -52,24 +53,30 @@ func TestWatch(t *testing.T) {
 		appendTo(f.path)
 		told(f)
 	}
+	appendTo(last.path)
+	told(last)
+	select {
+	case <-link.changes: // it is told of all in its directory
+	default:
+	}
 	appendTo(far)
 	told(link)
-	for _, f := range []*Follower{a, b} { // of their being made there may be one more, from before the link's
+	appendTo(a.path + ".1")
+	appendTo(last.path) // the kernel tells in order: now all of the others was told
+	told(last)
+	for _, f := range []*Follower{a, b} {
 		select {
 		case <-f.changes:
 		default:
 		}
 	}
-	appendTo(a.path + ".1")
-	told(a)
-	appendTo(a.path)
-	told(a)
-	if len(b.changes) > 0 {
-		t.Error("b.log was told of a.log")
+	watch.changed(dir, "a.log.1")
+	if len(a.changes) != 1 || len(b.changes) != 0 {
+		t.Errorf("of a.log.1, a.log was told %d times, b.log %d", len(a.changes), len(b.changes))
 	}
-	for i, f := range []*Follower{a, b, link} {
+	for i, f := range []*Follower{a, b, last, link} {
 		if watch.watcher == nil {
-			t.Fatalf("nothing is watched with %d left", 3-i)
+			t.Fatalf("nothing is watched with %d left", 4-i)
 		}
 		f.Close()
 	}
