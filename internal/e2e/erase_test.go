@@ -75,7 +75,7 @@ func openedState(data []byte) []byte {
 	return raw
 }
 
-// places are where an address is in NATS, and a piece of each message that has it.
+// places are where an address is in NATS, and the messages that have it.
 func places(t *testing.T, js jetstream.JetStream, e erased) (where map[string]int, pieces [][]byte) {
 	t.Helper()
 	where = make(map[string]int)
@@ -97,8 +97,8 @@ func places(t *testing.T, js jetstream.JetStream, e erased) (where map[string]in
 			})
 			if m != nil && e.in(opened(m.Data)) {
 				where[name]++
-				if n := len(m.Data); n >= 64 && name != "KV_WEIR_SNAPSHOTS" {
-					pieces = append(pieces, m.Data[n/2-16:n/2+16])
+				if name != "KV_WEIR_SNAPSHOTS" { // whose files go as a whole
+					pieces = append(pieces, m.Data) // less of it may be in others, too
 				}
 			}
 		}
@@ -106,7 +106,7 @@ func places(t *testing.T, js jetstream.JetStream, e erased) (where map[string]in
 	return where, pieces
 }
 
-// filesWith are the files below a folder that have an address, or one of the pieces.
+// filesWith are the files below a folder that have an address, or one of the messages.
 func filesWith(t *testing.T, dir string, e erased, pieces [][]byte) (found []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
