@@ -94,7 +94,7 @@ func (c *benchSQLCommand) fill(ctx context.Context, progress io.Writer, db *clic
 	} else if err != nil {
 		return 0, err
 	}
-	if err := benchWatched(ctx, db, story); err != nil {
+	if err := benchWatched(ctx, db, story, c.Rows); err != nil {
 		return 0, err
 	}
 	if err := multiply(ctx, progress, db, c.Rows, attack, story.Ordinary); err != nil {
@@ -168,10 +168,11 @@ func benchHistory(ctx context.Context, db *clickhouse.DB, folder string, story s
 	return db.RecordEvents(ctx, "", events)
 }
 
-// benchWatched stores a week of what weir would have watched and done beside the requests:
+// benchWatched stores what weir would have watched and done beside the requests, of a week
+// where there are a million or more:
 // signals of every site, and decisions of the attack with what they matched. Dashboards ask
 // for those more than for requests.
-func benchWatched(ctx context.Context, db *clickhouse.DB, story simulate.Config) error {
+func benchWatched(ctx context.Context, db *clickhouse.DB, story simulate.Config, rows int) error {
 	if have, err := askNumber(ctx, db, "SELECT count() FROM signals"); err != nil || have > 0 {
 		return err
 	}
@@ -180,7 +181,7 @@ func benchWatched(ctx context.Context, db *clickhouse.DB, story simulate.Config)
 	for _, sql := range []string{
 		"INSERT INTO signals (time, site, window, name, `group`, value, normal, score) SELECT " + end + " - toIntervalSecond(10 * number), site, '10s', name, 'volume', 1 + rand() % 100 / 100, 1, rand() % 40 / 10 FROM " +
 			"(SELECT DISTINCT site FROM requests) AS s CROSS JOIN (SELECT arrayJoin(['request_rate', 'unique_clients', 'path_entropy', 'not_found_share', 'error_share', 'abandoned_share', 'unserved_share', 'stopped_share', 'new_client_share', 'slow_share']) AS name) AS n " +
-			"CROSS JOIN numbers(60480) AS t",
+			fmt.Sprintf("CROSS JOIN numbers(%d) AS t", min(60_480, rows/16+1)), // a week, every ten seconds
 		"INSERT INTO decisions (time, type, decision, incident, sites, action, scope, value, expires, collateral, origin, evidence) SELECT " + clickhouse.Instant(attack) + ", 'decision.added', 'bench-2-' || toString(number), 'bench-2', [" +
 			clickhouse.Literal(story.AttackSite()) + "], 'block', 'client', '192.0.2.' || toString(number % 256), " + clickhouse.Instant(attack.Add(24*time.Hour)) + `, 0.001, 'weir', '{"samples":["GET / | x"]}' FROM numbers(2000)`,
 		"INSERT INTO decision_hits (decision, site, time, action, requests) SELECT 'bench-2-' || toString(number % 2000), " + clickhouse.Literal(story.AttackSite()) + ", " + clickhouse.Instant(attack) +
