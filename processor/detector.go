@@ -81,6 +81,16 @@ func (d *Detector) Skip(until int64) bool {
 // Closed is the last second closed, in unix seconds; 0 before the first.
 func (d *Detector) Closed() int64 { return d.closed }
 
+// Detail reads a window of a site whole, the heavy keys among it, and reports whether there is
+// such a site. It keeps out's memory; names are valid until the next second is closed.
+func (d *Detector) Detail(site string, length window.Length, out *window.Detail) bool {
+	s, ok := d.index[site]
+	if ok {
+		s.windows.Detail(length, out)
+	}
+	return ok
+}
+
 // Knowledge is what it has learned for counters.
 func (d *Detector) Knowledge() *Knowledge { return d.know }
 

@@ -89,6 +89,11 @@ func (p *Processor) Regular(client netip.Addr, agent []byte) bool {
 	return p.counter.Regular(client, agent)
 }
 
+// Detail reads a window of a site, see Detector.Detail.
+func (p *Processor) Detail(site string, length window.Length, out *window.Detail) bool {
+	return p.detector.Detail(site, length, out)
+}
+
 // Clients is how many clients are remembered.
 func (p *Processor) Clients() int { return p.counter.clients.Len() }
 

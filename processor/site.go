@@ -126,7 +126,7 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 	}
 	if step {
 		if s.d.o.Signals != nil {
-			s.d.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.All(&s.reading, &s.scores))
+			s.d.o.Signals(time.Unix(second+1, 0).UTC(), s.name, detect.All(&s.reading, &s.scores, s.windows.Mix()))
 		}
 		s.endStep(second)
 	}

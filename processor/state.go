@@ -203,11 +203,9 @@ func (d *Detector) read(r *state.Reader) {
 }
 
 func writeSeen(w *state.Writer, s *sketch.Seen) error {
-	data, err := s.AppendBinary(nil)
-	if err != nil {
+	if err := w.Form(s.AppendBinary); err != nil {
 		return fmt.Errorf("save the processor's state: %w", err)
 	}
-	w.Text(string(data))
 	return nil
 }
 

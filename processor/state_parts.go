@@ -66,12 +66,10 @@ func (c *Counter) Load(in io.Reader) error {
 }
 
 func (p *Pane) write(w *state.Writer) error {
-	sketches, err := p.Pane.AppendBinary(nil)
-	if err != nil {
+	w.Int(p.Second)
+	if err := w.Form(p.Pane.AppendBinary); err != nil {
 		return err
 	}
-	w.Int(p.Second)
-	w.Text(string(sketches))
 	p.Sample.Write(w)
 	w.Uint(uint64(len(p.Served)))
 	for _, hash := range p.Served {

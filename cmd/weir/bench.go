@@ -52,12 +52,12 @@ func (c *benchMemoryCommand) Run(ctx context.Context, s screen) error {
 	if c.Output == "json" {
 		return json.NewEncoder(s.out).Encode(runs)
 	}
-	fmt.Fprintf(s.out, "Memory of the processor on %s, resident, MiB\n\n%-58s %12s %8s %8s %8s %9s\n", machine(),
-		"traffic", "requests", "at 25 %", "at end", "most", "ns each")
+	fmt.Fprintf(s.out, "Memory of the processor on %s, resident, MiB\n\n%-58s %12s %8s %8s %8s %8s %9s\n", machine(),
+		"traffic", "requests", "at 25 %", "at end", "most", "window", "ns each")
 	for i := range runs {
 		r := &runs[i]
-		fmt.Fprintf(s.out, "%-58s %12s %8.0f %8.0f %8.0f %9.0f\n", r.Title, count(r.last().Requests),
-			r.at(0.25).MiB, r.last().MiB, r.most(), float64(r.last().Took.Nanoseconds())/float64(max(r.last().Requests, 1)))
+		fmt.Fprintf(s.out, "%-58s %12s %8.0f %8.0f %8.0f %6d s %9.0f\n", r.Title, count(r.last().Requests),
+			r.at(0.25).MiB, r.last().MiB, r.most(), r.last().Window, float64(r.last().Took.Nanoseconds())/float64(max(r.last().Requests, 1)))
 	}
 	return nil
 }
@@ -71,11 +71,13 @@ type memoryRun struct {
 
 // memoryPoint is the resident memory after so many requests.
 type memoryPoint struct {
-	Requests uint64        `json:"requests"`
-	MiB      float64       `json:"mib"`
-	Clients  int           `json:"clients"`
-	Sites    int           `json:"sites"`
-	Took     time.Duration `json:"took_ns"` // on a processor, since the first request, with decoding and collecting garbage
+	Requests uint64  `json:"requests"`
+	MiB      float64 `json:"mib"`
+	Clients  int     `json:"clients"`
+	Sites    int     `json:"sites"`
+	// Window is how many seconds of its ten minutes are known, at the end, of the site of which least is.
+	Window int           `json:"window_s,omitempty"`
+	Took   time.Duration `json:"took_ns"` // on a processor, since the first request, with decoding and collecting garbage
 }
 
 func (r *memoryRun) last() memoryPoint { return r.Points[len(r.Points)-1] }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -31,6 +32,7 @@ func memoryTraffics() []memoryTraffic {
 	return []memoryTraffic{
 		{"random", "hosts, paths, agents, addresses: all random", 10_000, fillRandom},
 		{"million", "1,000,000 clients on 1,000 sites", 10_000, fillMillion},
+		{"spread", "1,000,000 clients, each on all of 1,000 sites", 10_000, fillSpread},
 	}
 }
 
@@ -102,13 +104,30 @@ func (k *memoryTraffic) run(ctx context.Context, requests uint64, point func(any
 			giveBackNow()
 		}
 		if n%benchPoint == 0 || n >= requests {
-			known, sites := engine.Clients(), len(engine.Sites())
-			if err := point(memoryPoint{Requests: n, MiB: residentMiB(), Clients: known, Sites: sites, Took: took}); err != nil {
+			sites := engine.Sites()
+			p := memoryPoint{Requests: n, MiB: residentMiB(), Clients: engine.Clients(), Sites: len(sites), Took: took}
+			if n >= requests {
+				p.Window = shortestWindow(engine, sites)
+			}
+			if err := point(p); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// shortestWindow is how many seconds of the ten minutes are known of the site of which least
+// is.
+func shortestWindow(engine *processor.Processor, sites []processor.SiteStatus) int {
+	shortest := 600
+	var d window.Detail
+	for i := range sites {
+		if sites[i].Name != processor.Other && engine.Detail(sites[i].Name, window.TenMinutes, &d) {
+			shortest = min(shortest, d.Seconds)
+		}
+	}
+	return shortest
 }
 
 var benchFields = schemas.FieldSite | schemas.FieldReferer | schemas.FieldUserAgent | schemas.FieldAcceptLanguage |
@@ -151,7 +170,17 @@ const (
 // own: every ten minutes of event time (six million requests) has all of them.
 func fillMillion(g *generator, n uint64, r *schemas.Request) {
 	client := uint32(n * 2_654_435_761 % millionClients)
-	site := client % millionSites
+	g.visit(r, client, client%millionSites, uint64(g.r.ExpFloat64()*20))
+}
+
+// fillSpread makes the requests of a million clients at random, each of one of a thousand
+// sites: no client stays with a site, and a site has some thousand pages.
+func fillSpread(g *generator, _ uint64, r *schemas.Request) {
+	g.visit(r, uint32(g.r.IntN(millionClients)), uint32(g.r.IntN(millionSites)), uint64(g.r.ExpFloat64()*500))
+}
+
+// visit makes a browser's request.
+func (g *generator) visit(r *schemas.Request, client, site uint32, page uint64) {
 	text := g.text[:0]
 	add := func(prefix string, number uint64) []byte {
 		start := len(text)
@@ -159,7 +188,7 @@ func fillMillion(g *generator, n uint64, r *schemas.Request) {
 		return text[start:len(text):len(text)]
 	}
 	r.Fields, r.Status, r.Duration, r.Cookie = benchFields, 200, int64(g.r.ExpFloat64()*50_000), schemas.CookieSome
-	r.Site, r.Path = add("site", uint64(site)), add("/page", uint64(g.r.ExpFloat64()*20))
+	r.Site, r.Path = add("site", uint64(site)), add("/page", page)
 	r.UserAgent, r.Referer = add("Mozilla/5.0 Firefox/", uint64(client%60)), nil
 	r.Method, r.Protocol = []byte("GET"), []byte("HTTP/2.0")
 	r.AcceptLanguage, r.AcceptEncoding = add("en-", uint64(client%20)), []byte("gzip, br")

@@ -56,7 +56,7 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 		if err != nil {
 			return usagef("--http %s: %w", c.HTTP, unwrapNet(err))
 		}
-		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, mode: string(configuration.Mode), log: log}
+		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing}, mode: string(configuration.Mode), log: log}
 		roles.keep(ctx, log, "serve", func(ctx context.Context) error { return serveHTTP(ctx, l, http.Handler(server.routes())) })
 	}
 	roles.keep(ctx, log, "events", desk.follow)

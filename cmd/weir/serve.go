@@ -38,6 +38,7 @@ type server struct {
 	board   *board
 	vitals  *edgesVitals // nil where nobody follows them
 	sites   *siteBoard
+	windows *windowBoard // where sites are
 	mode    string
 	publish func(context.Context, []schemas.Event) error // to every edge and the store
 	ready   func() error
@@ -73,6 +74,9 @@ func (s *server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/edges", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.edges.all()) })
 	if s.sites != nil {
 		mux.HandleFunc("GET /api/overview", s.answerOverview)
+		mux.HandleFunc("GET /api/sites/{site}/windows", func(w http.ResponseWriter, r *http.Request) {
+			s.answerJSON(w, s.windows.of(r.PathValue("site"), time.Now()))
+		})
 	}
 	if s.bouncers != nil {
 		s.bouncers.Register(mux)

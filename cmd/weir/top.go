@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -34,51 +35,71 @@ func (c *topCommand) Run(ctx context.Context, s screen, p *program) error {
 	if c.Every < 100*time.Millisecond || c.Every > time.Hour {
 		return usagef("--every is %s, want 100ms to 1h", c.Every)
 	}
-	address, fetch := c.source()
+	source := c.source()
 	if c.Once || c.Output == "json" {
-		return c.once(ctx, s.out, address, fetch)
+		return c.once(ctx, s.out, &source)
 	}
 	out, isFile := s.out.(*os.File)
 	in, inFile := s.in.(*os.File)
 	if !isFile || !inFile || !term.IsTerminal(int(out.Fd())) || !term.IsTerminal(int(in.Fd())) {
 		return usagef("weir top needs a terminal; for a script: weir top --once, or weir top --output json")
 	}
-	if _, err := fetch(ctx); err != nil { // better said before the screen is taken
+	if _, err := source.overview(ctx); err != nil { // better said before the screen is taken
 		return err
 	}
 	_, plain := os.LookupEnv("NO_COLOR")
-	return top.Run(ctx, top.Options{Address: address, Every: c.Every, Colour: !plain, Fetch: fetch, In: in, Out: out})
+	return top.Run(ctx, top.Options{
+		Address: source.address, Every: c.Every, Colour: !plain, Fetch: source.overview, Windows: source.windows, In: in, Out: out,
+	})
 }
 
-// source is where looks come from, and what to call it.
-func (c *topCommand) source() (address string, fetch func(context.Context) (top.Overview, error)) {
-	const path = "/api/overview"
+// lookAt is where looks come from.
+type lookAt struct {
+	address string // what to call it
+	// get asks for a path of the API.
+	get func(ctx context.Context, path string) ([]byte, error)
+}
+
+func (l *lookAt) overview(ctx context.Context) (o top.Overview, err error) {
+	body, err := l.get(ctx, "/api/overview")
+	if err != nil {
+		return o, err
+	}
+	return o, json.Unmarshal(body, &o)
+}
+
+func (l *lookAt) windows(ctx context.Context, site string) (*top.Windows, error) {
+	body, err := l.get(ctx, "/api/sites/"+url.PathEscape(site)+"/windows")
+	if err != nil {
+		return nil, err
+	}
+	w := new(top.Windows)
+	return w, json.Unmarshal(body, w)
+}
+
+func (c *topCommand) source() lookAt {
 	if c.HTTP == "" {
 		control := newControlClient(c.Data)
-		return c.Data, func(ctx context.Context) (o top.Overview, err error) {
-			body, err := control.do(ctx, http.MethodGet, path, nil)
-			if err != nil {
-				return o, err
-			}
-			return o, json.Unmarshal(body, &o)
-		}
+		return lookAt{c.Data, func(ctx context.Context, path string) ([]byte, error) {
+			return control.do(ctx, http.MethodGet, path, nil)
+		}}
 	}
 	client := http.Client{Timeout: 15 * time.Second}
-	return c.HTTP, func(ctx context.Context) (o top.Overview, err error) {
+	return lookAt{c.HTTP, func(ctx context.Context, path string) ([]byte, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.HTTP+path, nil)
 		if err != nil {
-			return o, usagef("--http %s is no address: %w", printable(c.HTTP, 100), err)
+			return nil, usagef("--http %s is no address: %w", printable(c.HTTP, 100), err)
 		}
 		answer, err := client.Do(request)
 		if err != nil {
-			return o, fmt.Errorf("weir at %s does not answer: %w; is weir run running there?", c.HTTP, unwrapNet(err))
+			return nil, fmt.Errorf("weir at %s does not answer: %w; is weir run running there?", c.HTTP, unwrapNet(err))
 		}
 		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
-			return o, fmt.Errorf("weir at %s answered %s", c.HTTP, answer.Status)
+			return nil, fmt.Errorf("weir at %s answered %s", c.HTTP, answer.Status)
 		}
-		return o, json.NewDecoder(io.LimitReader(answer.Body, maxOverview)).Decode(&o)
-	}
+		return io.ReadAll(io.LimitReader(answer.Body, maxOverview))
+	}}
 }
 
 // maxOverview bounds what is read of an answer, in bytes.
@@ -86,15 +107,15 @@ const maxOverview = 16 << 20
 
 // once prints one look; its screen is as wide as COLUMNS and as high as LINES say, 80 and
 // 24 without them.
-func (c *topCommand) once(ctx context.Context, w io.Writer, address string, fetch func(context.Context) (top.Overview, error)) error {
-	o, err := fetch(ctx)
+func (c *topCommand) once(ctx context.Context, w io.Writer, source *lookAt) error {
+	o, err := source.overview(ctx)
 	if err != nil {
 		return err
 	}
 	if c.Output == "json" {
 		return json.NewEncoder(w).Encode(o)
 	}
-	v := top.View{Width: 80, Height: 24, Address: address, Selected: -1}
+	v := top.View{Width: 80, Height: 24, Address: source.address, Selected: -1}
 	for name, size := range map[string]*int{"COLUMNS": &v.Width, "LINES": &v.Height} {
 		if n := 0; os.Getenv(name) != "" {
 			if _, err := fmt.Sscan(os.Getenv(name), &n); err == nil && n > 0 && n <= 1000 {

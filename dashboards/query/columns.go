@@ -1,5 +1,7 @@
 package query
 
+import "strings"
+
 // Column says how a column of an answer is shown, wherever it stands. Units are Grafana's.
 type Column struct {
 	Unit  string // "" is as it is
@@ -138,8 +140,10 @@ func SignalUnit(name string) string {
 	switch {
 	case name == "request_rate":
 		return "reqps"
-	case name == "path_entropy":
+	case strings.HasSuffix(name, "_entropy"):
 		return "none"
+	case strings.HasPrefix(name, "latency_"):
+		return "s"
 	case len(name) > 6 && name[len(name)-6:] == "_share" || name == "missing_page_clients" || name == "unknown_path_clients" || name == "unfamiliar_clients":
 		return "percentunit"
 	}

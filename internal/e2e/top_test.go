@@ -26,7 +26,7 @@ func TestTopOnATerminal(t *testing.T) {
 
 	x := onTerminal(t, 80, 24, "top", "--data", data, "--every", "200ms")
 	x.shows(t, "sites, incident, decisions and lag", " weir top ", "lag ", "REQ/S", "CLIENTS", "ENTROPY", "LAST 10 MIN", "www.example.org",
-		"shop.example.org", "▇", "INCIDENTS\n", " flood ", " open ", "decisions in force", "DECISIONS IN FORCE\n", "collateral", "q quit")
+		"shop.example.org", "█", "INCIDENTS\n", " flood ", " open ", "decisions in force", "DECISIONS IN FORCE\n", "collateral", "q quit")
 	if !x.fits() {
 		t.Errorf("80 by 24 is not filled:\n%s", x.text())
 	}
@@ -37,6 +37,9 @@ func TestTopOnATerminal(t *testing.T) {
 	t.Logf("120 by 40:\n%s", x.text())
 	x.press(t, "\r")
 	x.shows(t, "the signals of a site", "request_rate", "path_entropy", "unique_clients", "q quit")
+	x.press(t, "w")
+	x.shows(t, "what the site gets", "WINDOW ", "10m", "entropy of agents", "latency, 95 % within", "MOST OF 10m", "Mozilla/5.0", "/24", "%   /")
+	t.Logf("its windows:\n%s", x.text())
 	x.resize(t, 80, 24)
 	until(t, "80 by 24 is filled again", x.fits)
 	x.press(t, "q")

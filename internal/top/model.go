@@ -15,6 +15,7 @@ type Options struct {
 	Every   time.Duration
 	Colour  bool
 	Fetch   func(context.Context) (Overview, error)
+	Windows func(ctx context.Context, site string) (*Windows, error)
 	In      io.Reader
 	Out     io.Writer
 }
@@ -44,6 +45,7 @@ type model struct {
 // looked is what a fetch brought.
 type looked struct {
 	overview Overview
+	windows  *Windows
 	err      error
 }
 
@@ -53,9 +55,16 @@ type tick struct{}
 func (m model) Init() tea.Cmd { return m.fetch() }
 
 func (m model) fetch() tea.Cmd {
-	return func() tea.Msg {
-		overview, err := m.o.Fetch(m.ctx)
-		return looked{overview, err}
+	site := ""
+	if m.view.Mixed && m.view.Selected >= 0 && m.view.Selected < len(m.last.Sites) {
+		site = m.last.Sites[m.view.Selected].Name
+	}
+	return func() (message tea.Msg) {
+		l := looked{}
+		if l.overview, l.err = m.o.Fetch(m.ctx); l.err == nil && site != "" {
+			l.windows, l.err = m.o.Windows(m.ctx, site)
+		}
+		return l
 	}
 }
 
@@ -70,7 +79,7 @@ func (m model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		case message.err != nil:
 			m.view.Problem = message.err.Error()
 		case !m.view.Paused:
-			m.last, m.asked = message.overview, true
+			m.last, m.asked, m.view.Windows = message.overview, true, message.windows
 			m.follow()
 		}
 		return m, tea.Tick(m.o.Every, func(time.Time) tea.Msg { return tick{} })
@@ -105,14 +114,17 @@ func (m model) key(key string) (tea.Model, tea.Cmd) {
 	case "q", "ctrl+c":
 		return m, tea.Quit
 	case "esc":
-		m.view.Detail = false
+		m.view.Detail, m.view.Mixed = false, false
 	case "up", "k":
 		m.choose(m.view.Selected - 1)
 	case "down", "j":
 		m.choose(m.view.Selected + 1)
 	case "enter":
 		m.choose(m.view.Selected)
-		m.view.Detail = !m.view.Detail
+		m.view.Detail, m.view.Mixed = !m.view.Detail || m.view.Mixed, false
+	case "w":
+		m.choose(m.view.Selected)
+		m.view.Mixed = !m.view.Mixed // the next look brings them
 	case " ":
 		m.view.Paused = !m.view.Paused
 	}

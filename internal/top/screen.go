@@ -16,6 +16,8 @@ type View struct {
 	Address       string // of what is looked at
 	Selected      int    // site
 	Detail        bool   // the selected site's signals instead of the decisions
+	Mixed         bool   // its windows instead of either
+	Windows       *Windows
 	Paused        bool
 	Colour        bool
 	Problem       string // why there is nothing newer
@@ -62,13 +64,19 @@ func Render(o *Overview, v View) string {
 	if len(edges) > 0 {
 		below += 2 + len(edges)
 	}
-	if v.Detail {
+	switch {
+	case v.Mixed:
+		below = 7 * v.Height / 8
+	case v.Detail:
 		below = 18
 	}
 	p.sites(o, max(2, p.left()-below-1))
-	if v.Detail && v.Selected < len(o.Sites) {
+	switch {
+	case v.Mixed && v.Selected >= 0 && v.Selected < len(o.Sites):
+		p.windows(o.Sites[v.Selected].Name, v.Windows)
+	case v.Detail && v.Selected < len(o.Sites):
 		p.detail(&o.Sites[v.Selected])
-	} else {
+	default:
 		p.incidents(o, incidents)
 		p.edges(edges)
 		p.decisions(o)
@@ -76,7 +84,7 @@ func Render(o *Overview, v View) string {
 	for p.left() > 1 {
 		p.add("", "")
 	}
-	p.add(dim, " q quit   ↑↓ choose a site   enter its signals   space pause")
+	p.add(dim, " q quit   ↑↓ choose a site   enter its signals   w its windows   space pause")
 	return strings.Join(p.lines, "\n")
 }
 

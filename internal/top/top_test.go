@@ -71,14 +71,37 @@ func story() *Overview {
 	return o
 }
 
+// mix is the windows of story's first site, whose attacker chose what stands in the lists.
+func mix() *Windows {
+	w := &Windows{Site: "www.example.org", End: time.Date(2026, 11, 28, 5, 12, 26, 0, time.UTC)}
+	for i, length := range []string{"10s", "1m", "10m"} {
+		n := uint64(600 * (1 + 5*i))
+		w.Windows = append(w.Windows, Window{
+			Length: length, Covered: []int{10, 60, 420}[i], Rate: 61.4 / float64(1+i), Clients: float64(412 * (1 + i)), Paths: float64(300 * (1 + i)),
+			Entropies: map[string]float64{"client": 8.4, "prefix": 8.1, "path": 8.9 - float64(i), "agent": 2.25, "referer": 0.5},
+			Latency:   &Spread{0.081, 2.4, 30}, Size: &Spread{1204, 48_000, 1_200_000},
+			Top: map[string][]Heavy{
+				"path":    {{"/search", n / 2, n/2 + 3, 0.5}, {"/\x1b[2J", n / 10, n / 10, 0.1}, {"/\x1b]0;owned\x07\u202etxt", n / 20, n / 20, 0.05}, {"/a", 9, 9, 0.01}, {"/b", 8, 8, 0.01}},
+				"agent":   {{"Mozilla/5.0 (X11; Linux x86_64; rv:139.0) Gecko/20100101 Firefox/139.0 and so on", n * 9 / 10, n * 9 / 10, 0.9}, {"", 12, 14, 0.01}},
+				"prefix":  {{"203.0.113.0/24", n / 50, n / 50, 0.02}},
+				"client":  {{"2001:db8::7", n / 60, n / 60, 0.016}},
+				"referer": nil,
+			},
+		})
+	}
+	return w
+}
+
 // TestScreens holds the screens against golden ones, in several sizes.
 func TestScreens(t *testing.T) {
 	for name, v := range map[string]View{
-		"80x24":        {Width: 80, Height: 24, Address: "/var/lib/weir"},
-		"120x30":       {Width: 120, Height: 30, Address: "/var/lib/weir"},
-		"80x24-detail": {Width: 80, Height: 24, Address: "/var/lib/weir", Detail: true},
-		"140x40":       {Width: 140, Height: 40, Address: "127.0.0.1:8787", Selected: 2, Paused: true},
-		"problem":      {Width: 80, Height: 24, Address: "127.0.0.1:8787", Problem: "weir at 127.0.0.1:8787 does not answer"},
+		"80x24":          {Width: 80, Height: 24, Address: "/var/lib/weir"},
+		"120x30":         {Width: 120, Height: 30, Address: "/var/lib/weir"},
+		"80x24-detail":   {Width: 80, Height: 24, Address: "/var/lib/weir", Detail: true},
+		"80x24-windows":  {Width: 80, Height: 24, Address: "/var/lib/weir", Mixed: true, Windows: mix()},
+		"120x40-windows": {Width: 120, Height: 40, Address: "/var/lib/weir", Mixed: true, Windows: mix()},
+		"140x40":         {Width: 140, Height: 40, Address: "127.0.0.1:8787", Selected: 2, Paused: true},
+		"problem":        {Width: 80, Height: 24, Address: "127.0.0.1:8787", Problem: "weir at 127.0.0.1:8787 does not answer"},
 	} {
 		got := Render(story(), v) + "\n"
 		path := filepath.Join("testdata", name+".golden")
@@ -135,6 +158,8 @@ func TestKeys(t *testing.T) {
 			switch k {
 			case "down":
 				key = tea.KeyMsg{Type: tea.KeyDown}
+			case "up":
+				key = tea.KeyMsg{Type: tea.KeyUp}
 			case "enter":
 				key = tea.KeyMsg{Type: tea.KeyEnter}
 			case " ":
@@ -155,7 +180,21 @@ func TestKeys(t *testing.T) {
 		t.Errorf("the choice does not follow its site:\n%s", s)
 	}
 	m, _ = m.Update(looked{overview: *story()})
-	press("enter", " ")
+	press("w")
+	if s := m.View(); !strings.Contains(s, "looking") {
+		t.Errorf("its windows are not waited for:\n%s", s)
+	}
+	brought := mix()
+	brought.Site = "shop.example.org"
+	m, _ = m.Update(looked{overview: *story(), windows: brought})
+	if s := m.View(); !strings.Contains(s, "entropy of agents") || !strings.Contains(s, "/search") {
+		t.Errorf("its windows are not shown:\n%s", s)
+	}
+	press("down")
+	if s := m.View(); strings.Contains(s, "/search") {
+		t.Errorf("another site has its windows:\n%s", s)
+	}
+	press("up", "w", "enter", " ")
 	m, _ = m.Update(looked{overview: Overview{}})
 	if s := m.View(); !strings.Contains(s, "PAUSED") || !strings.Contains(s, "www.example.org") {
 		t.Errorf("a pause does not keep the screen:\n%s", s)

@@ -169,7 +169,7 @@ func BenchmarkScore(bench *testing.B) {
 // What visitors met counts only what an edge let through.
 func TestVisitorSignals(t *testing.T) {
 	find := func(r Reading, name string) float64 {
-		for _, s := range All(&r, &Scores{}) {
+		for _, s := range All(&r, &Scores{}, new(window.Mix)) {
 			if s.Name == name {
 				return s.Value
 			}

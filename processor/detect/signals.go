@@ -213,11 +213,29 @@ func Signals(r *Reading, s *Scores) []schemas.Signal {
 	return append(list(r, s, func(i int) bool { return i == RequestRate || i == UniqueClients || s.Score[i] >= 3 }), visitors(r)...)
 }
 
-// All are every signal, as the store keeps them, and what of the window concerns
-// visitors: which share of the requests an edge stopped, and which share of the others
-// got no answer. Nothing is learned or judged by these two, so they have no normal.
-func All(r *Reading, s *Scores) []schemas.Signal {
-	return append(list(r, s, func(int) bool { return true }), visitors(r)...)
+// All are every signal, as the store keeps them, and beside them what nothing is learned or
+// judged by, so that it has no normal: what visitors met, and how mixed the agents, referers
+// and clients were, in bits, and how long answers took, in seconds, where that is known.
+func All(r *Reading, s *Scores, x *window.Mix) []schemas.Signal {
+	return append(append(list(r, s, func(int) bool { return true }), visitors(r)...), mixed(r, x)...)
+}
+
+func mixed(r *Reading, x *window.Mix) (out []schemas.Signal) {
+	if r.Requests == 0 {
+		return nil
+	}
+	put := func(name, group string, v float64) {
+		out = append(out, schemas.Signal{Name: name, Group: group, Value: v})
+	}
+	put("agent_entropy", composition, round(x.Entropies[window.ByAgent]))
+	put("referer_entropy", composition, round(x.Entropies[window.ByReferer]))
+	put("client_entropy", composition, round(x.Entropies[window.ByClient]))
+	if d := &x.Duration; d.Known() {
+		put("latency_p50", harm, fine(d.P50/1e6))
+		put("latency_p95", harm, fine(d.P95/1e6))
+		put("latency_p99", harm, fine(d.P99/1e6))
+	}
+	return out
 }
 
 func visitors(r *Reading) []schemas.Signal {

@@ -169,4 +169,22 @@ func TestNothingIsAllocated(t *testing.T) {
 	}); n > 0 {
 		t.Errorf("%v allocations after Reset", n)
 	}
+	for _, n := range []int{3, 100, 10_000} { // a form is merged on the stack
+		var from Tally
+		for _, k := range hashes(2, n) {
+			from.Insert(k, 1, nil)
+		}
+		form, err := from.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if allocated := testing.AllocsPerRun(3, func() {
+			tally.Reset()
+			if err := tally.MergeBinary(form); err != nil {
+				t.Fatal(err)
+			}
+		}); allocated > 0 {
+			t.Errorf("%v allocations to merge the form of %d keys", allocated, n)
+		}
+	}
 }

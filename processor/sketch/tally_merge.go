@@ -50,6 +50,16 @@ func (t *Tally) mergeKeys(from []tallied) {
 	}
 }
 
+// mergeAll adds keys, of which none is free. Unlike mergeKeys it leaves them on the stack.
+func (t *Tally) mergeAll(from []tallied) {
+	if len(t.slots) == 0 {
+		t.grow()
+	}
+	for i := range from {
+		t.mergeKey(from[i])
+	}
+}
+
 // mergeKey adds to a key that is there, or to the zeros of the free slot where it would be.
 func (t *Tally) mergeKey(c tallied) {
 	slots := t.slots
@@ -277,11 +287,11 @@ func (t *Tally) mergeForm(in *input, h tallyHead, keys []uint32) error {
 		}
 		keys[i] = c.key
 		if some = append(some, c); len(some) == len(read) {
-			t.mergeKeys(some)
+			t.mergeAll(some)
 			some = some[:0]
 		}
 	}
-	t.mergeKeys(some)
+	t.mergeAll(some)
 	if in.bad == "" && h.cut == 0 && sum != h.total && sum < 1<<32-1 {
 		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, h.total))
 	}

@@ -20,6 +20,7 @@ type Writer struct {
 	Bytes []byte
 	To    io.Writer
 	err   error
+	form  []byte
 }
 
 // spill is how many bytes are many.
@@ -64,6 +65,16 @@ func (w *Writer) Bool(v bool) {
 func (w *Writer) Text(v string) {
 	w.Uint(uint64(len(v)))
 	w.Bytes = append(w.Bytes, v...)
+}
+
+// Form appends a length and what fill appends to a slice, whose memory is the Writer's: it is
+// made once for all forms. The error is fill's.
+func (w *Writer) Form(fill func(dst []byte) ([]byte, error)) (err error) {
+	if w.form, err = fill(w.form[:0]); err == nil {
+		w.Uint(uint64(len(w.form)))
+		w.Bytes = append(w.Bytes, w.form...)
+	}
+	return err
 }
 
 // Reader reads what a Writer wrote. After the first error every method returns

@@ -118,12 +118,12 @@ func (e *Estate) pack(dst []byte, p *Pane) []byte {
 	if e.bytes, err = p.AppendBinary(e.bytes[:0]); err != nil {
 		panic("window: a pane has no form: " + err.Error())
 	}
-	n, spare := len(e.bytes), 64
+	n, spare := len(e.bytes), 64+len(e.bytes)/8 // memory comes in sizes that far apart
 	if !e.crowded() {
 		spare += n / 4
 	}
 	if cap(dst) < n || cap(dst) > n+spare {
-		dst = make([]byte, 0, n)
+		dst = nil
 	}
 	return append(dst[:0], e.bytes...)
 }

@@ -23,14 +23,29 @@ type Reading struct {
 	Entropy        float64           // bits, of the paths
 }
 
+// Mix is what the sketches of a step say beside a Reading.
+type Mix struct {
+	Entropies [NumKeys]float64 // bits
+	Duration  Spread           // microseconds
+	Size      Spread           // bytes
+}
+
+func (x *Mix) of(p *Pane) {
+	for k := range p.Tallies {
+		x.Entropies[k] = p.Tallies[k].Bits()
+	}
+	x.Duration, x.Size = spread(&p.Duration), spread(&p.Size)
+}
+
+// Mix is that of the step that ended last: ten seconds.
+func (s *Site) Mix() *Mix { return &s.mix }
+
 // Detail is all that is known of a window.
 type Detail struct {
 	Reading
-	Seconds   int    // that its sketches cover; less than its length while a site is new, or the estate's budget is used up
-	Counts    Counts // of its whole length
-	Entropies [NumKeys]float64
-	Duration  Spread // microseconds
-	Size      Spread // bytes
+	Mix
+	Seconds int    // that its sketches cover; less than its length while a site is new, or the estate's budget is used up
+	Counts  Counts // of its whole length
 	// Top are the keys with at least 1 % of the requests, the heaviest first, at most 32.
 	// Their names are valid until the site's next step.
 	Top [NumKeys][]sketch.Heavy
@@ -123,9 +138,8 @@ func (s *Site) Detail(length Length, d *Detail) {
 	for i := range m.Marked {
 		d.Marked[i] = m.Marked[i].Estimate()
 	}
-	d.Duration, d.Size = spread(&m.Duration), spread(&m.Size)
+	d.Mix.of(m)
 	for k := range m.Tallies {
-		d.Entropies[k] = m.Tallies[k].Bits()
 		d.Top[k] = m.Tallies[k].Top(d.Top[k][:0], topShare, topMax)
 		for i := range d.Top[k] {
 			d.Top[k][i].Name = s.names.of(k, d.Top[k][i].Key)

@@ -28,6 +28,7 @@ type Site struct {
 
 	read   Reading // of the short window, where readAt is the last second closed
 	readAt int64
+	mix    Mix // of the last step
 }
 
 // NewSite is a site of the estate.
@@ -186,6 +187,7 @@ func (s *Site) Step() {
 	if whole {
 		s.read, s.readAt = readingOf(since), s.closed
 	}
+	s.mix.of(since)
 	s.names.learn(since, &s.called)
 	s.past.push(s.estate, s.closed, since)
 	s.forgetStep()
