@@ -49,7 +49,7 @@ func memoryPicture(w io.Writer, runs []memoryRun) error {
 			points = append(points, fmt.Sprintf("%.1f,%.1f", x(float64(p.Requests)), y(p.MiB)))
 		}
 		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2.5"/>`+"\n", strings.Join(points, " "), colour)
-		left, at := plotLeft+float64(i)*350, 44.0
+		left, at := plotLeft+float64(i%2)*350, 40+15*float64(i/2)
 		fmt.Fprintf(&b, `<rect x="%g" y="%g" width="12" height="12" fill="%s"/><text x="%g" y="%g">%s</text>`+"\n", left, at-10, colour, left+17, at, runs[i].Title)
 	}
 	b.WriteString("</svg>\n")
