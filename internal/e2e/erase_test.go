@@ -194,6 +194,14 @@ func TestErasedFromEveryByte(t *testing.T) {
 	until(t, "every decision is stored", func() bool {
 		return mustWeir(t, "sql", "--data", data, "SELECT count() FROM decisions") == fmt.Sprint(len(victims))
 	})
+	until(t, "their seconds are over", func() bool {
+		for _, v := range victims {
+			if where, _ := places(t, js, v); where[schemas.StreamPanes] == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	c.Close()
 	w.end(t) // it saves
 	w = startWith(t, config)
