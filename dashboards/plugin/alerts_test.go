@@ -173,23 +173,21 @@ func reduced(t *testing.T, reducer string, values []float64) float64 {
 	return 0
 }
 
-// revision is the one with which events count.
-func (f *fixture) revision(t *testing.T) uint64 {
+// state is what NATS holds, and the revision with which events count, until the test ends.
+func (f *fixture) state(t *testing.T) (state *live.State, revision uint64) {
 	t.Helper()
 	conn, err := nats.Connect(f.nats)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	state, err := live.NewState(conn, slog.New(slog.DiscardHandler))
-	if err != nil {
+	t.Cleanup(conn.Close)
+	if state, err = live.NewState(conn, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	_, revision, err := state.InForce(t.Context(), time.Now())
-	if err != nil {
+	if _, revision, err = state.InForce(t.Context(), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	return revision
+	return state, revision
 }
 
 // TestAlertsFire brings about what each rule is for, through weir run and the plugin: before
@@ -214,7 +212,8 @@ func TestAlertsFire(t *testing.T) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	events := func(subject string, all ...schemas.Event) {
 		t.Helper()
-		messages, err := schemas.EncodeEvents(f.revision(t), false, all)
+		_, revision := f.state(t)
+		messages, err := schemas.EncodeEvents(revision, false, all)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -15,9 +14,7 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/backend"
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 	"github.com/grafana/grafana-plugin-sdk-go/genproto/pluginv2"
-	"github.com/nats-io/nats.go"
 
-	"github.com/weir-project/weir/dashboards/live"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -154,19 +151,7 @@ func (s *started) call(t *testing.T, method, path, body string) (int, string) {
 // refused.
 func TestPeopleDecide(t *testing.T) {
 	f := ready(t)
-	conn, err := nats.Connect(f.nats)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	state, err := live.NewState(conn, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, revision, err := state.InForce(t.Context(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	state, revision := f.state(t)
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	own := schemas.Event{Type: schemas.DecisionAdded, Time: now, Sites: []string{site}, Incident: "i261129-010101", Decision: &schemas.Decision{
 		ID: "i261129-010101-1", Action: schemas.Challenge, Scope: schemas.ScopeClient, Value: "192.0.2.99", Expires: now.Add(time.Hour), Origin: schemas.OriginWeir,
@@ -222,7 +207,7 @@ func TestPeopleDecide(t *testing.T) {
 	if allow.Action != schemas.Allow || allow.Value != "192.0.2.64/26" || allow.Scope != schemas.ScopePrefix || len(allow.Sites) != 0 || strings.Contains(allow.Reason, "\u202e") {
 		t.Errorf("allowed: %+v", allow)
 	}
-	err = eventually(func() error { // and who it was is on record
+	err := eventually(func() error { // and who it was is on record
 		frame := f.plugin.one(t, last(time.Hour), `{"kind":"decisions","state":"in_force","where":{"decision":"`+allow.ID+`"}}`)
 		if frame.Rows() != 1 {
 			return fmt.Errorf("%d rows", frame.Rows())

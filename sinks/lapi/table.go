@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -18,6 +20,7 @@ type table struct {
 
 	mu     sync.Mutex
 	spared []netip.Prefix          // whom nothing touches, beside allow
+	spares *bart.Lite              // the same, to be asked of each of many values
 	byID   map[string]netip.Prefix // a decision's id -> its value
 	values map[netip.Prefix]*entry
 	seq    uint64   // of the latest change
@@ -58,7 +61,7 @@ const (
 
 func newTable(allow []netip.Prefix, most int) *table {
 	return &table{
-		allow: allow, max: most,
+		allow: allow, max: most, spares: new(bart.Lite),
 		byID: map[string]netip.Prefix{}, values: map[netip.Prefix]*entry{},
 		epoch: time.Now().UnixMilli() * 1000, // fits the 53 bits of JSON's numbers until 2255
 	}
@@ -82,20 +85,19 @@ func (t *table) valueOf(d *schemas.Decision) (netip.Prefix, bool) {
 func (t *table) spare(addresses []netip.Prefix) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	before := t.spared
-	if slices.Equal(before, addresses) {
+	if slices.Equal(t.spared, addresses) {
 		return
 	}
-	t.spared = addresses
+	before := t.spares
+	t.spared, t.spares = addresses, new(bart.Lite)
+	for _, a := range addresses {
+		t.spares.Insert(a.Masked())
+	}
 	for value, v := range t.values {
-		if overlaps(before, value) != overlaps(addresses, value) {
+		if before.OverlapsPrefix(value) != t.spares.OverlapsPrefix(value) {
 			t.touch(value, v)
 		}
 	}
-}
-
-func overlaps(list []netip.Prefix, value netip.Prefix) bool {
-	return slices.ContainsFunc(list, value.Overlaps)
 }
 
 // take applies changes, or, where all is true, what replaces everything. It returns how
@@ -247,7 +249,7 @@ func (t *table) forget() {
 // effective is what is in force on a value for a bouncer: the severest, of these the
 // longest; nothing where the value holds an address that is spared.
 func (t *table) effective(value netip.Prefix, v *entry, f *filter, now time.Time) (h held, ok bool) {
-	if overlaps(t.spared, value) {
+	if t.spares.OverlapsPrefix(value) {
 		return h, false
 	}
 	for _, o := range v.held {
