@@ -37,6 +37,7 @@ type fixture struct {
 	token   string
 	config  string
 	plugin  *started
+	late    bool // a line of the past was sent: the rule on lag fires for minutes
 }
 
 const (
