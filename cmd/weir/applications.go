@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -31,35 +32,86 @@ func profilesOf(c config.Config) (map[string]*profile.Profile, error) {
 }
 
 // maxApplications bounds the sites whose application is looked for.
-const maxApplications = 1024
+const maxApplications = schemas.MaxApplications
 
-// applications recognises what sites are from their requests.
+// applications knows what sites are: what the configuration names, what this process
+// recognises from their requests, and what other edges have told.
 type applications struct {
 	catalogue *profile.Catalogue
-	named     map[string]config.Site
+	named     map[string]*profile.Profile
 
 	mu    sync.Mutex // logs that are followed share it
 	sites map[string]*profile.Recogniser
-	paths map[string][]string // see machines; it is replaced, not changed
+	found map[string]*profile.Profile            // here
+	told  map[string]map[string]*profile.Profile // by the edge that says so
+	watch func(map[string][]profile.Rule)        // nil: nobody
 }
 
 func newApplications(c config.Config) *applications {
-	a := &applications{catalogue: profile.NewCatalogue(), named: c.Sites, sites: make(map[string]*profile.Recogniser), paths: make(map[string][]string)}
-	profiles, _ := profilesOf(c) // a configuration names none that there is not
-	for site, p := range profiles {
-		a.paths[site] = p.Expressions(profile.Machine)
+	named, _ := profilesOf(c) // a configuration names none that there is not
+	return &applications{
+		catalogue: profile.NewCatalogue(), named: named, sites: make(map[string]*profile.Recogniser),
+		found: make(map[string]*profile.Profile), told: make(map[string]map[string]*profile.Profile),
 	}
-	return a
 }
 
-// machines are, by site, expressions of the paths that machines call: of the applications
-// that the configuration names, and of those that were recognised. That a site is taken for
-// another takes many requests that it serves, and spares no client, prefix or signature: the
-// worst that it does is that a measure on the whole site leaves these paths alone.
-func (a *applications) machines() map[string][]string {
+// of is what a site is; nil where that is not known.
+func (a *applications) of(site string) *profile.Profile {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.paths
+	return a.known()[site]
+}
+
+// known are all sites that something is known of: what the configuration names counts before
+// what was recognised here, and that before what other edges say, of whom most count. The
+// mutex is held.
+func (a *applications) known() map[string]*profile.Profile {
+	votes := make(map[string]map[*profile.Profile]int)
+	for _, sites := range a.told {
+		for site, p := range sites {
+			if votes[site] == nil {
+				votes[site] = make(map[*profile.Profile]int)
+			}
+			votes[site][p]++
+		}
+	}
+	all := make(map[string]*profile.Profile, len(votes))
+	for site, by := range votes {
+		for p, n := range by {
+			if old := all[site]; old == nil || n > by[old] || n == by[old] && p.Name() < old.Name() {
+				all[site] = p
+			}
+		}
+	}
+	maps.Copy(all, a.found)
+	maps.Copy(all, a.named)
+	return all
+}
+
+// watched calls f with the rules of what machines call, by site, now and whenever they
+// change. That a site is taken for another takes many requests that it serves, and spares no
+// client, prefix or signature: the worst that it does is that a measure on the whole site
+// leaves these paths alone.
+func (a *applications) watched(f func(map[string][]profile.Rule)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.watch = f
+	a.changed()
+}
+
+// changed tells whoever watches. The mutex is held.
+func (a *applications) changed() {
+	if a.watch == nil {
+		return
+	}
+	rules, of := make(map[string][]profile.Rule), make(map[string][]profile.Rule)
+	for site, p := range a.known() {
+		if of[p.Name()] == nil {
+			of[p.Name()] = p.Rules(profile.Machine)
+		}
+		rules[site] = of[p.Name()]
+	}
+	a.watch(rules)
 }
 
 // add takes one request, and reports the application of its site where it is recognised
@@ -69,21 +121,54 @@ func (a *applications) add(r *schemas.Request) (found *profile.Profile) {
 	defer a.mu.Unlock()
 	s, ok := a.sites[string(r.Site)]
 	if !ok {
-		if len(a.sites) == maxApplications || a.named[string(r.Site)].Profile != "" {
+		if s = a.room(r); s == nil {
 			return nil
 		}
-		s = a.catalogue.Recogniser()
 		a.sites[string(r.Site)] = s
 	}
 	if !s.Add(r.Path, r.Query, r.Status) {
 		return nil
 	}
-	a.paths = maps.Clone(a.paths)
-	delete(a.paths, string(r.Site))
+	delete(a.found, string(r.Site))
 	if found = s.Found(); found != nil {
-		a.paths[string(r.Site)] = found.Expressions(profile.Machine)
+		a.found[string(r.Site)] = found
 	}
+	a.changed()
 	return found
+}
+
+// Where there is no room, one request of so many makes its site take the place of the least
+// served of a few: random hosts take nobody's place for long.
+const (
+	oneNewcomerOf = 16
+	ofSome        = 8
+)
+
+// room is where a new site's requests are added; nil where it has none. The mutex is held.
+func (a *applications) room(r *schemas.Request) *profile.Recogniser {
+	if a.named[string(r.Site)] != nil || r.Status >= 400 {
+		return nil
+	}
+	if len(a.sites) < maxApplications {
+		return a.catalogue.Recogniser()
+	}
+	if rand.IntN(oneNewcomerOf) != 0 {
+		return nil
+	}
+	least, looked := "", 0
+	for site, s := range a.sites { // in no order
+		if looked == 0 || s.Served() < a.sites[least].Served() {
+			least = site
+		}
+		if looked++; looked == ofSome {
+			break
+		}
+	}
+	s := a.sites[least]
+	delete(a.sites, least)
+	delete(a.found, least)
+	s.Reset()
+	return s
 }
 
 // telling is add that logs what was recognised.

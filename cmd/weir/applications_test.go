@@ -1,18 +1,23 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
-// The nginx of a weir run hears what machines call of the sites that the configuration
-// names and of those that were recognised; requests that a site does not serve are no sign.
+// An edge hears what machines call of the sites that the configuration names and of those
+// that were recognised; requests that a site does not serve are no sign.
 func TestMachinesOfRecognisedSites(t *testing.T) {
 	c := config.Default()
 	c.Nginx.Directory = t.TempDir()
@@ -26,7 +31,8 @@ func TestMachinesOfRecognisedSites(t *testing.T) {
 		}
 		tell(&schemas.Request{Site: fmt.Appendf(nil, "random%d.example.org", i), Path: []byte("/inbox"), Status: 200})
 	}
-	machines := nginxOptions(c, apps, slog.New(slog.DiscardHandler), nil).Machines()
+	var machines map[string][]profile.Rule
+	apps.watched(func(rules map[string][]profile.Rule) { machines = rules })
 	if len(machines) != 2 {
 		t.Errorf("machines call %d sites, want 2", len(machines))
 	}
@@ -39,9 +45,131 @@ func TestMachinesOfRecognisedSites(t *testing.T) {
 		{"named.example.org", "/dists/stable/InRelease", true},
 		{"named.example.org", "/users/someone/inbox", false},
 	} {
-		called := slices.ContainsFunc(machines[x.site], func(e string) bool { return regexp.MustCompile(e).MatchString(x.path) })
-		if called != x.want {
+		rules := machines[x.site]
+		first := slices.IndexFunc(rules, func(r profile.Rule) bool { return regexp.MustCompile(r.Expression).MatchString(x.path + "?") })
+		if called := first >= 0 && rules[first].Of; called != x.want {
 			t.Errorf("machines call %s%s: %v, want %v", x.site, x.path, called, x.want)
 		}
 	}
+}
+
+// serves adds requests that a site has served.
+func (a *applications) serves(site string, paths ...string) {
+	for i := range 600 {
+		a.add(&schemas.Request{Site: []byte(site), Path: []byte(paths[i%len(paths)]), Status: 200})
+	}
+}
+
+// Sites that come later, a hostile crowd of them with one request each, take no place for
+// long from one that is asked for.
+func TestManyHostsTakeNoPlace(t *testing.T) {
+	a := newApplications(config.Default())
+	for i := range 50 * maxApplications {
+		a.add(&schemas.Request{Site: fmt.Appendf(nil, "random%d.example", i), Path: []byte("/inbox"), Status: 200})
+		if i > 2*maxApplications {
+			a.add(&schemas.Request{Site: []byte("social.example"), Path: []byte([]string{"/packs/x.js", "/users/jo/inbox"}[i%2]), Status: 200})
+		}
+	}
+	if p := a.of("social.example"); p == nil || p.Name() != "mastodon" {
+		t.Errorf("found %v among many", p)
+	}
+	if len(a.sites) > maxApplications {
+		t.Errorf("%d sites are kept", len(a.sites))
+	}
+}
+
+// What a collector recognises is told over NATS to an edge that reads no requests, and a
+// real nginx there leaves it alone; a collector that starts anew tells it again, until it
+// sees something else.
+func TestRecognisedReachesEveryEdge(t *testing.T) {
+	n, weirDir := realNginx(t)
+	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	c := config.Default()
+	c.Mode, c.Data = config.Enforce, t.TempDir()
+	c.Nginx.Directory, c.Nginx.Test, c.Nginx.Reload, c.Nginx.MinReloadInterval = weirDir, n.TestCommand(), n.ReloadCommand(), 10*time.Millisecond
+	r, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var roles stage
+	defer roles.wait()
+	defer cancel()
+	r.keep(ctx, &roles)
+
+	status := func(path string) int {
+		q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Address()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Host = "shop.example"
+		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(q)
+		if err != nil {
+			return 0
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	until := func(what string, inbox int) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); status("/inbox") != inbox || status("/explore") != http.StatusForbidden; <-time.After(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	collector := func() *applicationsTeller {
+		return &applicationsTeller{apps: newApplications(config.Default()), bus: nearBus{b}, edge: "web1", log: slog.New(slog.DiscardHandler), started: time.Now()}
+	}
+	tell := func(c *applicationsTeller) {
+		t.Helper()
+		if err := c.step(ctx, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func() map[string]string {
+		t.Helper()
+		_, data, err := b.Last(ctx, schemas.StreamEdges, schemas.SubjectApplications("web1"))
+		if err != nil || data == nil {
+			return nil
+		}
+		list, err := schemas.DecodeApplications(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list.Sites
+	}
+	site := added("i1-1", "i1", "weir", "shop.example")
+	site.Scope, site.Value, site.Expires = schemas.ScopeSite, "shop.example", time.Now().Add(time.Hour)
+	messages, err := schemas.EncodeEvents(1, false, []schemas.Event{site})
+	if err == nil {
+		err = b.Publish(ctx, schemas.SubjectDecisions, "", messages[0])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	until("the measure is not in force", http.StatusForbidden)
+
+	first := collector()
+	if tell(first); told() != nil {
+		t.Error("nothing was recognised, and that is told")
+	}
+	first.apps.serves("shop.example", "/packs/x.js", "/users/jo/inbox")
+	tell(first)
+	until("what machines call is not left alone", http.StatusOK)
+
+	second := collector()
+	second.apps.serves("forge.example", "/assets/js/index.js", "/jo/x/src/branch/main/a.go")
+	if tell(second); told()["shop.example"] != "mastodon" || told()["forge.example"] != "forgejo" {
+		t.Errorf("told after a start: %v", told())
+	}
+	second.apps.serves("shop.example", "/news/1", "/news/2")
+	if tell(second); len(told()) != 1 {
+		t.Errorf("told of a site that is another: %v", told())
+	}
+	until("what machines called is left alone for ever", http.StatusForbidden)
 }

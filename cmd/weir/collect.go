@@ -75,7 +75,8 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	o := busOptions(c)
 	o.Logger, o.Registerer, o.LeaveStreams, o.Name = log, metrics, true, "weir collect "+c.Edge.Name
 	distant := &distantBus{options: o, meanwhile: "files wait where they are, and pushed lines on disk"}
-	logs, pushed, err := newCollecting(c, distant, newApplications(c), metrics, log)
+	apps := newApplications(c)
+	logs, pushed, err := newCollecting(c, distant, apps, metrics, log)
 	if err != nil {
 		return err
 	}
@@ -97,6 +98,7 @@ func collect(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	for _, p := range pushed {
 		sources.keep(ctx, log, "collect "+p.name, p.run)
 	}
+	sources.keep(ctx, log, "applications told", apps.tell(distant, c.Edge.Name, log))
 	if readVitals != nil {
 		sources.keep(ctx, log, "vitals", readVitals)
 	}

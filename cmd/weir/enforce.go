@@ -25,6 +25,7 @@ import (
 type enforcing struct {
 	bus      transport
 	config   config.Config
+	apps     *applications
 	enforcer *nginx.Enforcer // nil: there is no nginx
 	firewall *nftables.Firewall
 	haproxy  *haproxy.Edge
@@ -55,7 +56,7 @@ type edge interface {
 
 // newEnforcing checks what the configuration says of this machine's edges.
 func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
-	r := &enforcing{bus: b, config: c, log: log, allowing: newAllowing(log), off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
+	r := &enforcing{bus: b, config: c, apps: apps, log: log, allowing: newAllowing(log), off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
 	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allowed(), MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if err := r.openOthers(metrics); err != nil {
 		return nil, usageError{err}
@@ -64,9 +65,10 @@ func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Lo
 		return r, nil
 	}
 	var err error
-	if r.enforcer, err = nginx.New(nginxOptions(c, apps, log, metrics)); err != nil {
+	if r.enforcer, err = nginx.New(nginxOptions(c, log, metrics)); err != nil {
 		return nil, usageError{err}
 	}
+	apps.watched(r.enforcer.Machines)
 	// The snippets are the same every time; what is in force is not touched. A
 	// directory that cannot be written is the enforcer's to retry and complain of.
 	if err := nginx.Install(c.Nginx.Directory, snippetOptions(c.Nginx)); err != nil {
@@ -86,10 +88,9 @@ func snippetOptions(c config.Nginx) nginx.SnippetOptions {
 	return o
 }
 
-func nginxOptions(c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
+func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
 	return nginx.Options{
-		Machines: apps.machines,
-		Dir:      c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
+		Dir: c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
 		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allowed(),
 		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,
 	}
@@ -162,6 +163,7 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 	if r.enforcer != nil {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
 		s.keep(ctx, r.log, "regulars", r.followRegulars)
+		s.keep(ctx, r.log, "applications", r.apps.hear(r.bus, r.log))
 	}
 	if r.firewall != nil {
 		s.keep(ctx, r.log, "enforce by nftables", r.firewall.Run)

@@ -84,7 +84,7 @@ func liftHere(ctx context.Context, c config.Config) error {
 	var failed error
 	log := slog.New(slog.DiscardHandler)
 	if c.Nginx.Directory != "" {
-		e, err := nginx.New(nginxOptions(c, newApplications(c), log, nil))
+		e, err := nginx.New(nginxOptions(c, log, nil))
 		if err == nil {
 			e.Replace()
 			err = e.Sync(ctx)

@@ -184,6 +184,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	if readVitals != nil {
 		first.keep(ctx, w.log, "vitals", readVitals)
 	}
+	first.keep(ctx, w.log, "applications told", apps.tell(nearBus{b}, w.config.Edge.Name, w.log))
 	first.keep(ctx, w.log, "edges' vitals", func(ctx context.Context) error { return vitals.run(ctx, nil) })
 	first.keep(ctx, w.log, "events", desk.follow)
 	first.keep(ctx, w.log, "process", processing.run)

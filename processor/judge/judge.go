@@ -48,6 +48,7 @@ type Edge struct {
 
 	scratch [schemas.NumTraits][]byte // the request's trait values, computed at most once each
 	state   [schemas.NumTraits]traitState
+	path    []byte // the request's, as nginx compares it
 }
 
 type traitState uint8
@@ -227,7 +228,11 @@ func (e *Edge) Judge(r *schemas.Request) (schemas.Action, string) {
 // machine reports whether a request is for a path that machines call.
 func (e *Edge) machine(r *schemas.Request) bool {
 	p := e.profiles[string(r.Site)]
-	return p != nil && p.Kind(r.Path, r.Query) == profile.Machine
+	if p == nil {
+		return false
+	}
+	e.path = profile.Normal(e.path[:0], r.Path)
+	return p.Kind(e.path, r.Query) == profile.Machine
 }
 
 // matchPrefix looks at every prefix that covers the client, not only the

@@ -167,6 +167,10 @@ func TestSiteDecisionsSpareMachines(t *testing.T) {
 	for _, c := range []struct{ client, site, path, want string }{
 		{"192.0.2.9", "social.example.org", "/explore", "d-site"},
 		{"192.0.2.9", "social.example.org", "/inbox", ""},
+		{"192.0.2.9", "social.example.org", "//%69nbox", ""},
+		{"192.0.2.9", "social.example.org", "/api/../explore", "d-site"},
+		{"192.0.2.9", "social.example.org", "/api/%2e%2e/explore", "d-site"},
+		{"192.0.2.9", "social.example.org", "/api/v2/search", "d-site"},
 		{"192.0.2.1", "social.example.org", "/inbox", "d-client"},
 		{"192.0.2.9", "www.example.org", "/inbox", "d-plain"},
 	} {

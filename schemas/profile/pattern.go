@@ -2,7 +2,6 @@ package profile
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 )
 
@@ -157,21 +156,4 @@ func (p *pattern) holds(text string) bool {
 		}
 	}
 	return false
-}
-
-// regexp is the pattern's path as a regular expression, for nginx and for tests.
-func (p *pattern) regexp() string {
-	var b strings.Builder
-	b.WriteByte('^')
-	for _, q := range p.parts {
-		switch q.gap {
-		case within:
-			b.WriteString("[^/]*")
-		case across:
-			b.WriteString(".*")
-		}
-		b.WriteString(regexp.QuoteMeta(q.text))
-	}
-	b.WriteByte('$')
-	return b.String()
 }

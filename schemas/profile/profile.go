@@ -148,22 +148,6 @@ func hasAssetName(path []byte) bool {
 	return false
 }
 
-// Expression is Expressions in one, "" where there are none.
-func (p *Profile) Expression(k Kind) string { return strings.Join(p.Expressions(k), "|") }
-
-// Expressions are regular expressions, as nginx takes them, of the paths of a kind by their
-// patterns: for a map that spares what machines call, say. They know neither queries nor
-// which of two patterns stands first, so they are wider than Kind for paths that another
-// kind has as well.
-func (p *Profile) Expressions(k Kind) (all []string) {
-	for i := range p.rules {
-		if r := &p.rules[i]; r.kind == k && r.pattern.key == "" {
-			all = append(all, r.pattern.regexp())
-		}
-	}
-	return all
-}
-
 // source is a profile as it is written down.
 type source struct {
 	name   string

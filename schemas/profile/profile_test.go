@@ -164,9 +164,19 @@ type slow struct {
 func newSlow(p *Profile) *slow {
 	s := &slow{Profile: p}
 	for i := range p.rules {
-		s.expressions = append(s.expressions, regexp.MustCompile("(?s)"+p.rules[i].pattern.regexp()))
+		s.expressions = append(s.expressions, regexp.MustCompile("(?s)"+expression(&p.rules[i].pattern)))
 	}
 	return s
+}
+
+// expression is a pattern's path as a regular expression.
+func expression(p *pattern) string {
+	var b strings.Builder
+	b.WriteByte('^')
+	for _, q := range p.parts {
+		b.WriteString(map[gap]string{within: "[^/]*", across: ".*"}[q.gap] + regexp.QuoteMeta(q.text))
+	}
+	return b.String() + "$"
 }
 
 func (s *slow) kind(path, query string) Kind {
@@ -197,13 +207,20 @@ func FuzzKind(f *testing.F) {
 	}
 	recogniser := catalogue.Recogniser()
 	var oracles []*slow
+	of := make(map[*slow][NumKinds]func(string) bool)
 	for _, p := range catalogue.profiles {
-		oracles = append(oracles, newSlow(p))
+		o := newSlow(p)
+		oracles, of[o] = append(oracles, o), [NumKinds]func(string) bool{Machine: ruled(p, Machine), Dear: ruled(p, Dear)}
 	}
 	f.Fuzz(func(t *testing.T, path, query string) {
 		for _, p := range oracles {
 			if got, want := p.Kind([]byte(path), []byte(query)), p.kind(path, query); got != want {
 				t.Errorf("%s: %q?%q is %s, want %s", p.name, path, query, got, want)
+			}
+			for _, k := range []Kind{Machine, Dear} {
+				if got, want := of[p][k](path+"?"+query), p.kind(path, query) == k; got != want && !strings.ContainsAny(path, "?") {
+					t.Errorf("%s: %q?%q is of %s by its rules: %v, want %v", p.name, path, query, k, got, want)
+				}
 			}
 		}
 		recogniser.Add([]byte(path), []byte(query), 200)
@@ -211,17 +228,58 @@ func FuzzKind(f *testing.F) {
 	})
 }
 
-func TestExpressions(t *testing.T) {
-	for _, p := range NewCatalogue().profiles {
-		machine, err := regexp.Compile(p.Expression(Machine))
-		if err != nil {
-			t.Fatal(err)
-		}
-		requests(layouts[p.name], func(kind Kind, path, query string) {
-			if kind == Machine && query == "" && !machine.MatchString(path) {
-				t.Errorf("%s: %s is not in the expression", p.name, path)
+// ruled says as a map of nginx's does whether a target is of a kind.
+func ruled(p *Profile, k Kind) func(target string) bool {
+	var expressions []*regexp.Regexp
+	rules := p.Rules(k)
+	for _, r := range rules {
+		expressions = append(expressions, regexp.MustCompile("(?s)"+r.Expression))
+	}
+	return func(target string) bool {
+		for i, e := range expressions {
+			if e.MatchString(target) {
+				return rules[i].Of
 			}
-		})
+		}
+		return false
+	}
+}
+
+// What nginx is told of an application is what Kind says, the queries and the order of the
+// patterns in it.
+func TestRules(t *testing.T) {
+	for _, p := range NewCatalogue().profiles {
+		for k := range Kind(NumKinds) {
+			of, n := ruled(p, k), 0
+			requests(layouts[p.name], func(_ Kind, path, query string) {
+				want := p.Kind([]byte(path), []byte(query)) == k
+				if k == Page || k == Asset { // the patterns are not all that makes them so
+					return
+				}
+				if want {
+					n++
+				}
+				if got := of(path + "?" + query); got != want {
+					t.Errorf("%s: %s?%s is of %s: %v, want %v", p.name, path, query, k, got, want)
+				}
+			})
+			if k == Machine && n == 0 {
+				t.Errorf("%s: nothing was looked at", p.name)
+			}
+		}
+	}
+}
+
+func TestNormal(t *testing.T) {
+	for path, want := range map[string]string{
+		"/": "/", "/a/b": "/a/b", "/a.b": "/a.b", "/a/": "/a/", "": "", "*": "*",
+		"//a///b": "/a/b", "/a/./b": "/a/b", "/a/../b": "/b", "/a/.": "/a/", "/a/..": "/", "/a/b/..": "/a/", "/a/...": "/a/...",
+		"/%61%2Fb": "/a/b", "/api/%2e%2E/b": "/b", "/a%3Fb": "/a?b", "/a%25b": "/a%b",
+		"/..": "/..", "/a/../../b": "/a/../../b", "/%": "/%", "/%2": "/%2", "/%zz": "/%zz", "a/../b": "a/../b",
+	} {
+		if got := string(Normal([]byte("x"), []byte(path))); got != "x"+want {
+			t.Errorf("%q: %q, want %q", path, got, "x"+want)
+		}
 	}
 }
 

@@ -33,6 +33,16 @@ func NewCatalogue() *Catalogue {
 	return c
 }
 
+// Profile is the profile of an application; nil where there is none.
+func (c *Catalogue) Profile(name string) *Profile {
+	for _, p := range c.profiles {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
 // What it takes to recognise an application: so many served requests of its own, of at
 // least so many kinds, and so much of all. A scanner that asks every site for
 // /wp-login.php is answered with 404 nearly everywhere, and where it is not, it is no
@@ -114,6 +124,19 @@ func (r *Recogniser) halve() {
 		}
 	}
 }
+
+// Served is how many served requests it was given.
+func (r *Recogniser) Served() uint64 { return r.seen }
+
+// Reset makes it one of another site.
+func (r *Recogniser) Reset() {
+	r.seen, r.served, r.found = 0, 0, nil
+	clear(r.hits)
+}
+
+// Weighed reports whether there were enough requests to say what the site is, or that it is
+// nothing that is known.
+func (r *Recogniser) Weighed() bool { return r.served >= look }
 
 // Found is the application that was recognised so far, nil for none.
 func (r *Recogniser) Found() *Profile { return r.found }

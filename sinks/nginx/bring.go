@@ -52,10 +52,7 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	defer e.mutex.Unlock()
 	e.dirty = false
 	e.nextExpiry = time.Time{}
-	set = Set{Allow: e.allow, Regulars: e.regularList(), Measures: make([]Measure, 0, len(e.intended))}
-	if e.options.Machines != nil {
-		set.Machines = e.options.Machines()
-	}
+	set = Set{Allow: e.allow, Regulars: e.regularList(), Machines: e.machines, Measures: make([]Measure, 0, len(e.intended))}
 	for id, m := range e.intended {
 		if !m.Expires.After(now) {
 			delete(e.intended, id)

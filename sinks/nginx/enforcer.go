@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // Options are what New needs; only Dir has no default.
@@ -37,10 +38,6 @@ type Options struct {
 	CommandTimeout time.Duration
 	// Allow are addresses that nothing here ever touches.
 	Allow []netip.Prefix
-	// Machines gives, by site, expressions of paths that no measure on the whole site
-	// touches. It is asked whenever nginx is told anew, and what it gave is not changed
-	// after; nil is none.
-	Machines func() map[string][]string
 	// MaxDecisions bounds what is kept; more are refused and counted. 1,000,000.
 	MaxDecisions int
 	Logger       *slog.Logger          // nil: none
@@ -75,6 +72,7 @@ type Enforcer struct {
 	allow       []netip.Prefix // Options.Allow, and what Spare said
 	told        bool           // Apply or Replace was called: what is intended is known
 	dirty       bool           // and is not what was last rendered
+	machines    map[string][]profile.Rule
 	status      Status
 	regulars    map[int][]schemas.SiteRegulars // by part
 	fresh       bool                           // and not what regularsNow was made of

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // Measure is what nginx needs of one decision.
@@ -35,9 +36,9 @@ type Set struct {
 	Allow    []netip.Prefix // never touched, whatever the measures say
 	// Regulars pass before every measure that is not Hand; nil: none are known.
 	Regulars *RegularList
-	// Machines are, by site, expressions of the paths that machines call: no measure on
-	// the whole site touches those.
-	Machines map[string][]string
+	// Machines are, by site, rules of what machines call: no measure on the whole site
+	// touches that.
+	Machines map[string][]profile.Rule
 }
 
 // Refusal is a measure that nginx cannot carry as it was meant. It is not

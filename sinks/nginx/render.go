@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // File is one generated file.
@@ -237,9 +238,9 @@ func (l *lists) writeChoices(b *bytes.Buffer, prefix, name, mark string) {
 	writeChoice(b, prefix, name+"site", mark, fmt.Sprintf("${%s_site}", prefix), `""`)
 }
 
-// writeSites defines $<prefix>_site: the hits of the request's site, none for a path that
-// machines call there.
-func (l *lists) writeSites(b *bytes.Buffer, prefix string, machines map[string][]string) {
+// writeSites defines $<prefix>_site: the hits of the request's site, none for what machines
+// call there.
+func (l *lists) writeSites(b *bytes.Buffer, prefix string, machines map[string][]profile.Rule) {
 	var spared []string
 	for _, site := range sortedKeys(l.sites) {
 		if len(machines[site]) > 0 {
@@ -249,10 +250,14 @@ func (l *lists) writeSites(b *bytes.Buffer, prefix string, machines map[string][
 	key := "h$host"
 	if len(spared) > 0 {
 		for i, site := range spared {
-			fmt.Fprintf(b, "map $uri $%s_machine%d {\n    default \"\";\n", prefix, i)
-			for _, expression := range machines[site] {
-				if pattern, err := keyPattern(expression); err == nil { // what is longer is no path
-					fmt.Fprintf(b, "    %s m;\n", pattern)
+			fmt.Fprintf(b, "map \"$uri?$args\" $%s_machine%d {\n    default \"\";\n", prefix, i)
+			for _, rule := range machines[site] {
+				value := `""`
+				if rule.Of {
+					value = "m"
+				}
+				if pattern, err := keyPattern(rule.Expression); err == nil { // what is longer is no path
+					fmt.Fprintf(b, "    %s %s;\n", pattern, value)
 				}
 			}
 			b.WriteString("}\n")

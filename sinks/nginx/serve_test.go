@@ -3,7 +3,6 @@ package nginx
 import (
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,14 +98,19 @@ func TestSiteMeasuresSpareMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shop, err := profile.ByName("woocommerce")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := newServer(t, includeHTTP, site)
 	s.apply(Set{
 		Measures: []Measure{
 			measure("i1-1", schemas.Block, schemas.ScopeSite, "social.example.org"),
 			measure("i1-2", schemas.Block, schemas.ScopeSite, "www.example.org"),
 			measure("i1-3", schemas.Block, schemas.ScopeClient, "198.51.100.7"),
+			measure("i1-4", schemas.Block, schemas.ScopeSite, "shop.example.org"),
 		},
-		Machines: map[string][]string{"social.example.org": forum.Expressions(profile.Machine), "unused.example.org": {"^/$"}},
+		Machines: map[string][]profile.Rule{"social.example.org": forum.Rules(profile.Machine), "shop.example.org": shop.Rules(profile.Machine), "unused.example.org": forum.Rules(profile.Machine)},
 	})
 	s.start()
 	w := s.dial()
@@ -118,6 +122,16 @@ func TestSiteMeasuresSpareMachines(t *testing.T) {
 		{"social.example.org", "/inbox", "198.51.100.6", 200},
 		{"social.example.org", "/users/someone/inbox?x=1", "198.51.100.6", 200},
 		{"social.example.org", "/explore?/inbox", "198.51.100.6", 403},
+		{"social.example.org", "//%69nbox", "198.51.100.6", 200},
+		{"social.example.org", "/api/../explore", "198.51.100.6", 403},
+		{"social.example.org", "/api/%2e%2e/explore", "198.51.100.6", 403},
+		{"social.example.org", "/api/v1/instance", "198.51.100.6", 200},
+		{"social.example.org", "/api/v2/search?q=x", "198.51.100.6", 403}, // dear, before it is the API's
+		{"shop.example.org", "/?wc-api=wc_stripe", "198.51.100.6", 200},
+		{"shop.example.org", "/?page=2&wc-api", "198.51.100.6", 200},
+		{"shop.example.org", "/?page=wc-api", "198.51.100.6", 403},
+		{"shop.example.org", "/wp-json/wc/store/v1/cart", "198.51.100.6", 403},
+		{"shop.example.org", "/wp-json/wc/v3/orders?page=2", "198.51.100.6", 200},
 		{"social.example.org", "/inbox", "198.51.100.7", 403}, // a client that attacks is no machine to spare
 		{"www.example.org", "/inbox", "198.51.100.6", 403},
 		{"other.example.org", "/inbox", "198.51.100.6", 200},
@@ -128,24 +142,16 @@ func TestSiteMeasuresSpareMachines(t *testing.T) {
 	}
 }
 
-// What machines call is asked for whenever nginx is told anew: a site's application may be
-// recognised long after its measure came.
-func TestMachinesAreAskedForAnew(t *testing.T) {
+// A site's application may be recognised long after its measure came.
+func TestMachinesAreTold(t *testing.T) {
 	forum, err := profile.ByName("mastodon")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newServer(t, includeHTTP, site)
 	s.start()
-	var recognised atomic.Bool
 	o := s.options()
 	o.OldWorkers = func() int { return 0 } // of other tests' nginx there may be many
-	o.Machines = func() map[string][]string {
-		if !recognised.Load() {
-			return nil
-		}
-		return map[string][]string{"social.example.org": forum.Expressions(profile.Machine)}
-	}
 	e := newEnforcer(t, o)
 	running(t, e)
 	ctx := within(t)
@@ -157,8 +163,7 @@ func TestMachinesAreAskedForAnew(t *testing.T) {
 		}
 	}
 	expect("/inbox", 403)
-	recognised.Store(true)
-	e.Apply(added(blocked(1)))
+	e.Machines(map[string][]profile.Rule{"social.example.org": forum.Rules(profile.Machine)})
 	expect("/inbox", 200)
 	expect("/explore", 403)
 }
