@@ -31,7 +31,7 @@ func incident() *dashboard.DashboardBuilder {
 		WithPanel(series("What edges did for its decisions", "Requests that its decisions matched: blocked, challenged, throttled, and let through as probes, by which weir sees whom a decision hurts.", "reqps", 12, 8,
 			query.Query{Kind: query.Effect, Incident: theIncident}).
 			OverrideByName("probe", properties(colour(green))).OverrideByName("block", properties(colour(purple))).OverrideByName("challenge", properties(colour(orange))).OverrideByName("throttle", properties(colour(blue)))).
-		WithPanel(rows("Traits that set it apart", "Its first ten minutes against the hour before: values of traits by the bits that one request with it says.", 12, 10,
+		WithPanel(rows("Traits that set it apart", "Its first ten minutes against the half hour before: values of traits by the bits that one request with it says.", 12, 10,
 			query.Query{Kind: query.Traits, Incident: theIncident, Limit: 20}).
 			OverrideByName("during", bar(vermilion)).OverrideByName("before", bar(grey)).OverrideByName("bits", shaded("none", 3, 6)).
 			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 260)))).

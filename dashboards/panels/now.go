@@ -37,7 +37,7 @@ func now() *dashboard.DashboardBuilder {
 			OverrideByName("incident", properties(link("This incident", toIncident))).
 			OverrideByName("kind", properties(property("custom.cellOptions", map[string]any{"type": "color-text"}), colour(vermilion))).
 			OverrideByName("visitors failing", shaded("percentunit", 0.05, 0.25)).OverrideByName("above normal", shaded("none", 3, 6))).
-		WithPanel(rows("What sets these requests apart", "Values of traits by how much more frequent they became: the last ten minutes of the time shown against the hour before it. 3 bits are eight times as frequent. Many bits on few lines: the attack has a signature.", 12, 9,
+		WithPanel(rows("What sets these requests apart", "Values of traits by how much more frequent they became: the last ten minutes of the time shown against the half hour before it. 3 bits are eight times as frequent. Many bits on few lines: the attack has a signature.", 12, 9,
 			query.Query{Kind: query.Traits, Sites: chosen, Limit: 12}).
 			OverrideByName("during", bar(vermilion)).OverrideByName("before", bar(grey)).OverrideByName("bits", shaded("none", 3, 6)).
 			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 260)))).

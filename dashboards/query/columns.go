@@ -35,7 +35,7 @@ func Columns() map[string]Column {
 		"not_found":      {Unit: "percentunit", Title: "not found", About: "The share answered with 404 or 410."},
 		"trait":          {About: "Which property of a request."},
 		"value":          {About: "The value."},
-		"share_before":   {Unit: "percentunit", Title: "before", About: "Its share of the requests in the hour before."},
+		"share_before":   {Unit: "percentunit", Title: "before", About: "Its share of the requests in the half hour before."},
 		"share_during":   {Unit: "percentunit", Title: "during", About: "Its share of the requests in the time asked about."},
 		"bits":           {Unit: "none", About: "What one request with it says, in bits: log2 of how much more frequent it has become. 3 and more is telling."},
 		"decision":       {About: "The decision's id."},

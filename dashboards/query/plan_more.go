@@ -13,10 +13,10 @@ import (
 )
 
 // How much of the requests is looked at, so that an answer comes at once while an attack
-// goes on: the end of the time shown, and an hour before it; of an incident its beginning.
+// goes on: the end of the time shown, and half an hour before it; of an incident its beginning.
 const (
 	duringMost = 10 * time.Minute
-	beforeSpan = time.Hour
+	beforeSpan = 30 * time.Minute
 	beforeGap  = 2 * time.Minute // an attack has begun before it is noticed
 )
 
