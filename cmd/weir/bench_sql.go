@@ -245,13 +245,16 @@ func copyBefore(ctx context.Context, db *clickhouse.DB, where string, seconds, m
 	return nil
 }
 
+// drawn are the columns of traffic that a dashboard draws.
+const drawn = "time, requests, successes, not_found, abandoned, errors, throttled, challenged, blocked, clients"
+
 // dashboardQueries are what panels ask, of the attacked site where they are of one.
 func dashboardQueries(site string, attack time.Time) map[string]string {
 	of := "site = " + clickhouse.Literal(site) + " AND time > " + clickhouse.Instant(attack.Add(-time.Hour)) + " AND time <= " + clickhouse.Instant(attack.Add(10*time.Minute))
 	return map[string]string{
-		"a site's last hour, every 10 s": "SELECT * FROM traffic_10s WHERE " + of + " ORDER BY time",
-		"a site's last day, by minutes":  "SELECT * FROM traffic_1m WHERE " + strings.ReplaceAll(of, clickhouse.Instant(attack.Add(-time.Hour)), clickhouse.Instant(attack.Add(-24*time.Hour))) + " ORDER BY time",
-		"all sites, all hours":           "SELECT * FROM traffic_1h ORDER BY site, time",
+		"a site's last hour, every 10 s": "SELECT " + drawn + " FROM traffic_10s WHERE " + of + " ORDER BY time",
+		"a site's last day, by minutes":  "SELECT " + drawn + " FROM traffic_1m WHERE " + strings.ReplaceAll(of, clickhouse.Instant(attack.Add(-time.Hour)), clickhouse.Instant(attack.Add(-24*time.Hour))) + " ORDER BY time",
+		"all sites, all hours":           "SELECT site, " + drawn + " FROM traffic_1h ORDER BY site, time",
 		"top paths of ten minutes":       "SELECT path, sum(weight) AS n FROM requests WHERE " + strings.ReplaceAll(of, clickhouse.Instant(attack.Add(-time.Hour)), clickhouse.Instant(attack)) + " GROUP BY path ORDER BY n DESC LIMIT 20",
 		"top networks of ten minutes":    "SELECT network, sum(weight) AS n FROM requests WHERE " + strings.ReplaceAll(of, clickhouse.Instant(attack.Add(-time.Hour)), clickhouse.Instant(attack)) + " GROUP BY network ORDER BY n DESC LIMIT 20",
 		"what decisions did":             "SELECT decision, action, sum(requests) FROM decision_effect WHERE " + of + " GROUP BY decision, action",
