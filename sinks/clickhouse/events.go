@@ -15,6 +15,7 @@ import (
 // token that is not empty makes a repeated call with the same events harmless, such
 // as "<stream>/<sequence>". One attempt: the caller tries again.
 func (db *DB) RecordEvents(ctx context.Context, token string, events []schemas.Event) error {
+	events = newFilter(db.privacy).events(events)
 	var incidents, decisions []*schemas.Event
 	for i := range events {
 		if events[i].Decision != nil {

@@ -168,7 +168,9 @@ HAVING max(stored_at) < `+Instant(before)+` OR min(stored_at) < `+Instant(before
 }
 
 func (db *DB) truncateDecisions(ctx context.Context, before time.Time) error {
-	where := "scope = 'client' AND NOT endsWith(value, '(truncated)') AND stored_at < " + Instant(before)
+	// A prefix narrower than a network names as few people as an address does.
+	const first, bits = "splitByChar('/', value)[1]", "toUInt8OrZero(splitByChar('/', value)[2])"
+	where := "(scope = 'client' OR scope = 'prefix' AND " + bits + " > if(isIPv4String(" + first + "), 24, 48)) AND NOT endsWith(value, '" + truncatedMark + "') AND stored_at < " + Instant(before)
 	var n int
 	if err := db.Rows(ctx, "SELECT count() AS N FROM decisions WHERE "+where, func(d *json.Decoder) error {
 		var row struct{ N int }
@@ -178,9 +180,9 @@ func (db *DB) truncateDecisions(ctx context.Context, before time.Time) error {
 	}); err != nil || n == 0 {
 		return err
 	}
-	const network = "if(isIPv4String(value), IPv4NumToString(toIPv4(bitAnd(IPv4StringToNumOrDefault(value), 0xFFFFFF00))), " +
-		"IPv6NumToString(tupleElement(IPv6CIDRToRange(toIPv6OrDefault(value), 48), 1)))"
-	return db.change(ctx, "ALTER TABLE decisions UPDATE value = concat("+network+", ' (truncated)'), reason = replaceAll(reason, value, "+network+
+	const network = "if(isIPv4String(" + first + "), IPv4NumToString(toIPv4(bitAnd(IPv4StringToNumOrDefault(" + first + "), 0xFFFFFF00))), " +
+		"IPv6NumToString(tupleElement(IPv6CIDRToRange(toIPv6OrDefault(" + first + "), 48), 1)))"
+	return db.change(ctx, "ALTER TABLE decisions UPDATE value = concat("+network+", '"+truncatedMark+"'), reason = replaceAll(reason, value, "+network+
 		"), evidence = replaceAll(evidence, value, "+network+") WHERE "+where)
 }
 
@@ -212,7 +214,12 @@ func (db *DB) Erase(ctx context.Context, client netip.Addr) (Erased, error) {
 	requests := "client IN (" + strings.Join(same, ", ") + ")"
 	// An address ends where no digit, letter, dot or colon follows it: 192.0.2.1 is not in 192.0.2.10.
 	// Decisions name a client of IPv6 by its /64.
-	pattern := Literal(`(^|[^0-9a-fA-F.:])(?:` + strings.ReplaceAll(client.String(), ".", `\.`) + `|` + strings.ReplaceAll(schemas.ClientOf(client).String(), ".", `\.`) + `)($|[^0-9a-fA-F.:]|\.($|[^0-9]))`)
+	names := []string{client.String(), schemas.ClientOf(client).String()}
+	if db.privacy.Addresses == HashedAddresses {
+		f := newFilter(db.privacy)
+		names = append(names, f.address(client), f.address(schemas.ClientOf(client)))
+	}
+	pattern := Literal(`(^|[^0-9a-fA-F.:])(?:` + strings.ReplaceAll(strings.Join(names, "|"), ".", `\.`) + `)($|[^0-9a-fA-F.:]|\.($|[^0-9]))`)
 	replaced := func(column string) string {
 		return column + " = replaceRegexpAll(" + column + ", " + pattern + ", " + Literal(`\1`+ErasedText+`\2`) + ")"
 	}

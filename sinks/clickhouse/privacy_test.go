@@ -143,3 +143,69 @@ func TestAnAddressIsErasedAndItsNeighboursAreNot(t *testing.T) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 }
+
+func TestEventsKeepAddressesAsRequestsDo(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
+	events := []schemas.Event{{Type: schemas.IncidentOpened, Time: at, Incident: "i", Opened: at, Cause: "since 05:08:12 mostly 192.0.2.77: flood"}}
+	for id, d := range map[string]schemas.Decision{
+		"four":   {Scope: schemas.ScopeClient, Value: "192.0.2.77", Evidence: &schemas.Evidence{SQL: "client = toIPv6('192.0.2.77')", Samples: []string{"GET / | Chrome/120.0.0.1"}}},
+		"six":    {Scope: schemas.ScopeClient, Value: "2001:db8:1:2::"},
+		"narrow": {Scope: schemas.ScopePrefix, Value: "192.0.2.64/26"},
+		"wide":   {Scope: schemas.ScopePrefix, Value: "192.0.0.0/16"},
+	} {
+		d.ID, d.Action, d.Expires, d.Reason = id, schemas.Block, at, "from "+d.Value+", and [2001:db8:1:2::3]:443, 192.0.2.77."
+		events = append(events, schemas.Event{Type: schemas.DecisionAdded, Time: at, Incident: "i", Decision: &d})
+	}
+	db.SetPrivacy(Privacy{Addresses: TruncatedAddresses})
+	if err := db.RecordEvents(t.Context(), "", events); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := ask(t, db, `SELECT arraySort(groupArray(decision || ' ' || value)), (SELECT any(cause) FROM incidents), anyIf(reason, decision = 'six'), anyIf(evidence, decision = 'four') LIKE '%Chrome/120.0.0.1%toIPv6(\'192.0.2.0\')%' FROM decisions`),
+		`['four 192.0.2.0 (truncated)','narrow 192.0.2.0 (truncated)','six 2001:db8:1:: (truncated)','wide 192.0.0.0/16']`+"\tsince 05:08:12 mostly 192.0.2.0: flood\tfrom 2001:db8:1::, and [2001:db8:1::]:443, 192.0.2.0.\t1"; got != want {
+		t.Errorf("truncated:\n%s, want\n%s", got, want)
+	}
+	if events[0].Cause != "since 05:08:12 mostly 192.0.2.77: flood" || events[1].Decision.Value == "" || strings.Contains(events[1].Decision.Value, "truncated") {
+		t.Error("the events that others hold were changed")
+	}
+	db.SetPrivacy(Privacy{Addresses: HashedAddresses, Key: []byte("key")})
+	private(t, db, Privacy{Addresses: HashedAddresses, Key: []byte("key")}, "hashed", from("192.0.2.77"))
+	for i := range events {
+		events[i].Time = at.Add(time.Hour)
+	}
+	if err := db.RecordEvents(t.Context(), "", events); err != nil {
+		t.Fatal(err)
+	}
+	const hashed = "FROM decisions WHERE startsWith(value, 'fd')"
+	if got := ask(t, db, "SELECT arraySort(groupArray(decision)), countIf(match(concat(reason, evidence), '192[.]0[.]2|2001:db8')), countIf(toIPv6OrZero(value) IN (SELECT client FROM requests)) "+hashed); got != "['four','narrow','six']\t0\t1" {
+		t.Errorf("hashed: %s", got)
+	}
+	if _, err := db.Erase(t.Context(), netip.MustParseAddr("192.0.2.77")); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, db, "SELECT count() FROM decisions WHERE decision = 'four' AND value = '(erased)'"); got != "1" {
+		t.Errorf("%s decisions against it are erased", got)
+	}
+}
+
+// No address that a sentence names is in what is kept of it, whatever stands around it.
+func FuzzSentences(f *testing.F) {
+	f.Add("by ", "192.0.2.77", ": flood")
+	f.Add("", "2001:db8:1:2::3", ".")
+	f.Add("add:", "2001:db8:1:2:3:4:5:6", ":443")
+	f.Fuzz(func(t *testing.T, before, address, after string) {
+		addr, err := netip.ParseAddr(address)
+		if err != nil || addr.Zone() != "" || len(before)+len(after) > 1000 {
+			return
+		}
+		address = addr.String()
+		truncated, _ := newFilter(Privacy{Addresses: TruncatedAddresses}).client(addr.As16())
+		if netip.AddrFrom16(truncated) == netip.AddrFrom16(addr.As16()) {
+			return
+		}
+		text := before + " " + address + " " + after
+		if got := newFilter(Privacy{Addresses: TruncatedAddresses}).sentence(text); strings.Contains(got, " "+address+" ") {
+			t.Errorf("%q: %q", text, got)
+		}
+	})
+}
