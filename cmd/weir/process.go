@@ -89,7 +89,7 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 	if err != nil {
 		host = "host"
 	}
-	r.member = cluster.NewMember(cluster.Options{Bucket: b.State(), ID: memberID(host), Logger: log})
+	r.member = cluster.NewMember(cluster.Options{Bucket: b.State(), ID: memberID(host), Alone: b.Alone(), Logger: log})
 	desk.token = func() uint64 { return r.member.Token(detectorLease) }
 	return r, r.checkStart()
 }

@@ -94,6 +94,10 @@ type Bus struct {
 	resumed   sync.Map // durables that this process has begun to read
 }
 
+// Alone reports whether no other process can reach the streams: the server is in this one, and
+// answers nobody else.
+func (b *Bus) Alone() bool { return b.server != nil && b.options.Listen == "" }
+
 // Open starts the embedded server or connects to the one at the URL, and makes
 // the streams what they must be. It returns within about Options.StartTimeout;
 // its error is one line that says where, and what to do. The bus lives until

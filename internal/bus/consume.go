@@ -96,30 +96,22 @@ func (b *Bus) batch(ctx context.Context, o ConsumerOptions, consumer jetstream.C
 	return err
 }
 
-// fetch asks for up to most messages and hands over those that there are; where
-// there are none it waits for one, for fetchWait at most, until ctx ends. Each
-// message that arrived is handed over, also after ctx has ended.
+// fetch asks for up to most messages and hands them over as they come, until all have, fetchWait
+// is over or ctx has ended. Each message that arrived is handed over, also after ctx has ended.
+// It asks with time to wait also where messages are there: a request without any gives up after
+// a second, and what a busy server sends later is lost.
 func fetch(ctx context.Context, consumer jetstream.Consumer, most int, handle func(jetstream.Msg) error) error {
-	batch, err := consumer.FetchNoWait(most)
+	ctx, cancel := context.WithTimeout(ctx, fetchWait)
+	defer cancel()
+	batch, err := consumer.Fetch(most, jetstream.FetchContext(ctx))
 	if err != nil {
 		return err
 	}
-	n, err := drain(batch, handle)
-	if n > 0 || err != nil || ctx.Err() != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, fetchWait)
-	defer cancel()
-	if batch, err = consumer.Fetch(1, jetstream.FetchContext(ctx)); err != nil {
-		return err
-	}
-	_, err = drain(batch, handle)
-	return err
+	return drain(batch, handle)
 }
 
-func drain(batch jetstream.MessageBatch, handle func(jetstream.Msg) error) (n int, err error) {
+func drain(batch jetstream.MessageBatch, handle func(jetstream.Msg) error) (err error) {
 	for raw := range batch.Messages() {
-		n++
 		if err == nil {
 			err = handle(raw)
 		}
@@ -130,7 +122,7 @@ func drain(batch jetstream.MessageBatch, handle func(jetstream.Msg) error) (n in
 	if err != nil && ended(err) {
 		err = nil
 	}
-	return n, err
+	return err
 }
 
 // ended tells the ordinary end of a request for messages from a failure.

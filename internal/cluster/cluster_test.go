@@ -232,3 +232,52 @@ func TestSnapshots(t *testing.T) {
 		t.Errorf("a changed part was taken: %v", err)
 	}
 }
+
+// One that nobody else can reach the bucket beside takes at once what was held before it, and
+// goes on holding what it has while its beats are late.
+func TestAloneTakesWhatADeadOneHeld(t *testing.T) {
+	b, l, names := openBus(t), newLedger(), []string{"a", "b"}
+	dead := NewMember(Options{Bucket: b.State(), ID: "dead", Alone: true})
+	running, stop := context.WithCancel(t.Context())
+	var both sync.WaitGroup
+	both.Go(func() { _ = dead.Run(running) })
+	for _, name := range names { // which are never given back
+		for {
+			if _, _, ok := dead.acquire(t.Context(), name, 0); ok {
+				break
+			}
+		}
+	}
+	if _, err := b.State().Put(t.Context(), memberPrefix+"other", []byte("1")); err != nil { // it beat last before it was killed
+		t.Fatal(err)
+	}
+	stop()
+	both.Wait()
+	m := NewMember(Options{Bucket: b.State(), ID: "next", Alone: true, Beat: 20 * time.Millisecond, Gone: 10 * time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	both.Go(func() { _ = m.Run(ctx) })
+	got := make(chan string, len(names))
+	both.Go(func() {
+		_ = m.Share(ctx, names, Evenly, func(ctx context.Context, name string, token uint64) error {
+			l.begin(name, "next", token)
+			got <- name
+			<-ctx.Done()
+			if cause := context.Cause(ctx); !errors.Is(cause, ErrHandOver) {
+				t.Errorf("%s ended: %v", name, cause)
+			}
+			return nil
+		})
+	})
+	for range names {
+		select {
+		case <-got:
+		case <-time.After(time.Minute):
+			t.Error("a dead one's lease was not taken")
+		}
+	}
+	cancel()
+	both.Wait()
+	if n := l.counts()["next"]; n != len(names) || len(l.wrong) > 0 {
+		t.Errorf("%d of %d leases; %v", n, len(names), l.wrong)
+	}
+}

@@ -29,9 +29,13 @@ type Options struct {
 	// machine; of the characters that a key may have.
 	ID string
 	// Beat is the time between two beats, 400 ms by default; Gone the silence after which
-	// a member is taken for dead, 2 s.
+	// a member is taken for dead, 2 s, and 30 s where it is alone.
 	Beat, Gone time.Duration
-	Logger     *slog.Logger
+	// Alone says that no other process can reach the bucket: whoever held a lease before has
+	// died, and nobody is there to take one from a member that is only slow. Work that is given up
+	// and begun again on a busy machine would make it busier.
+	Alone  bool
+	Logger *slog.Logger
 }
 
 // Member is one process of the group. Its methods may be used concurrently.
@@ -69,6 +73,9 @@ func NewMember(o Options) *Member {
 	}
 	if o.Gone <= 0 {
 		o.Gone = 2 * time.Second
+		if o.Alone {
+			o.Gone = 30 * time.Second
+		}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -197,8 +204,8 @@ func (m *Member) well(now time.Time) bool {
 // alive reports whether a member may be: it has been heard of late, or this member has
 // not seen anything for long enough to tell.
 func (m *Member) alive(id string, now time.Time) bool {
-	if id == m.o.ID {
-		return true
+	if id == m.o.ID || m.o.Alone {
+		return id == m.o.ID
 	}
 	e, ok := m.entries[memberPrefix+id]
 	return ok && (now.Sub(e.seen) <= m.o.Gone || now.Sub(m.healthy) <= m.o.Gone)
