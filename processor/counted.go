@@ -84,7 +84,7 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	insertClient(&pane.Clients, hash, r.Stands())
 	pane.Paths.Insert(path)
 	c.tallyKeys(pane.Pane, r, row, client, hash, path, traits[schemas.TraitUserAgent])
-	unknown := !s.known.known.Has(path)
+	unknown, sure := !s.known.known.Has(path), s.known.sure.has(pathHash(path))
 	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
 
 	if len(c.o.Allow) > 0 && c.allowed(client) {
@@ -93,10 +93,14 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	if unknown && !stopped && r.Status < 400 && len(pane.Served) < paneServed {
 		pane.Served = append(pane.Served, path)
 	}
+	if !sure && !stopped && r.Status >= 200 && r.Status < 400 {
+		s.find(pane, r, path, hash, knownClient{known.Fresh, known.Regular, known.First})
+	}
 	sample := pane.Sample
 	sample.Requests += float64(r.Stands())
 	if sample.Wants(hash, r.Stands()) {
 		c.extract.RestOf(&traits, r, row)
+		c.extract.Path(&traits, sure, pathHash(path))
 		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped})
 	}
 }

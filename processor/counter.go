@@ -44,6 +44,7 @@ type Counter struct {
 	count  *metrics
 
 	clock clock
+	key   []byte // memory for the known form of a path
 }
 
 // newCounter makes a Counter of options that were checked.
@@ -80,11 +81,19 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 		s := c.siteOfRow(&r, row)
 		action := actionOf(r.Action)
 		if !r.Fields.Has(schemas.FieldAction) {
-			action = s.known.infer(&r)
+			action = c.infer(s, &r, row)
 		}
 		s.observe(&r, row, action)
 	}
 	c.count.requests.Add(float64(c.rows.Len()) * max(b.Weight, 1))
+}
+
+// infer is what an edge did to a row whose log does not say.
+func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) schemas.Action {
+	if len(s.known.decisions) == 0 {
+		return schemas.Allow
+	}
+	return s.known.infer(r, func() uint64 { return c.hashOf(c.strings.path[row], asPath) })
 }
 
 // Advance moves event time to a level, in unix ms: all requests up to it were counted.

@@ -156,6 +156,7 @@ func (d *Detector) makeRoom() bool {
 		return false
 	}
 	s := d.sites[victim]
+	d.held.paths, d.held.pathBytes = d.held.paths-len(s.paths.entries), d.held.pathBytes-len(s.paths.text)
 	s.windows.Drop()
 	delete(d.index, s.name)
 	d.sites = slices.Delete(d.sites, victim, victim+1)

@@ -14,6 +14,9 @@ const (
 type held struct {
 	quarantined int // clients, in the steps of all sites
 	normal      int
+	paths       int // in the lists of known paths ...
+	pathBytes   int // ... and their text
+	found       int // bytes of paths that steps in quarantine found
 }
 
 // quarantine counts the sample of a step. Where there is too much in all, it is thinned

@@ -118,6 +118,9 @@ func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
 // what still matches, lifts what hurts and adds what stops more.
 func (s *site) decide(second int64, emit func(schemas.Event)) {
 	s.expire(second, emit)
+	if second%stepSeconds == s.phase {
+		s.keepTold(second, emit)
+	}
 	i := s.incident
 	if i == nil || !s.state.Kind.Attack() || second < i.next {
 		return
@@ -160,7 +163,7 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 	for _, d := range s.know.decisions {
 		hurts := false
 		if d.signature != nil {
-			live := attribute.Look(regulars, suspect, d.signature)
+			live := attribute.Look(regulars, suspect, d.signature, s.resolver())
 			if live.Clients > 0 {
 				d.matched = second
 			}
@@ -191,7 +194,7 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 	budget := attribute.Budget{
 		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: rate,
 		MaxMeasures: maxDecisions - len(s.know.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
-		Spare: s.d.spare,
+		Spare: s.d.spare, Paths: s.resolver(),
 	}
 	held := make(map[string]int)
 	for _, d := range s.know.decisions {
@@ -216,6 +219,9 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 			CollateralClients: m.CollateralClients, Origin: "weir", Evidence: m.Evidence, Reason: reason(m),
 		}}
 		s.know.decisions = append(s.know.decisions, d)
+		if wantsPaths(d.signature) {
+			s.tellPaths(second)
+		}
 		s.tell(schemas.DecisionAdded, d, now, emit)
 	}
 }

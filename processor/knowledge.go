@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/weir-project/weir/processor/sketch"
@@ -27,6 +28,7 @@ type Knowledge struct {
 type siteKnowledge struct {
 	known     *sketch.Seen // paths served in normal traffic
 	familiar  *sketch.Seen // client programs of at least two normal clients
+	sure      pathSet      // paths that at least two clients were served
 	decisions []*decision  // in force, of this and earlier incidents
 	troubled  int64        // unix second in which the open incident began, 0 where there is none
 
@@ -35,8 +37,8 @@ type siteKnowledge struct {
 
 // siteNews is what was learned since it was last told.
 type siteNews struct {
-	paths, programs []uint64
-	decided         bool // the decisions, or the incident, are others
+	paths, programs, sure []uint64
+	decided               bool // the decisions, or the incident, are others
 }
 
 // NewKnowledge knows nothing yet.
@@ -76,9 +78,15 @@ func (k *Knowledge) learnProgram(s *siteKnowledge, program uint64) {
 	}
 }
 
+func (k *Knowledge) learnSure(s *siteKnowledge, path uint32) {
+	if s.sure.add(path) && k.noting {
+		s.news.sure = append(s.news.sure, uint64(path))
+	}
+}
+
 // Bounds of a message of knowledge.
 const (
-	knowledgeVersion = 1
+	knowledgeVersion = 2
 	knowledgeFull    = schemas.MaxMessage / 2 // bytes, from which on another is begun
 	knowledgeValues  = 1 << 17                // paths or programs of one site in one message
 )
@@ -97,7 +105,7 @@ func (k *Knowledge) Changes() (messages [][]byte) {
 	}
 	for _, name := range k.names {
 		s := k.sites[name]
-		if len(s.news.paths) == 0 && len(s.news.programs) == 0 && !s.news.decided {
+		if len(s.news.paths)+len(s.news.programs)+len(s.news.sure) == 0 && !s.news.decided {
 			continue
 		}
 		if len(w.Bytes) == 0 {
@@ -116,7 +124,7 @@ func (k *Knowledge) Changes() (messages [][]byte) {
 }
 
 func (n *siteNews) write(w *state.Writer) {
-	for _, list := range [][]uint64{n.paths, n.programs} {
+	for _, list := range [][]uint64{n.paths, n.programs, n.sure} {
 		w.Uint(uint64(len(list)))
 		for _, hash := range list {
 			w.Uint(hash)
@@ -145,7 +153,7 @@ func (k *Knowledge) Apply(message []byte) error {
 	for r.Err() == nil && r.More() {
 		name := r.Text(schemas.MaxSite)
 		var n siteNews
-		for _, list := range []*[]uint64{&n.paths, &n.programs} {
+		for _, list := range []*[]uint64{&n.paths, &n.programs, &n.sure} {
 			for range r.Count(knowledgeValues) {
 				*list = append(*list, r.Uint(math.MaxUint64))
 			}
@@ -170,6 +178,9 @@ func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []
 	}
 	for _, program := range n.programs {
 		s.familiar.Add(program)
+	}
+	for _, path := range n.sure {
+		s.sure.add(uint32(path))
 	}
 	s.troubled, s.decisions = troubled, decisions
 }
@@ -204,6 +215,7 @@ func (k *Knowledge) Snapshot(w *state.Writer) error {
 				return err
 			}
 		}
+		s.sure.write(w)
 		s.writeOpen(w)
 	}
 	return nil
@@ -219,13 +231,14 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 		fresh := NewKnowledge().of(name)
 		readSeen(r, fresh.known)
 		readSeen(r, fresh.familiar)
+		fresh.sure.read(r)
 		fresh.troubled, fresh.decisions = r.Int(), readDecisions(r)
 		if r.Err() != nil {
 			break
 		}
 		s := k.of(name)
 		k.data.Lock()
-		s.known, s.familiar = fresh.known, fresh.familiar
+		s.known, s.familiar, s.sure = fresh.known, fresh.familiar, fresh.sure
 		s.troubled, s.decisions = fresh.troubled, fresh.decisions
 		k.data.Unlock()
 	}
@@ -236,8 +249,9 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 }
 
 // infer is what an edge did to a request whose log does not say: where a decision
-// in force matches and the answer is one that edges give to stopped requests.
-func (s *siteKnowledge) infer(r *schemas.Request) schemas.Action {
+// in force matches and the answer is one that edges give to stopped requests. path is the
+// keyed hash of the request's.
+func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) schemas.Action {
 	if len(s.decisions) == 0 || r.Status != 403 && r.Status != 429 && r.Status != 503 && r.Status != 444 {
 		return schemas.Allow
 	}
@@ -245,7 +259,7 @@ func (s *siteKnowledge) infer(r *schemas.Request) schemas.Action {
 	for _, d := range s.decisions {
 		match := false
 		if d.signature != nil {
-			match, scratch = d.signature.Match(r, scratch)
+			match, scratch = s.matches(d.signature, r, path, scratch)
 		} else {
 			match = d.Value == schemas.ClientOf(r.Client).String()
 		}
@@ -254,4 +268,25 @@ func (s *siteKnowledge) infer(r *schemas.Request) schemas.Action {
 		}
 	}
 	return schemas.Allow
+}
+
+// matches is Signature.Match, with what is known of the site's paths: one that two clients
+// were served is known, and any other is taken for unknown.
+func (s *siteKnowledge) matches(signature schemas.Signature, r *schemas.Request, path func() uint64, scratch []byte) (bool, []byte) {
+	at := slices.IndexFunc(signature, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathKnown })
+	if at < 0 {
+		return signature.Match(r, scratch)
+	}
+	value := schemas.PathUnknown
+	if s.sure.has(pathHash(path())) {
+		value = schemas.PathKnown
+	}
+	if signature[at].Value != value {
+		return false, scratch
+	}
+	if len(signature) == 1 {
+		return true, scratch
+	}
+	rest := append(append(schemas.Signature(nil), signature[:at]...), signature[at+1:]...)
+	return rest.Match(r, scratch)
 }

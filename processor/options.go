@@ -59,6 +59,11 @@ type Options struct {
 	// Signals, if not nil, is given each site's signals every ten seconds of event time:
 	// those of the 10 s window that ends at end. The slice is the callee's.
 	Signals func(end time.Time, site string, signals []schemas.Signal)
+	// Known, if not nil, is given the paths that a site is known to have, whenever they have
+	// changed and a decision in force depends on them, before the decision. What edges are
+	// told counts from the time given on. Where it is nil, nothing is decided on them. The
+	// list is the callee's.
+	Known func(at time.Time, list *schemas.SitePaths)
 	// Registerer takes the metrics; nil is none.
 	Registerer prometheus.Registerer
 }

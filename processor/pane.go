@@ -23,6 +23,7 @@ type Pane struct {
 	*window.Pane
 	Sample *attribute.Sample // of its clients, with some of their requests
 	Served []uint64          // keyed hashes of paths that were served and not known, some twice
+	Found  found             // paths that were served and that are not known for sure
 }
 
 // reset makes the pane an empty one of another second, and keeps its memory. Its sample
@@ -32,6 +33,10 @@ func (p *Pane) reset(site string, second int64, level uint) {
 	p.Recycle()
 	p.Limit()
 	p.Served = p.Served[:0]
+	if cap(p.Found.text) > 2*len(p.Found.text)+256 { // many are found at first, and then few
+		p.Found = found{}
+	}
+	p.Found.reset()
 	p.Sample.Reset()
 	p.Sample.Begin(level)
 	p.Sample.SetPeriod(second / periodSeconds)

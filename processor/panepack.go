@@ -39,11 +39,15 @@ func (k *PanePack) Add(p *Pane) error {
 	}
 	var sample state.Writer
 	p.Sample.Write(&sample)
-	packed := &schemas.Pane{Second: p.Second, Site: []byte(p.Site), Sketches: sketches, Sample: sample.Bytes, Served: append([]uint64(nil), p.Served...)}
+	var finds state.Writer
+	if len(p.Found.list) > 0 {
+		p.Found.write(&finds)
+	}
+	packed := &schemas.Pane{Found: finds.Bytes, Second: p.Second, Site: []byte(p.Site), Sketches: sketches, Sample: sample.Bytes, Served: append([]uint64(nil), p.Served...)}
 	size := paneSize(packed)
 	if size > packPane {
 		k.bare++
-		packed.Sample, packed.Served = nil, nil
+		packed.Sample, packed.Served, packed.Found = nil, nil, nil
 		size = paneSize(packed)
 	}
 	if len(k.sets) == 0 || k.size+size > packFull || len(k.last().Panes) >= schemas.MaxPanes {
@@ -59,7 +63,7 @@ func (k *PanePack) Add(p *Pane) error {
 }
 
 func paneSize(p *schemas.Pane) int {
-	return len(p.Site) + len(p.Sketches) + len(p.Sample) + 8*len(p.Served) + 40
+	return len(p.Site) + len(p.Sketches) + len(p.Sample) + len(p.Found) + 8*len(p.Served) + 40
 }
 
 func (k *PanePack) begin() {
@@ -132,6 +136,14 @@ func (p *Pane) unpack(packed *schemas.Pane) error {
 			return r.Err()
 		}
 		p.Sample.Touch()
+	}
+	if len(packed.Found) > 0 {
+		r := state.NewReader(packed.Found)
+		p.Found.read(r)
+		r.End()
+		if r.Err() != nil {
+			return r.Err()
+		}
 	}
 	p.Served = append(p.Served, packed.Served[:min(len(packed.Served), paneServed)]...)
 	return nil

@@ -257,7 +257,7 @@ func TestACounterGoesOnWhereItWasSaved(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fmt.Fprintf(w, "%d %s %x %d %d %x\n", second, p.Site, data, p.Sample.Len(), p.Sample.Level(), p.Served)
+				fmt.Fprintf(w, "%d %s %x %d %d %x %q\n", second, p.Site, data, p.Sample.Len(), p.Sample.Level(), p.Served, p.Found.text)
 			}
 		}
 	}

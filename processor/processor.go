@@ -59,7 +59,7 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 		case r.Fields.Has(schemas.FieldAction):
 			action = actionOf(r.Action)
 		default:
-			action = s.known.infer(&r)
+			action = c.infer(s, &r, row)
 		}
 		r.Time = moment // the judge saw the edge's own
 		s.observe(&r, row, action)

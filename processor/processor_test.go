@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +16,16 @@ import (
 
 // edge holds the decisions of a moment, as replay's does but without its speed.
 type edge struct {
-	held map[string]schemas.Event
-	log  []schemas.Event
+	held  map[string]schemas.Event
+	log   []schemas.Event
+	paths *schemas.SitePaths // those that the site is known to have
+
+	signatures map[string]schemas.Signature // by decision
 }
 
-func newEdge() *edge { return &edge{held: make(map[string]schemas.Event)} }
+func newEdge() *edge {
+	return &edge{held: make(map[string]schemas.Event), signatures: make(map[string]schemas.Signature)}
+}
 
 func (e *edge) take(event schemas.Event) {
 	e.log = append(e.log, event)
@@ -31,6 +37,13 @@ func (e *edge) take(event schemas.Event) {
 		return
 	}
 	e.held[event.ID] = event
+	if event.Scope == schemas.ScopeSignature {
+		signature, err := schemas.ParseSignature(event.Value)
+		if err != nil {
+			panic(err)
+		}
+		e.signatures[event.ID] = signature
+	}
 }
 
 func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
@@ -40,13 +53,9 @@ func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
 		if at.Before(d.Time.Add(2*time.Second)) || !at.Before(d.Expires) {
 			continue
 		}
-		match := d.Value == r.Client.String()
+		match := d.Scope != schemas.ScopeSignature && d.Value == r.Client.String()
 		if d.Scope == schemas.ScopeSignature {
-			s, err := schemas.ParseSignature(d.Value)
-			if err != nil {
-				panic(err)
-			}
-			match, _ = s.Match(r, nil)
+			match = e.matches(e.signatures[d.ID], r)
 		}
 		if match && d.Action.Severity() > action.Severity() {
 			action = d.Action
@@ -55,11 +64,31 @@ func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
 	return action
 }
 
+// matches is Signature.Match with what is known of paths.
+func (e *edge) matches(s schemas.Signature, r *schemas.Request) bool {
+	rest := s
+	for i, t := range s {
+		if t.Trait != schemas.TraitPathKnown {
+			continue
+		}
+		rest = slices.Concat(s[:i], s[i+1:])
+		key, ok := schemas.KnownPath(nil, r.Path)
+		if e.paths == nil || !ok || slices.Contains(e.paths.Paths, string(key)) != (t.Value == schemas.PathKnown) {
+			return false
+		}
+	}
+	match, _ := rest.Match(r, nil)
+	return match || len(rest) == 0
+}
+
 // run replays and tells what was done to each request.
 func run(t testing.TB, p *Processor, batches []*schemas.Batch) (*edge, []schemas.Action) {
 	t.Helper()
 	e := newEdge()
-	var verdicts []schemas.Action
+	return e, e.run(p, batches)
+}
+
+func (e *edge) run(p *Processor, batches []*schemas.Batch) (verdicts []schemas.Action) {
 	for _, b := range batches {
 		p.Consume(b, func(row int, r *schemas.Request) schemas.Action {
 			a := e.judge(row, r)
@@ -67,7 +96,7 @@ func run(t testing.TB, p *Processor, batches []*schemas.Batch) (*edge, []schemas
 			return a
 		}, e.take)
 	}
-	return e, verdicts
+	return verdicts
 }
 
 func make1(t testing.TB, o Options) *Processor {
@@ -157,6 +186,84 @@ func TestTheIncidentClosesAndDecisionsEnd(t *testing.T) {
 
 // TestVerdictsDependOnNothingLater: the events of a prefix are the prefix of the
 // events, whatever the batches.
+// pagesAttacked is an attack with all that a browser sends, for pages that there are not, on a
+// site that answers everything with a page.
+func pagesAttacked(seed uint64) (tr *traffic, begins int64) {
+	tr = newTraffic(seed)
+	begins = 15 * minute
+	tr.people(0, begins+4*minute, 1.5)
+	clients := make([]netip.Addr, 1200)
+	for i := range clients {
+		clients[i] = tr.client()
+	}
+	for i := range 3600 {
+		p := browsers[tr.r.IntN(len(browsers))]
+		tr.add(begins+tr.r.Int64N(3*minute), clients[i%len(clients)], &p, fmt.Sprintf("/page%d", 1000+tr.r.IntN(1_000_000)), "", false, 200)
+	}
+	return tr, begins
+}
+
+func isRandomPage(r *schemas.Request) bool {
+	return len(r.Path) > len("/page999") && string(r.Path[:5]) == "/page"
+}
+
+// What nothing but the path sets apart is stopped by it: the pages that a site has are
+// known from those that it served before, and an attack teaches it none.
+func TestUnknownPathsAreStopped(t *testing.T) {
+	tr, begins := pagesAttacked(5)
+	lists := 0
+	e := newEdge()
+	o := small
+	o.Known = func(_ time.Time, list *schemas.SitePaths) {
+		e.paths = list
+		lists++
+		for _, path := range list.Paths {
+			if len(path) > len("/page999") && path[:5] == "/page" {
+				t.Fatalf("the attack's page %s is known", path)
+			}
+		}
+	}
+	batches := tr.batches(1000)
+	actions := e.run(make1(t, o), batches)
+	if lists == 0 {
+		t.Fatal("no list of known paths was told")
+	}
+	var stopped, bots, touched, people int
+	for i := range tr.rows {
+		r := &tr.rows[i]
+		switch {
+		case r.Time < start+begins+60_000:
+		case isRandomPage(r):
+			if bots++; actions[i].Severity() > 0 {
+				stopped++
+			}
+		default:
+			if people++; actions[i].Severity() > 0 {
+				touched++
+			}
+		}
+	}
+	if float64(stopped) < .95*float64(bots) || float64(touched) > .02*float64(people) {
+		t.Errorf("%d of %d of the attack's requests stopped, %d of %d others", stopped, bots, touched, people)
+	}
+	if !slices.ContainsFunc(e.log, func(x schemas.Event) bool {
+		return x.Type == schemas.DecisionAdded && strings.Contains(x.Value, "path_known")
+	}) {
+		t.Error("no decision asks whether a path is known")
+	}
+}
+
+// Where nobody is told of known paths, none is decided on.
+func TestNobodyIsToldOfPathsThatNobodyHears(t *testing.T) {
+	tr, _ := pagesAttacked(6)
+	e, _ := run(t, make1(t, small), tr.batches(1000))
+	for _, x := range e.log {
+		if x.Decision != nil && strings.Contains(x.Value, "path_known") {
+			t.Fatalf("%s %s", x.ID, x.Value)
+		}
+	}
+}
+
 func TestVerdictsDependOnNothingLater(t *testing.T) {
 	tr, _ := story(1)
 	whole, verdicts := run(t, make1(t, small), tr.batches(500))

@@ -56,6 +56,7 @@ func (s *Seconds) AddLate(p *Pane) (merged *Pane) {
 			into := of.list[at]
 			into.Pane.Merge(p.Pane)
 			into.Sample.Join(p.Sample)
+			into.Found.join(&p.Found, paneFound, paneFoundBytes)
 			into.Served = append(into.Served, p.Served[:min(len(p.Served), paneServed-len(into.Served))]...)
 			return p
 		}

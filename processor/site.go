@@ -58,6 +58,9 @@ type site struct {
 	past     *past     // the incident before, where it can still be corrected
 	accepted *accepted // by a person; nil for nothing
 
+	paths pathList
+	told  uint64 // of the list's versions, plus one; 0 is none
+
 	requests uint64
 	last     int64 // unix second of the last request
 	alert    [2]float64
@@ -73,6 +76,7 @@ type bucket struct {
 	sample  *attribute.Sample // once it is filled, packed
 	reading detect.Reading
 	paths   []uint64 // served and not known yet
+	found   found    // served and not known for sure
 	second  int64    // in which it ended
 	tainted bool     // not to be learned
 	filled  bool
@@ -100,6 +104,11 @@ func (s *site) take(p *Pane) {
 	b := &s.buckets[s.bucket]
 	s.filling.Join(p.Sample)
 	b.paths = append(b.paths, p.Served[:min(len(p.Served), bucketPaths-len(b.paths))]...)
+	s.d.held.found -= cap(b.found.text)
+	if s.d.held.found < heldFoundBytes {
+		b.found.join(&p.Found, bucketFound, bucketFoundText)
+	}
+	s.d.held.found += cap(b.found.text)
 	p.Pane = s.windows.Take(p.Second, p.Pane)
 }
 
@@ -184,6 +193,9 @@ func (s *site) endStep(second int64) {
 	current := s.filled(second)
 	current.reading = s.reading
 	current.tainted = current.tainted || s.state.Open || s.state.Doubtful()
+	if s.incident != nil {
+		s.learnTroubled(&current.found)
+	}
 	if leaving := &s.buckets[s.bucket]; leaving.filled && !leaving.tainted && !s.state.Open {
 		s.learn(leaving)
 	}
@@ -212,6 +224,7 @@ func (s *site) empty() {
 	if cap(kept) > 2*len(b.paths)+16 { // a site learns its paths once, and then few
 		kept = nil
 	}
+	s.d.held.found -= cap(b.found.text)
 	*b = bucket{paths: kept}
 }
 
@@ -225,6 +238,7 @@ func (s *site) learn(b *bucket) {
 	for _, path := range b.paths {
 		s.d.know.learnPath(s.know, path)
 	}
+	s.learnPaths(&b.found)
 	before := s.knows()
 	s.normal[0].Merge(b.sample, true)
 	s.joined = nil
@@ -232,6 +246,7 @@ func (s *site) learn(b *bucket) {
 		s.normal[0], s.normal[1] = s.normal[1], s.normal[0]
 		s.normal[0].Reset()
 		s.age = 0
+		s.paths.rest()
 	}
 	s.d.held.normal += s.knows() - before
 	s.d.thin()

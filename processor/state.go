@@ -22,7 +22,7 @@ import (
 // The form of saved state: magic with version, the content as a stream of s2, and the
 // xxh3 of that stream.
 const (
-	magic    = "weirst4\n"
+	magic    = "weirst5\n"
 	maxState = 1 << 30 // bytes, compressed and not
 )
 
@@ -197,6 +197,7 @@ func (d *Detector) read(r *state.Reader) {
 		s := newSite(d, name, len(d.sites))
 		s.read(r)
 		d.held.normal += s.knows()
+		d.held.paths, d.held.pathBytes = d.held.paths+len(s.paths.entries), d.held.pathBytes+len(s.paths.text)
 		d.sites = append(d.sites, s)
 		d.index[name] = s
 	}
@@ -236,6 +237,8 @@ func (s *site) write(w *state.Writer) error {
 	for _, n := range s.normal {
 		n.Write(w)
 	}
+	s.paths.write(w)
+	s.know.sure.write(w)
 	// Incidents and decisions are few, and what is emitted of them is JSON anyway.
 	saved, err := json.Marshal(s.open())
 	if err != nil {
@@ -254,6 +257,8 @@ func (s *site) read(r *state.Reader) {
 	for _, n := range s.normal {
 		n.Read(r)
 	}
+	s.paths.read(r)
+	s.know.sure.read(r)
 	text := r.Text(64 << 20)
 	if s.last > s.d.closed {
 		r.Fail("site %q has requests of the future", s.name)

@@ -75,6 +75,7 @@ func (p *Pane) write(w *state.Writer) error {
 	for _, hash := range p.Served {
 		w.Uint(hash)
 	}
+	p.Found.write(w)
 	return nil
 }
 
@@ -93,6 +94,7 @@ func (p *Pane) read(r *state.Reader) {
 	for range r.Count(paneServed) {
 		p.Served = append(p.Served, r.Uint(math.MaxUint64))
 	}
+	p.Found.read(r)
 }
 
 // Save writes what a Detector has learned and what is open. What is in its windows and in

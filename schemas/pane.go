@@ -9,7 +9,7 @@ import (
 )
 
 // PanesVersion is the layout of panes that this code writes and reads.
-const PanesVersion = 1
+const PanesVersion = 2
 
 // Bounds on panes, held when encoding and when decoding.
 const (

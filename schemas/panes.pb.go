@@ -31,7 +31,7 @@ const (
 // Panes are the panes of some seconds of one partition, in one or several messages.
 type Panes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Layout version; a reader refuses what it does not know. Now 1.
+	// Layout version; a reader refuses what it does not know. Now 2.
 	Version   uint32 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
 	// The token of the counter's lease: a reader refuses an older one than it has seen.
@@ -166,7 +166,10 @@ type Pane struct {
 	Sketches []byte `protobuf:"bytes,3,opt,name=sketches,proto3" json:"sketches,omitempty"`
 	Sample   []byte `protobuf:"bytes,4,opt,name=sample,proto3" json:"sample,omitempty"`
 	// Keyed hashes of paths that were served and not known.
-	Served        []uint64 `protobuf:"fixed64,5,rep,packed,name=served,proto3" json:"served,omitempty"`
+	Served []uint64 `protobuf:"fixed64,5,rep,packed,name=served,proto3" json:"served,omitempty"`
+	// Paths that were served and that no two visitors are known to have been, in the
+	// versioned form of processor's found paths.
+	Found         []byte `protobuf:"bytes,6,opt,name=found,proto3" json:"found,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +235,13 @@ func (x *Pane) GetSample() []byte {
 func (x *Pane) GetServed() []uint64 {
 	if x != nil {
 		return x.Served
+	}
+	return nil
+}
+
+func (x *Pane) GetFound() []byte {
+	if x != nil {
+		return x.Found
 	}
 	return nil
 }
@@ -313,13 +323,14 @@ const file_panes_proto_rawDesc = "" +
 	"\x05parts\x18\b \x01(\rR\x05parts\x12#\n" +
 	"\x05panes\x18\n" +
 	" \x03(\v2\r.weir.v1.PaneR\x05panes\x12(\n" +
-	"\x05names\x18\v \x03(\v2\x12.weir.v1.TraitNameR\x05names\"~\n" +
+	"\x05names\x18\v \x03(\v2\x12.weir.v1.TraitNameR\x05names\"\x94\x01\n" +
 	"\x04Pane\x12\x16\n" +
 	"\x06second\x18\x01 \x01(\x03R\x06second\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\fR\x04site\x12\x1a\n" +
 	"\bsketches\x18\x03 \x01(\fR\bsketches\x12\x16\n" +
 	"\x06sample\x18\x04 \x01(\fR\x06sample\x12\x16\n" +
-	"\x06served\x18\x05 \x03(\x06R\x06served\"I\n" +
+	"\x06served\x18\x05 \x03(\x06R\x06served\x12\x14\n" +
+	"\x05found\x18\x06 \x01(\fR\x05found\"I\n" +
 	"\tTraitName\x12\x14\n" +
 	"\x05trait\x18\x01 \x01(\rR\x05trait\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\aR\x04hash\x12\x12\n" +

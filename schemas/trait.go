@@ -20,12 +20,13 @@ const (
 	TraitPathShape                   // see PathShape
 	TraitQueryKeys                   // see QueryKeys
 	TraitAgentFamily                 // see AgentFamily
-	NumTraits           = int(TraitAgentFamily) + 1
+	TraitPathKnown                   // "yes", "no": see KnownPath
+	NumTraits           = int(TraitPathKnown) + 1
 )
 
 var traitNames = [NumTraits]string{
 	"user_agent", "accept_language", "accept_encoding", "tls", "protocol",
-	"method", "referer", "cookie", "path_shape", "query_keys", "agent_family",
+	"method", "referer", "cookie", "path_shape", "query_keys", "agent_family", "path_known",
 }
 
 // String is the trait's name, as in SQL, JSON and signatures.
@@ -47,7 +48,8 @@ func ParseTrait(name string) (Trait, bool) {
 }
 
 // Value appends the trait's value to dst. known is false where the request's log
-// format does not carry it; then dst is returned as it was.
+// format does not carry it; then dst is returned as it was. TraitPathKnown says nothing
+// without the site's list, and is never known here.
 func (t Trait) Value(dst []byte, r *Request) (value []byte, known bool) {
 	switch t {
 	case TraitUserAgent:

@@ -59,6 +59,7 @@ type detecting struct {
 	heard    bool                          // anything at all
 	pending  []schemas.Event               // emitted, on their way to the desk
 	signals  []schemas.SignalRow
+	known    map[string]schemas.PathsPart // lists of known paths, on their way to the edges
 	dirty    bool
 }
 
@@ -357,6 +358,7 @@ func (d *detecting) takeSignals(end time.Time, site string, signals []schemas.Si
 
 // flush publishes the events of one second.
 func (d *detecting) flush(ctx context.Context) error {
+	d.sendKnown(ctx)
 	if len(d.pending) == 0 {
 		return nil
 	}

@@ -164,6 +164,7 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
 		s.keep(ctx, r.log, "regulars", r.followRegulars)
 		s.keep(ctx, r.log, "applications", r.apps.hear(r.bus, r.log))
+		s.keep(ctx, r.log, "known paths", r.followPaths)
 	}
 	if r.firewall != nil {
 		s.keep(ctx, r.log, "enforce by nftables", r.firewall.Run)

@@ -93,9 +93,10 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 			group.Go(func() {
 				defer func() { <-limit; done() }()
 				run := &evaluation{command: c, trial: trials[i], ctx: ctx}
-				o := processor.Options{}
+				edge := judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles})
+				run.edge = edge
+				o := processor.Options{Known: edge.Known}
 				if run.processor, failed[i] = newProcessor(configuration, secret{}, o); failed[i] == nil {
-					run.edge = judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles})
 					results[i], failed[i] = run.run()
 				}
 				tell.end(i, failed[i] == nil)

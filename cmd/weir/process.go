@@ -76,7 +76,7 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 	if r.secret, err = commonSecret(ctx, b, wanted); err != nil {
 		return nil, err
 	}
-	o, err := processorOptions(c, r.secret, processor.Options{Registerer: metrics, Signals: r.takeSignals})
+	o, err := processorOptions(c, r.secret, processor.Options{Registerer: metrics, Signals: r.takeSignals, Known: r.takeKnown})
 	if err != nil {
 		return nil, err
 	}
@@ -365,6 +365,12 @@ func (r *processing) takeSignals(end time.Time, site string, signals []schemas.S
 	r.sites.take(end, site, signals)
 	if d := r.current.Load(); d != nil {
 		d.takeSignals(end, site, signals)
+	}
+}
+
+func (r *processing) takeKnown(at time.Time, list *schemas.SitePaths) {
+	if d := r.current.Load(); d != nil {
+		d.takeKnown(at, list)
 	}
 }
 

@@ -63,7 +63,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles}),
 		summary: newSummary(),
 	}
-	var o processor.Options
+	o := processor.Options{Known: r.edge.Known}
 	if c.Data != "" || c.ClickHouse != "" {
 		o.Signals = r.takeSignals
 	}
@@ -256,7 +256,7 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
-		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals,
+		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, Known: o.Known,
 	}, nil
 }
 

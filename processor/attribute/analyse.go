@@ -33,6 +33,8 @@ type Budget struct {
 	Site string
 	// Spare says of an address that no measure may be on it alone; nil spares none.
 	Spare func(netip.Addr) bool
+	// Paths says which paths the site is known to have; nil says nothing of any.
+	Paths *Resolver
 	// Since is the unix time in ms from which the SQL looks.
 	Since int64
 }
@@ -128,8 +130,8 @@ type analysis struct {
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
 	a := &analysis{budget: budget, share: budget.Collateral, x: suspect.x, normalSample: normal, suspectSample: suspect}
-	known := knownTraits(suspect)
-	a.normal, a.suspect = newMatrix(normal, known), newMatrix(suspect, known)
+	known := knownTraits(suspect, budget.Paths)
+	a.normal, a.suspect = newMatrix(normal, known, budget.Paths, true), newMatrix(suspect, known, budget.Paths, false)
 	a.choose0, a.calibrate0 = a.normal.halves()
 	rate := budget.NormalRate
 	if rate <= 0 && normal.Span > 0 {

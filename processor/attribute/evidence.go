@@ -55,7 +55,7 @@ func (a *analysis) examples(c candidate) []string {
 	s := a.suspectSample
 	for i := range s.clients {
 		k := &s.clients[i]
-		if k.text < 0 || k.head < 0 || !hasAll(&s.rows[k.head].traits, c.items) {
+		if k.text < 0 || k.head < 0 || !hasAll(a.first(s, k), c.items) {
 			continue
 		}
 		texts = append(texts, s.texts[k.text].String())
@@ -64,6 +64,13 @@ func (a *analysis) examples(c candidate) []string {
 		}
 	}
 	return texts
+}
+
+// first is what a client's first request shows.
+func (a *analysis) first(s *Sample, k *client) *Traits {
+	t := s.rows[k.head].traits
+	a.x.resolve(&t, a.budget.Paths, 0)
+	return &t
 }
 
 func hasAll(t *Traits, items []item) bool { return common(t, items) == len(items) }
@@ -87,7 +94,7 @@ func (a *analysis) nearest(items []item) []string {
 		if k.text < 0 || k.head < 0 {
 			continue
 		}
-		if n := common(&s.rows[k.head].traits, items); n > 0 {
+		if n := common(a.first(s, k), items); n > 0 {
 			found = append(found, near{n, int(k.text)})
 		}
 	}

@@ -12,8 +12,8 @@ type Live struct {
 }
 
 // Look tells what the signature matches among the suspects. regulars are the IDs of
-// the normal sample.
-func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature) (live Live) {
+// the normal sample; paths says which paths are known, nil of none.
+func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature, paths *Resolver) (live Live) {
 	items := make([]item, len(signature))
 	for i, t := range signature {
 		items[i] = item{t.Trait, suspect.x.hash(t.Trait, []byte(t.Value))}
@@ -21,7 +21,8 @@ func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature
 	for i := range suspect.clients {
 		c, matched := &suspect.clients[i], false
 		for at := c.head; at >= 0; at = suspect.rows[at].next {
-			if hasAll(&suspect.rows[at].traits, items) {
+			traits := suspect.rows[at].traits
+			if suspect.x.resolve(&traits, paths, 0); hasAll(&traits, items) {
 				matched = true
 				live.Requests += float64(suspect.rows[at].count)
 			}

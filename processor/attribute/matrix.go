@@ -29,6 +29,7 @@ type matrix struct {
 	total   float64  // sum of weight
 	words   int
 	known   [schemas.NumTraits]bool
+	paths   uint64 // version of the Resolver, plus 1; 0 is none
 	bitmaps map[item][]uint64
 
 	// What was counted before. The normal sample stands still while an incident is
@@ -70,18 +71,29 @@ func heldOut(clientHash uint64) bool { return clientHash>>5&1 == 1 }
 //
 // The layout is kept with the sample: the normal sample stands still while an
 // incident is open, and is asked about again and again.
-func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
-	if s.laid != nil && s.laid.known == known {
+//
+// What a client of the normal sample alone has made known counts as unknown for that client:
+// so it will be for the next one, of another page.
+func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal bool) *matrix {
+	version := uint64(0)
+	if paths != nil {
+		version = paths.Version + 1
+	}
+	if s.laid != nil && s.laid.known == known && s.laid.paths == version {
 		return s.laid
 	}
 	m := &matrix{bitmaps: make(map[item][]uint64), requests: make(map[item]float64), weighed: make(map[itemSet]weighed),
-		pairs: make(map[itemSet]int), known: known}
+		pairs: make(map[itemSet]int), known: known, paths: version}
 	s.laid = m
 	for i := range s.clients {
-		c, added := &s.clients[i], false
+		c, added, but := &s.clients[i], false, uint64(0)
 		visitor := s.visitor(c)
+		if normal {
+			but = c.id
+		}
 		for at := c.head; at >= 0; at = s.rows[at].next {
-			if !knows(&s.rows[at].traits, known) {
+			traits := s.rows[at].traits
+			if s.x.resolve(&traits, paths, but); !knows(&traits, known) {
 				continue
 			}
 			if !added {
@@ -89,7 +101,7 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool) *matrix {
 				m.clients = append(m.clients, member{calibrate: heldOut(c.id), fresh: c.fresh})
 				m.hashes = append(m.hashes, c.id)
 			}
-			m.rows = append(m.rows, s.rows[at].traits)
+			m.rows = append(m.rows, traits)
 			m.weight = append(m.weight, float64(s.rows[at].count))
 			m.owner = append(m.owner, int32(len(m.clients)-1))
 			if n := len(m.rows) - 1; visitor && s.rows[at].served > 0 {
@@ -118,8 +130,9 @@ func knows(t *Traits, known [schemas.NumTraits]bool) bool {
 	return true
 }
 
-// knownTraits are those that most rows of the sample know.
-func knownTraits(s *Sample) (known [schemas.NumTraits]bool) {
+// knownTraits are those that most rows of the sample know; whether a path is known, only
+// where there is who says so.
+func knownTraits(s *Sample, paths *Resolver) (known [schemas.NumTraits]bool) {
 	var count [schemas.NumTraits]int
 	n := 0
 	for i := range s.clients {
@@ -133,7 +146,7 @@ func knownTraits(s *Sample) (known [schemas.NumTraits]bool) {
 		}
 	}
 	for t := range known {
-		known[t] = 2*count[t] > n
+		known[t] = 2*count[t] > n && (paths != nil || schemas.Trait(t) != schemas.TraitPathKnown)
 	}
 	return known
 }

@@ -22,6 +22,7 @@ type Extractor struct {
 	client   [16]byte
 	some     uint32
 	none     uint32
+	known    [2]uint32 // paths that are known, and that are not
 
 	families    [1024]struct{ agent, family uint32 }
 	familyNames map[uint32]string
@@ -35,6 +36,7 @@ func NewExtractor(seed uint64) *Extractor {
 	for i, kind := range refererKinds {
 		x.referers[i] = x.hash(schemas.TraitReferer, []byte(kind))
 	}
+	x.known = [2]uint32{x.hash(schemas.TraitPathKnown, []byte(schemas.PathKnown)), x.hash(schemas.TraitPathKnown, []byte(schemas.PathUnknown))}
 	x.some = x.hash(schemas.TraitCookie, []byte("some"))
 	x.none = x.hash(schemas.TraitCookie, []byte("none"))
 	x.memo.init(x)
@@ -189,6 +191,11 @@ func (x *Extractor) Name(t schemas.Trait, hash uint32) (string, bool) {
 			return "some", true
 		}
 		return "none", hash == x.none
+	case schemas.TraitPathKnown:
+		if hash == x.known[0] {
+			return schemas.PathKnown, true
+		}
+		return schemas.PathUnknown, hash == x.known[1]
 	}
 	return x.names.of(t, hash)
 }
@@ -199,7 +206,7 @@ const maxFamilies = 1024
 // Learn notes the text behind a hashed value, as another Extractor of the same seed saw
 // it. A text that does not fit the hash is passed over.
 func (x *Extractor) Learn(t schemas.Trait, hash uint32, text []byte) {
-	if hash == 0 || x.hash(t, text) != hash {
+	if hash == 0 || t == schemas.TraitPathKnown || x.hash(t, text) != hash {
 		return
 	}
 	if t == schemas.TraitAgentFamily {

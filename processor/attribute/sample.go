@@ -330,6 +330,9 @@ func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
 		}
 		tail = i
 	}
+	if c.rows >= maxRows && s.fold(c, t, count, served) {
+		return
+	}
 	if c.rows >= maxRows {
 		if key < s.rows[largest].key {
 			r := &s.rows[largest]

@@ -26,7 +26,7 @@ func (s *Sample) eachValue(do func(t schemas.Trait, hash uint32)) {
 	for i := range s.clients {
 		for at := s.clients[i].head; at >= 0; at = s.rows[at].next {
 			for t, hash := range s.rows[at].traits {
-				if t := schemas.Trait(t); hash != 0 && t != schemas.TraitReferer && t != schemas.TraitCookie {
+				if t := schemas.Trait(t); hash != 0 && t != schemas.TraitReferer && t != schemas.TraitCookie && t != schemas.TraitPathKnown {
 					do(t, hash)
 				}
 			}

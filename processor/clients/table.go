@@ -109,8 +109,9 @@ type Hit struct {
 
 // Known is what the table knew of a client before a request.
 type Known struct {
-	Fresh   bool // it had not been at the site
-	Regular bool // of the site, with this agent: see Table.Regular
+	Fresh   bool  // it had not been at the site
+	First   int64 // unix second of its first request anywhere
+	Regular bool  // of the site, with this agent: see Table.Regular
 }
 
 // Observe counts a request. It does not allocate once the table has its size.
@@ -133,7 +134,7 @@ func (t *Table) Observe(h *Hit) (k Known) {
 	r := t.record(at)
 	tick := tickOf(second)
 	v, fresh := r.visit(h.Site, h.Agent, tick)
-	k.Fresh = fresh
+	k.Fresh, k.First = fresh, int64(r.first)
 	if v != nil {
 		k.Regular = t.visitNow(v, h, tick)
 	}

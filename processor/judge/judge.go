@@ -46,6 +46,8 @@ type Edge struct {
 	signatures [schemas.NumTraits]map[string][]*held // by the value of the signature's first trait
 	sites      map[string][]*held
 
+	paths map[string][]pathList // by site, ascending by their times
+
 	scratch [schemas.NumTraits][]byte // the request's trait values, computed at most once each
 	state   [schemas.NumTraits]traitState
 	path    []byte // the request's, as nginx compares it
@@ -79,6 +81,7 @@ func New(o Options) *Edge {
 		byID:        make(map[string]*held),
 		clients:     make(map[netip.Addr][]*held),
 		sites:       make(map[string][]*held),
+		paths:       make(map[string][]pathList),
 	}
 	for _, p := range o.Allow {
 		e.allow.Insert(p.Masked())
@@ -271,6 +274,9 @@ func (e *Edge) matches(s schemas.Signature, r *schemas.Request) bool {
 }
 
 func (e *Edge) compute(t schemas.Trait, r *schemas.Request) bool {
+	if e.state[t] == notComputed && t == schemas.TraitPathKnown {
+		e.state[t] = e.computePath(r)
+	}
 	if e.state[t] == notComputed {
 		value, ok := t.Value(e.scratch[t][:0], r)
 		e.scratch[t], e.state[t] = value, unknown

@@ -181,3 +181,52 @@ func TestSiteDecisionsSpareMachines(t *testing.T) {
 		}
 	}
 }
+
+// Which paths a site has counts from when the edge has been told, for requests of that time.
+func TestKnownPaths(t *testing.T) {
+	e := New(Options{Propagation: 2 * time.Second})
+	asked := func(at time.Duration, site, path string) schemas.Action {
+		r := request(at, "192.0.2.1", site)
+		r.Path = []byte(path)
+		action, _ := e.Judge(r)
+		return action
+	}
+	for _, event := range []schemas.Event{
+		decision("d-no", schemas.Throttle, schemas.ScopeSignature, `referer="none" path_known="no"`),
+		decision("d-yes", schemas.Block, schemas.ScopeSignature, `user_agent="curl/8" path_known="yes"`, "b"),
+	} {
+		if err := e.Apply(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := asked(5*time.Second, "a", "/x"); got != schemas.Allow {
+		t.Errorf("without a list an unknown path gets %s", got)
+	}
+	e.Known(start.Add(8*time.Second), &schemas.SitePaths{Site: "a", Paths: []string{"/", "/known"}})
+	e.Known(start.Add(8*time.Second), &schemas.SitePaths{Site: "b", Paths: []string{"/"}})
+	e.Known(start.Add(18*time.Second), &schemas.SitePaths{Site: "a", Paths: []string{"/", "/known", "/x"}})
+	for _, c := range []struct {
+		at         time.Duration
+		site, path string
+		want       schemas.Action
+	}{
+		{9 * time.Second, "a", "/x", schemas.Allow},
+		{10 * time.Second, "a", "/x", schemas.Throttle},
+		{10 * time.Second, "a", "/Known", schemas.Allow},
+		{10 * time.Second, "a", "/known/", schemas.Throttle},
+		{10 * time.Second, "a", "no path", schemas.Allow},
+		{20 * time.Second, "a", "/x", schemas.Allow},
+		{12 * time.Second, "a", "/x", schemas.Throttle}, // a line that comes late
+		{20 * time.Second, "b", "/", schemas.Block},
+		{20 * time.Second, "b", "/x", schemas.Throttle},
+		{20 * time.Second, "c", "/x", schemas.Allow},
+	} {
+		if got := asked(c.at, c.site, c.path); got != c.want {
+			t.Errorf("%s %s after %s: %s, want %s", c.site, c.path, c.at, got, c.want)
+		}
+	}
+	r := request(20*time.Second, "192.0.2.1", "a")
+	if n := testing.AllocsPerRun(100, func() { e.Judge(r) }); n > 0 {
+		t.Errorf("%v allocations a request", n)
+	}
+}

@@ -156,7 +156,7 @@ func (d directory) sweepTemporary() error {
 }
 
 // listName is the name of a versioned file.
-var listName = regexp.MustCompile(`(?:clients4|clients6|tails4|regulars4|regulars6|decisions)-[0-9a-f]{16}\.(?:list|conf)`)
+var listName = regexp.MustCompile(`(?:clients4|clients6|tails4|regulars4|regulars6|paths[1-9]|decisions)-[0-9a-f]{16}\.(?:list|conf)`)
 
 // inUse are the names of the lists that current.conf includes, directly or not.
 func (d directory) inUse() []File {

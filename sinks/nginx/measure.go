@@ -36,6 +36,9 @@ type Set struct {
 	Allow    []netip.Prefix // never touched, whatever the measures say
 	// Regulars pass before every measure that is not Hand; nil: none are known.
 	Regulars *RegularList
+	// Paths are those that sites are known to have; nil: of none is anything known. A measure
+	// that asks for those of a site without a list is refused.
+	Paths *PathList
 	// Machines are, by site, rules of what machines call: no measure on the whole site
 	// touches that.
 	Machines map[string][]profile.Rule

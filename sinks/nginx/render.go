@@ -3,6 +3,7 @@ package nginx
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sort"
@@ -65,7 +66,7 @@ func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
 	if err != nil {
 		return Files{}, err
 	}
-	l := collect(set.Measures, now)
+	l := collect(set.Measures, now, set.Paths)
 	files := Files{InForce: l.inForce, Refused: l.refused}
 	if files.Total() == 0 {
 		files.Current, files.Version = []byte(nothing), noVersion
@@ -130,11 +131,14 @@ type lists struct {
 	sites      map[string][]hit
 	inForce    map[schemas.Scope]int
 	hand       bool // some were taken by persons
+	paths      *PathList
+	asked      bool // some ask for them
 	refused    []Refusal
 }
 
-func collect(measures []Measure, now time.Time) *lists {
+func collect(measures []Measure, now time.Time, paths *PathList) *lists {
 	l := &lists{
+		paths:      paths,
 		sets:       newSiteSets(measures),
 		prefixes:   prefixList{},
 		signatures: newSignatureList(),
@@ -198,6 +202,11 @@ func (l *lists) add(m *Measure) error {
 		if err != nil {
 			return err
 		}
+		if asksPaths(signature) {
+			if err := l.askPaths(m.Sites); err != nil {
+				return err
+			}
+		}
 		l.signatures.add(signature, keys, h)
 	case schemas.ScopeSite:
 		site, err := siteOf(m.Value)
@@ -212,6 +221,20 @@ func (l *lists) add(m *Measure) error {
 	return nil
 }
 
+// askPaths refuses what asks for known paths that are not here.
+func (l *lists) askPaths(sites []string) error {
+	for _, site := range sites {
+		if !l.paths.has(site) {
+			return fmt.Errorf("which paths the site %q has is not known here yet", site)
+		}
+	}
+	if l.paths == nil {
+		return errors.New("no site's known paths are here")
+	}
+	l.asked = true
+	return nil
+}
+
 // write defines $<prefix>_by_client: the verdict of all scopes in their order of
 // precedence, and $<prefix>_allowed. include brings a list in, in place or as a
 // file of its own.
@@ -220,6 +243,9 @@ func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name
 	l.sets.write(b, prefix)
 	l.clients.write(b, prefix, include)
 	l.prefixes.write(b, prefix)
+	if l.asked {
+		l.paths.write(b, prefix, include)
+	}
 	l.signatures.write(b, prefix)
 	l.writeSites(b, prefix, set.Machines)
 	mark := ""

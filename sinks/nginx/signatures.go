@@ -71,7 +71,7 @@ func (l *signatureList) write(b *bytes.Buffer, prefix string) {
 		if len(keys) == 0 {
 			continue
 		}
-		fmt.Fprintf(b, "map %s $%s_is_%s {\n    default 0;\n", traitSources[t], prefix, schemas.Trait(t))
+		fmt.Fprintf(b, "map %s $%s_is_%s {\n    default 0;\n", sourceOf(schemas.Trait(t), prefix), prefix, schemas.Trait(t))
 		byNumber := make([]string, len(keys)+1)
 		for key, n := range keys {
 			byNumber[n] = key

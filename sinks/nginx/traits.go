@@ -21,6 +21,15 @@ var traitSources = [schemas.NumTraits]string{
 	schemas.TraitPathShape:      `$request_uri`,
 	schemas.TraitQueryKeys:      `$request_uri`,
 	schemas.TraitAgentFamily:    `$http_user_agent`,
+	schemas.TraitPathKnown:      `$%s_path_known`,
+}
+
+// sourceOf is a trait's source; prefix begins the names of weir's own variables.
+func sourceOf(t schemas.Trait, prefix string) string {
+	if t == schemas.TraitPathKnown {
+		return fmt.Sprintf(traitSources[t], prefix)
+	}
+	return traitSources[t]
 }
 
 // Kinds of referer (schemas.RefererKind) over "$host\n$http_referer".
@@ -66,6 +75,10 @@ func traitKeyOf(t schemas.TraitValue) (string, error) {
 			return keyPattern("^" + refererSame)
 		case "other":
 			return keyPattern("^(?!" + refererNone + ")(?!" + refererSame + ")")
+		}
+	case schemas.TraitPathKnown:
+		if t.Value == schemas.PathKnown || t.Value == schemas.PathUnknown {
+			return t.Value, nil
 		}
 	case schemas.TraitCookie:
 		switch t.Value {

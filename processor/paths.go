@@ -1,0 +1,432 @@
+package processor
+
+import (
+	"math"
+	"slices"
+
+	"github.com/weir-project/weir/processor/state"
+	"github.com/weir-project/weir/schemas"
+)
+
+// A path is known from its first success in calm traffic on: what a page brings, and what
+// few ask for, was asked for once. One that looks like somebody's secret, and one that is
+// first seen in an incident, wants more. Nobody can be kept from teaching a site that
+// answers everything; what it can teach is bounded, and what one client taught is the first
+// to go.
+const (
+	// maxPaths and maxPathBytes bound the paths of all sites together.
+	maxPaths     = 1 << 17
+	maxPathBytes = 8 << 20
+	// maxSingles is how many paths a client may make known in a day, by one of so many
+	// slots that clients share.
+	maxSingles  = 2000
+	singleSlots = 1024
+	// maxPending bounds the paths of an incident that wait for a second client.
+	maxPending = 1024
+	// secretLength is from which on a segment of letters and digits together may be a
+	// secret: such a path is told to nobody before two clients have been there.
+	secretLength = 20
+)
+
+// Bounds of what panes and steps bring.
+const (
+	paneFound       = 128     // paths of one pane
+	paneFoundBytes  = 8 << 10 // and their text
+	bucketFound     = 1024    // of one step of a site
+	bucketFoundText = 64 << 10
+	heldFoundBytes  = 16 << 20 // of all steps of all sites
+)
+
+// How a client is known that found a path.
+const (
+	byAnybody     = iota // while nothing was wrong
+	byEstablished        // in an incident, one that the site had served before it
+	byRegular            // in an incident, one that the site knows from an earlier day
+	numFinders
+)
+
+// found are paths that the site served and that it does not know for sure. The zero value
+// is empty.
+type found struct {
+	list []foundPath
+	text []byte
+}
+
+type foundPath struct {
+	hash, client uint32 // keyed
+	length       uint8
+	by           uint8
+}
+
+func (f *found) reset() {
+	f.list, f.text = f.list[:0], f.text[:0]
+}
+
+// add takes a path as sent, which schemas.KnownPath takes, while there is room.
+func (f *found) add(p foundPath, path []byte, most, bytes int) {
+	if len(f.list) < most && len(f.text)+len(path) <= bytes {
+		p.length = uint8(len(path))
+		f.list, f.text = append(f.list, p), append(f.text, path...)
+	}
+}
+
+// join adds what other holds, while there is room.
+func (f *found) join(other *found, most, bytes int) {
+	other.each(func(p foundPath, path []byte) { f.add(p, path, most, bytes) })
+}
+
+func (f *found) each(do func(p foundPath, path []byte)) {
+	at := 0
+	for _, p := range f.list {
+		do(p, f.text[at:at+int(p.length)])
+		at += int(p.length)
+	}
+}
+
+const foundVersion = 1
+
+func (f *found) write(w *state.Writer) {
+	w.Uint(foundVersion)
+	w.Uint(uint64(len(f.list)))
+	f.each(func(p foundPath, path []byte) {
+		w.Uint(uint64(p.hash))
+		w.Uint(uint64(p.client))
+		w.Uint(uint64(p.by))
+		w.Text(string(path))
+	})
+}
+
+func (f *found) read(r *state.Reader) {
+	f.reset()
+	if r.Uint(math.MaxUint32) != foundVersion {
+		r.Fail("found paths of another version")
+	}
+	var key []byte
+	for range r.Count(paneFound) {
+		p := foundPath{hash: uint32(r.Uint(math.MaxUint32)), client: uint32(r.Uint(math.MaxUint32)), by: uint8(r.Uint(numFinders - 1))}
+		path := r.Raw(r.Count(schemas.MaxKnownPath))
+		if r.Err() != nil {
+			return
+		}
+		var ok bool
+		if key, ok = schemas.KnownPath(key[:0], path); !ok {
+			r.Fail("a found path that cannot be known")
+			return
+		}
+		f.add(p, path, paneFound, paneFoundBytes)
+	}
+}
+
+// pathSet is a set of keyed hashes. The zero value is empty.
+type pathSet struct {
+	slots []uint32 // a power of two, at most half in use; 0 is free
+	n     int
+}
+
+// pathHash is what a path is in a set by.
+func pathHash(hash uint64) uint32 { return max(uint32(hash>>32), 1) }
+
+func (s *pathSet) has(hash uint32) bool {
+	if s.n == 0 {
+		return false
+	}
+	mask := uint32(len(s.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		switch s.slots[i] {
+		case hash:
+			return true
+		case 0:
+			return false
+		}
+	}
+}
+
+// add reports whether it was new.
+func (s *pathSet) add(hash uint32) bool {
+	if s.n >= schemas.MaxSitePaths || s.has(hash) {
+		return false
+	}
+	if 2*(s.n+1) > len(s.slots) {
+		old := s.slots
+		s.slots, s.n = make([]uint32, max(16, 2*len(old))), 0
+		for _, h := range old {
+			if h != 0 {
+				s.place(h)
+			}
+		}
+	}
+	s.place(hash)
+	return true
+}
+
+func (s *pathSet) place(hash uint32) {
+	mask := uint32(len(s.slots) - 1)
+	i := hash & mask
+	for s.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.slots[i] = hash
+	s.n++
+}
+
+func (s *pathSet) write(w *state.Writer) {
+	w.Uint(uint64(s.n))
+	for _, h := range s.slots {
+		if h != 0 {
+			w.Uint(uint64(h))
+		}
+	}
+}
+
+func (s *pathSet) read(r *state.Reader) {
+	for range r.Count(schemas.MaxSitePaths) {
+		s.add(uint32(r.Uint(math.MaxUint32)))
+	}
+}
+
+// pathList is what paths a site is known to have. The zero value is empty.
+type pathList struct {
+	slots   []int32 // index of an entry plus one, by its hash
+	entries []pathEntry
+	text    []byte
+	sure    int // entries that two clients were served
+	pending int
+	full    bool   // there are more than fit: nothing can be called unknown
+	version uint64 // grows with every change of what is told
+	taught  []uint16
+}
+
+type pathEntry struct {
+	hash, client uint32
+	at           uint32 // in text
+	length       uint8
+	flags        uint8
+}
+
+const (
+	pathSure    = 1 << iota // two clients were served it
+	pathSecret              // it may be somebody's secret
+	pathPending             // seen in an incident only, by one
+)
+
+// told reports whether edges are told of the path.
+func (e *pathEntry) told() bool {
+	return e.flags&pathPending == 0 && (e.flags&pathSure != 0 || e.flags&pathSecret == 0)
+}
+
+func (l *pathList) find(hash uint32) *pathEntry {
+	if len(l.slots) == 0 {
+		return nil
+	}
+	mask := uint32(len(l.slots) - 1)
+	for i := hash & mask; l.slots[i] != 0; i = (i + 1) & mask {
+		if e := &l.entries[l.slots[i]-1]; e.hash == hash {
+			return e
+		}
+	}
+	return nil
+}
+
+// knows reports whether a path would be known if a client had never been there; 0 is a
+// client that has not.
+func (l *pathList) knows(hash, client uint32) bool {
+	e := l.find(hash)
+	return e != nil && e.told() && (e.flags&pathSure != 0 || client == 0 || e.client != client)
+}
+
+// learn takes a path that was served, and reports whether it is now known for sure and was
+// not before.
+func (l *pathList) learn(p foundPath, path []byte) (sure bool) {
+	if l.full {
+		return false
+	}
+	e := l.find(p.hash)
+	if e == nil {
+		l.insert(p, path)
+		return false
+	}
+	was := e.told()
+	if p.by != byEstablished {
+		e.flags = l.settled(e.flags)
+	}
+	if e.client != p.client && e.flags&pathSure == 0 {
+		e.flags = l.settled(e.flags) | pathSure
+		l.sure++
+		sure = true
+	}
+	if e.told() != was {
+		l.version++
+	}
+	return sure
+}
+
+func (l *pathList) settled(flags uint8) uint8 {
+	if flags&pathPending != 0 {
+		l.pending--
+	}
+	return flags &^ pathPending
+}
+
+func (l *pathList) insert(p foundPath, path []byte) {
+	e := pathEntry{hash: p.hash, client: p.client, length: uint8(len(path))}
+	if secretive(path) {
+		e.flags |= pathSecret
+	}
+	if p.by == byEstablished {
+		if e.flags |= pathPending; l.pending >= maxPending {
+			return
+		}
+	}
+	if l.taught == nil {
+		l.taught = make([]uint16, singleSlots)
+	}
+	slot := &l.taught[p.client%singleSlots]
+	if *slot >= maxSingles {
+		return
+	}
+	if len(l.entries) >= schemas.MaxSitePaths || len(l.text)+len(path)+2*len(l.entries) > schemas.MaxSitePathBytes-schemas.MaxKnownPath {
+		if l.thin(); l.full {
+			return
+		}
+	}
+	*slot++
+	if e.flags&pathPending != 0 {
+		l.pending++
+	}
+	l.append(e, path)
+	if e.told() {
+		l.version++
+	}
+}
+
+// append adds an entry that is not there.
+func (l *pathList) append(e pathEntry, path []byte) {
+	if 2*(len(l.entries)+1) > len(l.slots) {
+		l.slots = make([]int32, max(16, 2*len(l.slots)))
+		for i := range l.entries {
+			l.link(int32(i))
+		}
+	}
+	e.at = uint32(len(l.text))
+	l.text = append(l.text, path...)
+	l.entries = append(l.entries, e)
+	l.link(int32(len(l.entries) - 1))
+}
+
+func (l *pathList) link(at int32) {
+	mask := uint32(len(l.slots) - 1)
+	i := l.entries[at].hash & mask
+	for l.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	l.slots[i] = at + 1
+}
+
+// thin forgets the older half of the paths that one client alone has been served. Where
+// they are few the list is full: it goes, and is not begun again.
+func (l *pathList) thin() {
+	single := len(l.entries) - l.sure
+	if single < len(l.entries)/8 {
+		*l = pathList{full: true, version: l.version + 1}
+		return
+	}
+	old := *l
+	*l = pathList{version: l.version + 1, taught: l.taught}
+	drop := (single + 1) / 2
+	for i := range old.entries {
+		e := old.entries[i]
+		if e.flags&pathSure == 0 && drop > 0 {
+			drop--
+			continue
+		}
+		if e.flags&pathSure != 0 {
+			l.sure++
+		}
+		if e.flags&pathPending != 0 {
+			l.pending++
+		}
+		l.append(e, old.path(&e))
+	}
+}
+
+func (l *pathList) path(e *pathEntry) []byte { return l.text[e.at : e.at+uint32(e.length)] }
+
+// rest ends a day: who has taught may teach again.
+func (l *pathList) rest() { clear(l.taught) }
+
+// tell is the list as edges know it.
+func (l *pathList) tell(site string) *schemas.SitePaths {
+	told := &schemas.SitePaths{Site: site}
+	var key []byte
+	for i := range l.entries {
+		if e := &l.entries[i]; e.told() {
+			key, _ = schemas.KnownPath(key[:0], l.path(e))
+			told.Paths = append(told.Paths, string(key))
+		}
+	}
+	slices.Sort(told.Paths)
+	told.Paths = slices.Compact(told.Paths)
+	return told
+}
+
+func (l *pathList) write(w *state.Writer) {
+	w.Bool(l.full)
+	w.Uint(l.version)
+	w.Uint(uint64(len(l.entries)))
+	for i := range l.entries {
+		e := &l.entries[i]
+		w.Uint(uint64(e.hash))
+		w.Uint(uint64(e.client))
+		w.Uint(uint64(e.flags))
+		w.Text(string(l.path(e)))
+	}
+}
+
+// read fills an empty list.
+func (l *pathList) read(r *state.Reader) {
+	l.full, l.version = r.Bool(), r.Uint(math.MaxInt64)
+	var key []byte
+	for range r.Count(schemas.MaxSitePaths) {
+		e := pathEntry{hash: uint32(r.Uint(math.MaxUint32)), client: uint32(r.Uint(math.MaxUint32)), flags: uint8(r.Uint(pathSure | pathSecret | pathPending))}
+		path := r.Raw(r.Count(schemas.MaxKnownPath))
+		if r.Err() != nil {
+			return
+		}
+		var ok bool
+		if key, ok = schemas.KnownPath(key[:0], path); !ok || l.find(e.hash) != nil || len(l.text)+len(path)+2*len(l.entries) > schemas.MaxSitePathBytes {
+			r.Fail("a list of known paths does not hold together")
+			return
+		}
+		if e.flags&pathSure != 0 {
+			l.sure++
+		}
+		if e.flags&pathPending != 0 {
+			l.pending++
+		}
+		e.length = uint8(len(path))
+		l.append(e, path)
+	}
+}
+
+// secretive reports whether a path has a segment that may be a secret: long, of letters
+// and digits together.
+func secretive(path []byte) bool {
+	run, letters, digits := 0, false, false
+	for _, c := range path {
+		switch {
+		case c >= '0' && c <= '9':
+			digits = true
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
+			letters = true
+		case c == '/' || c == '.':
+			run, letters, digits = 0, false, false
+			continue
+		default:
+			continue
+		}
+		if run++; run >= secretLength && letters && digits {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,161 @@
+package processor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-project/weir/processor/state"
+	"github.com/weir-project/weir/schemas"
+)
+
+func at(path string) uint32 {
+	h := uint32(2166136261)
+	for _, c := range []byte(path) {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	return max(h, 1)
+}
+
+func (l *pathList) see(client uint32, by uint8, path string) bool {
+	return l.learn(foundPath{hash: at(path), client: client, by: by}, []byte(path))
+}
+
+// What makes a path known: one success while nothing was wrong, two where it may be a secret,
+// and in an incident two clients that were there before, or one regular.
+func TestWhatMakesAPathKnown(t *testing.T) {
+	secret := "/reset/a8f93kq0zz81hsu2b77x"
+	for _, c := range []struct {
+		name  string
+		path  string
+		seen  []foundPath
+		known bool // told to edges
+		sure  bool
+	}{
+		{"one", "/a", []foundPath{{client: 1}}, true, false},
+		{"one, twice", "/a", []foundPath{{client: 1}, {client: 1}}, true, false},
+		{"two", "/a", []foundPath{{client: 1}, {client: 2}}, true, true},
+		{"a secret of one", secret, []foundPath{{client: 1}, {client: 1}}, false, false},
+		{"a secret of two", secret, []foundPath{{client: 1}, {client: 2}}, true, true},
+		{"in an incident, of one", "/a", []foundPath{{client: 1, by: byEstablished}, {client: 1, by: byEstablished}}, false, false},
+		{"in an incident, of two", "/a", []foundPath{{client: 1, by: byEstablished}, {client: 2, by: byEstablished}}, true, true},
+		{"in an incident, of a regular", "/a", []foundPath{{client: 1, by: byRegular}}, true, false},
+		{"in an incident and after", "/a", []foundPath{{client: 1, by: byEstablished}, {client: 1}}, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var l pathList
+			for _, p := range c.seen {
+				l.see(p.client, p.by, c.path)
+			}
+			told := l.tell("a").Paths
+			if (len(told) == 1) != c.known || l.knows(at(c.path), 0) != c.known {
+				t.Errorf("told %q, known %v", told, l.knows(at(c.path), 0))
+			}
+			if (l.sure == 1) != c.sure || l.knows(at(c.path), 1) != c.sure {
+				t.Errorf("%d sure; without its first client known: %v", l.sure, l.knows(at(c.path), 1))
+			}
+		})
+	}
+}
+
+// However many paths a site answers, the list stays in its bounds, those that two have seen
+// stay, and a site with more than fit calls none unknown.
+func TestListsOfPathsAreBounded(t *testing.T) {
+	var l pathList
+	for i := range 1000 {
+		l.see(uint32(i%7+1), byAnybody, fmt.Sprintf("/page%d", i))
+		l.see(uint32(i%7+2), byAnybody, fmt.Sprintf("/page%d", i))
+	}
+	for i := range 200_000 {
+		l.see(uint32(i), byAnybody, fmt.Sprintf("/%0100d", i))
+		if len(l.entries) > schemas.MaxSitePaths || len(l.text)+2*len(l.entries) > schemas.MaxSitePathBytes {
+			t.Fatalf("%d paths, %d bytes", len(l.entries), len(l.text))
+		}
+	}
+	if l.full || l.sure != 1000 || !l.knows(at("/page77"), 0) {
+		t.Fatalf("full %v, %d sure", l.full, l.sure)
+	}
+	if _, err := schemas.EncodePaths(schemas.PathsPart{SitePaths: *l.tell("a")}); err != nil {
+		t.Error(err)
+	}
+	var one pathList
+	for i := range 10_000 {
+		one.see(7, byAnybody, fmt.Sprintf("/x%d", i))
+	}
+	if len(one.entries) != maxSingles {
+		t.Errorf("one client has made %d paths known", len(one.entries))
+	}
+	for i := range 100_000 {
+		for client := range uint32(2) {
+			l.see(client+uint32(i)<<1, byAnybody, fmt.Sprintf("/both%d", i))
+		}
+	}
+	if !l.full || len(l.entries) > 0 {
+		t.Errorf("full %v with %d paths", l.full, len(l.entries))
+	}
+	var pending pathList
+	for i := range 10_000 {
+		pending.see(uint32(i), byEstablished, fmt.Sprintf("/new%d", i))
+	}
+	if pending.pending != maxPending || len(pending.tell("a").Paths) > 0 {
+		t.Errorf("%d wait, %d told", pending.pending, len(pending.tell("a").Paths))
+	}
+}
+
+func TestListsOfPathsAreSaved(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		var l, back pathList
+		var finds found
+		for _, n := range rapid.SliceOf(rapid.IntRange(0, 5000)).Draw(r, "seen") {
+			p := foundPath{client: uint32(n%5) + 1, by: uint8(n % 3)}
+			path := "/" + strings.Repeat("abcd", n%50) + fmt.Sprint(n%20)
+			p.hash = at(path)
+			l.learn(p, []byte(path))
+			finds.add(p, []byte(path), paneFound, paneFoundBytes)
+		}
+		w := &state.Writer{}
+		l.write(w)
+		in := state.NewReader(w.Bytes)
+		back.read(in)
+		in.End()
+		if in.Err() != nil || !slices.Equal(back.entries, l.entries) || back.sure != l.sure || back.pending != l.pending || back.version != l.version || !slices.Equal(back.tell("a").Paths, l.tell("a").Paths) {
+			r.Fatalf("%v: %+v, was %+v", in.Err(), back, l)
+		}
+		w = &state.Writer{}
+		finds.write(w)
+		var again found
+		in = state.NewReader(w.Bytes)
+		again.read(in)
+		in.End()
+		if in.Err() != nil || !slices.Equal(again.list, finds.list) || string(again.text) != string(finds.text) {
+			r.Fatalf("%v: %+v, was %+v", in.Err(), again, finds)
+		}
+	})
+}
+
+func TestSetsOfPaths(t *testing.T) {
+	var s pathSet
+	for i := range uint32(schemas.MaxSitePaths + 100) {
+		if s.has(i*7 + 1) {
+			t.Fatal("known before it came")
+		}
+		if new := s.add(i*7 + 1); new != (i < schemas.MaxSitePaths) {
+			t.Fatalf("%d: %v", i, new)
+		}
+		if s.add(i*7 + 1) {
+			t.Fatal("new twice")
+		}
+	}
+	w := &state.Writer{}
+	s.write(w)
+	var back pathSet
+	r := state.NewReader(w.Bytes)
+	back.read(r)
+	r.End()
+	if r.Err() != nil || back.n != s.n || !back.has(8) || back.has(9) {
+		t.Error(r.Err(), back.n)
+	}
+}

@@ -1,0 +1,167 @@
+package schemas
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestKnownPath(t *testing.T) {
+	for path, want := range map[string]string{
+		"/":              "/",
+		"/About/US":      "/about/us",
+		"/caf%C3%A9":     "/caf%c3%a9",
+		"/a/../b//c":     "/a/../b//c",
+		"/\xc3\x84":      "/\xc3\x84",
+		"/a#b\"c\\d'e$f": "/a#b\"c\\d'e$f",
+		"":               "-",
+		"a":              "-",
+		"*":              "-",
+		"/a b":           "-",
+		"/a\tb":          "-",
+		"/a\x7f":         "-",
+		"/a?b":           "-",
+		"/" + strings.Repeat("a", MaxKnownPath-1): "/" + strings.Repeat("a", MaxKnownPath-1),
+		"/" + strings.Repeat("a", MaxKnownPath):   "-",
+	} {
+		key, ok := KnownPath([]byte("<"), []byte(path))
+		if got := string(key); ok && got != "<"+want || !ok && (want != "-" || got != "<") {
+			t.Errorf("%q: %q, %v", path, got, ok)
+		}
+	}
+}
+
+// pathsOf are known paths in the form that lists have.
+func pathsOf(t *rapid.T) []string {
+	var paths []string
+	for _, raw := range rapid.SliceOfN(rapid.OneOf(
+		rapid.StringMatching(`/[a-z]{1,3}(/[a-z0-9-]{0,60}){0,4}`),
+		rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 250), func(b []byte) string { return "/" + string(b) }),
+	), 0, 60).Draw(t, "paths") {
+		if key, ok := KnownPath(nil, []byte(raw)); ok {
+			paths = append(paths, string(key))
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+func TestPathsComeBackAsTheyWere(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		list := SitePaths{Site: "a.example", Paths: pathsOf(r)}
+		messages, err := EncodePaths(PathsPart{Token: 3, Version: 9, Time: time.UnixMilli(1_700_000_000_123).UTC(), SitePaths: list})
+		if err != nil {
+			r.Fatal(err)
+		}
+		var book PathsBook
+		for i, m := range messages {
+			part, err := DecodePaths(m)
+			if err != nil {
+				r.Fatal(err)
+			}
+			if part.Token != 3 || part.Version != 9 || part.Time.UnixMilli() != 1_700_000_000_123 {
+				r.Fatalf("%+v", part)
+			}
+			got := book.Take(part)
+			if (got != nil) != (i == len(messages)-1) {
+				r.Fatalf("after part %d of %d: %v", i+1, len(messages), got)
+			}
+			if got != nil && (got.Site != list.Site || !slices.Equal(got.Paths, list.Paths)) {
+				r.Fatal(cmp.Diff(list, *got))
+			}
+		}
+	})
+}
+
+// The longest list that there may be goes into messages that NATS takes, and a list counts
+// when all of it is there.
+func TestTheLongestListOfPaths(t *testing.T) {
+	list := SitePaths{Site: "a.example"}
+	for i := 0; len(list.Paths) < MaxSitePathBytes/(30+2)-1; i++ {
+		var b [29]byte
+		for j, n := 28, i*2_654_435_761; j >= 0; j, n = j-1, n*31+j { // little that compresses
+			b[j] = "abcdefghijklmnopqrstuvwxyz0123456789-_.~!*'();:@&=+$,%"[uint(n)%54]
+		}
+		list.Paths = append(list.Paths, "/"+string(b[:]))
+	}
+	slices.Sort(list.Paths)
+	list.Paths = slices.Compact(list.Paths)
+	messages, err := EncodePaths(PathsPart{Token: 1, Version: 1, Time: time.Unix(1, 0), SitePaths: list})
+	if err != nil || len(messages) < 2 {
+		t.Fatal(len(messages), err)
+	}
+	var book PathsBook
+	var got *SitePaths
+	for i, m := range messages {
+		if len(m) > MaxMessage {
+			t.Errorf("part %d has %d bytes", i+1, len(m))
+		}
+		part, err := DecodePaths(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != nil {
+			t.Fatal("whole before its end")
+		}
+		got = book.Take(part)
+	}
+	if got == nil || !slices.Equal(got.Paths, list.Paths) {
+		t.Fatal("the list is another")
+	}
+	list.Paths = append(list.Paths, "/zz"+strings.Repeat("z", 200), "/zzz"+strings.Repeat("z", 200))
+	if _, err := EncodePaths(PathsPart{SitePaths: list}); err == nil {
+		t.Error("a list that is too long is encoded")
+	}
+}
+
+// Parts of two lists make none, and a list of a detector that was replaced none either.
+func TestPartsOfOneListMakeIt(t *testing.T) {
+	part := func(token, version uint64, n, of int, path string) *PathsPart {
+		return &PathsPart{Token: token, Version: version, Part: n, Parts: of, SitePaths: SitePaths{Site: "a", Paths: []string{path}}}
+	}
+	var book PathsBook
+	for i, step := range []struct {
+		part *PathsPart
+		want []string
+	}{
+		{part(1, 5, 1, 2, "/a"), nil},
+		{part(1, 6, 2, 2, "/b"), nil},
+		{part(1, 5, 2, 2, "/x"), nil}, // older than what is gathered
+		{part(1, 6, 1, 2, "/a"), []string{"/a", "/b"}},
+		{part(1, 6, 1, 2, "/a"), nil}, // again
+		{part(2, 1, 1, 1, "/c"), []string{"/c"}},
+		{part(1, 9, 1, 1, "/d"), nil}, // of the detector before
+	} {
+		var got []string
+		if list := book.Take(step.part); list != nil {
+			got = list.Paths
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+}
+
+func FuzzDecodePaths(f *testing.F) {
+	messages, err := EncodePaths(PathsPart{Token: 1, Version: 2, Time: time.Unix(3, 0), SitePaths: SitePaths{Site: "a", Paths: []string{"/", "/a", "/ab"}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(messages[0])
+	f.Add(messages[0][:len(messages[0])-2])
+	f.Fuzz(func(t *testing.T, message []byte) {
+		part, err := DecodePaths(bytes.Clone(message))
+		if err != nil {
+			return
+		}
+		if err := part.check(); err != nil {
+			t.Fatal(err)
+		}
+		new(PathsBook).Take(part)
+	})
+}
