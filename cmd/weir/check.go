@@ -252,6 +252,7 @@ type behindProxies struct {
 type logCheck struct {
 	File     string              `json:"file"`
 	Format   string              `json:"format"`
+	Others   uint64              `json:"in_other_formats,omitempty"` // requests
 	Lines    uint64              `json:"lines"`
 	Parsed   uint64              `json:"parsed"`
 	Refused  map[string]uint64   `json:"refused,omitempty"`
@@ -282,7 +283,7 @@ func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.R
 		return err
 	}
 	found.Lines, found.Parsed = stats.Lines(), stats.Parsed()
-	found.Format = stats.Files[0].Format.String()
+	found.Format, found.Others = stats.Files[0].Format.String(), stats.Files[0].Others
 	for reason, n := range stats.Refused() {
 		if n > 0 {
 			found.Refused[accesslog.Reason(reason).String()] = n
@@ -315,6 +316,9 @@ func printCheck(out io.Writer, c *logCheck, stats tail.Stats) error {
 	}
 	fmt.Fprintf(w, "log            %s: format %s, %s of %s lines parsed (%.1f %%)\n",
 		printable(c.File, 200), c.Format, count(c.Parsed), count(c.Lines), share)
+	if c.Others > 0 {
+		fmt.Fprintf(w, "               %s of them in another format: servers that log differently share it, or it was changed\n", count(c.Others))
+	}
 	printRefused(w, stats)
 	for i, r := range c.Requests {
 		fmt.Fprintf(w, "  request %d\n", i+1)

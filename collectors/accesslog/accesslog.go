@@ -134,15 +134,18 @@ func New(f Format) Parser {
 
 type refuser struct{}
 
-func (refuser) Parse([]byte, *schemas.Request) Reason { return Syntax }
+func (refuser) Parse(line []byte, _ *schemas.Request) Reason { return blankOr(line, Syntax) }
+
+// formatsInOrder are those with names, as lines are tried with them: what takes a line of
+// another goes behind that other.
+var formatsInOrder = [...]Format{Weir, Caddy, TraefikJSON, HAProxy, Traefik, Combined, VhostCombined, Common}
 
 // Detect finds the format with a name that takes most of the lines, and the share
 // of them that it takes; empty lines, and messages of a server that it writes to
 // the same log, are left out. Where none takes any it returns Auto and 0.
 func Detect(lines [][]byte) (best Format, share float64) {
 	var r schemas.Request
-	// What takes a line of another goes behind that other.
-	for _, f := range []Format{Weir, Caddy, TraefikJSON, HAProxy, Traefik, Combined, VhostCombined, Common} {
+	for _, f := range formatsInOrder {
 		parser, taken, all := New(f), 0, 0
 		for _, line := range lines {
 			reason := parser.Parse(line, &r)

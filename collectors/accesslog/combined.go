@@ -215,24 +215,41 @@ func (p *combined) headers(line []byte, i int, escaped bool, r *schemas.Request)
 	return end+1 == len(line) || extrasHold(line, end+1, escaped)
 }
 
-// extrasHold reports whether what follows the agent is words and quoted texts:
-// otherwise a quote that the server did not escape has shifted the fields.
+// extrasHold reports whether what follows the agent is words and quoted texts, perhaps with
+// a name before (urt="0.1"): otherwise a quote that the server did not escape has shifted
+// the fields.
 func extrasHold(line []byte, i int, escaped bool) bool {
 	for i < len(line) {
 		if line[i] != ' ' {
 			return false
 		}
-		if i++; i < len(line) && line[i] == '"' {
-			if i = quotedEnd(line, i, escaped); i < 0 {
-				return false
-			}
+		i++
+		word := i
+		for i < len(line) && line[i] != ' ' && line[i] != '"' {
 			i++
+		}
+		if i == len(line) || line[i] == ' ' {
 			continue
 		}
-		for ; i < len(line) && line[i] != ' '; i++ {
-			if line[i] == '"' {
-				return false
-			}
+		if i > word && !isName(line[word:i-1], line[i-1]) {
+			return false
+		}
+		if i = quotedEnd(line, i, escaped); i < 0 {
+			return false
+		}
+		i++
+	}
+	return true
+}
+
+// isName reports whether a text is a name, and what follows it an equals sign.
+func isName(text []byte, next byte) bool {
+	if next != '=' || len(text) == 0 {
+		return false
+	}
+	for _, c := range text {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return false
 		}
 	}
 	return true

@@ -25,7 +25,8 @@ type State struct {
 type Intent struct {
 	From      tail.Position `json:"from"`
 	To        tail.Position `json:"to"`
-	Format    string        `json:"format"`    // of the lines
+	Format    string        `json:"format"`    // of its first lines
+	Found     bool          `json:"found"`     // nobody named it: it may become another within the piece
 	Clock     int64         `json:"clock"`     // unix milliseconds; no watermark lies after it
 	Watermark int64         `json:"watermark"` // of an idle log, unix milliseconds
 	Beats     uint          `json:"beats"`     // partitions that get a batch even without rows, a bit set

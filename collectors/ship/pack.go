@@ -31,6 +31,7 @@ type packer struct {
 	builders [schemas.Partitions]*schemas.Builder
 	encoder  schemas.BatchEncoder
 	parser   accesslog.Parser
+	finder   accesslog.Finder // where nobody named the format
 	parsers  map[accesslog.Format]accesslog.Parser
 
 	packed          // what the packs since the last clear gave
@@ -101,6 +102,10 @@ func (k *packer) pack(o *Options, state *State, intent *Intent, data []byte) err
 	if err := k.setFormat(intent.Format); err != nil {
 		return err
 	}
+	if intent.Found {
+		k.finder.Reset(k.format)
+		k.parser = &k.finder
+	}
 	k.site, k.rows, k.first = []byte(intent.Site), intent.Rows, len(k.messages)
 	k.level, k.key = min(intent.Level, maxLevel), intent.Key
 	k.after = *state
@@ -124,6 +129,10 @@ func (k *packer) pack(o *Options, state *State, intent *Intent, data []byte) err
 		if err := k.add(&request, intent.Clock); err != nil {
 			return err
 		}
+	}
+	if intent.Found && k.finder.Format() != k.format {
+		k.format = k.finder.Format()
+		k.after.Format = k.format.String()
 	}
 	for p, b := range k.builders {
 		beat := intent.Beats&(1<<p) != 0 && !k.has(p)

@@ -436,7 +436,7 @@ func (s *Ship) recover(ctx context.Context) error {
 // intend is the intent to go from one position to another now.
 func (s *Ship) intend(from, to tail.Position, now time.Time) Intent {
 	i := Intent{
-		From: from, To: to, Format: s.state.Format, Clock: now.UnixMilli(), Beats: s.due(now),
+		From: from, To: to, Format: s.state.Format, Found: s.o.Format == accesslog.Auto && s.state.Format != "", Clock: now.UnixMilli(), Beats: s.due(now),
 		Rows: s.o.Rows, Site: s.o.Site, Level: s.sampler.level,
 	}
 	if i.Level > 0 {

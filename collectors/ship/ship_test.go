@@ -332,6 +332,47 @@ func TestRefusedLines(t *testing.T) {
 	}
 }
 
+// A server is told to log in another format while it is followed: every request comes, also
+// of the lines that old workers write meanwhile, and after a start.
+func TestFormatChanges(t *testing.T) {
+	js, l := newStream(t), newLog(t)
+	journal := &FileJournal{Path: filepath.Join(t.TempDir(), "j")}
+	seen := map[string]bool{}
+	other := func(n int) string {
+		return fmt.Sprintf(`{"time":"%d.5","host":"www.example.org","client":"192.0.2.%d","method":"GET","uri":"/%d","protocol":"HTTP/2.0","status":200,"bytes":1}`+"\n", time.Now().Unix(), n%250, n)
+	}
+	l.grow(50)
+	for i := range 50 {
+		l.write(other(l.n))
+		l.n++
+		if i < 5 {
+			l.grow(1)
+		}
+	}
+	for range 2 {
+		run(t, options(l), &crasher{rows: l.n, next: js, journal: journal, seen: seen})
+		js.exactly(t, l.n)
+		for range 20 {
+			l.write(other(l.n))
+			l.n++
+		}
+	}
+	run(t, options(l), &crasher{rows: l.n, next: js, journal: journal, seen: seen})
+	js.exactly(t, l.n)
+	sites := map[string]int{}
+	all, _ := js.batches(t)
+	for _, batch := range all {
+		var rows schemas.Rows
+		var r schemas.Request
+		for rows.Reset(batch); rows.Next(&r); {
+			sites[string(r.Site)]++
+		}
+	}
+	if sites["www.example.org"] != 90 || len(sites) != 2 {
+		t.Errorf("requests by site: %v", sites)
+	}
+}
+
 func TestIdleBeats(t *testing.T) {
 	js, l := newStream(t), newLog(t)
 	registry := prometheus.NewRegistry()

@@ -22,6 +22,7 @@ type source struct {
 	in            *opened
 	lines         lineReader
 	parser, spare accesslog.Parser
+	finder        *accesslog.Finder // parser, where nobody named the format
 	resolve       func(*schemas.Request)
 	stats         FileStats
 
@@ -42,14 +43,19 @@ func openSource(index int, input Input, o *Options) (*source, error) {
 		s.site = []byte(input.Site)
 	}
 	format := input.Format
+	s.parser, s.spare = accesslog.New(format), accesslog.New(format)
 	if format == accesslog.Auto {
 		lines, raw := s.lines.sample()
 		if format, err = findFormat(input.Path, lines, raw); err != nil {
 			in.close()
 			return nil, err
 		}
+		s.finder = new(accesslog.Finder)
+		s.finder.Reset(format)
+		spare := new(accesslog.Finder)
+		spare.Reset(format)
+		s.parser, s.spare = s.finder, spare
 	}
-	s.parser, s.spare = accesslog.New(format), accesslog.New(format)
 	s.stats = FileStats{Path: input.Path, Site: input.Site, Format: format}
 	return s, nil
 }
@@ -70,6 +76,9 @@ func (s *source) advance() bool {
 	if s.reason = reason; reason != accesslog.None {
 		s.stats.Refused[reason]++
 		return true
+	}
+	if s.finder != nil && s.finder.Format() != s.stats.Format {
+		s.stats.Others++
 	}
 	t := s.request.Time
 	if s.stats.Parsed++; s.stats.Parsed == 1 {

@@ -66,6 +66,7 @@ type FileStats struct {
 	Path        string
 	Site        string
 	Format      accesslog.Format // as found; Auto where the file holds no line
+	Others      uint64           // requests that were logged in another format
 	Lines       uint64
 	Parsed      uint64
 	Refused     [accesslog.NumReasons]uint64
