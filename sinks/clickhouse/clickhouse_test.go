@@ -29,13 +29,18 @@ func TestMain(m *testing.M) {
 // home starts a store in dir that lives as long as the test.
 func home(t testing.TB, dir string) *embedded.Store {
 	t.Helper()
+	return homeOf(t, embedded.Options{Dir: dir, Logger: logger(t)})
+}
+
+func homeOf(t testing.TB, o embedded.Options) *embedded.Store {
+	t.Helper()
 	if _, err := embedded.FindLibrary(); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
 	}
-	s := embedded.New(embedded.Options{Dir: dir, Logger: logger(t)})
+	s := embedded.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
