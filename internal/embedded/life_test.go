@@ -284,6 +284,26 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 // A full disk is an error of the start, and of writing later, never a hang.
+// A child that stands still for ever does not keep the store.
+func TestAChildThatDoesNotAnswerIsReplaced(t *testing.T) {
+	for _, isolation := range []string{isolateNamespace, isolateLoopback} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			s := run(t, Options{Dir: t.TempDir(), isolation: isolation, pulse: time.Second})
+			pid := pidOf(t, s)
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			for pidOf(t, s) == pid {
+				<-time.After(20 * time.Millisecond)
+			}
+			if n := count(t, open(t, s, HTTP), "SELECT toUInt64(7)"); n != 7 {
+				t.Errorf("its successor answers %d", n)
+			}
+		})
+	}
+}
+
 func TestFullDisk(t *testing.T) {
 	needLibrary(t)
 	dir := t.TempDir()

@@ -67,7 +67,8 @@ type Options struct {
 	Logger  *slog.Logger          // nil is none
 	Metrics prometheus.Registerer // nil is none
 
-	isolation string // for tests; "" tries a namespace first
+	isolation string        // for tests; "" tries a namespace first
+	pulse     time.Duration // for tests; 0 is pulseEvery
 }
 
 // Store is one data directory's ClickHouse. Nothing runs before Run.

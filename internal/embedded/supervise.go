@@ -73,9 +73,21 @@ func (s *Store) attend(ctx context.Context, child *process) error {
 	s.set(child)
 	defer s.set(nil)
 	s.log.Info("the store is ready", "pid", child.pid(), "isolation", child.isolation)
+	asking, stop := context.WithCancel(ctx)
+	hung := make(chan error, 1)
+	go func() { hung <- s.pulse(asking, child) }()
+	defer func() { stop(); <-hung }()
 	select {
 	case <-child.done:
 		return child.failed()
+	case err := <-hung:
+		hung <- nil
+		if err == nil { // ctx has ended
+			s.set(nil)
+			return child.stop()
+		}
+		child.kill()
+		return err
 	case <-ctx.Done():
 		s.set(nil)
 		return child.stop()
