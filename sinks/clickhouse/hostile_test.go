@@ -6,7 +6,11 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/weir-project/weir/internal/embedded"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -120,5 +124,37 @@ func TestMigrationsCanBeRepeatedAndNewerOnesAreRefused(t *testing.T) {
 	}
 	if err := db.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), "use a newer weir") {
 		t.Errorf("a newer schema: %v", err)
+	}
+}
+
+// Eight that open an empty store at once leave what one does.
+func TestMigrationsInSeveralAtOnce(t *testing.T) {
+	const schema = "SELECT groupArray(name || ' ' || create_table_query) FROM (SELECT * FROM system.tables WHERE database = currentDatabase() ORDER BY name)"
+	const steps = "SELECT version, name FROM schema_migrations FINAL ORDER BY version"
+	alone := client(t, home(t, t.TempDir()))
+	store := home(t, t.TempDir())
+	var all errgroup.Group
+	for range 8 {
+		db, err := Open(t.Context(), Options{Logger: logger(t), Dial: dialTo(store), Reader: embedded.Reader})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		all.Go(func() error { return db.Migrate(t.Context()) })
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	db := client(t, store)
+	for _, sql := range []string{schema, steps} {
+		if got, want := ask(t, db, sql), ask(t, alone, sql); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", sql, got, want)
+		}
+	}
+	s := newStream(t, 2, 4, 1000, time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC), time.Millisecond)
+	j := watch(journalIn(t, t.TempDir()), s)
+	runUntil(t, s.writer(db, j), j.all)
+	if got := ask(t, db, "SELECT (SELECT count() FROM requests), (SELECT sum(requests) FROM rollup_10s), (SELECT sum(requests) FROM rollup_1h)"); got != "4000\t4000\t4000" {
+		t.Errorf("of 4000 requests there are %s", got)
 	}
 }
