@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"bytes"
 	"net/netip"
 
 	"github.com/weir-project/weir/processor/attribute"
@@ -84,7 +83,8 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	insertClient(&pane.Clients, hash, r.Stands())
 	pane.Paths.Insert(path)
 	c.tallyKeys(pane.Pane, r, row, client, hash, path, traits[schemas.TraitUserAgent])
-	unknown, sure := !s.known.known.Has(path), s.known.sure.has(pathHash(path))
+	unknown := !s.known.known.Has(path)
+	sure := asset && s.profile == nil || s.known.sure.has(pathHash(path)) || s.profile != nil && schemas.AssetPath(r.Path)
 	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
 
 	if len(c.o.Allow) > 0 && c.allowed(client) {
@@ -175,19 +175,5 @@ func (s *countedSite) asset(r *schemas.Request) bool {
 	if s.profile != nil {
 		return s.profile.Kind(r.Path, r.Query) == application.Asset
 	}
-	return asset(r.Path)
-}
-
-// asset reports whether a path is a style, a script, an image or a font: what a
-// browser fetches with a page.
-func asset(path []byte) bool {
-	dot := bytes.LastIndexByte(path, '.')
-	if dot < 0 || len(path)-dot > 6 {
-		return false
-	}
-	switch string(path[dot+1:]) {
-	case "css", "js", "mjs", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2", "ttf", "map":
-		return true
-	}
-	return false
+	return schemas.AssetPath(r.Path)
 }

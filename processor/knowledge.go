@@ -271,14 +271,14 @@ func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) schemas.Ac
 }
 
 // matches is Signature.Match, with what is known of the site's paths: one that two clients
-// were served is known, and any other is taken for unknown.
+// were served is known, and so is an asset; any other is taken for unknown.
 func (s *siteKnowledge) matches(signature schemas.Signature, r *schemas.Request, path func() uint64, scratch []byte) (bool, []byte) {
 	at := slices.IndexFunc(signature, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathKnown })
 	if at < 0 {
 		return signature.Match(r, scratch)
 	}
 	value := schemas.PathUnknown
-	if s.sure.has(pathHash(path())) {
+	if s.sure.has(pathHash(path())) || schemas.AssetPath(r.Path) {
 		value = schemas.PathKnown
 	}
 	if signature[at].Value != value {

@@ -48,6 +48,38 @@ func KnownPath(dst, path []byte) (key []byte, ok bool) {
 	return dst, true
 }
 
+// AssetEndings are the extensions of what a page brings with it, in lower case. A path that
+// ends in one counts as known wherever there is a list: a page that nobody has seen
+// brings some.
+var AssetEndings = [...]string{
+	"css", "js", "mjs", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2", "ttf", "map",
+}
+
+// AssetPath reports whether a path ends in one of AssetEndings, in upper or lower case.
+func AssetPath(path []byte) bool {
+	dot := len(path) - 1
+	for dot >= 0 && path[dot] != '.' {
+		if dot--; len(path)-dot > 6 {
+			return false
+		}
+	}
+	if dot < 0 {
+		return false
+	}
+	var lower [5]byte
+	ending := lower[:copy(lower[:], path[dot+1:])]
+	for i, c := range ending {
+		if c >= 'A' && c <= 'Z' {
+			ending[i] = c | 0x20
+		}
+	}
+	switch string(ending) { // AssetEndings
+	case "css", "js", "mjs", "png", "jpg", "jpeg", "gif", "svg", "webp", "avif", "ico", "woff", "woff2", "ttf", "map":
+		return true
+	}
+	return false
+}
+
 // SitePaths is a site's list of known paths: by KnownPath, ascending, each once.
 type SitePaths struct {
 	Site  string

@@ -165,3 +165,19 @@ func FuzzDecodePaths(f *testing.F) {
 		new(PathsBook).Take(part)
 	})
 }
+
+func TestAssetPath(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/a.css": true, "/a.CSS": true, "/a.b.Woff2": true, "/.png": true, "/a.css/": false, "/css": false, "/a.cs": false, "/a.cssx": false,
+		"": false, ".": false, "/a.": false, "/a.woff22": false, "/a.m\xc1p": false, "js": false, ".js": true,
+	} {
+		if got := AssetPath([]byte(path)); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+	for _, ending := range AssetEndings {
+		if !AssetPath([]byte("/a." + ending)) {
+			t.Errorf("%s is none", ending)
+		}
+	}
+}

@@ -216,6 +216,8 @@ func TestKnownPaths(t *testing.T) {
 		{10 * time.Second, "a", "/known/", schemas.Throttle},
 		{10 * time.Second, "a", "no path", schemas.Allow},
 		{20 * time.Second, "a", "/x", schemas.Allow},
+		{10 * time.Second, "a", "/img/new.PNG", schemas.Allow}, // what a page brings
+		{10 * time.Second, "a", "/img/new.PNG/x", schemas.Throttle},
 		{12 * time.Second, "a", "/x", schemas.Throttle}, // a line that comes late
 		{20 * time.Second, "b", "/", schemas.Block},
 		{20 * time.Second, "b", "/x", schemas.Throttle},

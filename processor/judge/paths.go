@@ -45,7 +45,7 @@ func (e *Edge) computePath(r *schemas.Request) traitState {
 		return unknown
 	}
 	value := schemas.PathUnknown
-	if _, found := lists[at].known[string(key)]; found {
+	if _, found := lists[at].known[string(key)]; found || schemas.AssetPath(key) {
 		value = schemas.PathKnown
 	}
 	e.scratch[schemas.TraitPathKnown] = append(key[:0], value...)

@@ -95,6 +95,7 @@ func (p *PathList) write(b *bytes.Buffer, prefix string, include func(name strin
 		fmt.Fprintf(b, "    %s %d;\n", hostKey(site), i+1)
 	}
 	fmt.Fprintf(b, "}\nmap $request_uri $%s_path_plain {\n    default \"\";\n    \"~^/[^\\x00-\\x20\\x7f?]{0,%d}(?:\\?|\\z)\" 1;\n}\n", prefix, schemas.MaxKnownPath-1)
+	fmt.Fprintf(b, "map $request_uri $%s_path_asset {\n    default \"\";\n    \"~^[^?]*\\.(?i:%s)(?:\\?|\\z)\" a;\n}\n", prefix, strings.Join(schemas.AssetEndings[:], "|"))
 	before, all := fmt.Sprintf("${%s_path_site}", prefix), ""
 	for place, list := range p.pieces {
 		if len(list) == 0 {
@@ -106,8 +107,8 @@ func (p *PathList) write(b *bytes.Buffer, prefix string, include func(name strin
 		before = fmt.Sprintf("${%s_path%d}", prefix, place+1)
 		all += before
 	}
-	fmt.Fprintf(b, "map \"${%s_path_site};${%s_path_plain};%s\" $%s_path_known {\n    default \"\";\n    \"~^[0-9]+;1;[0-9]*y\\z\" yes;\n    \"~^[0-9]+;1;\" no;\n}\n",
-		prefix, prefix, all, prefix)
+	fmt.Fprintf(b, "map \"${%s_path_site};${%s_path_plain};${%s_path_asset}%s\" $%s_path_known {\n    default \"\";\n    \"~^[0-9]+;1;(?:a|[0-9]*y\\z)\" yes;\n    \"~^[0-9]+;1;\" no;\n}\n",
+		prefix, prefix, prefix, all, prefix)
 }
 
 // asksPaths reports whether a signature is about whether a path is known.
