@@ -7,9 +7,11 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// Correction is a person's word that an incident was normal traffic.
+// Correction is a person's word about an incident: that it was normal traffic, or that it
+// is an attack.
 type Correction struct {
 	Incident string    `json:"incident"`
+	Attack   bool      `json:"attack,omitempty"`
 	By       string    `json:"by"`
 	Time     time.Time `json:"time"` // when it was said
 }
@@ -37,10 +39,11 @@ type past struct {
 // Correct takes a person's word. It counts from the first second that is judged after it
 // was given. An open incident is closed by it and its decisions end; what it brought is
 // learned, and traffic like it, up to twice as much, opens no incident for thirty days. Of one that
-// is closed, only the last of its site is still known. The same word may be given again.
+// is closed, only the last of its site is still known. That one is an attack counts while it
+// is open. The same word may be given again.
 func (d *Detector) Correct(c Correction) {
 	for _, known := range d.corrections {
-		if known.Incident == c.Incident {
+		if known.Incident == c.Incident && known.Attack == c.Attack {
 			return
 		}
 	}
@@ -60,27 +63,37 @@ func (s *site) correct(second int64, emit func(schemas.Event)) {
 			continue
 		}
 		switch {
+		case c.Attack:
+			if s.incident != nil && s.incident.id == c.Incident {
+				s.confirm(second, emit)
+			}
 		case s.incident != nil && s.incident.id == c.Incident:
 			s.closeAsNormal(second, c.By, emit)
 		case s.past != nil && s.past.ID == c.Incident:
 			s.accept(&s.past.Peak, second)
+			s.withdraw(c.Incident, c.By, s.d.knownAt(second), emit)
 			s.past = nil
 		}
 	}
 }
 
-func (s *site) closeAsNormal(second int64, by string, emit func(schemas.Event)) {
-	now, kept := s.d.knownAt(second), s.know.decisions[:0]
-	for _, d := range s.know.decisions {
-		if d.incident != s.incident.id {
-			kept = append(kept, d)
-			continue
+// withdraw ends the decisions of an incident that a person called normal, and keeps none of
+// its signatures armed.
+func (s *site) withdraw(incident, by string, now time.Time, emit func(schemas.Event)) {
+	s.keepDecisions(func(d *decision) bool {
+		if d.incident != incident {
+			return true
 		}
 		d.Reason = schemas.RemovedBy + by
 		s.tell(schemas.DecisionRemoved, d, now, emit)
-	}
-	clear(s.know.decisions[len(kept):])
-	s.know.decisions = kept
+		return false
+	})
+	s.disarm(now, schemas.RemovedBy+by, func(a *armed) bool { return a.Incident == incident }, emit)
+}
+
+func (s *site) closeAsNormal(second int64, by string, emit func(schemas.Event)) {
+	now := s.d.knownAt(second)
+	s.withdraw(s.incident.id, by, now, emit)
 	s.accept(&s.incident.peak, second)
 	for i := range s.buckets { // they are learned when their quarantine is over
 		s.buckets[i].tainted = false

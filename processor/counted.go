@@ -86,6 +86,12 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	unknown := !s.known.known.Has(path)
 	sure := asset && s.profile == nil || s.known.sure.has(pathHash(path)) || s.profile != nil && schemas.AssetPath(r.Path)
 	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
+	if known.Regular {
+		pane.People.Regulars.count(r, stopped)
+	}
+	if !stopped && len(r.Decision) > 0 {
+		pane.People.count(hash, decisionHash(c.seed, r.Decision), r, asset)
+	}
 
 	if len(c.o.Allow) > 0 && c.allowed(client) {
 		return

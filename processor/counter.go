@@ -81,7 +81,7 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 		s := c.siteOfRow(&r, row)
 		action := actionOf(r.Action)
 		if !r.Fields.Has(schemas.FieldAction) {
-			action = c.infer(s, &r, row)
+			action, r.Decision = c.infer(s, &r, row)
 		}
 		s.observe(&r, row, action)
 	}
@@ -89,9 +89,9 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 }
 
 // infer is what an edge did to a row whose log does not say.
-func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) schemas.Action {
+func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) (schemas.Action, []byte) {
 	if len(s.known.decisions) == 0 {
-		return schemas.Allow
+		return schemas.Allow, nil
 	}
 	return s.known.infer(r, func() uint64 { return c.hashOf(c.strings.path[row], asPath) })
 }

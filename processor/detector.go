@@ -23,6 +23,9 @@ type Detector struct {
 	know    *Knowledge
 	windows *window.Estate
 
+	seed     uint64
+	probeKey string
+
 	free []*Pane // emptied
 	held held
 
@@ -43,7 +46,10 @@ const windowBytes = 104 << 20
 // newDetector makes a Detector of options that were checked; extract knows the names of
 // what the panes' samples hold.
 func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count *metrics) *Detector {
-	return &Detector{o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site)}
+	return &Detector{
+		o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
+		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret),
+	}
 }
 
 // seedOf is what a secret's hashes are keyed by.
@@ -100,7 +106,9 @@ func (d *Detector) Knowledge() *Knowledge { return d.know }
 func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) {
 	d.closed = second
 	for _, p := range panes {
-		d.site(p.Site).take(p)
+		s := d.site(p.Site)
+		s.meet(p)
+		s.take(p)
 	}
 	for _, s := range d.sites {
 		s.close(second, emit)

@@ -37,14 +37,23 @@ type incident struct {
 	refused []schemas.Signature
 	last    schemas.Event
 	peak    detect.Peak
+	began   int64  // second of the first decision on probation, 0 for none
+	lapsed  bool   // probation is over, and nothing has shown that the decisions were right
+	word    bool   // a person has said that it is an attack
+	returns string // the incident whose armed signatures opened it, or ""
 }
 
 // decision is one in force.
 type decision struct {
 	schemas.Decision
 	incident  string
+	kind      schemas.Kind      // of the incident
 	signature schemas.Signature // nil for a client
+	since     int64             // second in which it was taken
 	matched   int64             // second in which it was last seen to stop something
+	hurt      bool              // it matched visitors, so that it is not kept armed
+	hash      uint64            // of its id, see decisionHash
+	live      schemas.Live      // what its probes have shown: Probes and People
 }
 
 // incidentIDs makes ids from event time.
@@ -68,7 +77,8 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 	now := s.d.knownAt(second)
 	switch c {
 	case detect.Opened:
-		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second}
+		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second, returns: s.returns}
+		s.returns = ""
 		s.incident.peak.Note(&s.reading, &s.scores)
 		s.taint()
 		s.know.troubled, s.know.news.decided = second, true
@@ -110,6 +120,9 @@ func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
 		Signals: detect.Signals(&s.reading, &s.scores),
 		Cause:   detect.Cause(s.state.Kind, &s.reading, &s.scores),
 	}
+	if was := s.incident.returns; was != "" {
+		e.Cause = shorten("the attack of "+was+" is back: "+e.Cause, schemas.MaxSentence)
+	}
 	s.incident.last = e
 	return e
 }
@@ -129,7 +142,7 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 	if i.number > 0 {
 		i.next = second + nextLook
 	}
-	if s.d.o.LearnOnly || s.learned() < s.d.o.MinBaseline {
+	if s.d.o.LearnOnly || i.lapsed || s.learned() < s.d.o.MinBaseline {
 		return
 	}
 	normal := s.normalSample()
@@ -142,82 +155,123 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 }
 
 func (s *site) expire(second int64, emit func(schemas.Event)) {
+	now := s.d.knownAt(second)
+	s.keepDecisions(func(d *decision) bool {
+		if now.Before(d.Expires) {
+			return true
+		}
+		d.Live = d.judged()
+		switch {
+		case s.lapses(d):
+			d.Reason = s.lapsed(d)
+		case s.arms(d):
+			d.Armed = s.arm(d, second)
+			d.Reason = "it matches no more; armed until " + d.Armed.Format(time.DateOnly) + ", for the attack's return"
+		}
+		s.tell(schemas.DecisionRemoved, d, now, emit)
+		return false
+	})
+}
+
+// keepDecisions drops those that are not kept.
+func (s *site) keepDecisions(keep func(*decision) bool) {
 	if len(s.know.decisions) == 0 {
 		return
 	}
-	now, kept := s.d.knownAt(second), s.know.decisions[:0]
+	kept := s.know.decisions[:0]
 	for _, d := range s.know.decisions {
-		if now.Before(d.Expires) {
+		if keep(d) {
 			kept = append(kept, d)
-			continue
 		}
-		s.tell(schemas.DecisionRemoved, d, now, emit)
 	}
 	clear(s.know.decisions[len(kept):])
 	s.know.decisions = kept
 }
 
-// review renews and lifts.
+// review renews on fresh evidence alone, and lifts what matches visitors that the site
+// knows.
 func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	now, kept, regulars := s.d.knownAt(second), s.know.decisions[:0], normal.IDs()
-	for _, d := range s.know.decisions {
-		hurts := false
+	now, regulars := s.d.knownAt(second), normal.IDs()
+	within := s.withinBudget(normal, suspect)
+	s.keepDecisions(func(d *decision) bool {
 		if d.signature != nil {
 			live := attribute.Look(regulars, suspect, d.signature, s.resolver())
 			if live.Clients > 0 {
 				d.matched = second
 			}
-			hurts = live.Touched >= hurtClients && float64(live.Touched) > hurtShare*float64(live.Regulars)
+			if live.Touched >= hurtClients && float64(live.Touched) > hurtShare*float64(live.Regulars) {
+				s.lift(d, "lifted: it matched visitors that this site knows", second, emit)
+				return false
+			}
 		} else if attribute.LookClient(suspect, d.Value) > 0 {
 			d.matched = second
 		}
-		if hurts {
-			s.incident.refused = append(s.incident.refused, d.signature)
-			d.Reason = "lifted: it matched visitors that this site knows"
-			s.tell(schemas.DecisionRemoved, d, now, emit)
-			continue
+		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second && !d.strays() && within(d) && s.mayLast(d, second) {
+			s.renew(d, now, emit)
 		}
-		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second {
-			d.Expires = now.Add(s.d.o.TTL)
-			s.tell(schemas.DecisionRenewed, d, now, emit)
-		}
-		kept = append(kept, d)
+		return true
+	})
+}
+
+// renew lets a decision hold for another while.
+func (s *site) renew(d *decision, now time.Time, emit func(schemas.Event)) {
+	until := s.until(d, now)
+	if !until.After(d.Expires) {
+		return
 	}
-	clear(s.know.decisions[len(kept):])
-	s.know.decisions = kept
+	d.Expires, d.Live = until, d.judged()
+	s.tell(schemas.DecisionRenewed, d, now, emit)
 }
 
 // add decides what stops more than the decisions in force.
 func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	i, now := s.incident, s.d.knownAt(second)
-	rate := s.normalRate(second)
-	budget := attribute.Budget{
-		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: rate,
-		MaxMeasures: maxDecisions - len(s.know.decisions), Refused: i.refused, Site: s.name, Since: (i.second - before) * 1000,
-		Spare: s.d.spare, Paths: s.resolver(),
+	budget := s.budget(second, s.incident.second-before)
+	if budget.MaxMeasures > 0 {
+		s.impose(attribute.Analyse(normal, suspect, budget), second, emit)
 	}
-	held := make(map[string]int)
+}
+
+// budget is what further measures may cost, beside those in force. The evidence's SQL looks
+// from since on, in unix seconds.
+func (s *site) budget(second, since int64) attribute.Budget {
+	budget := attribute.Budget{
+		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: s.normalRate(second),
+		MaxMeasures: maxDecisions - len(s.know.decisions), Site: s.name, Since: since * 1000, Spare: s.d.spare, Paths: s.resolver(),
+	}
+	if s.incident != nil {
+		budget.Refused = s.incident.refused
+	}
 	for _, d := range s.know.decisions {
-		held[d.Value] = max(held[d.Value], d.Action.Severity())
 		if d.signature != nil && d.Action != schemas.Block {
 			budget.Softly = append(budget.Softly, d.signature)
 		} else if d.signature != nil {
 			budget.InForce = append(budget.InForce, d.signature)
 		}
 	}
-	if budget.MaxMeasures <= 0 {
-		return
+	return budget
+}
+
+// impose makes decisions of measures that are not in force yet.
+func (s *site) impose(measures []attribute.Measure, second int64, emit func(schemas.Event)) {
+	i, now := s.incident, s.d.knownAt(second)
+	held := make(map[string]int)
+	for _, d := range s.know.decisions {
+		held[d.Value] = max(held[d.Value], d.Action.Severity())
 	}
-	for _, m := range attribute.Analyse(normal, suspect, budget) {
-		if held[m.Value] >= m.Action.Severity() {
+	for _, m := range measures {
+		if held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions || s.d.full() {
 			continue
 		}
 		i.number++
-		d := &decision{incident: i.id, signature: m.Signature, matched: second, Decision: schemas.Decision{
+		s.beginProbation(second)
+		d := &decision{incident: i.id, kind: s.state.Kind, signature: m.Signature, since: second, matched: second, Decision: schemas.Decision{
 			ID: fmt.Sprintf("%s-%d", i.id, i.number), Action: m.Action, Scope: m.Scope, Value: m.Value,
-			Expires: now.Add(s.d.o.TTL), Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
-			CollateralClients: m.CollateralClients, Origin: "weir", Evidence: m.Evidence, Reason: reason(m),
+			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
+			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + s.onProbation(),
 		}}
+		if d.Expires, d.hash = s.until(d, now), decisionHash(s.d.seed, []byte(d.ID)); d.Scope != schemas.ScopeClient {
+			d.Probes = s.d.probeKey
+		}
 		s.know.decisions = append(s.know.decisions, d)
 		if wantsPaths(d.signature) {
 			s.tellPaths(second)

@@ -136,6 +136,8 @@ func (s *siteKnowledge) writeOpen(w *state.Writer) {
 	w.Int(s.troubled)
 	w.Uint(uint64(len(s.decisions)))
 	for _, d := range s.decisions {
+		w.Text(d.ID)
+		w.Text(d.Probes)
 		w.Text(string(d.Action))
 		w.Bool(d.signature != nil)
 		w.Text(d.Value)
@@ -188,6 +190,7 @@ func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []
 func readDecisions(r *state.Reader) (out []*decision) {
 	for range r.Count(maxDecisions) {
 		d := &decision{}
+		d.ID, d.Probes = r.Text(schemas.MaxID), r.Text(schemas.MaxID)
 		d.Action = schemas.Action(r.Text(schemas.MaxID))
 		isSignature := r.Bool()
 		d.Value = r.Text(schemas.MaxSentence + schemas.MaxSignatureTraits*4*schemas.MaxText)
@@ -248,12 +251,17 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 	return nil
 }
 
-// infer is what an edge did to a request whose log does not say: where a decision
-// in force matches and the answer is one that edges give to stopped requests. path is the
-// keyed hash of the request's.
-func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) schemas.Action {
-	if len(s.decisions) == 0 || r.Status != 403 && r.Status != 429 && r.Status != 503 && r.Status != 444 {
-		return schemas.Allow
+// infer is what an edge did to a request whose log does not say, and for which decision:
+// where one in force matches, and the answer is one that edges give to stopped requests; or
+// where one matches and the client is one of its probes. path is the keyed hash of
+// the request's.
+func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.Action, []byte) {
+	if len(s.decisions) == 0 {
+		return schemas.Allow, nil
+	}
+	refused := r.Status == 403 || r.Status == 429 || r.Status == 503 || r.Status == 444
+	if !refused && !schemas.Probe(s.decisions[len(s.decisions)-1].Probes, r.Client, r.Time) { // all have one key, or none
+		return schemas.Allow, nil
 	}
 	var scratch []byte
 	for _, d := range s.decisions {
@@ -263,11 +271,14 @@ func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) schemas.Ac
 		} else {
 			match = d.Value == schemas.ClientOf(r.Client).String()
 		}
-		if match {
-			return d.Action
+		switch {
+		case match && refused:
+			return d.Action, nil
+		case match && d.Probes != "":
+			return schemas.Allow, []byte(d.ID)
 		}
 	}
-	return schemas.Allow
+	return schemas.Allow, nil
 }
 
 // matches is Signature.Match, with what is known of the site's paths: one that two clients

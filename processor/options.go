@@ -36,6 +36,19 @@ type Options struct {
 	Profiles map[string]*application.Profile
 	// TTL is the life of a decision; 10 min. Fresh evidence renews it.
 	TTL time.Duration
+	// ArmedFor is how long signatures that stopped an attack are kept for its return; 21
+	// days. Negative is never.
+	ArmedFor time.Duration
+	// Probation is after how long the first enforcement on a site lapses, unless its probes are
+	// clean or a person confirms it; 10 min. Negative is none.
+	Probation time.Duration
+	// Enforced says of a site whether decisions are enforced there without a person; nil is
+	// everywhere. Where they are not, none is on probation.
+	Enforced func(site string) bool
+	// Longest is for how long a decision may be renewed without a person; 24 h.
+	Longest time.Duration
+	// MaxDecisions bounds those in force over all sites; 500,000.
+	MaxDecisions int
 	// Collateral is the share of a site's people that an incident's decisions together
 	// may touch; 0.005.
 	Collateral float64
@@ -75,6 +88,18 @@ func (o Options) withDefaults() (Options, error) {
 	if o.TTL == 0 {
 		o.TTL = 10 * time.Minute
 	}
+	if o.ArmedFor == 0 {
+		o.ArmedFor = 21 * 24 * time.Hour
+	}
+	if o.Probation == 0 {
+		o.Probation = 10 * time.Minute
+	}
+	if o.Longest == 0 {
+		o.Longest = 24 * time.Hour
+	}
+	if o.MaxDecisions == 0 {
+		o.MaxDecisions = 500_000
+	}
 	if o.Collateral == 0 {
 		o.Collateral = 0.005
 	}
@@ -102,6 +127,12 @@ func (o Options) check() error {
 		return fmt.Errorf("processor: lateness is %s, want 0s to 20s", o.Lateness)
 	case o.TTL < 30*time.Second || o.TTL > 30*24*time.Hour:
 		return fmt.Errorf("processor: the life of a decision is %s, want 30s to 720h", o.TTL)
+	case o.ArmedFor > 366*24*time.Hour:
+		return fmt.Errorf("processor: signatures stay armed for %s, want 8784h or less", o.ArmedFor)
+	case o.Longest < o.TTL:
+		return fmt.Errorf("processor: a decision lasts %s without a person, want its life of %s or more", o.Longest, o.TTL)
+	case o.MaxDecisions < 1:
+		return fmt.Errorf("processor: at most %d decisions, want 1 or more", o.MaxDecisions)
 	case o.Collateral < 0 || o.Collateral > 0.5:
 		return fmt.Errorf("processor: the collateral budget is %g, want a share from 0 to 0.5", o.Collateral)
 	case o.MinBaseline < 0:

@@ -24,6 +24,7 @@ type Pane struct {
 	Sample *attribute.Sample // of its clients, with some of their requests
 	Served []uint64          // keyed hashes of paths that were served and not known, some twice
 	Found  found             // paths that were served and that are not known for sure
+	People People            // who is to come through whatever is decided
 }
 
 // reset makes the pane an empty one of another second, and keeps its memory. Its sample
@@ -37,6 +38,7 @@ func (p *Pane) reset(site string, second int64, level uint) {
 		p.Found = found{}
 	}
 	p.Found.reset()
+	p.People.reset()
 	p.Sample.Reset()
 	p.Sample.Begin(level)
 	p.Sample.SetPeriod(second / periodSeconds)

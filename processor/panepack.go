@@ -44,6 +44,11 @@ func (k *PanePack) Add(p *Pane) error {
 		p.Found.write(&finds)
 	}
 	packed := &schemas.Pane{Found: finds.Bytes, Second: p.Second, Site: []byte(p.Site), Sketches: sketches, Sample: sample.Bytes, Served: append([]uint64(nil), p.Served...)}
+	if !p.People.empty() {
+		var people state.Writer
+		p.People.write(&people)
+		packed.People = people.Bytes
+	}
 	size := paneSize(packed)
 	if size > packPane {
 		k.bare++
@@ -63,7 +68,7 @@ func (k *PanePack) Add(p *Pane) error {
 }
 
 func paneSize(p *schemas.Pane) int {
-	return len(p.Site) + len(p.Sketches) + len(p.Sample) + len(p.Found) + 8*len(p.Served) + 40
+	return len(p.Site) + len(p.Sketches) + len(p.Sample) + len(p.Found) + len(p.People) + 8*len(p.Served) + 40
 }
 
 func (k *PanePack) begin() {
@@ -140,6 +145,14 @@ func (p *Pane) unpack(packed *schemas.Pane) error {
 	if len(packed.Found) > 0 {
 		r := state.NewReader(packed.Found)
 		p.Found.read(r)
+		r.End()
+		if r.Err() != nil {
+			return r.Err()
+		}
+	}
+	if len(packed.People) > 0 {
+		r := state.NewReader(packed.People)
+		p.People.read(r)
 		r.End()
 		if r.Err() != nil {
 			return r.Err()

@@ -133,23 +133,13 @@ func (s *site) keepTold(second int64, emit func(schemas.Event)) {
 	}
 	switch {
 	case needed && s.paths.full:
-		s.lift("lifted: this site has more paths than weir can know", second, emit, func(d *decision) bool { return wantsPaths(d.signature) })
+		s.keepDecisions(func(d *decision) bool {
+			if wantsPaths(d.signature) {
+				s.lift(d, "lifted: this site has more paths than weir can know", second, emit)
+			}
+			return !wantsPaths(d.signature)
+		})
 	case needed:
 		s.tellPaths(second)
 	}
-}
-
-// lift ends decisions, and says why.
-func (s *site) lift(why string, second int64, emit func(schemas.Event), which func(*decision) bool) {
-	kept := s.know.decisions[:0]
-	for _, d := range s.know.decisions {
-		if !which(d) {
-			kept = append(kept, d)
-			continue
-		}
-		d.Reason = why
-		s.tell(schemas.DecisionRemoved, d, s.d.knownAt(second), emit)
-	}
-	clear(s.know.decisions[len(kept):])
-	s.know.decisions = kept
 }

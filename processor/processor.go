@@ -37,7 +37,8 @@ func New(o Options) (*Processor, error) {
 //
 // judge, if not nil, says what an edge does with the row, and is asked after the
 // events before the row were emitted; without it the logged action counts. The
-// request that judge sees is valid during the call.
+// request that judge sees is valid during the call; of one that it lets through as a probe
+// it sets the Decision, and of every other none.
 func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Request) schemas.Action, emit func(schemas.Event)) {
 	c := p.counter
 	c.begin(b)
@@ -59,7 +60,7 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 		case r.Fields.Has(schemas.FieldAction):
 			action = actionOf(r.Action)
 		default:
-			action = c.infer(s, &r, row)
+			action, r.Decision = c.infer(s, &r, row)
 		}
 		r.Time = moment // the judge saw the edge's own
 		s.observe(&r, row, action)

@@ -118,8 +118,9 @@ func story(seed uint64) (*traffic, int64) {
 	return t, 50 * minute
 }
 
-// small asks for less knowledge than in production, so that tests are short.
-var small = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01}
+// small asks for less knowledge than in production, so that tests are short, and puts no site
+// on probation.
+var small = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01, Probation: -1}
 
 func kinds(log []schemas.Event) (out []string) {
 	for _, e := range log {

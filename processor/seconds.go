@@ -57,6 +57,7 @@ func (s *Seconds) AddLate(p *Pane) (merged *Pane) {
 			into.Pane.Merge(p.Pane)
 			into.Sample.Join(p.Sample)
 			into.Found.join(&p.Found, paneFound, paneFoundBytes)
+			into.People.merge(&p.People)
 			into.Served = append(into.Served, p.Served[:min(len(p.Served), paneServed-len(into.Served))]...)
 			return p
 		}

@@ -61,6 +61,15 @@ type site struct {
 	paths pathList
 	told  uint64 // of the list's versions, plus one; 0 is none
 
+	trusted  bool        // its first enforcement was confirmed, see probation
+	regulars regularPast // of the last minutes
+	visits   []visit     // probes that are watched
+
+	armed      []*armed
+	recalls    int    // looks at traffic above normal that matched none of them, in a row
+	nextRecall int64  // second
+	returns    string // while an incident is opened by them: the one that they are of
+
 	requests uint64
 	last     int64 // unix second of the last request
 	alert    [2]float64
@@ -114,7 +123,7 @@ func (s *site) take(p *Pane) {
 
 // idle reports whether closing the second after this one changes nothing.
 func (s *site) idle(second int64) bool {
-	return s.incident == nil && len(s.know.decisions) == 0 && !s.state.Suspicious() &&
+	return s.incident == nil && len(s.know.decisions) == 0 && len(s.visits) == 0 && !s.state.Suspicious() &&
 		second-s.last > (quarantine+2)*stepSeconds
 }
 
@@ -139,14 +148,31 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 		}
 		s.endStep(second)
 	}
+	s.feedback(second, step, emit)
+	s.recall(second, emit)
 	s.decide(second, emit)
+}
+
+// feedback is what comes of the decisions in force.
+func (s *site) feedback(second int64, step bool, emit func(schemas.Event)) {
+	if len(s.visits) > 0 {
+		s.ripen(second)
+	}
+	if step && len(s.know.decisions) > 0 {
+		s.breaker(second, emit)
+	}
+	s.probation(second, emit)
+}
+
+// measure reads the signals.
+func (s *site) measure(second int64) {
+	s.reading = detect.Read(s.windows.Short(), s.windows.Read())
+	s.scores = detect.Score(s.base, hourOf(second), &s.reading)
 }
 
 // look reads the signals and steps the incident.
 func (s *site) look(second int64, emit func(schemas.Event)) {
-	s.reading = detect.Read(s.windows.Short(), s.windows.Read())
-	hour := hourOf(second)
-	s.scores = detect.Score(s.base, hour, &s.reading)
+	s.measure(second)
 	if s.incident != nil {
 		s.incident.peak.Note(&s.reading, &s.scores)
 	}
@@ -154,7 +180,7 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 		s.scores.Accept(&s.reading, &s.accepted.Peak)
 	}
 	for i, signal := range []int{detect.RequestRate, detect.NewClients} {
-		s.alert[i] = detect.Alert(s.base, hour, signal)
+		s.alert[i] = detect.Alert(s.base, hourOf(second), signal)
 	}
 	if s.base.Windows() < minWindows || s.name == Other {
 		return

@@ -281,6 +281,17 @@ type savedOpen struct {
 	Decisions []savedDecision `json:"decisions,omitempty"`
 	Past      *past           `json:"past,omitempty"`
 	Accepted  *accepted       `json:"accepted,omitempty"`
+	Armed     *savedArmed     `json:"armed,omitempty"`
+	Trusted   bool            `json:"trusted,omitempty"`
+	Visits    []visit         `json:"visits,omitempty"`
+	Regulars  []savedSecond   `json:"regulars,omitempty"`
+}
+
+// savedSecond is what the regulars met in a second.
+type savedSecond struct {
+	Second int64  `json:"second"`
+	Passed uint64 `json:"passed"`
+	regularCounts
 }
 
 type savedIncident struct {
@@ -291,26 +302,38 @@ type savedIncident struct {
 	Number  int       `json:"number"`
 	Cause   string    `json:"cause"`
 	Refused []string  `json:"refused,omitempty"`
+	Returns string    `json:"returns,omitempty"`
+	Began   int64     `json:"began,omitempty"`
+	Lapsed  bool      `json:"lapsed,omitempty"`
+	Word    bool      `json:"word,omitempty"`
 
 	Peak detect.Peak `json:"peak"`
 }
 
 type savedDecision struct {
 	schemas.Decision
-	Incident string `json:"incident"`
-	Matched  int64  `json:"matched"`
+	Incident string       `json:"incident"`
+	Of       schemas.Kind `json:"of,omitempty"`
+	Since    int64        `json:"since,omitempty"`
+	Matched  int64        `json:"matched"`
+	Hurt     bool         `json:"hurt,omitempty"`
+	Seen     schemas.Live `json:"seen,omitzero"`
 }
 
 func (s *site) open() savedOpen {
-	saved := savedOpen{State: s.state, Past: s.past, Accepted: s.accepted}
+	saved := savedOpen{State: s.state, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits}
+	if len(s.know.decisions) > 0 || s.incident != nil {
+		saved.Regulars = s.regulars.save()
+	}
 	if i := s.incident; i != nil {
-		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Cause: i.last.Cause, Peak: i.peak}
+		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Cause: i.last.Cause, Peak: i.peak,
+			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word}
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
 	}
 	for _, d := range s.know.decisions {
-		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.matched})
+		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live})
 	}
 	return saved
 }
@@ -321,8 +344,18 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	s.state, s.past, s.accepted = saved.State, saved.Past, saved.Accepted
+	if len(saved.Visits) > maxVisits {
+		r.Fail("site %q watches %d probes, at most %d", s.name, len(saved.Visits), maxVisits)
+		return
+	}
+	s.trusted, s.visits = saved.Trusted, saved.Visits
+	s.regulars.load(saved.Regulars)
+	if err := s.rearm(saved.Armed); err != nil {
+		r.Fail("%v", err)
+		return
+	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {
@@ -336,7 +369,8 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		s.taint()
 	}
 	for _, d := range saved.Decisions {
-		kept := &decision{Decision: d.Decision, incident: d.Incident, matched: d.Matched}
+		kept := &decision{Decision: d.Decision, incident: d.Incident, kind: d.Of, since: d.Since, matched: d.Matched, hurt: d.Hurt, live: d.Seen,
+			hash: decisionHash(s.d.seed, []byte(d.ID))}
 		if d.Scope == schemas.ScopeSignature {
 			signature, err := schemas.ParseSignature(d.Value)
 			if err != nil {

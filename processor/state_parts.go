@@ -28,6 +28,11 @@ func (c *Counter) Save(w io.Writer) error {
 				}
 			}
 		}
+		for _, site := range c.sites { // last, so that state without it can be read
+			for _, p := range site.panes {
+				p.People.write(s)
+			}
+		}
 		return nil
 	})
 }
@@ -56,6 +61,13 @@ func (c *Counter) Load(in io.Reader) error {
 				break
 			}
 			s.pane(second).read(r)
+		}
+	}
+	if r.Err() == nil && r.More() {
+		for _, s := range c.sites {
+			for _, p := range s.panes {
+				p.People.read(r)
+			}
 		}
 	}
 	r.End()

@@ -144,10 +144,27 @@ type Decision struct {
 	// CollateralPerHour is the same as people an hour.
 	CollateralPerHour float64 `json:"collateral_per_hour"`
 	// CollateralClients is how many held-out clients the bound rests on.
-	CollateralClients int       `json:"collateral_clients"`
-	Reason            string    `json:"reason,omitempty"` // for a person
-	Origin            string    `json:"origin"`           // "weir", or who added it by hand
-	Evidence          *Evidence `json:"evidence,omitempty"`
+	CollateralClients int    `json:"collateral_clients"`
+	Reason            string `json:"reason,omitempty"` // for a person
+	Origin            string `json:"origin"`           // "weir", or who added it by hand
+	// Armed is, of one that has ended, until when its signature is kept: where it matches
+	// again it is decided at once.
+	Armed time.Time `json:"armed,omitzero"`
+	// Probes is the key by which edges draw the clients that it lets through, see Probe; of
+	// a client's own decision, and of a person's, empty: those let nobody through.
+	Probes   string    `json:"probes,omitempty"`
+	Live     *Live     `json:"live,omitempty"`
+	Evidence *Evidence `json:"evidence,omitempty"`
+}
+
+// Live is what probes have shown of a decision since it came into force.
+type Live struct {
+	Probes int `json:"probes"` // clients that were let through, and have had time to show what they are
+	People int `json:"people"` // of them, those that behave like people
+	// Upper is the upper 95 % bound of the share of people among the clients that the
+	// decision matches, 0 to 1; Touched the lower 95 % bound of how many it has stopped.
+	Upper   float64 `json:"upper"`
+	Touched float64 `json:"touched"`
 }
 
 // Evidence is why a decision was taken, with enough to see for oneself.

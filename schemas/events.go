@@ -230,6 +230,12 @@ func (d *Decision) Validate() error {
 		bounded("reason", d.Reason, MaxSentence), bounded("origin", d.Origin, MaxID)); err != nil {
 		return err
 	}
+	if err := CheckProbeKey(d.Probes); err != nil {
+		return fmt.Errorf("decision %s: %w", cut(d.ID), err)
+	}
+	if l := d.Live; l != nil && (!finite(l.Upper, l.Touched) || l.Probes < 0 || l.People < 0) {
+		return fmt.Errorf("decision %s: what its probes have shown is no number", cut(d.ID))
+	}
 	if d.Evidence != nil {
 		return d.Evidence.validate()
 	}

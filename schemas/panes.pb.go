@@ -169,7 +169,9 @@ type Pane struct {
 	Served []uint64 `protobuf:"fixed64,5,rep,packed,name=served,proto3" json:"served,omitempty"`
 	// Paths that were served and that no two visitors are known to have been, in the
 	// versioned form of processor's found paths.
-	Found         []byte `protobuf:"bytes,6,opt,name=found,proto3" json:"found,omitempty"`
+	Found []byte `protobuf:"bytes,6,opt,name=found,proto3" json:"found,omitempty"`
+	// Binary form of what regulars and probes met; nothing where there were none.
+	People        []byte `protobuf:"bytes,7,opt,name=people,proto3" json:"people,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -242,6 +244,13 @@ func (x *Pane) GetServed() []uint64 {
 func (x *Pane) GetFound() []byte {
 	if x != nil {
 		return x.Found
+	}
+	return nil
+}
+
+func (x *Pane) GetPeople() []byte {
+	if x != nil {
+		return x.People
 	}
 	return nil
 }
@@ -323,14 +332,15 @@ const file_panes_proto_rawDesc = "" +
 	"\x05parts\x18\b \x01(\rR\x05parts\x12#\n" +
 	"\x05panes\x18\n" +
 	" \x03(\v2\r.weir.v1.PaneR\x05panes\x12(\n" +
-	"\x05names\x18\v \x03(\v2\x12.weir.v1.TraitNameR\x05names\"\x94\x01\n" +
+	"\x05names\x18\v \x03(\v2\x12.weir.v1.TraitNameR\x05names\"\xac\x01\n" +
 	"\x04Pane\x12\x16\n" +
 	"\x06second\x18\x01 \x01(\x03R\x06second\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\fR\x04site\x12\x1a\n" +
 	"\bsketches\x18\x03 \x01(\fR\bsketches\x12\x16\n" +
 	"\x06sample\x18\x04 \x01(\fR\x06sample\x12\x16\n" +
 	"\x06served\x18\x05 \x03(\x06R\x06served\x12\x14\n" +
-	"\x05found\x18\x06 \x01(\fR\x05found\"I\n" +
+	"\x05found\x18\x06 \x01(\fR\x05found\x12\x16\n" +
+	"\x06people\x18\a \x01(\fR\x06people\"I\n" +
 	"\tTraitName\x12\x14\n" +
 	"\x05trait\x18\x01 \x01(\rR\x05trait\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\aR\x04hash\x12\x12\n" +

@@ -36,7 +36,14 @@ func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if err := client.post(ctx, accepted); err != nil {
 		return err
 	}
+	incidents := make(map[string]bool)
 	for _, e := range accepted {
+		if e.Incident != "" && !incidents[e.Incident] {
+			incidents[e.Incident] = true
+			if err := client.confirm(ctx, e.Incident); err != nil { // what was accepted counts all the same
+				fmt.Fprintf(s.err, "weir: %s is not confirmed: %v\n", printable(e.Incident, 40), err)
+			}
+		}
 		fmt.Fprintf(s.out, "%s: %s %s %s on %s until %s\n", e.ID, e.Action, e.Scope, printable(e.Value, 100), sitesText(e.Sites, 60), e.Expires.UTC().Format(time.DateTime+" UTC"))
 	}
 	return nil

@@ -23,6 +23,39 @@ type closeIncidentCommand struct {
 	dataFlag
 }
 
+// confirmIncidentCommand says that an incident is an attack.
+type confirmIncidentCommand struct {
+	Incident string `arg:"" help:"Its id, as weir incidents shows it."`
+	dataFlag
+}
+
+// Run tells the running weir.
+func (c *confirmIncidentCommand) Run(ctx context.Context, s screen, p *program) error {
+	data, err := c.directory(p)
+	if err != nil {
+		return err
+	}
+	client := newControlClient(data)
+	was, err := client.incident(ctx, c.Incident)
+	if err != nil {
+		return err
+	}
+	if was.Type == schemas.IncidentClosed {
+		return usagef("%s has closed: only an open incident can be confirmed", c.Incident)
+	}
+	if err := client.confirm(ctx, c.Incident); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s is confirmed: its decisions on %s are no longer on probation, and are renewed while it goes on.\n", c.Incident, sitesText(was.Sites, 60))
+	return nil
+}
+
+// confirm has a running weir take an incident for an attack.
+func (c *controlClient) confirm(ctx context.Context, incident string) error {
+	_, err := c.do(ctx, http.MethodPost, "/api/incidents/"+url.PathEscape(incident)+"/confirm", nil)
+	return err
+}
+
 // judgedWait is how long the command waits for the detector to do what was said: it judges
 // a second when all edges have sent it.
 const judgedWait = 15 * time.Second
@@ -76,11 +109,20 @@ func (c *controlClient) incident(ctx context.Context, id string) (schemas.Event,
 
 // closeIncident passes on a person's word.
 func (s *server) closeIncident(w http.ResponseWriter, r *http.Request) {
-	id, by := r.PathValue("incident"), peerOf(r.Context())
 	if r.URL.Query().Get("as") != "normal" {
 		http.Error(w, "want as=normal", http.StatusBadRequest)
 		return
 	}
+	s.passOn(w, r, processor.Correction{})
+}
+
+// confirmIncident does likewise.
+func (s *server) confirmIncident(w http.ResponseWriter, r *http.Request) {
+	s.passOn(w, r, processor.Correction{Attack: true})
+}
+
+func (s *server) passOn(w http.ResponseWriter, r *http.Request, c processor.Correction) {
+	id, by := r.PathValue("incident"), peerOf(r.Context())
 	known := false
 	for _, e := range s.board.allIncidents() {
 		known = known || e.Incident == id
@@ -92,11 +134,12 @@ func (s *server) closeIncident(w http.ResponseWriter, r *http.Request) {
 	if by == "" {
 		by = "somebody"
 	}
-	if err := s.correct(r.Context(), processor.Correction{Incident: id, By: by, Time: time.Now().UTC()}); err != nil {
+	c.Incident, c.By, c.Time = id, by, time.Now().UTC()
+	if err := s.correct(r.Context(), c); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	s.log.Info("an incident is called normal", "incident", id, "by", by)
+	s.log.Info("a person's word about an incident", "incident", id, "attack", c.Attack, "by", by)
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -104,6 +147,7 @@ func (s *server) closeIncident(w http.ResponseWriter, r *http.Request) {
 // moment and for the next.
 const (
 	correctionPrefix = "normal."
+	confirmedPrefix  = "attack."
 	correctionKept   = 31 * 24 * time.Hour
 )
 
@@ -113,17 +157,24 @@ func noteCorrection(ctx context.Context, b *bus.Bus, c processor.Correction) err
 	if err != nil {
 		return err
 	}
-	if _, err = b.State().Create(ctx, correctionPrefix+c.Incident, text); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+	if _, err = b.State().Create(ctx, correctionKey(&c), text); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 		return fmt.Errorf("nats: %w", err)
 	}
 	return nil
+}
+
+func correctionKey(c *processor.Correction) string {
+	if c.Attack {
+		return confirmedPrefix + c.Incident
+	}
+	return correctionPrefix + c.Incident
 }
 
 // corrections hands over every word that is kept, and goes on with what comes, until ctx
 // ends. known is closed once all that was there has been handed over.
 func (r *processing) corrections(ctx context.Context, known chan<- struct{}, take func(processor.Correction)) error {
 	bucket := r.bus.State()
-	w, err := bucket.Watch(ctx, correctionPrefix+"*", jetstream.IgnoreDeletes())
+	w, err := bucket.WatchFiltered(ctx, []string{correctionPrefix + "*", confirmedPrefix + "*"}, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("nats: what people said of incidents: %w", err)
 	}
@@ -144,7 +195,7 @@ func (r *processing) corrections(ctx context.Context, known chan<- struct{}, tak
 				continue
 			}
 			var c processor.Correction
-			if err := json.Unmarshal(entry.Value(), &c); err != nil || correctionPrefix+c.Incident != entry.Key() {
+			if err := json.Unmarshal(entry.Value(), &c); err != nil || correctionKey(&c) != entry.Key() {
 				r.log.Warn("what was said of an incident was passed over", "key", printable(entry.Key(), 100), "error", err)
 				continue
 			}

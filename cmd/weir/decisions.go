@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ type decisionsCommand struct {
 type listDecisionsCommand struct {
 	dataFlag
 	All    bool   `help:"Also those that have ended."`
+	Armed  bool   `help:"Those that have ended and whose signatures are kept armed: where they match again, they are decided at once."`
 	Output string `default:"text" enum:"text,json" help:"text or json."`
 }
 
@@ -51,29 +53,72 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 		return err
 	}
 	now := time.Now()
-	var shown []schemas.Event
-	for _, e := range events {
-		ended := e.Type == schemas.DecisionRemoved || e.Decision != nil && !e.Expires.After(now)
-		if e.Decision != nil && e.ID != "" && (c.All || !ended) {
-			shown = append(shown, e)
-		}
-	}
+	shown := c.choose(events, now)
 	if c.Output == "json" {
 		return json.NewEncoder(s.out).Encode(shown)
 	}
 	if len(shown) == 0 {
-		fmt.Fprintln(s.out, "No decision in force.")
+		if c.Armed {
+			fmt.Fprintln(s.out, "No signature is armed.")
+		} else {
+			fmt.Fprintln(s.out, "No decision in force.")
+		}
 		return nil
 	}
 	fmt.Fprintf(s.out, "%-22s %-9s %-9s %-20s %10s  %s\n", "decision", "action", "scope", "sites", "left", "value")
 	for _, e := range shown {
 		left := "ended"
+		if c.Armed {
+			left = short(e.Armed.Sub(now))
+		}
 		if d := e.Expires.Sub(now); d > 0 && e.Type != schemas.DecisionRemoved {
 			left = short(d)
 		}
 		fmt.Fprintf(s.out, "%-22s %-9s %-9s %-20s %10s  %s\n", e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, printable(e.Value, 100))
 	}
 	return nil
+}
+
+// choose picks the decisions in force, or those that were asked for.
+func (c *listDecisionsCommand) choose(events []schemas.Event, now time.Time) (shown []schemas.Event) {
+	for _, e := range events {
+		ended := e.Type == schemas.DecisionRemoved || e.Decision != nil && !e.Expires.After(now)
+		if e.Decision != nil && e.ID != "" && (c.All || !ended) && !c.Armed {
+			shown = append(shown, e)
+		}
+	}
+	if c.Armed {
+		return armedOf(events, now)
+	}
+	return shown
+}
+
+// armedOf are the decisions whose signatures are armed: of each signature of a site the one
+// that was in force last.
+func armedOf(events []schemas.Event, now time.Time) (list []schemas.Event) {
+	type signature struct{ sites, value string }
+	at, last := make(map[signature]int), make(map[signature]time.Time)
+	for _, e := range events {
+		if e.Decision == nil || e.ID == "" || e.Origin != schemas.OriginWeir || e.Scope != schemas.ScopeSignature {
+			continue
+		}
+		key := signature{strings.Join(e.Sites, " "), e.Value}
+		if e.Time.Before(last[key]) {
+			continue
+		}
+		last[key] = e.Time
+		i, known := at[key]
+		switch {
+		case !known:
+			at[key] = len(list)
+			list = append(list, e)
+		default:
+			list[i] = e
+		}
+	}
+	return slices.DeleteFunc(list, func(e schemas.Event) bool {
+		return e.Type != schemas.DecisionRemoved || !e.Armed.After(now)
+	})
 }
 
 func sitesText(sites []string, width int) string {
@@ -220,9 +265,10 @@ func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 }
 
 type incidentsCommand struct {
-	List       listIncidentsCommand `cmd:"" default:"withargs" help:"Those known."`
-	Close      closeIncidentCommand `cmd:"" help:"Say that one was normal traffic."`
-	Postmortem postmortemCommand    `cmd:"" help:"Draft a post-mortem of one, in Markdown."`
+	List       listIncidentsCommand   `cmd:"" default:"withargs" help:"Those known."`
+	Close      closeIncidentCommand   `cmd:"" help:"Say that one was normal traffic."`
+	Confirm    confirmIncidentCommand `cmd:"" help:"Say that one is an attack: its decisions are not on probation any more."`
+	Postmortem postmortemCommand      `cmd:"" help:"Draft a post-mortem of one, in Markdown."`
 }
 
 // incidentCommand is about one incident.

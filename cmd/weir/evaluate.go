@@ -266,6 +266,7 @@ type evaluation struct {
 	records   []*simulate.Record // of the rows that the builder holds
 	line      []byte
 	scratch   []byte
+	decision  []byte // of the last request
 	closed    bool
 	err       error
 }
@@ -334,10 +335,14 @@ func (e *evaluation) flush() {
 
 func (e *evaluation) judge(row int, q *schemas.Request) schemas.Action {
 	r, vector := e.records[row], uint64(0)
-	action := r.Action // what the edge did when it was sent
-	if !e.closed {
-		action, _ = e.edge.Judge(q)
+	action, decision := e.edge.Judge(q)
+	if e.closed {
+		if action = r.Action; action.Severity() > 0 { // what the edge did when it was sent
+			decision = ""
+		}
 	}
+	q.Decision = append(e.decision[:0], decision...)
+	e.decision = q.Decision
 	if r.Sent.After(e.compare.Begins()) {
 		vector = e.vector(q)
 	}

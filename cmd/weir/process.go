@@ -76,7 +76,9 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 	if r.secret, err = commonSecret(ctx, b, wanted); err != nil {
 		return nil, err
 	}
-	o, err := processorOptions(c, r.secret, processor.Options{Registerer: metrics, Signals: r.takeSignals, Known: r.takeKnown})
+	o, err := processorOptions(c, r.secret, processor.Options{
+		Registerer: metrics, Signals: r.takeSignals, Known: r.takeKnown, Enforced: func(site string) bool { return c.ModeOf(site) == config.Enforce },
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type replayCommand struct {
 	Baseline    string        `placeholder:"FILE" help:"Start with what weir learn wrote."`
 	Data        string        `placeholder:"DIR" help:"Store requests, incidents and decisions in the embedded ClickHouse there."`
 	ClickHouse  string        `name:"clickhouse" placeholder:"DSN" help:"Store them in this ClickHouse instead."`
+	Probation   bool          `help:"As on a site where nothing was enforced before: the first enforcement lapses unless its probes are clean. Without it, as if a person had confirmed it."`
 	Quiet       bool          `short:"q" help:"No progress bar and no report."`
 }
 
@@ -64,6 +65,9 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		summary: newSummary(),
 	}
 	o := processor.Options{Known: r.edge.Known}
+	if c.Probation {
+		o.Enforced = func(string) bool { return true }
+	}
 	if c.Data != "" || c.ClickHouse != "" {
 		o.Signals = r.takeSignals
 	}
@@ -173,6 +177,7 @@ type replay struct {
 	verdicts      []verdict      // of the chunk's rows
 	emitted       []schemas.Event
 	signals       []schemas.SignalRow // for the store
+	probe         []byte              // the decision of the last request
 	err           error
 }
 
@@ -195,6 +200,8 @@ func (r *replay) judge(_ int, request *schemas.Request) schemas.Action {
 	action, decision := r.edge.Judge(request)
 	r.verdicts = append(r.verdicts, verdict{action, decision})
 	r.summary.request(request, action, decision)
+	request.Decision = append(r.probe[:0], decision...) // as the edge's log would have it
+	r.probe = request.Decision
 	return action
 }
 
@@ -250,14 +257,27 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 	if err != nil {
 		return o, err
 	}
+	probation := time.Duration(-1) // of past traffic: nobody can confirm anything in it
+	if o.Enforced != nil {
+		probation = orNever(c.Decisions.Probation)
+	}
 	return processor.Options{
 		Profiles: profiles, Proxies: trust.Edges(),
 		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allowed(),
-		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral),
+		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral), ArmedFor: orNever(c.Decisions.ArmedFor),
+		Probation: probation, Longest: c.Decisions.Longest, MaxDecisions: c.Decisions.Max, Enforced: o.Enforced,
 		MinBaseline: c.Processor.MinBaseline,
 		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
 		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, Known: o.Known,
 	}, nil
+}
+
+// orNever makes of 0, the configuration's word for never, the processor's.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // inputs turns the arguments into what tail reads.

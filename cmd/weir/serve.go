@@ -98,6 +98,7 @@ func (s *server) control() *http.ServeMux {
 	}
 	if s.correct != nil {
 		mux.HandleFunc("POST /api/incidents/{incident}/close", s.closeIncident)
+		mux.HandleFunc("POST /api/incidents/{incident}/confirm", s.confirmIncident)
 	}
 	if s.bouncers != nil {
 		mux.HandleFunc("GET /api/bouncers", s.answerBouncers)

@@ -66,7 +66,7 @@ func (s *summary) request(r *schemas.Request, action schemas.Action, decision st
 			}
 		}
 	}
-	if decision != "" {
+	if decision != "" && action != schemas.Allow {
 		if d := s.byDecision[decision]; d != nil {
 			d.requests++
 			client := schemas.ClientOf(r.Client).As16()

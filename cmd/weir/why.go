@@ -109,7 +109,9 @@ func (c *whyCommand) touched(ctx context.Context, s screen, p *program, addr net
 		}
 		what := "let through"
 		if row.Decision != "" {
-			what = row.Action + " by " + row.Decision
+			if what = row.Action + " by " + row.Decision; row.Action == string(schemas.Allow) {
+				what = "let through, as a probe of " + row.Decision
+			}
 			met[row.Decision] = true
 		}
 		if c.Output == "text" {
@@ -228,6 +230,9 @@ func explain(w io.Writer, e schemas.Event) {
 	state := "until " + d.Expires.UTC().Format(time.DateTime) + " UTC"
 	if e.Type == schemas.DecisionRemoved {
 		state = "removed " + e.Time.UTC().Format(time.DateTime) + " UTC"
+		if !d.Armed.IsZero() {
+			state += ", armed until " + d.Armed.UTC().Format(time.DateOnly)
+		}
 	}
 	fmt.Fprintf(w, "  on %s, %s; by %s", sites, state, printable(d.Origin, 40))
 	if e.Incident != "" {
@@ -235,11 +240,15 @@ func explain(w io.Writer, e schemas.Event) {
 	}
 	fmt.Fprintln(w)
 	if d.Reason != "" {
-		fmt.Fprintf(w, "  %s\n", printable(d.Reason, 200))
+		fmt.Fprintf(w, "  %s\n", printable(d.Reason, 400))
 	}
 	if d.Origin == "weir" {
 		fmt.Fprintf(w, "  Would touch at most %.2f %% of the site's visitors (%.1f an hour), measured on %s of normal traffic.\n",
 			100*d.Collateral, d.CollateralPerHour, plural(d.CollateralClients, "held-out client"))
+	}
+	if l := d.Live; l != nil {
+		fmt.Fprintf(w, "  %s let through to see, %d of them like people: of the clients that it matches at most %.0f %% are.\n",
+			plural(l.Probes, "probe"), l.People, 100*l.Upper)
 	}
 	explainEvidence(w, d.Evidence)
 }

@@ -133,6 +133,9 @@ type Decisions struct {
 	Collateral  Share         `yaml:"collateral" doc:"The share of a site's people that all decisions together may touch, at most."`
 	Propagation time.Duration `yaml:"propagation" doc:"After how long a decision is taken to be in force at an edge."`
 	Max         int           `yaml:"max" doc:"Decisions in force at once, at most."`
+	ArmedFor    time.Duration `yaml:"armed_for" doc:"How long signatures that stopped an attack and hurt nobody are kept, 64 a site at most: where the attack returns they are decided at once. '0' is never."`
+	Probation   time.Duration `yaml:"probation" doc:"After how long the first enforcement on a site lapses, unless its probes are clean or a person confirms it; '0' is never."`
+	Longest     time.Duration `yaml:"longest" doc:"For how long fresh evidence may renew a decision, unless a person has confirmed the incident; what goes on after it is decided anew."`
 }
 
 // Nginx is the enforcing nginx.
@@ -173,12 +176,13 @@ func Default() Config {
 		name = "localhost"
 	}
 	return Config{
-		Data:       "/var/lib/weir",
-		Mode:       Observe,
-		Crawlers:   []string{"google", "bing"},
-		Edge:       Edge{Name: name, ProxyHeader: "x-forwarded-for"},
-		Processor:  Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, MinBaseline: 20 * time.Minute},
-		Decisions:  Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000},
+		Data:      "/var/lib/weir",
+		Mode:      Observe,
+		Crawlers:  []string{"google", "bing"},
+		Edge:      Edge{Name: name, ProxyHeader: "x-forwarded-for"},
+		Processor: Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, MinBaseline: 20 * time.Minute},
+		Decisions: Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000, ArmedFor: 21 * 24 * time.Hour,
+			Probation: 10 * time.Minute, Longest: 24 * time.Hour},
 		HTTP:       HTTP{Listen: "127.0.0.1:8480"},
 		NATS:       NATS{Disk: 4 << 30},
 		Vitals:     Vitals{Every: time.Second},

@@ -55,6 +55,11 @@ func (c *Config) validate(d *decoder) {
 	between(d, "decisions.collateral", c.Decisions.Collateral, 0, 0.1)
 	between(d, "decisions.propagation", c.Decisions.Propagation, 0, 10*time.Minute)
 	between(d, "decisions.max", c.Decisions.Max, 1, 5_000_000)
+	between(d, "decisions.armed_for", c.Decisions.ArmedFor, 0, 366*day)
+	if c.Decisions.Probation != 0 {
+		between(d, "decisions.probation", c.Decisions.Probation, time.Minute, day)
+	}
+	between(d, "decisions.longest", c.Decisions.Longest, c.Decisions.TTL, 366*day)
 	c.validateNginx(d)
 	c.validateOtherEdges(d)
 	if v := c.Vitals.Every; v != 0 {

@@ -48,6 +48,7 @@ type Edge struct {
 
 	paths map[string][]pathList // by site, ascending by their times
 
+	hand    bool                      // only what persons took is looked at
 	scratch [schemas.NumTraits][]byte // the request's trait values, computed at most once each
 	state   [schemas.NumTraits]traitState
 	path    []byte // the request's, as nginx compares it
@@ -71,6 +72,8 @@ type held struct {
 	sites       []string
 	signature   schemas.Signature
 	from, until int64
+	hand        bool   // a person took it
+	probes      string // the key by which it lets clients through, see schemas.Probe
 }
 
 // New makes an edge that holds nothing yet.
@@ -122,7 +125,8 @@ func (e *Edge) Apply(event schemas.Event) error {
 func (e *Edge) add(event schemas.Event, from int64) error {
 	h := &held{
 		id: event.ID, action: event.Action, scope: event.Scope, value: event.Value,
-		sites: event.Sites, from: from, until: event.Expires.UnixMilli(),
+		sites: event.Sites, from: from, until: event.Expires.UnixMilli(), probes: event.Probes,
+		hand: event.Origin != "" && event.Origin != schemas.OriginWeir,
 	}
 	switch h.scope {
 	case schemas.ScopeClient:
@@ -201,7 +205,8 @@ func drop[K comparable](m map[K][]*held, key K, gone func(*held) bool) {
 }
 
 // Judge returns what the edge does with the request at the request's own time,
-// and for which decision; schemas.Allow and "" where none matches.
+// and for which decision; schemas.Allow and "" where none matches. A probe is allowed, and
+// the decision is the one that would have stopped it: probes are drawn as nginx draws them.
 func (e *Edge) Judge(r *schemas.Request) (schemas.Action, string) {
 	if len(e.byID) == 0 {
 		return schemas.Allow, ""
@@ -209,23 +214,39 @@ func (e *Edge) Judge(r *schemas.Request) (schemas.Action, string) {
 	if e.allow.Contains(r.Client) {
 		return schemas.Allow, ""
 	}
-	var best *held
 	if hs := e.clients[schemas.ClientOf(r.Client)]; len(hs) > 0 {
-		best = strongest(nil, hs, r)
+		if best := e.strongest(nil, hs, r); best != nil {
+			return best.action, best.id
+		}
 	}
-	if best == nil && e.prefixes.Size() > 0 {
+	best := e.beyondClient(r)
+	if best == nil {
+		return schemas.Allow, ""
+	}
+	if best.probes == "" || !schemas.Probe(best.probes, r.Client, r.Time) {
+		return best.action, best.id
+	}
+	e.hand = true // what a person decided counts for probes, too
+	byHand := e.beyondClient(r)
+	e.hand = false
+	if byHand != nil {
+		return byHand.action, byHand.id
+	}
+	return schemas.Allow, best.id
+}
+
+// beyondClient is the decision that counts, of those that are not on the client alone.
+func (e *Edge) beyondClient(r *schemas.Request) (best *held) {
+	if e.prefixes.Size() > 0 {
 		best = e.matchPrefix(r)
 	}
 	if best == nil {
 		best = e.matchSignature(r)
 	}
 	if hs := e.sites[string(r.Site)]; best == nil && len(hs) > 0 && !e.machine(r) {
-		best = strongest(nil, hs, r)
+		best = e.strongest(nil, hs, r)
 	}
-	if best == nil {
-		return schemas.Allow, ""
-	}
-	return best.action, best.id
+	return best
 }
 
 // machine reports whether a request is for a path that machines call.
@@ -243,7 +264,7 @@ func (e *Edge) machine(r *schemas.Request) bool {
 func (e *Edge) matchPrefix(r *schemas.Request) *held {
 	var best *held
 	for _, hs := range e.prefixes.Supernets(netip.PrefixFrom(r.Client, r.Client.BitLen())) {
-		best = strongest(best, hs, r)
+		best = e.strongest(best, hs, r)
 	}
 	return best
 }
@@ -256,7 +277,7 @@ func (e *Edge) matchSignature(r *schemas.Request) *held {
 			continue
 		}
 		for _, h := range byValue[string(e.scratch[trait])] {
-			if inForce(h, r) && (best == nil || better(h, best)) && e.matches(h.signature, r) {
+			if e.counts(h, r) && (best == nil || better(h, best)) && e.matches(h.signature, r) {
 				best = h
 			}
 		}
@@ -287,9 +308,14 @@ func (e *Edge) compute(t schemas.Trait, r *schemas.Request) bool {
 	return e.state[t] == known
 }
 
-func strongest(best *held, hs []*held, r *schemas.Request) *held {
+// counts reports whether a decision counts for the request's time and site.
+func (e *Edge) counts(h *held, r *schemas.Request) bool {
+	return (h.hand || !e.hand) && inForce(h, r)
+}
+
+func (e *Edge) strongest(best *held, hs []*held, r *schemas.Request) *held {
 	for _, h := range hs {
-		if inForce(h, r) && (best == nil || better(h, best)) {
+		if e.counts(h, r) && (best == nil || better(h, best)) {
 			best = h
 		}
 	}

@@ -232,3 +232,53 @@ func TestKnownPaths(t *testing.T) {
 		t.Errorf("%v allocations a request", n)
 	}
 }
+
+// TestProbes: a client that is drawn is let past what weir decided on more than itself, and
+// the decision is named; not past its own, nor past a person's.
+func TestProbes(t *testing.T) {
+	const key = "00c0ffee"
+	at := time.Minute
+	var probe, other netip.Addr
+	for n := 1; !probe.IsValid() || !other.IsValid(); n++ {
+		client := netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)})
+		if schemas.Probe(key, client, start.Add(at).UnixMilli()) {
+			probe = client
+		} else {
+			other = client
+		}
+	}
+	weirs := func(id string, action schemas.Action, scope schemas.Scope, value string, sites ...string) schemas.Event {
+		e := decision(id, action, scope, value, sites...)
+		e.Origin, e.Probes = schemas.OriginWeir, key
+		return e
+	}
+	byHand := decision("m-curl", schemas.Throttle, schemas.ScopeSignature, `user_agent="curl/8"`, "hand.example.org")
+	byHand.Origin = "anna"
+	own := weirs("i-own", schemas.Block, schemas.ScopeClient, probe.String(), "own.example.org")
+	own.Probes = ""
+	e := New(Options{})
+	for _, event := range []schemas.Event{
+		weirs("i-curl", schemas.Block, schemas.ScopeSignature, `user_agent="curl/8"`),
+		weirs("i-prefix", schemas.Challenge, schemas.ScopePrefix, "198.18.0.0/16", "www.example.org"),
+		byHand, own,
+	} {
+		if err := e.Apply(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		client netip.Addr
+		site   string
+		action schemas.Action
+		id     string
+	}{
+		{probe, "x", schemas.Allow, "i-curl"}, {other, "x", schemas.Block, "i-curl"},
+		{probe, "www.example.org", schemas.Allow, "i-prefix"}, {other, "www.example.org", schemas.Challenge, "i-prefix"},
+		{probe, "hand.example.org", schemas.Throttle, "m-curl"}, {other, "hand.example.org", schemas.Block, "i-curl"},
+		{probe, "own.example.org", schemas.Block, "i-own"}, {other, "own.example.org", schemas.Block, "i-curl"},
+	} {
+		if action, id := e.Judge(request(at, c.client.String(), c.site)); action != c.action || id != c.id {
+			t.Errorf("%s at %s: %s %q, want %s %q", c.client, c.site, action, id, c.action, c.id)
+		}
+	}
+}

@@ -17,7 +17,8 @@ type Measure struct {
 	Value   string   // as in schemas.Decision
 	Sites   []string // empty is every site
 	Expires time.Time
-	Hand    bool // a person took it: it counts for regulars too
+	Hand    bool   // a person took it: it counts for regulars and for probes too
+	Probes  string // the key by which clients are let through, see schemas.Probe; "": none are
 }
 
 // MeasureOf takes a measure out of an event about a decision; ok is false for
@@ -27,7 +28,7 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 		return Measure{}, false
 	}
 	d := e.Decision
-	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires, Hand: d.Origin != "" && d.Origin != "weir"}, true
+	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires, Hand: d.Origin != "" && d.Origin != "weir", Probes: d.Probes}, true
 }
 
 // Set is what is to be in force.

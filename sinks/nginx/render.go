@@ -83,13 +83,7 @@ func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
 	var b bytes.Buffer
 	b.WriteString("# Written by weir; a change here is lost.\n")
 	l.write(&b, "weir", set, include)
-	if set.Regulars.empty() {
-		b.WriteString("map \"$weir_lease$weir_allowed\" $weir_verdict {\n    default \"\";\n    10 $weir_by_client;\n}\n")
-	} else {
-		set.Regulars.write(&b, "weir", include)
-		l.writeChoices(&b, "weir", "by_hand_", "h")
-		b.WriteString("map \"$weir_lease$weir_allowed$weir_regular\" $weir_verdict {\n    default \"\";\n    10 $weir_by_client;\n    101 $weir_by_hand_client;\n}\n")
-	}
+	l.writeVerdict(&b, "weir", set, include)
 	main := File{Name: versioned("decisions.conf", b.Bytes()), Content: b.Bytes()}
 	files.Lists = append(files.Lists, main)
 	files.Version = strings.TrimSuffix(strings.TrimPrefix(main.Name, "decisions-"), ".conf")
@@ -130,7 +124,8 @@ type lists struct {
 	signatures *signatureList
 	sites      map[string][]hit
 	inForce    map[schemas.Scope]int
-	hand       bool // some were taken by persons
+	hand       bool   // some were taken by persons
+	probes     string // the key of those that let probes through, "" where none do
 	paths      *PathList
 	asked      bool // some ask for them
 	refused    []Refusal
@@ -172,10 +167,16 @@ func (l *lists) take(m *Measure) {
 	}
 	l.inForce[m.Scope]++
 	l.hand = l.hand || m.Hand
+	if !m.Hand && m.Scope != schemas.ScopeClient { // of several keys, which only another processor's can be, one
+		l.probes = max(l.probes, m.Probes)
+	}
 }
 
 func (l *lists) add(m *Measure) error {
 	if err := checkID(m.ID); err != nil {
+		return err
+	}
+	if err := schemas.CheckProbeKey(m.Probes); err != nil {
 		return err
 	}
 	if m.Action.Severity() == 0 {

@@ -69,7 +69,7 @@ map "$weir_enforced$weir_passed $weir_verdict" $weir_action {
 map "$weir_enforced$weir_passed $weir_verdict" $weir_decision {
     default "";
     "~^1 [a-z]+ (.+)\z" $1;
-    "~^11 (?:block|throttle) (.+)\z" $1;
+    "~^11 (?:allow|block|throttle) (.+)\z" $1;
 }
 
 # Whether the request carries any cookie, never its value.

@@ -40,6 +40,7 @@ type group struct {
 	Mitigated bool     `json:"mitigated,omitempty"`
 	Reviewed  bool     `json:"reviewed,omitempty"` // the reader knows of decisions that wait
 	Hurt      bool     `json:"hurt,omitempty"`     // a decision was lifted because it hurt
+	Lapsed    bool     `json:"lapsed,omitempty"`   // the first enforcement on a site lapsed
 }
 
 type incident struct {
@@ -223,6 +224,9 @@ func (s *story) peak(site string, signals []schemas.Signal, at time.Time) {
 // lifted begins the reason of a decision that weir itself took back because it hurt.
 const lifted = "lifted:"
 
+// lapsed begins the reason of one that ended with its site's probation.
+const lapsed = "lapsed:"
+
 func (s *story) decision(e *schemas.Event, now time.Time) {
 	if e.Incident == "" {
 		return // by hand: who took it knows
@@ -257,9 +261,14 @@ func (s *story) decision(e *schemas.Event, now time.Time) {
 		return
 	}
 	switch {
+	case m.Ended && m.Enforced && strings.HasPrefix(e.Reason, lapsed) && g.open() > 0:
+		g.Lapsed = true
+		s.pend(g, Worsened, now)
 	case m.Ended && m.Enforced && strings.HasPrefix(e.Reason, lifted) && g.open() > 0:
 		g.Hurt = true
 		s.pend(g, Worsened, now)
+	case !m.Ended && m.Enforced && g.Lapsed: // confirmed
+		g.Lapsed = false
 	case !m.Ended && !m.Enforced && !g.Reviewed && e.Type == schemas.DecisionAdded:
 		s.pend(g, Review, now)
 	}

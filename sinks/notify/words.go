@@ -63,6 +63,8 @@ func (s *story) urgency(g *group, m *Message, t tally, known bool, share float64
 	switch {
 	case t.enforced > 0 && (g.Hurt || g.Class != "attack"):
 		return Critical, PanicOff
+	case g.Lapsed && t.enforced == 0 && !s.panicked(t):
+		return Critical, Accept
 	case t.waiting > 0 && !s.panicked(t): // accepted, they would not be enforced either
 		if ill || !known {
 			return Critical, Accept
@@ -114,6 +116,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 	}
 	var call string
 	switch {
+	case m.Call == Accept && g.Lapsed:
+		call = "the first enforcement on this site has lapsed. Look at the evidence, and if it is right: " + span("weir incidents confirm "+inert(g.worst().ID, schemas.MaxID))
 	case m.Call == Accept:
 		call = "look at the evidence and accept: " + span("weir decisions accept "+inert(g.worst().ID, schemas.MaxID))
 	case m.Call == PanicOff && g.Hurt:

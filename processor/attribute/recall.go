@@ -1,0 +1,95 @@
+package attribute
+
+import (
+	"github.com/weir-project/weir/schemas"
+)
+
+// Recalled is what armed signatures come to in the traffic of now.
+type Recalled struct {
+	Measures []Measure
+	// Share is the part of what is beyond normal that the measures match, 0 to 1; Clients
+	// are the clients of it.
+	Share   float64
+	Clients int
+}
+
+// Recall proposes, of signatures that stopped an attack before, those that its return shows
+// again, in the order given: each must match clients that can hardly be normal ones, and
+// all together touch no more of the present normal clients than the budget allows. It
+// mines nothing, so that seconds of traffic are enough.
+func Recall(normal, suspect *Sample, armed []schemas.Signature, budget Budget) (r Recalled) {
+	budget = budget.withDefaults()
+	if len(normal.IDs()) < budget.MinClients || suspect.Len() < minSupport {
+		return r
+	}
+	a := newAnalysis(normal, suspect, budget)
+	if a.attackShare < minAttackShare || len(a.suspect.rows) == 0 {
+		return r
+	}
+	a.cover(budget.InForce)
+	clients, before := a.suspect.count(a.open)
+	rest := a.recall(armed, &r)
+	a.share, a.soft = budget.Soft, true
+	a.cover(budget.Softly)
+	a.recall(rest, &r)
+	left, after := a.suspect.count(a.open)
+	r.Share = min(1, (before-after)/max(a.attackShare*a.suspect.total, 1))
+	r.Clients = clients - left
+	a.settle(r.Measures)
+	return r
+}
+
+// recall takes those that hold up, and returns the rest.
+func (a *analysis) recall(armed []schemas.Signature, r *Recalled) (rest []schemas.Signature) {
+	for _, s := range armed {
+		items := a.items(s)
+		c := a.weigh(items, a.suspect.match(items))
+		clients, gain := a.suspect.count(and(c.rows, a.open))
+		if c.gain = gain; clients < minSupport || len(r.Measures) >= a.budget.MaxMeasures ||
+			poissonAtLeast(clients, a.normalClients*a.upper(c.normal.all)) > chance {
+			continue
+		}
+		m, ok := a.charge(c)
+		if !ok {
+			rest = append(rest, s)
+			continue
+		}
+		r.Measures = append(r.Measures, m)
+	}
+	return rest
+}
+
+// Together is the upper bound of the share of people that signatures touch together: the
+// present normal clients are asked, those that are held out. suspect says which traits
+// the traffic of now carries, paths which paths are known.
+func Together(normal, suspect *Sample, signatures []schemas.Signature, paths *Resolver) float64 {
+	if len(signatures) == 0 {
+		return 0
+	}
+	a := newAnalysis(normal, suspect, Budget{Paths: paths}.withDefaults())
+	a.cover(signatures)
+	return a.bound(a.normal.touched(a.charged, true))
+}
+
+// LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x
+// were seen (Garwood 1936).
+func LowerCount(x int) float64 {
+	low, high := 0.0, float64(x)
+	for range 50 {
+		if mean := (low + high) / 2; poissonAtLeast(x, mean) > 1-confidence {
+			high = mean
+		} else {
+			low = mean
+		}
+	}
+	return low
+}
+
+// LowerShare is the one-sided lower 95 % bound of a share, as UpperShare is the upper; 0
+// where nothing was looked at.
+func LowerShare(x, n int) float64 {
+	if n <= 0 {
+		return 0
+	}
+	return 1 - UpperShare(n-x, n)
+}

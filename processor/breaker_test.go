@@ -1,0 +1,102 @@
+package processor
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// met has a site's regulars ask for so many things a second, of which a share is served, and
+// lets so many of all requests through.
+func met(s *site, from, to int64, requests, served uint32, passed uint64) {
+	for second := from; second < to; second++ {
+		s.regulars.take(second, &regularCounts{Requests: requests, Served: served}, passed)
+	}
+}
+
+// TestRegularsThatSufferLift: a decision after which the regulars get less is lifted; one
+// after which the site has more to bear is not, nor is one where they got as little before.
+func TestRegularsThatSufferLift(t *testing.T) {
+	const taken = 1000
+	for name, c := range map[string]struct {
+		before, after [2]uint32 // requests and served, a second
+		passed        [2]uint64
+		lifted        bool
+	}{
+		"they lose":                          {[2]uint32{4, 3}, [2]uint32{4, 1}, [2]uint64{50, 20}, true},
+		"the site drowned before":            {[2]uint32{4, 1}, [2]uint32{4, 1}, [2]uint64{50, 20}, false},
+		"they gain":                          {[2]uint32{4, 1}, [2]uint32{4, 4}, [2]uint64{50, 20}, false},
+		"the attack grows":                   {[2]uint32{4, 3}, [2]uint32{4, 1}, [2]uint64{50, 90}, false},
+		"too few of them came":               {[2]uint32{0, 0}, [2]uint32{4, 1}, [2]uint64{50, 20}, false},
+		"a quiet time before the incident":   {[2]uint32{0, 0}, [2]uint32{4, 1}, [2]uint64{5, 5}, false},
+		"fewer come, as well served as ever": {[2]uint32{4, 3}, [2]uint32{2, 2}, [2]uint64{50, 20}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := make1(t, small)
+			s := newSite(p.detector, "www.example.org", 0)
+			s.incident = &incident{id: "i1", second: taken - 60}
+			met(s, taken-300, taken-80, 9, 9, 5) // quiet, and all is served
+			met(s, taken-60, taken+1, c.before[0], c.before[1], c.passed[0])
+			met(s, taken+1, taken+90, c.after[0], c.after[1], c.passed[1])
+			signature, err := schemas.ParseSignature(`user_agent="x"`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.know.decisions = []*decision{
+				{incident: "i1", since: taken, signature: signature, Decision: schemas.Decision{ID: "i1-1", Value: signature.String()}},
+				{incident: "i0", since: taken, Decision: schemas.Decision{ID: "i0-1"}},
+			}
+			var removed []schemas.Event
+			s.breaker(taken+90, func(e schemas.Event) { removed = append(removed, e) })
+			if (len(removed) == 1) != c.lifted || len(removed) > 1 {
+				t.Fatalf("%d decisions were lifted", len(removed))
+			}
+			if c.lifted && (removed[0].ID != "i1-1" || !strings.HasPrefix(removed[0].Reason, "lifted: of what the site's regulars asked for 75 % was served") || len(s.incident.refused) != 1) {
+				t.Errorf("%+v, refused %v", removed[0].Decision, s.incident.refused)
+			}
+		})
+	}
+}
+
+// TestCapsHold: neither renewal nor what is armed exceeds them.
+func TestCapsHold(t *testing.T) {
+	o := small
+	o.MaxDecisions = 1
+	tr, _, _ := returning(1, 70*minute)
+	e, _ := run(t, make1(t, o), tr.batches(500))
+	inForce, most := make(map[string]bool), 0
+	for _, d := range e.log {
+		switch d.Type {
+		case schemas.DecisionAdded:
+			inForce[d.ID] = true
+		case schemas.DecisionRemoved:
+			delete(inForce, d.ID)
+		}
+		most = max(most, len(inForce))
+	}
+	if most != 1 {
+		t.Errorf("%d decisions were in force at once, 1 may be", most)
+	}
+	o = small
+	o.TTL, o.Longest = 60e9, 3*60e9
+	long := siege(1, 8)
+	p, e := make1(t, o), newEdge()
+	probe(t, p, e, long.batches(500))
+	began := make(map[string]schemas.Event)
+	renewed := 0
+	for _, d := range e.log {
+		switch d.Type {
+		case schemas.DecisionAdded:
+			began[d.ID] = d
+		case schemas.DecisionRenewed:
+			renewed++
+			if life := d.Expires.Sub(began[d.ID].Time); life > o.Longest+o.TTL {
+				t.Errorf("%s may last %s", d.ID, life)
+			}
+		}
+	}
+	if renewed == 0 {
+		t.Error("nothing was renewed: the test shows nothing")
+	}
+}

@@ -1,0 +1,49 @@
+package processor
+
+import (
+	"time"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+)
+
+// What weir by itself cannot exceed, whatever it sees: decisions in force on a site
+// (maxDecisions) and on all (Options.MaxDecisions), the share of a site's people
+// (Options.Collateral), and how long one lasts without a person (Options.Longest).
+
+// full reports whether as many decisions are in force as may be, over all sites.
+func (d *Detector) full() bool {
+	n := 0
+	for _, s := range d.sites {
+		n += len(s.know.decisions)
+	}
+	return n >= d.o.MaxDecisions
+}
+
+// mayLast reports whether a decision may be renewed once more. After Longest a person must
+// have said that the incident is an attack; without one, what goes on is decided anew from
+// what is seen then.
+func (s *site) mayLast(d *decision, second int64) bool {
+	return s.incident.word && d.incident == s.incident.id || second-d.since < int64(s.d.o.Longest/time.Second)
+}
+
+// withinBudget tells which decisions may be renewed: all blocks together must not touch more
+// of the people who are normal by now than the budget allows. Those that were taken last
+// go first.
+func (s *site) withinBudget(normal, suspect *attribute.Sample) func(*decision) bool {
+	var signatures []schemas.Signature
+	place := make(map[*decision]int)
+	for _, d := range s.know.decisions {
+		if d.signature != nil && d.Action == schemas.Block {
+			place[d] = len(signatures)
+			signatures = append(signatures, d.signature)
+		}
+	}
+	for len(signatures) > 0 && attribute.Together(normal, suspect, signatures, s.resolver()) > s.d.o.Collateral {
+		signatures = signatures[:len(signatures)-1]
+	}
+	return func(d *decision) bool {
+		at, blocks := place[d]
+		return !blocks || at < len(signatures)
+	}
+}

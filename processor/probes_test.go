@@ -1,0 +1,229 @@
+package processor
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// probing is an edge that lets probes through, as nginx does.
+func (e *edge) probing(row int, r *schemas.Request) schemas.Action {
+	action := e.judge(row, r)
+	r.Decision = nil
+	if action == schemas.Allow {
+		return action
+	}
+	for _, d := range e.held {
+		if d.Scope != schemas.ScopeSignature || d.Probes == "" {
+			continue
+		}
+		s, err := schemas.ParseSignature(d.Value)
+		if err != nil {
+			panic(err)
+		}
+		if match, _ := s.Match(r, nil); match && schemas.Probe(d.Probes, r.Client, r.Time) {
+			r.Decision = append(r.Decision, d.ID...)
+			return schemas.Allow
+		}
+	}
+	return action
+}
+
+// probe replays with probes.
+func probe(t testing.TB, p *Processor, e *edge, batches []*schemas.Batch) (verdicts []schemas.Action) {
+	t.Helper()
+	for _, b := range batches {
+		p.Consume(b, func(row int, r *schemas.Request) schemas.Action {
+			a := e.probing(row, r)
+			verdicts = append(verdicts, a)
+			return a
+		}, e.take)
+	}
+	return verdicts
+}
+
+// doubted puts sites on probation, for three minutes.
+var doubted = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01, Probation: 3 * time.Minute}
+
+// siege is an attack of so many minutes after 50 ordinary ones, with many addresses so that
+// there are probes among them.
+func siege(seed uint64, minutes int64) *traffic {
+	t := newTraffic(seed)
+	t.people(0, (51+minutes)*minute, 0.8)
+	t.botnet(50*minute, (50+minutes)*minute, int(minutes)*3000, int(minutes)*1000)
+	return t
+}
+
+// lastOf is the last event of a type, and how many there are.
+func lastOf(log []schemas.Event, kind schemas.EventType, reason string) (last schemas.Event, n int) {
+	for _, e := range log {
+		if e.Type == kind && (e.Decision == nil || strings.Contains(e.Reason, reason)) {
+			last, n = e, n+1
+		}
+	}
+	return last, n
+}
+
+// TestTheFirstEnforcementLapses: without probes and without a person it ends with
+// its probation, and is told; the site is as it was before.
+func TestTheFirstEnforcementLapses(t *testing.T) {
+	tr := siege(1, 6)
+	e, verdicts := run(t, make1(t, doubted), tr.batches(500))
+	first, n := lastOf(e.log, schemas.DecisionRemoved, "lapsed: ")
+	if n == 0 || !strings.Contains(first.Reason, "weir incidents confirm "+e.log[0].Incident) {
+		t.Fatalf("nothing lapsed: %v", kinds(e.log))
+	}
+	began := firstDecision(e.log, 50*minute)
+	if lasted := first.Time.Sub(time.UnixMilli(start + 50*minute).Add(began)); lasted < 175*time.Second || lasted > 185*time.Second {
+		t.Errorf("it lapsed after %s", lasted)
+	}
+	for _, d := range e.log {
+		if d.Type == schemas.DecisionAdded && (!strings.Contains(d.Reason, "on this site, so it lapses at ") || d.Time.After(first.Time)) {
+			t.Errorf("%s at %s: %q", d.ID, d.Time, d.Reason)
+		}
+	}
+	for i, a := range verdicts {
+		if a != schemas.Allow && tr.rows[i].Time > first.Time.UnixMilli()+2000 {
+			t.Fatalf("a request is stopped after all has lapsed")
+		}
+	}
+}
+
+// TestAPersonConfirms: by one word the decisions go on, the site is trusted from then on,
+// and what lapsed already is decided anew.
+func TestAPersonConfirms(t *testing.T) {
+	for name, after := range map[string]time.Duration{"in time": time.Minute, "too late": 4 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			tr := siege(1, 6)
+			p, e, given := make1(t, doubted), newEdge(), false
+			for _, b := range tr.batches(200) {
+				p.Consume(b, func(row int, r *schemas.Request) schemas.Action { return e.judge(row, r) }, e.take)
+				if now := time.UnixMilli(p.counter.latest); !given && len(e.log) > 0 && now.Sub(e.log[0].Time) > after {
+					p.detector.Correct(Correction{Incident: e.log[0].Incident, Attack: true, By: "anna", Time: now})
+					given = true
+				}
+			}
+			_, lapsed := lastOf(e.log, schemas.DecisionRemoved, "lapsed: ")
+			if (lapsed > 0) != (after > doubted.Probation) {
+				t.Errorf("%d decisions lapsed", lapsed)
+			}
+			last, n := lastOf(e.log, schemas.DecisionAdded, "")
+			if renewed, m := lastOf(e.log, schemas.DecisionRenewed, ""); m > 0 && renewed.Expires.After(last.Expires) {
+				last = renewed
+			}
+			if end := time.UnixMilli(start + 56*minute); n == 0 || last.Expires.Before(end) {
+				t.Errorf("the last decision ended at %s, the attack at %s", last.Expires, end)
+			}
+			if !p.detector.sites[0].trusted {
+				t.Error("the site is not trusted")
+			}
+		})
+	}
+}
+
+// TestCleanProbesConfirm: bots that are let through behave like bots, and so the decisions go
+// on by themselves, over a restart too; what is told says what was seen.
+func TestCleanProbesConfirm(t *testing.T) {
+	tr := siege(1, 6)
+	p, e := make1(t, doubted), newEdge()
+	batches, cut := tr.batches(200), 0
+	for batches[cut].Time[0] < start+52*minute {
+		cut++
+	}
+	probe(t, p, e, batches[:cut])
+	var saved bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	p = make1(t, doubted)
+	if err := p.Load(&saved); err != nil {
+		t.Fatal(err)
+	}
+	verdicts := probe(t, p, e, batches[cut:])
+	if _, lapsed := lastOf(e.log, schemas.DecisionRemoved, "lapsed: "); lapsed > 0 || !p.detector.sites[0].trusted {
+		t.Fatalf("%d decisions lapsed, the site is trusted: %t", lapsed, p.detector.sites[0].trusted)
+	}
+	most := schemas.Live{}
+	for _, d := range e.log {
+		if d.Type == schemas.DecisionRenewed && d.Live != nil && d.Live.Probes > most.Probes {
+			most = *d.Live
+		}
+	}
+	if most.Probes < 8 || most.People > 0 || most.Upper > 0.34 || most.Touched != 0 {
+		t.Errorf("what probes have shown of a decision that was renewed: %+v", most)
+	}
+	bots, through := 0, 0
+	for i, a := range verdicts {
+		if r := &tr.rows[len(tr.rows)-len(verdicts)+i]; isBot(r) && r.Time > start+54*minute {
+			if bots++; a == schemas.Allow {
+				through++
+			}
+		}
+	}
+	if share := float64(through) / float64(bots); share > 0.05 || through == 0 {
+		t.Errorf("%.3f of the attack's requests were let through", share)
+	}
+}
+
+// TestProbesThatArePeopleLift: where those who are let through load pages as people do, the
+// decision is lifted, and not taken again in that incident.
+func TestProbesThatArePeopleLift(t *testing.T) {
+	tr := siege(1, 6)
+	for i := range 200 { // visitors who come as the bots look, and stay
+		at := 52*minute + int64(i)*900
+		p := library
+		p.agent = browsers[i%len(browsers)].agent
+		client := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
+		for schemas.Probe(probeKey([32]byte{}), client, start+at) != (i%2 == 0) { // some of them, drawn for the test
+			b := client.As4()
+			b[1]++
+			client = netip.AddrFrom4(b)
+			if b[1] == 0xff {
+				break
+			}
+		}
+		tr.add(at, client, &p, "/page1", "", false, 200)
+		tr.add(at+300, client, &p, "/asset0.css", "https://"+tr.site+"/page1", true, 200)
+	}
+	p, e := make1(t, doubted), newEdge()
+	probe(t, p, e, tr.batches(200))
+	lifted, n := lastOf(e.log, schemas.DecisionRemoved, "probes behave like people")
+	if n == 0 || lifted.Live == nil || lifted.Live.People < 2 || !strings.HasPrefix(lifted.Reason, "lifted: ") {
+		t.Fatalf("nothing was lifted: %v", kinds(e.log))
+	}
+	for _, d := range e.log {
+		if d.Type == schemas.DecisionAdded && d.Value == lifted.Value && d.Time.After(lifted.Time) {
+			t.Errorf("%s was taken again", d.Value)
+		}
+	}
+	for _, a := range p.detector.sites[0].armed {
+		if a.Value == lifted.Value {
+			t.Errorf("%s hurt, and is armed", a.Value)
+		}
+	}
+}
+
+// TestConduct: what is a person and what is not.
+func TestConduct(t *testing.T) {
+	for name, c := range map[string]struct {
+		conduct
+		person bool
+	}{
+		"a page and its assets":                  {conduct{Requests: 3, Served: 3, Pages: 1, Assets: 2, Follows: 2}, true},
+		"the same without referers":              {conduct{Requests: 3, Served: 3, Pages: 1, Assets: 2, Cookies: 2}, true},
+		"pages with a cookie, assets are cached": {conduct{Requests: 2, Served: 2, Pages: 2, Follows: 1, Cookies: 2}, true},
+		"random pages":                           {conduct{Requests: 9, Served: 1, Pages: 1}, false},
+		"pages, nothing else":                    {conduct{Requests: 9, Served: 9, Pages: 9}, false},
+		"forged referers":                        {conduct{Requests: 9, Served: 9, Pages: 9, Follows: 9}, false},
+		"assets of pages that are not there":     {conduct{Requests: 9, Served: 3, Assets: 3, Follows: 9, Cookies: 9}, false},
+		"a site that fails":                      {conduct{Requests: 9, Served: 3, Pages: 1, Assets: 2, Follows: 9, Cookies: 9}, false},
+	} {
+		if c.conduct.person() != c.person {
+			t.Errorf("%s: a person is %t", name, !c.person)
+		}
+	}
+}
