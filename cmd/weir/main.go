@@ -67,6 +67,7 @@ type program struct {
 	Replay    replayCommand    `cmd:"" help:"Run past logs through the whole pipeline in event time."`
 	Learn     learnCommand     `cmd:"" help:"Learn what is normal from past logs."`
 	Why       whyCommand       `cmd:"" help:"Why an address, a decision or an incident: the evidence."`
+	Drill     drillCommand     `cmd:"" help:"An attack through the whole chain, without enforcing: what would be noticed, decided, stopped, told."`
 	Panic     panicCommand     `cmd:"" help:"Lift everything at once: off, and on again."`
 	Bouncers  bouncersCommand  `cmd:"" help:"Who may ask for decisions as a CrowdSec bouncer does: add, list, rm."`
 	Notify    notifyCommand    `cmd:"" help:"Who is told: test."`

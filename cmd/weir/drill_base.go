@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/internal/simulate"
+	"github.com/weir-project/weir/processor"
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/clickhouse"
+)
+
+// learn makes the processor: with what the running weir has written of what it knows, or
+// with a baseline, or with nothing.
+func (d *drill) learn() (err error) {
+	if d.command.Baseline != "" {
+		d.learned, d.report.State = true, "the baseline "+d.command.Baseline
+		d.processor, _, err = fromBaseline(d.config, d.command.Baseline, secret{}, processor.Options{})
+		return err
+	}
+	path := filepath.Join(d.config.Data, "processor.state")
+	f, err := os.Open(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("drill: %w", unwrapPath(err))
+	}
+	if err != nil {
+		d.report.State = "nothing: " + path + " is not there"
+		d.processor, err = newProcessor(d.config, secret{}, processor.Options{})
+		return err
+	}
+	defer f.Close()
+	in := bufio.NewReader(f)
+	was, err := readPosition(in)
+	if err == nil {
+		if d.processor, err = newProcessor(d.config, was.Secret, processor.Options{}); err == nil {
+			err = d.processor.LoadDetector(in)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("drill: state %s: %w", path, err)
+	}
+	d.learned, d.report.State = true, "what is in "+path
+	return nil
+}
+
+// lines are the ordinary traffic and the attack in it.
+func (d *drill) lines(s screen, p *program) ([]drillLine, error) {
+	name := d.command.Scenario
+	if name == "armed" {
+		name = "opening"
+	}
+	scenario, err := simulate.FindScenario(name)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if !scenario.Attack {
+		return nil, usagef("--scenario %s: it is no attack", name)
+	}
+	d.report.Site = d.command.Site
+	if d.report.Site == "" && d.learned {
+		d.report.Site = busiest(d.processor.Sites())
+	}
+	base, err := d.own(s, p)
+	if err != nil {
+		return nil, err
+	}
+	if d.command.Scenario == "armed" && len(d.processor.Armed(d.report.Site)) == 0 {
+		return nil, usagef("--scenario armed: no signature of %s is armed; give another scenario", printable(d.report.Site, 100))
+	}
+	if len(base) < drillLeast {
+		return d.simulated(scenario)
+	}
+	d.report.Base = fmt.Sprintf("its own of the last %s, %s", short(drillBase), plural(len(base), "request"))
+	d.begins = base[len(base)-1].at.Add(-d.command.For)
+	attack, err := d.attack(scenario)
+	return append(base, attack...), err
+}
+
+// busiest is the site with most requests.
+func busiest(sites []processor.SiteStatus) (name string) {
+	most := uint64(0)
+	for _, s := range sites {
+		if s.Name != processor.Other && (name == "" || s.Requests > most) {
+			name, most = s.Name, s.Requests
+		}
+	}
+	return name
+}
+
+// own are the site's last requests that were let through, from the store, where there is
+// one and weir has learned the site.
+func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
+	if !d.learned || d.report.Site == "" {
+		return nil, nil
+	}
+	if _, err := os.Stat(filepath.Join(d.config.Data, "clickhouse")); err != nil && d.config.ClickHouse.DSN == "" {
+		return nil, nil
+	}
+	open := &sqlCommand{dataFlag: dataFlag{Data: d.command.Data}}
+	db, end, err := open.open(d.ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	site := attribute.Quote(d.report.Site)
+	query := fmt.Sprintf(`SELECT toUnixTimestamp64Milli(time) / 1000 AS time, site AS host, client, method,
+		if(query = '', path, concat(path, '?', query)) AS uri, protocol, status, bytes, duration, upstream_duration, referer, user_agent,
+		accept_language, accept_encoding, tls, if(cookie = 'some', '1', '') AS cookie, 'allow' AS action
+		FROM requests_readable WHERE site = %[1]s AND action IN ('allow', '')
+		AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND ORDER BY time LIMIT 500000`, site, int(drillBase.Seconds()))
+	var out bytes.Buffer
+	if err := db.Query(d.ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &out); err != nil {
+		return nil, err
+	}
+	return readOwn(out.Bytes())
+}
+
+// readOwn takes the store's rows apart into lines.
+func readOwn(rows []byte) (lines []drillLine, err error) {
+	for row := range bytes.Lines(rows) {
+		var at struct{ Time float64 }
+		if err := json.Unmarshal(row, &at); err != nil {
+			return nil, fmt.Errorf("drill: a stored request: %w", err)
+		}
+		lines = append(lines, drillLine{at: time.UnixMilli(int64(1000 * at.Time)), text: bytes.Clone(row)})
+	}
+	return lines, nil
+}
+
+// simulated is a scenario with its own ordinary traffic.
+func (d *drill) simulated(scenario simulate.Scenario) ([]drillLine, error) {
+	d.report.Base = "simulated: the site has too few stored requests of its own, or nothing was learned of it"
+	d.learned = false // of that site
+	var err error
+	if d.processor, err = newProcessor(d.config, secret{}, processor.Options{}); err != nil {
+		return nil, err
+	}
+	c, err := scenario.Config(d.params(drillBase))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	d.begins, d.report.Site = c.Begins(), ""
+	var lines []drillLine
+	err = simulate.Run(c, func(r *simulate.Record) error {
+		if r.Sent.After(d.begins.Add(d.command.For)) {
+			return nil
+		}
+		if r.Attack() && d.report.Site == "" {
+			d.report.Site = r.Site
+		}
+		lines = append(lines, drillLine{at: r.Time, attack: r.Attack(), text: simulate.AppendJSON(nil, r)})
+		return d.ctx.Err()
+	})
+	return lines, err
+}
+
+func (d *drill) params(base time.Duration) simulate.Params {
+	return simulate.Params{Seed: d.command.Seed, Strength: d.command.Strength, Base: base, Hour: 14}
+}
+
+// attack are the scenario's attack requests, on the site and from begins on.
+func (d *drill) attack(scenario simulate.Scenario) (lines []drillLine, err error) {
+	c, err := scenario.Config(d.params(time.Minute))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	shift := d.begins.Sub(c.Begins())
+	var armed []schemas.Signature
+	if d.command.Scenario == "armed" {
+		armed = d.processor.Armed(d.report.Site)
+	}
+	err = simulate.Run(c, func(r *simulate.Record) error {
+		if !r.Attack() || r.Sent.After(c.Begins().Add(d.command.For)) {
+			return d.ctx.Err()
+		}
+		q := *r
+		q.Site, q.Time = d.report.Site, r.Time.Add(shift)
+		if len(armed) > 0 {
+			wear(&q, armed[len(lines)%len(armed)])
+		}
+		lines = append(lines, drillLine{at: q.Time, attack: true, text: simulate.AppendJSON(nil, &q)})
+		return d.ctx.Err()
+	})
+	return lines, err
+}
+
+// wear gives a request the traits of a signature, as far as it can be made to have them.
+func wear(r *simulate.Record, s schemas.Signature) {
+	for _, t := range s {
+		switch t.Trait {
+		case schemas.TraitUserAgent:
+			r.UserAgent = t.Value
+		case schemas.TraitAcceptLanguage:
+			r.AcceptLanguage = t.Value
+		case schemas.TraitAcceptEncoding:
+			r.AcceptEncoding = t.Value
+		case schemas.TraitTLS:
+			r.TLS = t.Value
+		case schemas.TraitProtocol:
+			r.Protocol = t.Value
+		case schemas.TraitMethod:
+			r.Method = t.Value
+		case schemas.TraitCookie:
+			r.Cookie = t.Value == "some"
+		case schemas.TraitReferer:
+			r.Referer = map[string]string{"same": "https://" + r.Site + "/", "other": "https://elsewhere.example/"}[t.Value]
+		case schemas.TraitPathShape:
+			r.URI = shaped(t.Value)
+		case schemas.TraitQueryKeys:
+			path, _, _ := strings.Cut(r.URI, "?")
+			if r.URI = path; t.Value != "" {
+				r.URI += "?" + strings.ReplaceAll(t.Value, "&", "=1&") + "=1"
+			}
+		}
+	}
+}
+
+// shaped is a path of a shape: see schemas.PathShape.
+func shaped(shape string) string {
+	var b strings.Builder
+	for i := 0; i < len(shape); i++ {
+		text, isClass := map[byte]string{'d': "1234567890123", 'a': "abcdefghijklm", 'm': "a1b2c3d4e5f6g", 's': "ab-cd-ef-gh-i", 'x': "a%20b~c!d*e(f)"}[shape[i]]
+		if isClass && i+1 < len(shape) && shape[i+1] >= '1' && shape[i+1] <= '3' && (i == 0 || shape[i-1] == '/') {
+			b.WriteString(text[:map[byte]int{'1': 4, '2': 8, '3': 13}[shape[i+1]]])
+			i++
+			continue
+		}
+		b.WriteByte(shape[i])
+	}
+	return b.String()
+}
