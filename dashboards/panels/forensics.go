@@ -15,7 +15,7 @@ func forensics() *dashboard.DashboardBuilder {
 	top := func(title, about, by, column, variable string) *table.PanelBuilder {
 		return rows(title, about+" Click one to narrow everything down to it.", 12, 8, query.Query{Kind: query.Requests, By: by, Sites: chosen, Where: where, Limit: 50}).
 			OverrideByName("stopped", bar(purple)).OverrideByName("not found", bar(grey)).
-			OverrideByName(column, properties(property("unit", "string"), property("custom.minWidth", 180), link("Only this", "/d/weir-forensics?${__all_variables}&var-"+variable+"="+clicked+"&${__url_time_range}")))
+			OverrideByName(column, properties(property("unit", "string"), property("custom.minWidth", 180), link("Only this", only(variable))))
 	}
 	return begin("forensics", "weir: Forensics", "Requests by whom, with what and where to. Click an address, a network, an agent, a path, a status or a signature, and all tables are about it; empty a box above to go back.").
 		Time("now-1h", "now").WithVariable(siteVariable(true)).
@@ -31,13 +31,28 @@ func forensics() *dashboard.DashboardBuilder {
 		WithPanel(top("Decisions that matched", "Requests by the decision that an edge acted on; empty is none.", "decision", "decision", "decision")).
 		WithPanel(rows("Requests", "The last ones that all boxes above let through. Texts are shown as they were sent, with what does not print replaced.", 24, 12,
 			query.Query{Kind: query.Requests, Sites: chosen, Where: where, Limit: 200}).
-			OverrideByName("client", properties(link("Only this client", "/d/weir-forensics?${__all_variables}&var-client="+clicked+"&${__url_time_range}"))).
-			OverrideByName("network", properties(link("Only this network", "/d/weir-forensics?${__all_variables}&var-network="+clicked+"&${__url_time_range}"))).
-			OverrideByName("user_agent", properties(property("custom.minWidth", 260), link("Only this agent", "/d/weir-forensics?${__all_variables}&var-agent="+clicked+"&${__url_time_range}"))).
-			OverrideByName("decision", properties(link("Only what it matched", "/d/weir-forensics?${__all_variables}&var-decision="+clicked+"&${__url_time_range}"))).
-			OverrideByName("path", properties(property("custom.minWidth", 220), link("Only this path", "/d/weir-forensics?${__all_variables}&var-path="+clicked+"&${__url_time_range}")))).
+			OverrideByName("client", properties(link("Only this client", only("client")))).
+			OverrideByName("network", properties(link("Only this network", only("network")))).
+			OverrideByName("user_agent", properties(property("custom.minWidth", 260), link("Only this agent", only("agent")))).
+			OverrideByName("decision", properties(link("Only what it matched", only("decision")))).
+			OverrideByName("path", properties(property("custom.minWidth", 220), link("Only this path", only("path"))))).
 		WithPanel(rows("Decisions and signatures", "What was decided in the time shown, by what it matched. Click a value (an address, a prefix, a signature) and all tables are about the requests that have it.", 24, 9,
 			query.Query{Kind: query.Decisions, State: "all", Sites: chosen, Limit: 100}).
-			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 300), link("Only what it matches", "/d/weir-forensics?${__all_variables}&var-matches="+clicked+"&${__url_time_range}"))).
-			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide))))
+			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 300), link("Only what it matches", only("matches")))).
+			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide()))))
+}
+
+// boxes are the texts that narrow down.
+var boxes = []string{"client", "network", "agent", "path", "status", "decision", "matches"}
+
+// only leads back here with one text changed to what was clicked. Every other one stands there
+// once by its name: of a text that stands there twice Grafana takes the first.
+func only(variable string) string {
+	url := "/d/weir-forensics?var-" + variable + "=" + clicked + "&${__url_time_range}&${site:queryparam}"
+	for _, name := range boxes {
+		if name != variable {
+			url += "&${" + name + ":queryparam}"
+		}
+	}
+	return url
 }

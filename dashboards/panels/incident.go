@@ -37,7 +37,7 @@ func incident() *dashboard.DashboardBuilder {
 			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 260)))).
 		WithPanel(rows("Its decisions", "Every decision of it, with what it matched, its collateral (at most this share of the site's people, and as people an hour) and how many requests it let through as probes.", 12, 10,
 			query.Query{Kind: query.Decisions, State: "all", Incident: theIncident, Limit: 100}).
-			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide))).OverrideByName("value", properties(property("unit", "string"), link("Requests that it matches", toMatches))).OverrideByName("collateral", shaded("percentunit", 0.002, 0.005))).
+			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide()))).OverrideByName("value", properties(property("unit", "string"), link("Requests that it matches", toMatches))).OverrideByName("collateral", shaded("percentunit", 0.002, 0.005))).
 		WithPanel(series("Signals against what is normal", "Rate, clients, and how strange the paths are, beside what is normal (dashed), on its sites.", "short", 12, 8,
 			query.Query{Kind: query.Signals, Signals: []string{"request_rate", "unique_clients"}, Normal: true, Incident: theIncident})).
 		WithPanel(series("What visitors met", "Shares of not found, of errors, and of visitors that failed, beside what is normal (dashed), on its sites.", "percentunit", 12, 8,

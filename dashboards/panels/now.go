@@ -43,7 +43,7 @@ func now() *dashboard.DashboardBuilder {
 			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 260)))).
 		WithPanel(rows("Decisions in force", "What weir and people have decided, by how much it matched in the time shown. Click a decision to accept, lift or extend it (needs the role Editor).", 12, 9,
 			query.Query{Kind: query.Decisions, Sites: chosen, Limit: 50}).
-			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide))).
+			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide()))).
 			OverrideByName("collateral", shaded("percentunit", 0.002, 0.005)).
 			OverrideByName("incident", properties(link("This incident", toIncident)))).
 		WithPanel(series("Visitors failing, by site", "Of what was let through, the share that failed. Every ten seconds, live.", "percentunit", 12, 7,

@@ -8,6 +8,7 @@ package panels
 
 import (
 	"encoding/json"
+	"net/url"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
@@ -200,5 +201,10 @@ const (
 	toSite      = "/d/weir-site?var-site=" + clicked + "&${__url_time_range}"
 	toForensics = "/d/weir-forensics?${__url_time_range}&${site:queryparam}"
 	toMatches   = "/d/weir-forensics?${__url_time_range}&var-matches=" + clicked
-	toDecide    = `/explore?schemaVersion=1&panes={"w":{"datasource":"weir","queries":[{"refId":"A","kind":"decisions","state":"in_force","where":{"decision":"${__value.raw}"}}],"range":{"from":"now-1h","to":"now"}}}`
 )
+
+// toDecide opens a decision where it can be accepted, lifted and extended.
+func toDecide() string {
+	before := `{"w":{"datasource":"` + Source + `","queries":[{"refId":"A","datasource":{"type":"` + SourceType + `","uid":"` + Source + `"},"kind":"decisions","state":"in_force","where":{"decision":"`
+	return "/explore?schemaVersion=1&panes=" + url.QueryEscape(before) + clicked + url.QueryEscape(`"}}],"range":{"from":"now-1h","to":"now"}}}`)
+}

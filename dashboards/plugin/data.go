@@ -45,7 +45,7 @@ func (d *source) answer(ctx context.Context, p backend.PluginContext, asked *bac
 		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 			status = backend.StatusTimeout
 		}
-		return backend.DataResponse{Error: err, Status: status, ErrorSource: backend.ErrorSourceDownstream}
+		return backend.DataResponse{Error: errors.New(clean(err.Error())), Status: status, ErrorSource: backend.ErrorSourceDownstream}
 	}
 	if d.wrong != nil {
 		return fail(d.wrong)

@@ -188,6 +188,13 @@ func TestQueriesThatAreRefused(t *testing.T) {
 		`{"kind":"sql","sql":"SELECT $__nothing"}`:                               "macro",
 		`{"kind":"sql","sql":"SELECT no_such_column FROM requests"}`:             "no_such_column",
 		`{"kind":"sql","sql":"SELECT 1 SETTINGS readonly = 0"}`:                  "ClickHouse",
+		// ClickHouse's own words with bytes that are no text, and cut within a letter.
+		`{"kind":"sql","sql":"SELECT throwIf(1, unhex('48FFFE49'))"}`:                             "H\uFFFDI",
+		`{"kind":"sql","sql":"SELECT throwIf(1, 'x` + strings.Repeat("☃", 400) + `')"}`:           "x☃☃",
+		`{"kind":"sql","sql":"SELECT throwIf(1, 'xx` + strings.Repeat("☃", 400) + `')"}`:          "x☃☃",
+		`{"kind":"sql","sql":"SELECT throwIf(1, '` + strings.Repeat("☃", 400) + `')"}`:            "☃☃",
+		`{"kind":"requests","where":{"matches":"` + strings.Repeat("☃", 30) + `=\"1\" x` + `"}}`:  "the query",
+		`{"kind":"requests","where":{"matches":"x` + strings.Repeat("☃", 30) + `=\"1\" x` + `"}}`: "the query",
 	} {
 		answers, err := f.plugin.ask(t.Context(), attack(), text, `{"kind":"sql","sql":"SELECT 1 AS one"}`)
 		if err != nil {

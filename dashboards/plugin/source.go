@@ -103,8 +103,12 @@ func (d *source) nats() (*live.Hub, *live.State, *nats.Conn, error) {
 	return d.hub, d.state, d.conn, nil
 }
 
-// oneLine is an error for a person, cut.
+// maxError bounds an error's text, in bytes.
+const maxError = 500
+
+// oneLine is an error for a person, cut. An error of ClickHouse cites what a stranger sent: a
+// text that is no UTF-8 would have gRPC refuse the answers to all queries of a request.
 func oneLine(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	return text[:min(len(text), 500)]
+	text := clean(strings.Join(strings.Fields(err.Error()), " "))
+	return strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 }

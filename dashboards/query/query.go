@@ -239,7 +239,7 @@ func join[S ~string](names []S) string {
 	return strings.Join(texts, ", ")
 }
 
-func cut(s string) string { return s[:min(len(s), 60)] }
+func cut(s string) string { return strings.ToValidUTF8(s[:min(len(s), 60)], "") }
 
 // prefixOf reads an address or a prefix.
 func prefixOf(text string) (netip.Prefix, error) {
