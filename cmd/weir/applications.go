@@ -1,13 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 
 	"github.com/weir-project/weir/internal/config"
@@ -181,34 +178,19 @@ func (a *applications) telling(log *slog.Logger) func(*schemas.Request) {
 	}
 }
 
-// recognised is a site and the application that it looks like.
-type recognised struct {
-	Site    string `json:"site"`
+// application is what a site is known to be.
+type application struct {
 	Profile string `json:"profile"`
+	Named   bool   `json:"named"` // by the configuration; recognised where not
 }
 
-// all is what was recognised so far, by site.
-func (a *applications) all() (list []recognised) {
-	for site, s := range a.sites {
-		if found := s.Weigh(); found != nil {
-			list = append(list, recognised{site, found.Name()})
-		}
+// list is what is known of all sites.
+func (a *applications) list() map[string]application {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make(map[string]application)
+	for site, p := range a.known() {
+		all[site] = application{p.Name(), a.named[site] != nil}
 	}
-	slices.SortFunc(list, func(a, b recognised) int { return cmp.Compare(a.Site, b.Site) })
-	return list
-}
-
-func printApplications(w io.Writer, list []recognised) {
-	for i, one := range list {
-		if i == shownSites {
-			fmt.Fprintf(w, "  application      and %d sites more\n", len(list)-i)
-			return
-		}
-		site := one.Site
-		if site == "" {
-			site = "this site"
-		}
-		fmt.Fprintf(w, "  application      %s looks like %s: sites: {%s: {profile: %s}} in the configuration has its paths understood\n",
-			printable(site, 80), one.Profile, printable(cmp.Or(one.Site, "its name"), 80), one.Profile)
-	}
+	return all
 }

@@ -99,7 +99,7 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 		if err != nil {
 			return err
 		}
-		if err := checkLog(ctx, s, input, clients, proxyHeader(configuration), text); err != nil {
+		if err := checkLog(ctx, s, input, clients, configuration, text); err != nil {
 			return err
 		}
 	}
@@ -261,8 +261,8 @@ type logCheck struct {
 	Looks    []recognised        `json:"applications,omitempty"`
 }
 
-func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.Resolver, header realip.Header, text bool) error {
-	apps := newApplications(config.Config{})
+func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.Resolver, c config.Config, text bool) error {
+	apps, targets, header := newApplications(c), newTargets(), proxyHeader(c)
 	found := logCheck{File: input.Path, Refused: map[string]uint64{}}
 	var rows schemas.Rows
 	stats, err := tail.Read(ctx, []tail.Input{input}, tail.Options{Stdin: s.in, Resolve: clients.Resolve}, func(chunk *tail.Chunk) error {
@@ -273,6 +273,7 @@ func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.R
 				found.Requests = append(found.Requests, fieldsOf(&r))
 			}
 			apps.add(&r)
+			targets.add(&r)
 		}
 		return nil
 	})
@@ -296,7 +297,7 @@ func checkLog(ctx context.Context, s screen, input tail.Input, clients *realip.R
 	for _, f := range behind {
 		found.Behind = append(found.Behind, behindProxies{f.Site, networkOf(f), f.Requests, f.Edges, mendProxies(f, header)})
 	}
-	found.Looks = apps.all()
+	found.Looks = apps.all(targets)
 	if !text {
 		return json.NewEncoder(s.out).Encode(found)
 	}

@@ -42,7 +42,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	apps := newApplications(configuration)
+	apps, targets := newApplications(configuration), newTargets()
 	var rows schemas.Rows
 	var request schemas.Request
 	stats, err := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
@@ -50,6 +50,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 		rows.Reset(chunk.Batch)
 		for rows.Next(&request) {
 			apps.add(&request)
+			targets.add(&request)
 		}
 		return nil
 	})
@@ -71,7 +72,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	fmt.Fprintf(s.out, "Learned from %s requests (%s lines refused) into %s\n", count(stats.Parsed()), count(stats.Lines()-stats.Parsed()), c.Baseline)
 	printRefused(s.out, stats)
 	printSites(s.out, engine.Sites())
-	printApplications(s.out, apps.all())
+	printApplications(s.out, apps.all(targets))
 	return nil
 }
 

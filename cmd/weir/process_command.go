@@ -50,13 +50,15 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 	if err != nil {
 		return err
 	}
+	apps := newApplications(configuration)
 	var roles stage
 	if c.HTTP != "" {
 		l, err := net.Listen("tcp", c.HTTP)
 		if err != nil {
 			return usagef("--http %s: %w", c.HTTP, unwrapNet(err))
 		}
-		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing}, mode: string(configuration.Mode), log: log}
+		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing, apps: apps}, applications: apps, mode: string(configuration.Mode), log: log}
+		roles.keep(ctx, log, "applications", apps.hear(nearBus{b}, log))
 		roles.keep(ctx, log, "serve", func(ctx context.Context) error { return serveHTTP(ctx, l, http.Handler(server.routes())) })
 	}
 	roles.keep(ctx, log, "events", desk.follow)

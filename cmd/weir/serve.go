@@ -47,6 +47,8 @@ type server struct {
 	log     *slog.Logger
 	status  *statuspage.Page // nil: there is none
 
+	applications *applications // nil where nothing is known of sites
+
 	bouncers   *lapi.Server // nil: none are answered
 	edges      *edgeBoard   // nil where nobody follows them
 	correct    func(context.Context, processor.Correction) error
@@ -72,6 +74,9 @@ func (s *server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /api/decisions", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.inForce(time.Now())) })
 	mux.HandleFunc("GET /api/vitals", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.vitals.all()) })
 	mux.HandleFunc("GET /api/edges", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.edges.all()) })
+	if s.applications != nil {
+		mux.HandleFunc("GET /api/applications", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.applications.list()) })
+	}
 	if s.sites != nil {
 		mux.HandleFunc("GET /api/overview", s.answerOverview)
 		mux.HandleFunc("GET /api/sites/{site}/windows", func(w http.ResponseWriter, r *http.Request) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"os"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/schemas/profile"
 	"github.com/weir-project/weir/sinks/clickhouse"
 )
 
@@ -55,10 +57,41 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 		}
 		return nil
 	}
+	known, err := c.applications(ctx, p)
+	if err != nil {
+		return err
+	}
 	for _, e := range found {
-		explain(s.out, e)
+		explain(s.out, e, known)
 	}
 	return nil
+}
+
+// applications are what the sites are: by the running weir, or else by the configuration.
+func (c *whyCommand) applications(ctx context.Context, p *program) (map[string]*profile.Profile, error) {
+	configuration, err := p.configuration()
+	if err != nil {
+		return nil, err
+	}
+	known, err := profilesOf(configuration)
+	if err != nil || c.Events != "" {
+		return known, err
+	}
+	data, err := c.directory(p)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := newControlClient(data).do(ctx, http.MethodGet, "/api/applications", nil)
+	var list map[string]application
+	if err != nil || json.Unmarshal(answer, &list) != nil {
+		return known, nil // it does not run, or is older than this
+	}
+	for site, one := range list {
+		if p, err := profile.ByName(one.Profile); err == nil {
+			known[site] = p
+		}
+	}
+	return known, nil
 }
 
 func (c *whyCommand) read(ctx context.Context, s screen, p *program) ([]schemas.Event, error) {
@@ -216,7 +249,7 @@ func concerns(d *schemas.Decision, addr netip.Addr) bool {
 }
 
 // explain prints one incident or decision so that a tired person understands it.
-func explain(w io.Writer, e schemas.Event) {
+func explain(w io.Writer, e schemas.Event, known map[string]*profile.Profile) {
 	if e.Decision == nil || e.ID == "" {
 		explainIncident(w, e)
 		return
@@ -250,7 +283,11 @@ func explain(w io.Writer, e schemas.Event) {
 		fmt.Fprintf(w, "  %s let through to see, %d of them like people: of the clients that it matches at most %.0f %% are.\n",
 			plural(l.Probes, "probe"), l.People, 100*l.Upper)
 	}
-	explainEvidence(w, d.Evidence)
+	var app *profile.Profile
+	if len(e.Sites) == 1 {
+		app = known[e.Sites[0]]
+	}
+	explainEvidence(w, d.Evidence, app)
 }
 
 func explainIncident(w io.Writer, e schemas.Event) {
@@ -268,7 +305,7 @@ func explainIncident(w io.Writer, e schemas.Event) {
 	fmt.Fprintln(w)
 }
 
-func explainEvidence(w io.Writer, e *schemas.Evidence) {
+func explainEvidence(w io.Writer, e *schemas.Evidence, app *profile.Profile) {
 	if e == nil {
 		fmt.Fprintln(w)
 		return
@@ -286,14 +323,39 @@ func explainEvidence(w io.Writer, e *schemas.Evidence) {
 		lines []string
 	}{{"Requests that it matches", e.Samples}, {"The nearest normal requests", e.Nearest}} {
 		if len(list.lines) > 0 {
-			fmt.Fprintf(w, "  %s:\n", list.title)
+			fmt.Fprintf(w, "  %s:%s\n", list.title, dearOf(list.lines, app))
 		}
 		for _, line := range list.lines {
-			fmt.Fprintf(w, "    %s\n", printable(line, 140))
+			kind := ""
+			if kind = kindOf(app, targetOf(line)); kind != "" {
+				kind = "(" + kind + ") "
+			}
+			fmt.Fprintf(w, "    %s%s\n", kind, printable(line, 140))
 		}
 	}
 	if e.SQL != "" {
 		fmt.Fprintf(w, "  To see for yourself:\n    %s\n", printable(e.SQL, 1000))
 	}
 	fmt.Fprintln(w)
+}
+
+// targetOf is the path and query of a request as evidence has it: "GET /a?b=c | agent".
+func targetOf(line string) string {
+	request, _, _ := strings.Cut(line, " | ")
+	_, target, _ := strings.Cut(request, " ")
+	return target
+}
+
+// dearOf says how many of some requests are for what costs the application much.
+func dearOf(lines []string, app *profile.Profile) string {
+	n := 0
+	for _, line := range lines {
+		if kindOf(app, targetOf(line)) == profile.Dear.String() {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of %d are for what is dear to %s)", n, len(lines), app.Name())
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/weir-project/weir/internal/top"
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas/profile"
 )
 
 // windowBoard reads the windows of a site for people. Reading those of a site in a flood
@@ -15,6 +16,7 @@ import (
 // second. Safe for concurrent use.
 type windowBoard struct {
 	processing *processing
+	apps       *applications
 
 	mu   sync.Mutex
 	at   time.Time
@@ -32,7 +34,7 @@ func (b *windowBoard) of(site string, now time.Time) top.Windows {
 		b.last, b.at = top.Windows{Site: site, Windows: []top.Window{}}, now
 		if d := b.processing.current.Load(); d != nil {
 			d.mu.Lock()
-			b.last = windowsOf(d.detector, site)
+			b.last = windowsOf(d.detector, site, b.apps.of(site))
 			d.mu.Unlock()
 		}
 	}
@@ -55,7 +57,7 @@ var windowKeys = [window.NumKeys]string{
 	window.ByClient: "client", window.ByPrefix: "prefix", window.ByPath: "path", window.ByAgent: "agent", window.ByReferer: "referer",
 }
 
-func windowsOf(d *processor.Detector, site string) top.Windows {
+func windowsOf(d *processor.Detector, site string, app *profile.Profile) top.Windows {
 	all := top.Windows{Site: site, End: time.Unix(d.Closed()+1, 0).UTC(), Windows: []top.Window{}}
 	var detail window.Detail
 	for _, l := range windowLengths {
@@ -72,7 +74,11 @@ func windowsOf(d *processor.Detector, site string) top.Windows {
 			w.Entropies[name] = detail.Entropies[k]
 			heavy := []top.Heavy{}
 			for _, h := range detail.Top[k] {
-				heavy = append(heavy, top.Heavy{Name: keyName(window.Key(k), h.Name), Least: h.Least, Most: h.Most, Share: float64(h.Least) / max(requests, 1)})
+				name, kind := keyName(window.Key(k), h.Name), ""
+				if window.Key(k) == window.ByPath {
+					kind = kindOf(app, name)
+				}
+				heavy = append(heavy, top.Heavy{Name: name, Kind: kind, Least: h.Least, Most: h.Most, Share: float64(h.Least) / max(requests, 1)})
 			}
 			w.Top[name] = heavy
 		}

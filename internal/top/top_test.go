@@ -81,10 +81,10 @@ func mix() *Windows {
 			Entropies: map[string]float64{"client": 8.4, "prefix": 8.1, "path": 8.9 - float64(i), "agent": 2.25, "referer": 0.5},
 			Latency:   &Spread{0.081, 2.4, 30}, Size: &Spread{1204, 48_000, 1_200_000},
 			Top: map[string][]Heavy{
-				"path":    {{"/search", n / 2, n/2 + 3, 0.5}, {"/\x1b[2J", n / 10, n / 10, 0.1}, {"/\x1b]0;owned\x07\u202etxt", n / 20, n / 20, 0.05}, {"/a", 9, 9, 0.01}, {"/b", 8, 8, 0.01}},
-				"agent":   {{"Mozilla/5.0 (X11; Linux x86_64; rv:139.0) Gecko/20100101 Firefox/139.0 and so on", n * 9 / 10, n * 9 / 10, 0.9}, {"", 12, 14, 0.01}},
-				"prefix":  {{"203.0.113.0/24", n / 50, n / 50, 0.02}},
-				"client":  {{"2001:db8::7", n / 60, n / 60, 0.016}},
+				"path":    {{"/search", "dear", n / 2, n/2 + 3, 0.5}, {"/\x1b[2J", "", n / 10, n / 10, 0.1}, {"/\x1b]0;owned\x07\u202etxt", "", n / 20, n / 20, 0.05}, {"/a", "", 9, 9, 0.01}, {"/b", "", 8, 8, 0.01}},
+				"agent":   {{"Mozilla/5.0 (X11; Linux x86_64; rv:139.0) Gecko/20100101 Firefox/139.0 and so on", "", n * 9 / 10, n * 9 / 10, 0.9}, {"", "", 12, 14, 0.01}},
+				"prefix":  {{"203.0.113.0/24", "", n / 50, n / 50, 0.02}},
+				"client":  {{"2001:db8::7", "", n / 60, n / 60, 0.016}},
 				"referer": nil,
 			},
 		})

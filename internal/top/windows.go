@@ -37,7 +37,8 @@ type Spread struct {
 
 // Heavy is a key with many requests: between Least and Most.
 type Heavy struct {
-	Name  string  `json:"name"` // "" where it was not kept
+	Name  string  `json:"name"`           // "" where it was not kept
+	Kind  string  `json:"kind,omitempty"` // of a path, where the site's application is known: "asset", "machine" or "dear"
 	Least uint64  `json:"least"`
 	Most  uint64  `json:"most"`
 	Share float64 `json:"share"` // of the window's requests, by Least
@@ -134,6 +135,9 @@ func (p *page) heavy(w *Window) {
 			name, label := k.Name, ""
 			if name == "" {
 				name = "(empty, or its name was not kept)"
+			}
+			if k.Kind != "" {
+				name = "(" + k.Kind + ") " + name
 			}
 			if j == 0 {
 				label = kind
