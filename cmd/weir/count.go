@@ -44,11 +44,12 @@ type counting struct {
 	position position
 	order    *order
 	pack     processor.PanePack
-	last     uint64    // sequence of the newest message on the panes' subject
-	told     int64     // the last second that it says is closed
-	closings []closing // what an earlier counter closed and this one has not yet
-	restored bool      // from a snapshot
-	past     uint64    // messages up to here were read before the snapshot ...
+	rows     schemas.Rows // of the batch that is looked at for crawlers
+	last     uint64       // sequence of the newest message on the panes' subject
+	told     int64        // the last second that it says is closed
+	closings []closing    // what an earlier counter closed and this one has not yet
+	restored bool         // from a snapshot
+	past     uint64       // messages up to here were read before the snapshot ...
 	waiting  map[uint64]heldRows
 	unsaved  int // requests since the snapshot
 	ended    error
@@ -161,6 +162,7 @@ func (c *counting) message(ctx context.Context, m *bus.Message) error {
 	if !c.repeated(b.Edge+" "+b.Source, b.Number) {
 		c.order.add(b, m.Sequence(), m.Time(), now)
 		c.clocks.heard(b, m.Time())
+		c.claims(b, &c.rows, now)
 		c.clocks.check(c.partition, &c.order.Timeline, b)
 	}
 	c.repeat(m.Sequence())

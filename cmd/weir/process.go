@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gaissmai/bart"
 	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/cluster"
 	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/internal/crawler"
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/processor/state"
 	"github.com/weir-project/weir/schemas"
@@ -54,6 +56,9 @@ type processing struct {
 	saving   sync.RWMutex // held by whoever writes the snapshots anew
 	counters sync.Map     // *counting by partition: those that count here
 
+	crawlers *crawler.Verifier // nil: nobody is verified by DNS
+	spared   bart.Lite         // the configuration's own allowlist
+
 	judged  progress
 	current atomic.Pointer[detecting] // while this process is the detector
 }
@@ -84,6 +89,10 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 	}
 	if r.parts, err = processor.NewParts(o); err != nil {
 		return nil, err
+	}
+	r.crawlers = newCrawlers(c.CrawlerDNS, desk, log)
+	for _, p := range c.Allowed() {
+		r.spared.Insert(p.Masked())
 	}
 	r.clocks = newClocks(r.parts.Skewed, r.meters.delay, log)
 	r.sites.clocks = r.clocks
@@ -221,6 +230,9 @@ func (r *processing) run(ctx context.Context) error {
 	}
 	part(&beats, func() error { return r.member.Run(beating) })
 	part(&work, func() error { return r.member.Share(running, []string{detectorLease}, cluster.Elected, r.detect) })
+	if r.crawlers != nil {
+		part(&work, func() error { return r.crawlers.Run(running) })
+	}
 	part(&work, func() error {
 		if err := r.learn(running, &work); err != nil || running.Err() != nil {
 			return ctxDone(running, err)

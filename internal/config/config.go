@@ -37,6 +37,7 @@ type Config struct {
 	Edge       Edge            `yaml:"edge" doc:"This machine, as an edge."`
 	Allow      []netip.Prefix  `yaml:"allow" doc:"Addresses and prefixes that are never decided against: your own, monitors, partners."`
 	Crawlers   []string        `yaml:"crawlers" doc:"Search engines that are never decided against, by the addresses that they publish: 'google', 'bing', or the path of a list, one prefix a line or as they publish it. Whoever only calls himself one is treated like everybody. '[]' is none."`
+	CrawlerDNS string          `yaml:"crawler_dns" doc:"Where to ask whether who calls himself a search engine's crawler, and comes from no published range, is one: the name of his address, and the address of that name (Google, Bing, Yahoo, Yandex, Apple, Baidu, Seznam). 'system', or the host:port of a resolver, which then learns these addresses; empty asks nobody."`
 	Processor  Processor       `yaml:"processor" doc:"What is going on, and what sets it apart."`
 	Decisions  Decisions       `yaml:"decisions" doc:"What follows from it."`
 	Vitals     Vitals          `yaml:"vitals" doc:"How this machine is, published beside its requests: seen also while an attack keeps the log silent."`

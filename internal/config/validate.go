@@ -51,6 +51,11 @@ func (c *Config) validate(d *decoder) {
 	between(d, "processor.max_sites", c.Processor.MaxSites, 1, 100_000)
 	between(d, "processor.max_clients", c.Processor.MaxClients, 1000, 100_000_000)
 	between(d, "processor.min_baseline", c.Processor.MinBaseline, 0, 30*day)
+	if where := c.CrawlerDNS; where != "" && where != "system" {
+		if _, err := netip.ParseAddrPort(where); err != nil {
+			d.wrong("crawler_dns", "%q: want system, or the address and port of a resolver such as 127.0.0.1:53", where)
+		}
+	}
 	between(d, "decisions.ttl", c.Decisions.TTL, 10*time.Second, 30*day)
 	between(d, "decisions.collateral", c.Decisions.Collateral, 0, 0.1)
 	between(d, "decisions.propagation", c.Decisions.Propagation, 0, 10*time.Minute)
