@@ -59,13 +59,16 @@ func TestTimeLimit(t *testing.T) {
 	}
 }
 
-// TestCancelled closes a panel: the query ends in the server.
+// TestCancelled closes a panel: the query ends in the server, long before its time is over.
 func TestCancelled(t *testing.T) {
 	f := ready(t)
+	settings := instance(map[string]any{"clickhouse": "http://" + f.address + "/api/sql", "nats": f.nats, "maxSeconds": 300}, map[string]string{"clickhousePassword": f.token})
+	settings.ID, settings.UID = 8, "long"
+	long := f.plugin.as(settings, "alice", "Editor")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := f.plugin.ask(ctx, attack(), forEver("cancelled"))
+		_, err := long.ask(ctx, attack(), forEver("cancelled"))
 		ended <- err
 	}()
 	if err := eventually(func() error {
