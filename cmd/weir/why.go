@@ -61,8 +61,12 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	done, err := c.effects(ctx, p, found)
+	if err != nil { // the rest is worth reading without
+		fmt.Fprintf(s.err, "What the edges did for it is not known: %s\n", printable(err.Error(), 200))
+	}
 	for _, e := range found {
-		explain(s.out, e, known)
+		explain(s.out, e, known, done[decisionOf(e)])
 	}
 	return nil
 }
@@ -249,7 +253,8 @@ func concerns(d *schemas.Decision, addr netip.Addr) bool {
 }
 
 // explain prints one incident or decision so that a tired person understands it.
-func explain(w io.Writer, e schemas.Event, known map[string]*profile.Profile) {
+// done is what the edges did for it so far, whole lines.
+func explain(w io.Writer, e schemas.Event, known map[string]*profile.Profile, done string) {
 	if e.Decision == nil || e.ID == "" {
 		explainIncident(w, e)
 		return
@@ -279,6 +284,7 @@ func explain(w io.Writer, e schemas.Event, known map[string]*profile.Profile) {
 		fmt.Fprintf(w, "  Would touch at most %.2f %% of the site's visitors (%.1f an hour), measured on %s of normal traffic.\n",
 			100*d.Collateral, d.CollateralPerHour, plural(d.CollateralClients, "held-out client"))
 	}
+	fmt.Fprint(w, done)
 	if l := d.Live; l != nil {
 		fmt.Fprintf(w, "  %s let through to see, %d of them like people: of the clients that it matches at most %.0f %% are.\n",
 			plural(l.Probes, "probe"), l.People, 100*l.Upper)

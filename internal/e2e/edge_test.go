@@ -161,6 +161,9 @@ func TestDecisionsByHandAndTheirLease(t *testing.T) {
 	if out := mustWeir(t, "why", "--data", data, "198.51.100.7"); !strings.Contains(out, id) || !strings.Contains(out, "a test") {
 		t.Errorf("weir why says %s", out)
 	}
+	until(t, "weir why tells what the decision did", func() bool {
+		return strings.Contains(mustWeir(t, "why", "--data", data, id), "Did so far: block: ")
+	})
 	mustWeir(t, "decisions", "rm", "--data", data, id)
 	until(t, "nginx lets the client in again", func() bool { return e.answers("198.51.100.7", http.StatusOK) })
 
