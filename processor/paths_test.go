@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -69,7 +70,7 @@ func TestListsOfPathsAreBounded(t *testing.T) {
 		l.see(uint32(i%7+1), byAnybody, fmt.Sprintf("/page%d", i))
 		l.see(uint32(i%7+2), byAnybody, fmt.Sprintf("/page%d", i))
 	}
-	for i := range 200_000 {
+	for i := range 60_000 {
 		l.see(uint32(i), byAnybody, fmt.Sprintf("/%0100d", i))
 		if len(l.entries) > schemas.MaxSitePaths || len(l.text)+2*len(l.entries) > schemas.MaxSitePathBytes {
 			t.Fatalf("%d paths, %d bytes", len(l.entries), len(l.text))
@@ -88,7 +89,7 @@ func TestListsOfPathsAreBounded(t *testing.T) {
 	if len(one.entries) != maxSingles {
 		t.Errorf("one client has made %d paths known", len(one.entries))
 	}
-	for i := range 100_000 {
+	for i := range 55_000 {
 		for client := range uint32(2) {
 			l.see(client+uint32(i)<<1, byAnybody, fmt.Sprintf("/both%d", i))
 		}
@@ -157,5 +158,65 @@ func TestSetsOfPaths(t *testing.T) {
 	r.End()
 	if r.Err() != nil || back.n != s.n || !back.has(8) || back.has(9) {
 		t.Error(r.Err(), back.n)
+	}
+}
+
+// Whether a path is known says something only where edges are told, something is known, and
+// all of it fits.
+func TestWhenPathsSayAnything(t *testing.T) {
+	hears := small
+	hears.Known = func(time.Time, *schemas.SitePaths) {}
+	for _, c := range []struct {
+		name string
+		o    Options
+		see  func(*pathList)
+		want bool
+	}{
+		{"nobody hears", small, func(l *pathList) { l.see(1, byAnybody, "/a"); l.see(2, byAnybody, "/a") }, false},
+		{"nothing is known", hears, func(*pathList) {}, false},
+		{"nothing is sure", hears, func(l *pathList) { l.see(1, byAnybody, "/a") }, false},
+		{"known", hears, func(l *pathList) { l.see(1, byAnybody, "/a"); l.see(2, byAnybody, "/a") }, true},
+		{"more than fits", hears, func(l *pathList) { l.full = true }, false},
+	} {
+		s := make1(t, c.o).detector.site("a.example")
+		if c.see(&s.paths); (s.resolver() != nil) != c.want {
+			t.Errorf("%s: %v", c.name, !c.want)
+		}
+	}
+}
+
+// Where a site has more paths by now than fit, what was decided on them ends; and what one
+// client has made known is not known when it is looked at what a measure would touch.
+func TestDecisionsOnPathsEndWhereTooManyAreKnown(t *testing.T) {
+	o, told := small, 0
+	o.Known = func(time.Time, *schemas.SitePaths) { told++ }
+	s := make1(t, o).detector.site("a.example")
+	s.paths.see(1, byAnybody, "/a")
+	s.paths.see(2, byAnybody, "/a")
+	s.paths.see(7, byAnybody, "/b")
+	if r := s.resolver(); !r.Known(at("/b"), 0) || r.Known(at("/b"), 7<<32) || !r.Known(at("/a"), 1<<32) {
+		t.Error("a path is known by what the client itself made known")
+	}
+	signature, err := schemas.ParseSignature(`path_known="no"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.know.decisions = []*decision{
+		{signature: signature, Decision: schemas.Decision{ID: "i1-1", Action: schemas.Block, Scope: schemas.ScopeSignature}},
+		{Decision: schemas.Decision{ID: "i1-2", Action: schemas.Block, Scope: schemas.ScopeClient}},
+	}
+	var removed []string
+	emit := func(e schemas.Event) { removed = append(removed, string(e.Type)+" "+e.ID) }
+	for range 3 {
+		s.keepTold(100, emit)
+	}
+	s.paths.see(8, byAnybody, "/c")
+	s.keepTold(110, emit)
+	if told != 2 || len(removed) > 0 {
+		t.Errorf("told %d times, removed %q", told, removed)
+	}
+	s.paths.full = true
+	if s.keepTold(120, emit); told != 2 || !slices.Equal(removed, []string{"decision.removed i1-1"}) || len(s.know.decisions) != 1 {
+		t.Errorf("told %d times, removed %q", told, removed)
 	}
 }

@@ -254,17 +254,6 @@ func TestUnknownPathsAreStopped(t *testing.T) {
 	}
 }
 
-// Where nobody is told of known paths, none is decided on.
-func TestNobodyIsToldOfPathsThatNobodyHears(t *testing.T) {
-	tr, _ := pagesAttacked(6)
-	e, _ := run(t, make1(t, small), tr.batches(1000))
-	for _, x := range e.log {
-		if x.Decision != nil && strings.Contains(x.Value, "path_known") {
-			t.Fatalf("%s %s", x.ID, x.Value)
-		}
-	}
-}
-
 func TestVerdictsDependOnNothingLater(t *testing.T) {
 	tr, _ := story(1)
 	whole, verdicts := run(t, make1(t, small), tr.batches(500))
