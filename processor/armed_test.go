@@ -10,17 +10,20 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// returning is ordinary minutes with an attack at 50 minutes, and the same again after a
+// returning is ordinary minutes with an attack at 25 minutes, and the same again after a
 // pause, among the visitors of that time.
 func returning(seed uint64, pause int64) (tr *traffic, first, again int64) {
-	first, again = 50*minute, 50*minute+pause
+	first, again = 25*minute, 25*minute+pause
 	tr = newTraffic(seed)
-	tr.people(0, 80*minute, 0.8)
-	tr.people(max(again-20*minute, 80*minute), again+6*minute, 0.8)
-	tr.botnet(first, first+5*minute, 5000, 1700)
-	tr.botnet(again, again+5*minute, 5000, 1700)
+	tr.people(0, 42*minute, 0.8)
+	tr.people(again-15*minute, again+2*minute, 0.8)
+	tr.botnet(first, first+2*minute, 2000, 700)
+	tr.botnet(again, again+2*minute, 2000, 700)
 	return tr, first, again
 }
+
+// shortLived has decisions that soon end.
+var shortLived = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01, Probation: -1, TTL: 2 * time.Minute}
 
 // firstDecision is how long after a moment the first decision from then on was taken.
 func firstDecision(log []schemas.Event, at int64) time.Duration {
@@ -35,23 +38,23 @@ func firstDecision(log []schemas.Event, at int64) time.Duration {
 // TestAnAttackThatReturnsIsStoppedAtOnce: what stopped it the first time is kept, also over
 // a restart, and is decided within its first seconds.
 func TestAnAttackThatReturnsIsStoppedAtOnce(t *testing.T) {
-	for name, pause := range map[string]int64{"an hour later": 70 * minute, "a day later": 24 * 60 * minute} {
+	for name, pause := range map[string]int64{"an hour later": 60 * minute, "a day later": 24 * 60 * minute} {
 		t.Run(name, func(t *testing.T) {
 			tr, first, again := returning(1, pause)
 			batches, cut := tr.batches(200), 0
-			for batches[cut].Time[0] < start+80*minute {
+			for batches[cut].Time[0] < start+42*minute {
 				cut++
 			}
-			p := make1(t, small)
+			p := make1(t, shortLived)
 			e, verdicts := run(t, p, batches[:cut])
 			if n := len(e.held); n > 0 {
-				t.Fatalf("%d decisions are in force half an hour after the attack", n)
+				t.Fatalf("%d decisions are in force a quarter of an hour after the attack", n)
 			}
 			var saved bytes.Buffer
 			if err := p.Save(&saved); err != nil {
 				t.Fatal(err)
 			}
-			p = make1(t, small)
+			p = make1(t, shortLived)
 			if err := p.Load(&saved); err != nil {
 				t.Fatal(err)
 			}
@@ -113,8 +116,8 @@ func checkReturn(t *testing.T, tr *traffic, e *edge, verdicts []schemas.Action, 
 
 // TestNormalIsDisarmed: what a person called normal is not kept armed.
 func TestNormalIsDisarmed(t *testing.T) {
-	p, e := make1(t, small), newEdge()
-	for _, b := range surges(50, 6000).batches(200) {
+	p, e := make1(t, shortLived), newEdge()
+	for _, b := range surges(20, 3000).batches(200) {
 		p.Consume(b, func(row int, r *schemas.Request) schemas.Action { return e.judge(row, r) }, e.take)
 	}
 	s := p.detector.sites[0]
@@ -148,10 +151,9 @@ func TestArmedAreBounded(t *testing.T) {
 	if len(s.armed) != maxArmed || s.armedNow()[0].String() != fmt.Sprintf("user_agent=%q", fmt.Sprint("bot ", 3*maxArmed-1)) {
 		t.Errorf("%d are armed, first %s", len(s.armed), s.armedNow()[0])
 	}
-	o := small
+	o := shortLived
 	o.ArmedFor = -1
-	tr, _ := story(1)
-	tr.people(56*minute, 75*minute, 0.8)
+	tr, _, _ := returning(1, 60*minute)
 	never := make1(t, o)
 	run(t, never, tr.batches(500))
 	if n := len(never.detector.sites[0].armed); n > 0 {

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,9 +62,10 @@ func TestRegularsThatSufferLift(t *testing.T) {
 
 // TestCapsHold: neither renewal nor what is armed exceeds them.
 func TestCapsHold(t *testing.T) {
-	o := small
+	o := shortLived
 	o.MaxDecisions = 1
-	tr, _, _ := returning(1, 70*minute)
+	tr, _, _ := returning(1, 60*minute)
+	tr.rows = slices.DeleteFunc(tr.rows, func(r schemas.Request) bool { return r.Time > start+26*minute && r.Time < start+80*minute })
 	e, _ := run(t, make1(t, o), tr.batches(500))
 	inForce, most := make(map[string]bool), 0
 	for _, d := range e.log {
@@ -79,8 +81,8 @@ func TestCapsHold(t *testing.T) {
 		t.Errorf("%d decisions were in force at once, 1 may be", most)
 	}
 	o = small
-	o.TTL, o.Longest = 60e9, 3*60e9
-	long := siege(1, 8)
+	o.TTL, o.Longest = 30e9, 90e9
+	long := siege(1, 4)
 	p, e := make1(t, o), newEdge()
 	probe(t, p, e, long.batches(500))
 	began := make(map[string]schemas.Event)

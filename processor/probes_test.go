@@ -46,15 +46,15 @@ func probe(t testing.TB, p *Processor, e *edge, batches []*schemas.Batch) (verdi
 	return verdicts
 }
 
-// doubted puts sites on probation, for three minutes.
-var doubted = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01, Probation: 3 * time.Minute}
+// doubted puts sites on probation, for two minutes.
+var doubted = Options{MinBaseline: 10 * time.Minute, MinClients: 100, Collateral: 0.01, Probation: 2 * time.Minute}
 
-// siege is an attack of so many minutes after 50 ordinary ones, with many addresses so that
+// siege is an attack of so many minutes after 30 ordinary ones, with many addresses so that
 // there are probes among them.
 func siege(seed uint64, minutes int64) *traffic {
 	t := newTraffic(seed)
-	t.people(0, (51+minutes)*minute, 0.8)
-	t.botnet(50*minute, (50+minutes)*minute, int(minutes)*3000, int(minutes)*1000)
+	t.people(0, (31+minutes)*minute, 0.8)
+	t.botnet(30*minute, (30+minutes)*minute, int(minutes)*3000, int(minutes)*1000)
 	return t
 }
 
@@ -71,14 +71,14 @@ func lastOf(log []schemas.Event, kind schemas.EventType, reason string) (last sc
 // TestTheFirstEnforcementLapses: without probes and without a person it ends with
 // its probation, and is told; the site is as it was before.
 func TestTheFirstEnforcementLapses(t *testing.T) {
-	tr := siege(1, 6)
+	tr := siege(1, 4)
 	e, verdicts := run(t, make1(t, doubted), tr.batches(500))
 	first, n := lastOf(e.log, schemas.DecisionRemoved, "lapsed: ")
 	if n == 0 || !strings.Contains(first.Reason, "weir incidents confirm "+e.log[0].Incident) {
 		t.Fatalf("nothing lapsed: %v", kinds(e.log))
 	}
-	began := firstDecision(e.log, 50*minute)
-	if lasted := first.Time.Sub(time.UnixMilli(start + 50*minute).Add(began)); lasted < 175*time.Second || lasted > 185*time.Second {
+	began := firstDecision(e.log, 30*minute)
+	if lasted := first.Time.Sub(time.UnixMilli(start + 30*minute).Add(began)); lasted < 115*time.Second || lasted > 125*time.Second {
 		t.Errorf("it lapsed after %s", lasted)
 	}
 	for _, d := range e.log {
@@ -96,9 +96,9 @@ func TestTheFirstEnforcementLapses(t *testing.T) {
 // TestAPersonConfirms: by one word the decisions go on, the site is trusted from then on,
 // and what lapsed already is decided anew.
 func TestAPersonConfirms(t *testing.T) {
-	for name, after := range map[string]time.Duration{"in time": time.Minute, "too late": 4 * time.Minute} {
+	for name, after := range map[string]time.Duration{"in time": time.Minute, "too late": 150 * time.Second} {
 		t.Run(name, func(t *testing.T) {
-			tr := siege(1, 6)
+			tr := siege(1, 4)
 			p, e, given := make1(t, doubted), newEdge(), false
 			for _, b := range tr.batches(200) {
 				p.Consume(b, func(row int, r *schemas.Request) schemas.Action { return e.judge(row, r) }, e.take)
@@ -115,7 +115,7 @@ func TestAPersonConfirms(t *testing.T) {
 			if renewed, m := lastOf(e.log, schemas.DecisionRenewed, ""); m > 0 && renewed.Expires.After(last.Expires) {
 				last = renewed
 			}
-			if end := time.UnixMilli(start + 56*minute); n == 0 || last.Expires.Before(end) {
+			if end := time.UnixMilli(start + 34*minute); n == 0 || last.Expires.Before(end) {
 				t.Errorf("the last decision ended at %s, the attack at %s", last.Expires, end)
 			}
 			if !p.detector.sites[0].trusted {
@@ -128,10 +128,10 @@ func TestAPersonConfirms(t *testing.T) {
 // TestCleanProbesConfirm: bots that are let through behave like bots, and so the decisions go
 // on by themselves, over a restart too; what is told says what was seen.
 func TestCleanProbesConfirm(t *testing.T) {
-	tr := siege(1, 6)
+	tr := siege(1, 4)
 	p, e := make1(t, doubted), newEdge()
 	batches, cut := tr.batches(200), 0
-	for batches[cut].Time[0] < start+52*minute {
+	for batches[cut].Time[0] < start+31*minute {
 		cut++
 	}
 	probe(t, p, e, batches[:cut])
@@ -158,7 +158,7 @@ func TestCleanProbesConfirm(t *testing.T) {
 	}
 	bots, through := 0, 0
 	for i, a := range verdicts {
-		if r := &tr.rows[len(tr.rows)-len(verdicts)+i]; isBot(r) && r.Time > start+54*minute {
+		if r := &tr.rows[len(tr.rows)-len(verdicts)+i]; isBot(r) && r.Time > start+33*minute {
 			if bots++; a == schemas.Allow {
 				through++
 			}
@@ -172,9 +172,9 @@ func TestCleanProbesConfirm(t *testing.T) {
 // TestProbesThatArePeopleLift: where those who are let through load pages as people do, the
 // decision is lifted, and not taken again in that incident.
 func TestProbesThatArePeopleLift(t *testing.T) {
-	tr := siege(1, 6)
+	tr := siege(1, 4)
 	for i := range 200 { // visitors who come as the bots look, and stay
-		at := 52*minute + int64(i)*900
+		at := 31*minute + int64(i)*700
 		p := library
 		p.agent = browsers[i%len(browsers)].agent
 		client := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
