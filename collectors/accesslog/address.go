@@ -38,6 +38,9 @@ func parseIPv6(text []byte) (netip.Addr, bool) {
 		text = text[1 : n-1]
 	}
 	if zone := bytes.IndexByte(text, '%'); zone > 0 && zone < len(text)-1 {
+		if bytes.ContainsAny(text[zone:], ", ") { // a list, whose last one a zone must not hide
+			return netip.Addr{}, false
+		}
 		text = text[:zone]
 	}
 	// "::" to eight groups with a dotted quad; ParseAddr's errors allocate.
