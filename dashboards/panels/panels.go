@@ -55,6 +55,9 @@ func All() ([]Dashboard, error) {
 		if err != nil {
 			return nil, err
 		}
+		for i := range built.Panels { // alert rules name a panel by its number
+			built.Panels[i].Panel.Id = cog.ToPtr(uint32(i + 1))
+		}
 		all = append(all, Dashboard{d.name, built})
 	}
 	return all, nil

@@ -71,6 +71,15 @@ func TestAlertRules(t *testing.T) {
 			r.Data[1].Model["type"] != "reduce" || r.Data[1].Model["expression"] != "A" || r.Data[2].Model["type"] != "threshold" || r.Data[2].Model["expression"] != "B" {
 			t.Errorf("%s: %+v", r.UID, r)
 		}
+		// Grafana refuses a rule with one of the two, and with it all that is provisioned.
+		var d struct{ Panels []struct{ ID int } }
+		dashboard := strings.TrimPrefix(r.Annotations["__dashboardUid__"], "weir-")
+		if err := json.Unmarshal([]byte(read(t, "../grafana/dashboards", dashboard+".json")), &d); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(d.Panels, func(p struct{ ID int }) bool { return fmt.Sprint(p.ID) == r.Annotations["__panelId__"] }) {
+			t.Errorf("%s: %s has no panel %q", r.UID, dashboard, r.Annotations["__panelId__"])
+		}
 	}
 }
 
