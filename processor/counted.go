@@ -78,23 +78,31 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	asset := s.asset(r)
 	known := s.recall(r, client, hash, &traits, asset, stopped)
 	pane, late := c.openPane(s, r.Time/1000)
-	tally(&pane.Counts, r, late, known.Fresh, stopped, asset)
+	spared := len(c.o.Allow) > 0 && c.allowed(client)
+	tally(&pane.Counts, r, late, known.Fresh && !spared, stopped, asset || spared)
 	path := c.hashOf(c.strings.path[row], asPath)
-	insertClient(&pane.Clients, hash, r.Stands())
 	pane.Paths.Insert(path)
 	c.tallyKeys(pane.Pane, r, row, client, hash, path, traits[schemas.TraitUserAgent])
 	unknown := !s.known.known.Has(path)
 	sure := asset && s.profile == nil || s.known.sure.has(pathHash(path)) || s.profile != nil && schemas.AssetPath(r.Path)
-	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
 	if known.Regular {
 		pane.People.Regulars.count(r, stopped)
 	}
 	if !stopped && len(r.Decision) > 0 {
 		pane.People.count(hash, decisionHash(c.seed, r.Decision), r, asset)
 	}
-
-	if len(c.o.Allow) > 0 && c.allowed(client) {
+	if spared { // whom nothing is decided against is no part of what an attack could be
 		return
+	}
+	insertClient(&pane.Clients, hash, r.Stands())
+	mark(pane.Pane, hash, r, unknown, !s.known.familiar.Has(traits.Program()))
+	if asset {
+		insertClient(&pane.Marked[window.Loading], hash, r.Stands())
+	} else {
+		pane.Pages.Insert(path)
+	}
+	if r.Fields.Has(schemas.FieldUserAgent) && c.extract.Declares(traits[schemas.TraitUserAgent], r.UserAgent) {
+		insertClient(&pane.Marked[window.Declared], hash, r.Stands())
 	}
 	if unknown && !stopped && r.Status < 400 && len(pane.Served) < paneServed {
 		pane.Served = append(pane.Served, path)
@@ -170,10 +178,27 @@ func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, asset boo
 	}
 	if !asset {
 		c[window.Pages] += n
+		c[window.Work] += n * uint64(min(max(work(r), 0), maxWork)) / 1000
 	}
 	if r.Fields.Has(schemas.FieldReferer) && (len(r.Referer) == 0 || len(r.Referer) == 1 && r.Referer[0] == '-') {
 		c[window.NoReferer] += n
 	}
+}
+
+// maxWork is the most that one request counts as work, in microseconds: some are kept open for
+// hours, and wait.
+const maxWork = 60_000_000
+
+// work is how long the application was busy with a request, in microseconds: what the edge
+// waited for it or, where the log does not say, what the whole took. 0 is unknown.
+func work(r *schemas.Request) int64 {
+	if r.Fields.Has(schemas.FieldUpstreamDuration) {
+		return r.UpstreamDuration
+	}
+	if r.Fields.Has(schemas.FieldDuration) {
+		return r.Duration
+	}
+	return 0
 }
 
 // asset reports whether a request is for what a page brings with it.

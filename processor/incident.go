@@ -3,6 +3,7 @@ package processor
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -33,7 +34,8 @@ type incident struct {
 	opened  time.Time
 	second  int64 // in which it opened
 	next    int64 // second of the next attribution
-	number  int   // decisions so far
+	number  int   // decisions so far, at this site
+	all     *together
 	refused []schemas.Signature
 	last    schemas.Event
 	peak    detect.Peak
@@ -77,11 +79,15 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 	now := s.d.knownAt(second)
 	switch c {
 	case detect.Opened:
-		s.incident = &incident{id: s.d.ids.next(now), opened: now, second: second, next: second, returns: s.returns}
-		s.returns = ""
+		s.incident = s.d.begin(s, now, second)
+		s.incident.returns, s.returns = s.returns, ""
 		s.incident.peak.Note(&s.reading, &s.scores)
 		s.taint()
 		s.know.troubled, s.know.news.decided = second, true
+		if len(s.d.parts(s.incident.id)) > 1 {
+			emit(s.event(schemas.IncidentUpdated, now))
+			return
+		}
 		emit(s.event(schemas.IncidentOpened, now))
 		s.d.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
 	case detect.Updated:
@@ -93,11 +99,18 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 	}
 }
 
-// closed emits the end of the incident.
+// closed emits the end of the incident, or that it goes on at fewer sites.
 func (s *site) closed(now time.Time, emit func(schemas.Event)) {
 	was := s.incident.last
 	e := s.event(schemas.IncidentClosed, now)
 	e.Kind, e.Closed, e.Cause = was.Kind, now, shorten(was.Cause, schemas.MaxSentence)
+	for _, part := range s.d.parts(s.incident.id) {
+		if part != s {
+			e = part.event(schemas.IncidentUpdated, now)
+			e.Sites = slices.DeleteFunc(e.Sites, func(name string) bool { return name == s.name })
+			break
+		}
+	}
 	s.past = &past{ID: s.incident.id, Peak: s.incident.peak}
 	s.incident, s.know.troubled, s.know.news.decided = nil, 0, true
 	emit(e)
@@ -123,6 +136,7 @@ func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
 	if was := s.incident.returns; was != "" {
 		e.Cause = shorten("the attack of "+was+" is back: "+e.Cause, schemas.MaxSentence)
 	}
+	s.where(&e)
 	s.incident.last = e
 	return e
 }
@@ -263,9 +277,10 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 			continue
 		}
 		i.number++
+		i.all.decided++
 		s.beginProbation(second)
 		d := &decision{incident: i.id, kind: s.state.Kind, signature: m.Signature, since: second, matched: second, Decision: schemas.Decision{
-			ID: fmt.Sprintf("%s-%d", i.id, i.number), Action: m.Action, Scope: m.Scope, Value: m.Value,
+			ID: fmt.Sprintf("%s-%d", i.id, i.all.decided), Action: m.Action, Scope: m.Scope, Value: m.Value,
 			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
 			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + s.onProbation(),
 		}}

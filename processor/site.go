@@ -185,9 +185,6 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 	if s.base.Windows() < minWindows || s.name == Other {
 		return
 	}
-	if s.state.Suspicious() || float64(s.windows.Short()[window.Requests]) > s.alert[0] {
-		s.reading.Declared = s.declared()
-	}
 	if second%stepSeconds == s.phase && s.state.Drift(&s.reading, &s.scores) {
 		s.taint()
 	}
@@ -197,21 +194,10 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 	}
 }
 
-// declared is the share of the last ten to twenty seconds' clients that say that they are
-// no browser.
-func (s *site) declared() float64 {
-	declared, all := s.filling.Declared()
-	if b := &s.buckets[(s.bucket-1+len(s.buckets))%len(s.buckets)]; b.filled {
-		d, n := b.sample.Declared()
-		declared, all = declared+d, all+n
-	}
-	return float64(declared) / float64(max(all, 1))
-}
-
 // minWindows is how much must be learned before anything can be abnormal.
 const minWindows = 30
 
-func hourOf(second int64) int { return time.Unix(second, 0).UTC().Hour() }
+func hourOf(second int64) int { return baseline.HourOf(time.Unix(second, 0)) }
 
 // endStep puts the current bucket into quarantine, and learns from the one that
 // leaves it.

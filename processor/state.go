@@ -201,6 +201,7 @@ func (d *Detector) read(r *state.Reader) {
 		d.sites = append(d.sites, s)
 		d.index[name] = s
 	}
+	d.rejoin()
 }
 
 func writeSeen(w *state.Writer, s *sketch.Seen) error {
@@ -300,6 +301,8 @@ type savedIncident struct {
 	Second  int64     `json:"second"`
 	Next    int64     `json:"next"`
 	Number  int       `json:"number"`
+	Sites   []string  `json:"sites"`
+	Decided int       `json:"decided"`
 	Cause   string    `json:"cause"`
 	Refused []string  `json:"refused,omitempty"`
 	Returns string    `json:"returns,omitempty"`
@@ -326,7 +329,7 @@ func (s *site) open() savedOpen {
 		saved.Regulars = s.regulars.save()
 	}
 	if i := s.incident; i != nil {
-		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Cause: i.last.Cause, Peak: i.peak,
+		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
 			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word}
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
@@ -355,7 +358,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {

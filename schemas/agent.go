@@ -8,6 +8,9 @@ const (
 	AgentTool = "tool"
 )
 
+// AgentRobot is the family of those that name themselves one.
+const AgentRobot = "robot"
+
 // AgentWords is one family of agents: those that contain one of the words and
 // none of the words of a family before it.
 type AgentWords struct {
@@ -22,7 +25,7 @@ type AgentWords struct {
 func AgentFamilies() []AgentWords { return agentFamilies }
 
 var agentFamilies = []AgentWords{
-	{"robot", []string{"bot", "crawl", "spider", "slurp", "preview", "monitor", "feed", "http:", "https:"}, true},
+	{AgentRobot, []string{"bot", "crawl", "spider", "slurp", "preview", "monitor", "feed", "http:", "https:"}, true},
 	{"edge", []string{"Edg/", "EdgA/", "EdgiOS/"}, false},
 	{"opera", []string{"OPR/"}, false},
 	{"samsung", []string{"SamsungBrowser/"}, false},

@@ -27,9 +27,9 @@ import (
 
 type evaluateCommand struct {
 	Scenario    []string        `placeholder:"NAME" help:"Only these; by default all but quiet: ${scenarios}."`
-	Estate      string          `default:"scorecard" enum:"tuning,scorecard" help:"tuning is what constants were chosen on, scorecard is not."`
+	Estate      string          `default:"heldout" enum:"tuning,scorecard,heldout" help:"tuning is what constants were chosen on; scorecard what changes were tried on; heldout neither."`
 	Seeds       int             `default:"10" help:"How many seeds of each."`
-	First       uint64          `placeholder:"SEED" help:"The first seed; by default 1000 for the scorecard, 1 for tuning."`
+	First       uint64          `placeholder:"SEED" help:"The first seed; by default 1 for tuning, 1000 for scorecard, 5000 for heldout."`
 	Format      []string        `default:"json,combined" enum:"json,combined" help:"What the log carries: json (all traits), combined (few)."`
 	Base        []time.Duration `default:"30m,6h,72h" help:"Ordinary traffic before, in turn."`
 	Span        time.Duration   `default:"0s" help:"How long a quiet time lasts; 24h where it is 0."`
@@ -204,10 +204,7 @@ func (c *evaluateCommand) trials() (all []trial, err error) {
 	}
 	first := c.First
 	if first == 0 {
-		first = 1
-		if c.Estate == "scorecard" {
-			first = simulate.ScorecardSeeds
-		}
+		first = simulate.FirstSeed(c.Estate)
 	}
 	if c.Seeds < 1 || c.Seeds > 10000 || len(c.Base) == 0 {
 		return nil, usagef("%d seeds and %d bases: give 1 to 10000 seeds and at least one base", c.Seeds, len(c.Base))

@@ -59,8 +59,8 @@ func attackTable(b *strings.Builder, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | blocked, median / worst | stopped, median / worst | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | crawlers' requests | other sites' or earlier incidents |")
-	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | traffic then, worst | incidents, median / worst | blocked, median / worst | stopped, median / worst | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | crawlers' requests | other sites' or earlier incidents |")
+	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var people, shared pool
 	for _, g := range groups {
 		g.attackRow(b, &people, &shared)
@@ -70,7 +70,7 @@ func attackTable(b *strings.Builder, groups []*group) {
 }
 
 func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
-	var noticed, blocked, stopped, ceiling []float64
+	var factors, incidents, noticed, blocked, stopped, ceiling []float64
 	var own, behind pool
 	never, crawlers, wrong := 0, int64(0), 0
 	for _, r := range g.runs {
@@ -78,7 +78,9 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 			never++
 		} else {
 			noticed = append(noticed, *r.Noticed)
+			factors = append(factors, r.Factor)
 		}
+		incidents = append(incidents, float64(r.Incidents))
 		blocked = append(blocked, r.Late.BlockShare())
 		stopped = append(stopped, r.Late.Share())
 		ceiling = append(ceiling, r.Ceiling)
@@ -88,8 +90,8 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 		wrong += len(r.False)
 	}
 	*people, *shared = people.with(own), shared.with(behind)
-	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d | %d |\n", g.name, g.format, len(g.runs),
-		medianAndWorst(noticed), never, percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
+	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s | %.3g / %.3g | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d | %d |\n", g.name, g.format, len(g.runs),
+		medianAndWorst(noticed), never, times(factors), median(incidents), highest(incidents), percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
 		percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all, crawlers, wrong)
 }
 
@@ -168,6 +170,21 @@ func lowest(v []float64) float64 {
 		return 0
 	}
 	return slices.Min(v)
+}
+
+func highest(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	return slices.Max(v)
+}
+
+// times is how many times the ordinary traffic there was at the most.
+func times(v []float64) string {
+	if len(v) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f x", slices.Max(v))
 }
 
 func medianAndWorst(v []float64) string {

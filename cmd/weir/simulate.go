@@ -29,7 +29,7 @@ type simulateCommand struct {
 	Duration  time.Duration `default:"10m" help:"How long the attack lasts."`
 	Target    string        `placeholder:"NAME" help:"The attacked site; by default the first of the estate."`
 	Scenario  string        `placeholder:"NAME" help:"Play one of the library instead of the story: ${scenarios}."`
-	Estate    string        `default:"tuning" enum:"tuning,scorecard" help:"Whose sites a scenario happens to."`
+	Estate    string        `default:"tuning" enum:"tuning,scorecard,heldout" help:"Whose sites a scenario happens to."`
 	Strength  float64       `default:"1" help:"Multiplies what happens in a scenario."`
 	Hour      int           `default:"14" help:"UTC hour in which a scenario begins."`
 	Output    string        `default:"text" enum:"text,json" help:"text or json."`

@@ -144,7 +144,11 @@ func SignalUnit(name string) string {
 		return "none"
 	case strings.HasPrefix(name, "latency_"):
 		return "s"
-	case len(name) > 6 && name[len(name)-6:] == "_share" || name == "missing_page_clients" || name == "unknown_path_clients" || name == "unfamiliar_clients":
+	case strings.HasSuffix(name, "_share"):
+		return "percentunit"
+	}
+	switch name {
+	case "missing_page_clients", "unknown_path_clients", "unfamiliar_clients", "bare_clients", "declared_clients":
 		return "percentunit"
 	}
 	return "short"

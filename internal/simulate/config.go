@@ -2,7 +2,10 @@ package simulate
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,10 +33,13 @@ type Config struct {
 	abroad bool  // the audience is another country's
 }
 
+// ThemeNames lists what sites can be.
+func ThemeNames() []string { return slices.Sorted(maps.Keys(themes)) }
+
 // SiteConfig is one site of the estate.
 type SiteConfig struct {
 	Name  string  // host name, lower case
-	Theme string  // "website", "magazine", "shop", "forum", "wiki", "forge" or "packages"
+	Theme string  // one of ThemeNames
 	Rate  float64 // requests/s, the mean over a day
 	// Workers is how many requests the application works on at once; 0 is the theme's own.
 	Workers int
@@ -118,7 +124,7 @@ func (s *SiteConfig) validate() error {
 		}
 	}
 	if _, ok := themes[s.Theme]; !ok {
-		return fmt.Errorf("simulate: site %s has theme %q; give website, magazine, shop, forum, wiki, forge or packages", s.Name, s.Theme)
+		return fmt.Errorf("simulate: site %s has theme %q; give one of %s", s.Name, s.Theme, strings.Join(ThemeNames(), ", "))
 	}
 	if !(s.Rate > 0 && s.Rate <= 10000) || math.IsNaN(s.Rate) {
 		return fmt.Errorf("simulate: site %s has rate %v; give more than 0, at most 10000 requests/s", s.Name, s.Rate)

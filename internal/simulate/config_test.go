@@ -29,7 +29,7 @@ func TestValidate(t *testing.T) {
 		{"name", func(c *Config) { c.Sites[1].Name = "Shop" }, `simulate: site name "Shop"; give a host name of a-z, 0-9, '-' and '.'`},
 		{"nameless", func(c *Config) { c.Sites[1].Name = "" }, `simulate: site name ""; give a host name of 1 to 255 bytes`},
 		{"twice", func(c *Config) { c.Sites[1].Name = c.Sites[0].Name }, `simulate: site "www.example.org" stands twice; give every site its own name`},
-		{"theme", func(c *Config) { c.Sites[0].Theme = "zine" }, `simulate: site www.example.org has theme "zine"; give website, magazine, shop, forum, wiki, forge or packages`},
+		{"theme", func(c *Config) { c.Sites[0].Theme = "zine" }, `simulate: site www.example.org has theme "zine"; give one of board, council, forge, forum, magazine, packages, shop, website, wiki`},
 		{"rate", func(c *Config) { c.Sites[0].Rate = 0 }, "simulate: site www.example.org has rate 0; give more than 0, at most 10000 requests/s"},
 		{"workers", func(c *Config) { c.Sites[0].Workers = -1 }, "simulate: site www.example.org has -1 workers, queue 0, timeout 0s; none may be negative"},
 		{"requests", func(c *Config) { c.Attack.Requests = -5 }, "simulate: attack of -5 requests; give 0 (none) to 50000000"},

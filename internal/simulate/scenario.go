@@ -8,7 +8,9 @@ import (
 
 // Scenario is something that happens to a site, an attack or not, whose truth is known.
 // Constants of the processor are tuned on the estate "tuning" and seeds below
-// ScorecardSeeds; the scorecard is of the other estate and the seeds from there on.
+// ScorecardSeeds. What was changed is tried on the estate "scorecard" and the seeds from
+// there on; the table that is published is of "heldout" and the seeds from HeldOutSeeds on,
+// which nothing is changed for.
 type Scenario struct {
 	Name string
 	Says string // one line for a person
@@ -31,10 +33,27 @@ type Scenario struct {
 // ScorecardSeeds is the least seed of the scorecard; those below are for tuning.
 const ScorecardSeeds = 1000
 
+// HeldOutSeeds is the least seed of the held-out estate.
+const HeldOutSeeds = 5000
+
+// Estates are the names of those that scenarios can happen on.
+func Estates() []string { return []string{"tuning", "scorecard", "heldout"} }
+
+// FirstSeed is the first seed that is played on an estate.
+func FirstSeed(estate string) uint64 {
+	switch estate {
+	case "scorecard":
+		return ScorecardSeeds
+	case "heldout":
+		return HeldOutSeeds
+	}
+	return 1
+}
+
 // Params are what a scenario is played with. The zero value of each is its default.
 type Params struct {
 	Seed     uint64
-	Estate   string        // "tuning" (default) or "scorecard"
+	Estate   string        // one of Estates; "tuning"
 	Base     time.Duration // ordinary traffic before it; 6 h
 	Size     float64       // of the site: multiplies its traffic; 1
 	Strength float64       // of what happens; 1
@@ -80,6 +99,13 @@ var estates = map[string][]estateSite{
 		{"forge", SiteConfig{Name: "git.example.net", Theme: "forge", Rate: 7, Workers: 8}},
 		{"packages", SiteConfig{Name: "dl.example.net", Theme: "packages", Rate: 4}},
 	},
+	"heldout": {
+		{"main", SiteConfig{Name: "www.example.edu", Theme: "council", Rate: 5}},
+		{"shop", SiteConfig{Name: "buy.example.edu", Theme: "shop", Rate: 6, Workers: 8}},
+		{"forum", SiteConfig{Name: "board.example.edu", Theme: "board", Rate: 4}},
+		{"forge", SiteConfig{Name: "code.example.edu", Theme: "forge", Rate: 3.5, Workers: 5}},
+		{"packages", SiteConfig{Name: "mirror.example.edu", Theme: "packages", Rate: 7}},
+	},
 }
 
 func (p Params) withDefaults() (Params, error) {
@@ -97,7 +123,7 @@ func (p Params) withDefaults() (Params, error) {
 	}
 	switch {
 	case estates[p.Estate] == nil:
-		return p, fmt.Errorf("simulate: estate %q; give tuning or scorecard", p.Estate)
+		return p, fmt.Errorf("simulate: estate %q; give one of %s", p.Estate, strings.Join(Estates(), ", "))
 	case p.Hour < 0 || p.Hour > 23:
 		return p, fmt.Errorf("simulate: hour %d; give 0 to 23", p.Hour)
 	case !(p.Size >= .05 && p.Size <= 100):
@@ -116,7 +142,7 @@ func (s *Scenario) Config(p Params) (Config, error) {
 	}
 	day := 1 + int(p.Seed%27)
 	c := Config{
-		Seed: p.Seed, Scale: p.Size, Ordinary: p.Base, Tail: 10 * time.Minute, abroad: p.Estate == "scorecard",
+		Seed: p.Seed, Scale: p.Size, Ordinary: p.Base, Tail: 10 * time.Minute, abroad: p.Estate != "tuning",
 		scene: &plot{name: s.Name, role: s.role, span: s.span, size: p.Size, strength: p.Strength},
 	}
 	if s.tail != 0 {

@@ -23,6 +23,8 @@ type Trial struct {
 	lastEnd  map[string]time.Time  // of decisions, by id
 	inForce  int64                 // unix ms in which the last decision ends
 	attackAt int64
+	kind     map[string]schemas.Kind // of incidents
+	attacks  map[string]bool         // incidents that were of an attack kind
 }
 
 type siteTrial struct{ first, last int64 } // unix ms
@@ -70,7 +72,8 @@ type Result struct {
 	// Crawlers are the requests of search engines that were not let through.
 	Crawlers int64 `json:"crawlers"`
 
-	Kinds     map[schemas.Kind]int64 `json:"kinds"` // incidents opened or turned to
+	Kinds     map[schemas.Kind]int64 `json:"kinds"`     // incidents opened or turned to
+	Incidents int64                  `json:"incidents"` // of an attack kind, each once
 	False     []string               `json:"false,omitempty"`
 	Decisions int64                  `json:"decisions"`
 }
@@ -92,7 +95,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 func NewTrial(s *Scenario, c *Config) *Trial {
 	return &Trial{
 		begins: c.Begins(), actors: map[actorKey]uint32{}, names: map[string]uint32{},
-		seen: map[uint32]*siteTrial{}, lastEnd: map[string]time.Time{},
+		seen: map[uint32]*siteTrial{}, lastEnd: map[string]time.Time{}, kind: map[string]schemas.Kind{}, attacks: map[string]bool{},
 		result: Result{Scenario: s.Name, Attacks: s.Attack, Hard: s.Hard, Seed: c.Seed, Base: Duration(c.Ordinary),
 			ByKind: map[Kind]Touched{}, Kinds: map[schemas.Kind]int64{}},
 	}
@@ -151,8 +154,15 @@ func (t *Trial) Event(e schemas.Event) {
 		}
 		t.lastEnd[e.ID] = end
 	case schemas.IncidentOpened, schemas.IncidentUpdated:
-		t.result.Kinds[e.Kind]++
+		if e.Kind != t.kind[e.Incident] {
+			t.kind[e.Incident] = e.Kind
+			t.result.Kinds[e.Kind]++
+		}
 		if e.Kind.Attack() {
+			if !t.attacks[e.Incident] {
+				t.attacks[e.Incident] = true
+				t.result.Incidents++
+			}
 			t.noticed(&e)
 		}
 	}

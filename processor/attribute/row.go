@@ -24,10 +24,16 @@ type Extractor struct {
 	none     uint32
 	known    [2]uint32 // paths that are known, and that are not
 
-	families    [1024]struct{ agent, family uint32 }
+	families    [1024]agentSlot
 	familyNames map[uint32]string
 
 	memo memo
+}
+
+// agentSlot is what is known of an agent.
+type agentSlot struct {
+	agent, family uint32
+	machine       bool
 }
 
 // NewExtractor makes an Extractor whose hashes are keyed by seed.
@@ -147,16 +153,23 @@ func (x *Extractor) referer(kind string) uint32 {
 
 // family is the hash of the agent's family, kept by the agent's hash: few agents
 // make most requests, and telling a family takes longer than all other traits.
-func (x *Extractor) family(agent uint32, text []byte) uint32 {
+func (x *Extractor) family(agent uint32, text []byte) uint32 { return x.agentOf(agent, text).family }
+
+// Declares reports whether an agent, given with its hash, says that it is no browser: robots,
+// tools, and what names itself not at all.
+func (x *Extractor) Declares(agent uint32, text []byte) bool { return x.agentOf(agent, text).machine }
+
+func (x *Extractor) agentOf(agent uint32, text []byte) *agentSlot {
 	slot := &x.families[agent%uint32(len(x.families))]
 	if slot.agent == agent {
-		return slot.family
+		return slot
 	}
 	name := schemas.AgentFamily(text)
 	family := x.hash(schemas.TraitAgentFamily, []byte(name))
 	x.familyNames[family] = name // there are few, by their definition
 	slot.agent, slot.family = agent, family
-	return family
+	slot.machine = name == schemas.AgentRobot || name == schemas.AgentTool || name == schemas.AgentNone
+	return slot
 }
 
 func profileText(t schemas.Trait, r *schemas.Request) []byte {

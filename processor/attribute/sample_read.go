@@ -61,26 +61,6 @@ func (s *Sample) visitor(c *client) bool {
 	return 2*served >= all
 }
 
-// Declared counts the clients that say that they are no browser: robots, tools, and what
-// names itself not at all. all are those whose agent is known.
-func (s *Sample) Declared() (declared, all int) {
-	var machines [3]uint32
-	for i, name := range [...]string{"robot", schemas.AgentTool, schemas.AgentNone} {
-		machines[i] = s.x.hash(schemas.TraitAgentFamily, []byte(name))
-	}
-	for i := range s.clients {
-		head := s.clients[i].head
-		if head < 0 || s.rows[head].traits[schemas.TraitAgentFamily] == 0 {
-			continue
-		}
-		all++
-		if slices.Contains(machines[:], s.rows[head].traits[schemas.TraitAgentFamily]) {
-			declared++
-		}
-	}
-	return declared, all
-}
-
 // IDs are the hashes of the clients in the sample, each once.
 func (s *Sample) IDs() map[uint64]bool {
 	ids := make(map[uint64]bool, len(s.clients))

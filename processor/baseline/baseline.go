@@ -1,16 +1,19 @@
 // Package baseline knows what is normal on one site: for each signal a robust
 // level and spread, from histograms over 10-second windows on a scale on which the
-// signal's spread is even (logarithm for counts, arcsine for shares).
+// signal's spread is even (logarithm for counts, arcsine for shares). What follows the day
+// is known by hour of day, and by how much each hour of the week differs from that.
 package baseline
 
 import (
 	"math"
+	"time"
 
 	"github.com/weir-project/weir/processor/state"
 )
 
 const (
 	hours = 24
+	week  = 7 * hours
 	// shrink is how many windows of an hour of day weigh as much as all others: one
 	// hour's worth.
 	shrink = 360
@@ -19,12 +22,25 @@ const (
 	// maxDrift bounds how far the recent level may lift the normal one, on the
 	// logarithmic scale: twice as much. Whoever ramps up slowly gains no more.
 	maxDrift = 0.69
+	// shrinkWeek is the same for an hour of the week.
+	shrinkWeek = 240
+	// weekMemory is how many windows an hour of the week remembers: of the last four weeks.
+	// One that differs by more than maxOdd, a factor of four, counts as if it did by so much.
+	weekMemory = 4 * 360
+	maxOdd     = 1.4
+	// rests is how far what is left may lie from its level on either side, early is how many
+	// windows a level must rest on before what is left says anything, and enoughRests how many
+	// make a spread.
+	rests       = 4.0
+	early       = 30
+	enoughRests = 180
+	perDay      = hours * 360
 )
 
 // Scale says how a signal is learned.
 type Scale struct {
 	Max   float64 // greatest value on the even scale
-	Daily bool    // follows the hour of day
+	Daily bool    // follows the hour of day, and of the week
 	Novel bool    // high while little is known, and learned anew as more is
 }
 
@@ -33,6 +49,8 @@ type Site struct {
 	scales  []Scale
 	all     []histogram
 	daily   [hours][]histogram // of the daily signals, in their order; nil until the hour has been seen
+	weekly  [week][]weekHour   // likewise
+	rest    []histogram        // of the daily signals, by how much windows were above or below their level
 	recent  []float64
 	windows int
 
@@ -44,35 +62,54 @@ type Site struct {
 
 type normal struct{ level, spread float64 }
 
+// weekHour is how much an hour of the week lies above the same hour of all days.
+type weekHour struct {
+	above float32
+	n     uint16 // windows, up to weekMemory
+}
+
+// HourOf is the hour of the week, from Sunday's first on, in UTC.
+func HourOf(t time.Time) int { return int(t.UTC().Weekday())*hours + t.UTC().Hour() }
+
 // refresh is after how many windows, of a young baseline and at most, Normal looks
 // at the histograms again.
 func (s *Site) refresh() int { return min(60, 1+s.windows/20) }
 
 // New makes an empty baseline for signals of these scales.
 func New(scales []Scale) *Site {
-	return &Site{scales: scales, all: make([]histogram, len(scales)), recent: make([]float64, len(scales))}
+	s := &Site{scales: scales, all: make([]histogram, len(scales)), recent: make([]float64, len(scales))}
+	s.rest = make([]histogram, s.days())
+	return s
 }
 
 func (s *Site) width(i int) float64 { return s.scales[i].Max / bins }
 
-// Learn takes one window's values, on the even scale, at an hour of the UTC day.
+// Learn takes one window's values, on the even scale, at an hour of the week (see HourOf).
 func (s *Site) Learn(hour int, values []float64) {
-	if s.daily[hour] == nil {
-		s.daily[hour] = make([]histogram, s.days())
+	if s.daily[hour%hours] == nil {
+		s.daily[hour%hours] = make([]histogram, s.days())
 	}
-	day := s.daily[hour]
+	if s.weekly[hour] == nil {
+		s.weekly[hour] = make([]weekHour, s.days())
+	}
+	day := 0
 	for i, v := range values {
-		s.all[i].add(v, s.width(i))
 		if s.scales[i].Daily {
-			day[0].add(v, s.width(i))
-			day = day[1:]
+			s.learnDay(i, day, hour, v)
+			day++
 		}
+		s.all[i].add(v, s.width(i))
 		if s.windows == 0 {
 			s.recent[i] = v
 		}
 		s.recent[i] += max(recentWeight, 1/float64(s.windows+1)) * min(max(v-s.recent[i], -maxDrift), maxDrift) // one burst is not a trend
 	}
 	s.windows++
+	if s.windows == perDay || s.windows == 2*perDay { // what was above levels that were not known yet
+		for i := range s.rest {
+			s.rest[i].fade()
+		}
+	}
 	if s.windows == 60 || s.windows == 180 || s.windows == 720 { // 10 min, 30 min, 2 h
 		for i := range s.scales {
 			if s.scales[i].Novel {
@@ -81,6 +118,32 @@ func (s *Site) Learn(hour int, values []float64) {
 		}
 		s.cached = nil
 	}
+}
+
+// learnDay takes a window's value of signal i, which is the nth that follows the day.
+func (s *Site) learnDay(i, n, hour int, v float64) {
+	if s.windows >= early {
+		level, _ := s.Normal(i, hour)
+		s.rest[n].add(min(max(v-level+rests, 0), 2*rests), 2*rests/bins)
+	}
+	w := &s.weekly[hour][n]
+	w.n = min(w.n+1, weekMemory)
+	odd := min(max(v-s.dayLevel(i, n, hour), -maxOdd), maxOdd)
+	w.above += float32(odd-float64(w.above)) / float32(w.n)
+	s.daily[hour%hours][n].add(v, s.width(i))
+}
+
+// dayLevel is the level of an hour on any day: that hour's median, shrunk to that of all
+// hours while few of its windows are known.
+func (s *Site) dayLevel(i, n, hour int) float64 {
+	width := s.width(i)
+	median := s.all[i].quantile(0.5, width)
+	if s.daily[hour%hours] == nil {
+		return median
+	}
+	d := &s.daily[hour%hours][n]
+	weight := float64(d.n) / float64(d.n+shrink)
+	return weight*d.quantile(0.5, width) + (1-weight)*median
 }
 
 // days is how many signals follow the hour of day, day is the histogram of one of them.
@@ -93,14 +156,14 @@ func (s *Site) days() (n int) {
 	return n
 }
 
-func (s *Site) day(hour, signal int) *histogram {
-	at := 0
+// nth is how many signals before one follow the day.
+func (s *Site) nth(signal int) (n int) {
 	for i := range signal {
 		if s.scales[i].Daily {
-			at++
+			n++
 		}
 	}
-	return &s.daily[hour][at]
+	return n
 }
 
 // Learned is how many windows the answer about a signal rests on.
@@ -109,12 +172,12 @@ func (s *Site) Learned(i int) int { return int(s.all[i].n) }
 // Windows is how many windows were learned.
 func (s *Site) Windows() int { return s.windows }
 
-// Normal is the level and the spread of a signal at an hour, on the even scale. The
-// level is the median of that hour, shrunk to that of all hours while few of its
-// windows are known, and lifted by at most a factor of two to what was normal in
-// the last half hour. The spread is what one standard deviation of a normal
-// distribution would be, by MAD and by the upper quantiles, whichever says more:
-// traffic has heavier tails than its middle shows.
+// Normal is the level and the spread of a signal at an hour of the week, on the even
+// scale. The level is that of the hour of the week, shrunk to that of the hour of day and
+// to that of all hours while few of their windows are known, and lifted by at most a factor
+// of two to what was normal in the last half hour. The spread, around that level, is what
+// one standard deviation of a normal distribution would be, by MAD and by the upper
+// quantiles, whichever says more: traffic has heavier tails than its middle shows.
 func (s *Site) Normal(i, hour int) (level, spread float64) {
 	if s.cached == nil || s.cachedHour != hour || s.windows-s.cachedAt >= s.refresh() {
 		s.cached = s.cached[:0]
@@ -129,20 +192,22 @@ func (s *Site) Normal(i, hour int) (level, spread float64) {
 
 func (s *Site) compute(i, hour int) (level, spread float64) {
 	h, width := &s.all[i], s.width(i)
-	median := h.quantile(0.5, width)
-	spread = 1.4826 * h.deviation(median, width)
-	if h.n >= 100 {
-		spread = max(spread, (h.quantile(0.99, width)-median)/2.326)
+	level = h.quantile(0.5, width)
+	spread = h.spread(level, width)
+	if !s.scales[i].Daily {
+		return level, spread
 	}
-	if h.n >= 1000 {
-		spread = max(spread, (h.quantile(0.999, width)-median)/3.09)
+	n := s.nth(i)
+	level = s.dayLevel(i, n, hour)
+	if s.weekly[hour] != nil {
+		w := &s.weekly[hour][n]
+		level += float64(w.above) * float64(w.n) / float64(w.n+shrinkWeek)
 	}
-	level = median
-	if s.scales[i].Daily && s.daily[hour] != nil {
-		d := s.day(hour, i)
-		weight := float64(d.n) / float64(d.n+shrink)
-		level = weight*d.quantile(0.5, width) + (1-weight)*median
+	if s.daily[hour%hours] != nil {
 		level = max(level, min(s.recent[i], level+maxDrift))
+	}
+	if rest := &s.rest[n]; rest.n >= enoughRests {
+		spread = rest.spread(rests, 2*rests/bins)
 	}
 	return level, spread
 }
@@ -157,14 +222,20 @@ func (s *Site) Write(w *state.Writer) {
 		s.all[i].write(w)
 		w.Float(s.recent[i])
 	}
-	for hour, d := range s.daily {
+	for i := range s.rest {
+		s.rest[i].write(w)
+	}
+	for _, d := range s.daily {
 		w.Bool(d != nil)
-		for i := 0; d != nil && i < len(s.scales); i++ {
-			if s.scales[i].Daily {
-				s.day(hour, i).write(w)
-			} else {
-				w.Uint(0) // an empty one
-			}
+		for i := range d {
+			d[i].write(w)
+		}
+	}
+	for _, hour := range s.weekly {
+		w.Bool(hour != nil)
+		for _, h := range hour {
+			w.Float(float64(h.above))
+			w.Uint(uint64(h.n))
 		}
 	}
 }
@@ -180,19 +251,30 @@ func (s *Site) Read(r *state.Reader) {
 		s.all[i].read(r)
 		s.recent[i] = r.Float()
 	}
+	for i := range s.rest {
+		s.rest[i].read(r)
+	}
 	for hour := range s.daily {
 		s.daily[hour] = nil
 		if !r.Bool() {
 			continue
 		}
 		s.daily[hour] = make([]histogram, s.days())
-		for i := range s.scales {
-			if s.scales[i].Daily {
-				s.day(hour, i).read(r)
-				continue
-			}
-			if r.Uint(bins) != 0 {
-				r.Fail("a signal that follows no hour of day has one")
+		for i := range s.daily[hour] {
+			s.daily[hour][i].read(r)
+		}
+	}
+	for hour := range s.weekly {
+		s.weekly[hour] = nil
+		if !r.Bool() {
+			continue
+		}
+		s.weekly[hour] = make([]weekHour, s.days())
+		for i := range s.weekly[hour] {
+			h := &s.weekly[hour][i]
+			h.above, h.n = float32(r.Float()), uint16(r.Uint(weekMemory))
+			if !(h.above >= -maxOdd && h.above <= maxOdd) {
+				r.Fail("an hour of the week that differs by %v", h.above)
 			}
 		}
 	}

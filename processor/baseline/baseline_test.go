@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weir-project/weir/processor/state"
 )
@@ -53,6 +54,57 @@ func TestHoursOfTheDay(t *testing.T) {
 		s.cached = nil
 		if level, _ := s.Normal(0, hour); math.Abs(level-want) > 0.8 {
 			t.Errorf("hour %d: level %.2f, want about %.0f", hour, level, want)
+		}
+	}
+}
+
+// learnedDays learns whole days of windows, from a Sunday on.
+func learnedDays(days int, level func(day, hour int) float64) *Site {
+	s, r := New(scales), rand.New(rand.NewPCG(3, 4))
+	for i := range days * 24 * 360 {
+		hour := i / 360 % 168
+		s.Learn(hour, []float64{level(hour/24, hour%24) + 0.2*r.NormFloat64(), 0.2, 0.1})
+	}
+	s.recent[0], s.cached = 0, nil
+	return s
+}
+
+// TestHoursOfTheWeek: nights of the weekend are not those of a working day.
+func TestHoursOfTheWeek(t *testing.T) {
+	s := learnedDays(35, func(day, hour int) float64 {
+		if day == 0 && hour < 12 {
+			return 5
+		}
+		return 4
+	})
+	for hour, want := range map[int]float64{3: 5, 27: 4, 15: 4} {
+		if level, _ := s.Normal(0, hour); math.Abs(level-want) > 0.35 {
+			t.Errorf("hour %d of the week: level %.2f, want about %.0f", hour, level, want)
+		}
+	}
+}
+
+// TestSpreadIsThatOfTheHour: that nights are quiet does not make a day's burst normal.
+func TestSpreadIsThatOfTheHour(t *testing.T) {
+	s := learnedDays(3, func(_, hour int) float64 {
+		if hour < 8 {
+			return 2
+		}
+		return 4
+	})
+	if _, spread := s.Normal(0, 24+12); spread > 0.4 {
+		t.Errorf("spread %.2f, want about 0.2: it is that of the whole day", spread)
+	}
+}
+
+func TestHourOf(t *testing.T) {
+	for at, want := range map[time.Time]int{
+		time.Date(2026, 11, 29, 0, 30, 0, 0, time.UTC):                  0, // a Sunday
+		time.Date(2026, 11, 28, 23, 0, 0, 0, time.UTC):                  167,
+		time.Date(2026, 11, 30, 1, 0, 0, 0, time.FixedZone("", 2*3600)): 23,
+	} {
+		if got := HourOf(at); got != want {
+			t.Errorf("%s: hour %d, want %d", at, got, want)
 		}
 	}
 }

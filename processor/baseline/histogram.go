@@ -63,6 +63,19 @@ func (h *histogram) quantile(q, width float64) float64 {
 	return 0
 }
 
+// spread is one standard deviation around the centre, by MAD and by the upper quantiles,
+// whichever says more.
+func (h *histogram) spread(centre, width float64) float64 {
+	spread := 1.4826 * h.deviation(centre, width)
+	if h.n >= 100 {
+		spread = max(spread, (h.quantile(0.99, width)-centre)/2.326)
+	}
+	if h.n >= 1000 {
+		spread = max(spread, (h.quantile(0.999, width)-centre)/3.09)
+	}
+	return spread
+}
+
 // deviation is the median distance from the centre: MAD, found by walking outwards
 // from it on both sides.
 func (h *histogram) deviation(centre, width float64) float64 {

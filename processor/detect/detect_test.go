@@ -17,6 +17,9 @@ type seen struct {
 	entropy                                                float64
 	stopped                                                float64
 	declared                                               float64 // share
+	loading                                                float64 // clients
+	distinct                                               float64 // pages; half of all where it is 0
+	work                                                   float64 // seconds
 	direct                                                 float64 // requests without referer; half of the pages where it is 0
 }
 
@@ -25,27 +28,31 @@ func (s seen) reading() Reading {
 	if direct == 0 {
 		direct = s.pages / 2
 	}
+	distinct := s.distinct
+	if distinct == 0 {
+		distinct = s.pages / 2
+	}
 	c := window.Counts{
 		window.Requests: uint64(s.requests), window.NewClients: uint64(s.fresh), window.NotFound: uint64(s.notFound),
 		window.ServerError: uint64(s.errors), window.Pages: uint64(s.pages), window.NoReferer: uint64(direct),
-		window.Stopped: uint64(s.stopped),
+		window.Stopped: uint64(s.stopped), window.Work: uint64(1000 * s.work),
 	}
 	reading := Read(&c, window.Reading{
 		Clients: s.clients, Paths: s.paths, Entropy: s.entropy,
-		Marked: [window.NumMarks]float64{window.MissingPage: s.missing, window.UnknownPath: s.unknown, window.Unfamiliar: s.unfamiliar},
+		Marked: [window.NumMarks]float64{window.MissingPage: s.missing, window.UnknownPath: s.unknown, window.Unfamiliar: s.unfamiliar, window.Loading: s.loading, window.Declared: s.declared * s.clients},
+		Pages:  distinct,
 	})
-	reading.Declared = s.declared
 	return reading
 }
 
-var ordinary = seen{requests: 50, clients: 15, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, pages: 25, paths: 35, entropy: 4.8}
+var ordinary = seen{requests: 50, clients: 15, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, pages: 25, paths: 35, entropy: 4.8, loading: 9, declared: .2, distinct: 18, work: 5}
 
 func normalSite(t testing.TB) *baseline.Site {
 	t.Helper()
 	b, r := baseline.New(Scales()), rand.New(rand.NewPCG(1, 1))
 	for i := range 2000 {
 		s, by := ordinary, 0.7+0.6*r.Float64()
-		for _, v := range []*float64{&s.requests, &s.clients, &s.fresh, &s.missing, &s.unknown, &s.unfamiliar, &s.notFound, &s.pages, &s.paths} {
+		for _, v := range []*float64{&s.requests, &s.clients, &s.fresh, &s.missing, &s.unknown, &s.unfamiliar, &s.notFound, &s.pages, &s.paths, &s.loading, &s.distinct, &s.work} {
 			*v *= by
 		}
 		reading := s.reading()
@@ -61,20 +68,24 @@ func TestKinds(t *testing.T) {
 		kind schemas.Kind
 		open bool
 	}{
-		"ordinary":             {ordinary, "", false},
-		"twice as much":        {seen{requests: 100, clients: 30, fresh: 6, missing: 2, unknown: 2, unfamiliar: 2, notFound: 2, pages: 50, paths: 60, entropy: 5.4}, "", false},
-		"the opening story":    {seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190, entropy: 7.4}, schemas.Flood, true},
-		"one scanner":          {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, schemas.Crawler, true},
-		"a front-page link":    {seen{requests: 900, clients: 220, fresh: 190, missing: 4, unknown: 5, unfamiliar: 12, notFound: 5, pages: 400, paths: 45, entropy: 3.9}, schemas.Crowd, true},
-		"a broken deploy":      {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
-		"link previews":        {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},
-		"one page hammered":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
-		"known browsers, bare": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 10, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
-		"an outage, reloading": {seen{requests: 180, clients: 40, fresh: 9, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 150, pages: 170, paths: 60, entropy: 5.2}, schemas.Crowd, true},
-		"drowned by strangers": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 240}, schemas.Flood, true},
-		"drowned by a crowd":   {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 60, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 240}, schemas.Crowd, true},
-		"drowned by a link":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 30}, schemas.Crowd, true},
-		"strangers, each page": {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
+		"ordinary":                {ordinary, "", false},
+		"twice as much":           {seen{requests: 100, clients: 30, fresh: 6, missing: 2, unknown: 2, unfamiliar: 2, notFound: 2, pages: 50, paths: 60, entropy: 5.4, loading: 18, declared: .2, distinct: 30}, "", false},
+		"the opening story":       {seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190, entropy: 7.4}, schemas.Flood, true},
+		"one scanner":             {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, schemas.Crawler, true},
+		"a front-page link":       {seen{requests: 900, clients: 220, fresh: 190, missing: 4, unknown: 5, unfamiliar: 12, notFound: 5, pages: 400, paths: 45, entropy: 3.9, loading: 190}, schemas.Crowd, true},
+		"a broken deploy":         {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
+		"link previews":           {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},
+		"one page hammered":       {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
+		"known browsers, bare":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 10, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
+		"an outage, reloading":    {seen{requests: 180, clients: 40, fresh: 9, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 150, pages: 170, paths: 60, entropy: 5.2}, schemas.Crowd, true},
+		"drowned by strangers":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 240}, schemas.Flood, true},
+		"drowned by a crowd":      {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 60, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 240}, schemas.Crowd, true},
+		"drowned by a link":       {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, errors: 240, pages: 250, paths: 20, entropy: 1.2, direct: 30}, schemas.Crowd, true},
+		"few, for a dear page":    {seen{requests: 90, clients: 55, fresh: 43, missing: 1, unknown: 1, unfamiliar: 2, notFound: 1, pages: 65, paths: 36, entropy: 4.6, loading: 9, declared: .1, distinct: 19, work: 25}, schemas.Flood, true},
+		"regulars of a text":      {seen{requests: 120, clients: 60, fresh: 6, missing: 1, unknown: 1, unfamiliar: 2, notFound: 1, pages: 80, paths: 40, entropy: 4.6, loading: 26, declared: .1, distinct: 19, work: 12}, schemas.Crowd, true},
+		"full browsers, all over": {seen{requests: 700, clients: 100, fresh: 86, missing: 2, unknown: 6, unfamiliar: 3, notFound: 2, pages: 125, paths: 190, entropy: 5.1, loading: 90, declared: .05, distinct: 96, work: 40}, schemas.Flood, true},
+		"a link, then around":     {seen{requests: 700, clients: 100, fresh: 86, missing: 2, unknown: 6, unfamiliar: 3, notFound: 2, pages: 125, paths: 120, entropy: 4.6, loading: 90, declared: .05, distinct: 50, work: 40}, schemas.Crowd, true},
+		"strangers, each page":    {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 200, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
 	}
 	for name, c := range cases {
 		var state State
@@ -207,7 +218,9 @@ func TestASlowRampIsNoticed(t *testing.T) {
 			s.requests += more
 			s.pages += more / 2
 			s.clients += more / 2
-			if hostile {
+			if !hostile {
+				s.loading += more / 3
+			} else {
 				s.pages += more / 2
 				s.missing += more / 2
 				s.unknown += more / 2

@@ -15,14 +15,18 @@ const (
 	RequestRate = iota // requests a second
 	UniqueClients
 	NewClients
+	InFlight // requests that the application worked on at once, on the average
 	NotFoundShare
 	MissingShare    // of the clients, those that asked for a page that is not there
 	UnknownShare    // of the clients, those that asked for a path never served before
 	UnfamiliarShare // of the clients, those with a program that the site does not know
+	BareShare       // of the clients, those that asked for no asset
+	DeclaredShare   // of the clients, those that say that they are no browser
 	PageShare       // pages without their assets
 	NoRefererShare
 	NewClientShare // of the clients
 	DistinctPaths  // distinct paths a request
+	DistinctPages  // distinct paths a request of those for no asset
 	PathEntropy    // bits
 	ErrorShare     // 5xx
 	AbandonedShare // 499
@@ -52,14 +56,18 @@ var signals = [NumSignals]signal{
 	RequestRate:     {"request_rate", volume, count},
 	UniqueClients:   {"unique_clients", volume, count},
 	NewClients:      {"new_clients", volume, count},
+	InFlight:        {"requests_in_flight", volume, count},
 	NotFoundShare:   {"not_found_share", composition, share},
 	MissingShare:    {"missing_page_clients", composition, share},
 	UnknownShare:    {"unknown_path_clients", composition, share},
 	UnfamiliarShare: {"unfamiliar_clients", composition, share},
+	BareShare:       {"bare_clients", composition, share},
+	DeclaredShare:   {"declared_clients", composition, share},
 	PageShare:       {"page_share", composition, share},
 	NoRefererShare:  {"no_referer_share", composition, share},
 	NewClientShare:  {"new_client_share", composition, share},
 	DistinctPaths:   {"distinct_path_share", composition, share},
+	DistinctPages:   {"distinct_page_share", composition, share},
 	PathEntropy:     {"path_entropy", composition, bitsOf},
 	ErrorShare:      {"error_share", harm, share},
 	AbandonedShare:  {"abandoned_share", harm, share},
@@ -91,10 +99,6 @@ type Reading struct {
 	Even     [NumSignals]float64
 	Requests float64 // in the window
 	Stopped  float64 // of them, those that an edge did not let through
-
-	// Declared is the share of the clients that say that they are no browser: robots and
-	// tools. It is known only while there is reason to look, and else 0.
-	Declared float64
 }
 
 // Read makes the signals of a 10-second window.
@@ -105,12 +109,15 @@ func Read(c *window.Counts, r window.Reading) (out Reading) {
 	marked := func(m window.Mark) float64 { return min(1, r.Marked[m]/max(r.Clients, 1)) }
 	out.Raw = [NumSignals]float64{
 		RequestRate: n / window.Short, UniqueClients: r.Clients, NewClients: float64(c[window.NewClients]),
+		InFlight:      float64(c[window.Work]) / (window.Short * 1000),
 		NotFoundShare: of(window.NotFound), MissingShare: marked(window.MissingPage),
 		UnknownShare: marked(window.UnknownPath), UnfamiliarShare: marked(window.Unfamiliar),
+		BareShare: max(0, 1-marked(window.Loading)), DeclaredShare: marked(window.Declared),
 		PageShare: of(window.Pages), NoRefererShare: of(window.NoReferer),
 		NewClientShare: min(1, float64(c[window.NewClients])/max(r.Clients, 1)),
 		DistinctPaths:  min(1, r.Paths/max(n, 1)), PathEntropy: r.Entropy,
-		ErrorShare: of(window.ServerError), AbandonedShare: of(window.Abandoned), SlowShare: of(window.Slow),
+		DistinctPages: min(1, r.Pages/max(float64(c[window.Pages]), 1)),
+		ErrorShare:    of(window.ServerError), AbandonedShare: of(window.Abandoned), SlowShare: of(window.Slow),
 	}
 	for i, v := range out.Raw {
 		if signals[i].kind == share {
@@ -124,8 +131,11 @@ func Read(c *window.Counts, r window.Reading) (out Reading) {
 
 // of is what a share signal is a share of.
 func (r *Reading) of(i int) float64 {
-	if clientShare(i) {
+	switch {
+	case clientShare(i):
 		return r.Raw[UniqueClients]
+	case i == DistinctPages:
+		return r.Raw[PageShare] * r.Requests
 	}
 	return r.Requests
 }
@@ -142,23 +152,30 @@ func prudence(i int) float64 {
 
 func even(i int, v float64) float64 {
 	switch {
-	case i == RequestRate:
-		return math.Log1p(v * window.Short) // as a count, so that its noise is known
 	case signals[i].kind == count:
-		return math.Log1p(v)
+		return math.Log1p(v * unit(i))
 	case signals[i].kind == share:
 		return math.Asin(math.Sqrt(min(max(v, 0), 1)))
 	}
 	return v
 }
 
+// unit is how many of what is counted make one of a signal: noise is known of counts.
+func unit(i int) float64 {
+	switch i {
+	case RequestRate:
+		return window.Short
+	case InFlight:
+		return window.Short * 10 // tenths of a second of work
+	}
+	return 1
+}
+
 // raw is the inverse of even.
 func raw(i int, v float64) float64 {
 	switch {
-	case i == RequestRate:
-		return math.Expm1(v) / window.Short
 	case signals[i].kind == count:
-		return math.Expm1(v)
+		return math.Expm1(v) / unit(i)
 	case signals[i].kind == share:
 		s := math.Sin(v)
 		return s * s
@@ -168,7 +185,11 @@ func raw(i int, v float64) float64 {
 
 // clientShare reports whether a share is of the clients.
 func clientShare(i int) bool {
-	return i == MissingShare || i == UnknownShare || i == UnfamiliarShare || i == NewClientShare
+	switch i {
+	case MissingShare, UnknownShare, UnfamiliarShare, NewClientShare, BareShare, DeclaredShare:
+		return true
+	}
+	return false
 }
 
 // Scores are how many spreads each signal lies above its level.
@@ -200,6 +221,8 @@ func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
 			of := s.Level[RequestRate] * window.Short
 			if clientShare(i) {
 				of = s.Level[UniqueClients]
+			} else if i == DistinctPages {
+				of *= s.Level[PageShare]
 			}
 			s.Level[i] = min(1, s.Level[i]*(of+prudence(i))/max(of, 1))
 		}

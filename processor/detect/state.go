@@ -37,15 +37,31 @@ const (
 	// strangersShare: clients with programs that the site does not know among those above
 	// normal, from which on they are no visitors.
 	strangersShare = 0.8
+	// loadingShare: of the clients above normal that claim to be browsers, those that ask for
+	// assets, against how many of the site's visitors do; below it they are no browsers.
+	loadingShare = 0.3
+	// usualLoading: of the visitors, those that ask for assets, below which it says nothing.
+	usualLoading = 0.2
+	// failing: of the requests let through, those that met an error, waited in vain or long, from
+	// which on missing assets say nothing.
+	failing = 0.1
+	// manyScore: clients must be so far out of range before what they have in common counts. A
+	// few that ask for much are no botnet.
+	manyScore = 2.0
+	// scatteredShare: of the pages asked for above normal, those that are different ones, from
+	// which on nobody was led here: a link brings people to one page, and most of what they read
+	// then is what everybody reads. scatteredScore is what volume must be, scatteredPersist for
+	// how many steps in a row.
+	scatteredScore, scatteredShare, scatteredPersist = 4.0, 0.6, 8
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
 	// machines is for how many seconds machines that say so may ask for one page all at
 	// once: link previews and inboxes are over by then, or are known.
 	machines = 900
-	// slowStep is what a step's volume and mark, each counted up to enter, must be above to
+	// slowStep is what a step's volume and mark, each at least slowLeast and counted up to slowMost, must be above to
 	// add up; slowDoubt is the sum from which on nothing is learned, slowEnough the one that
 	// is an attack.
-	slowStep, slowDoubt, slowEnough = 3.0, 4.0, 20.0
+	slowStep, slowLeast, slowMost, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 4.0, 12.0
 	// breakage: harm without volume must last.
 	breakageScore   = 5.0
 	breakagePersist = 20
@@ -75,6 +91,7 @@ type State struct {
 
 	Attack, Crowd, Breakage int // steps in a row that show one
 	Machines                int // steps in a row with many machines that ask for one page
+	Scattered               int // steps in a row with strangers who ask for pages all over the site
 
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
 	// Page 1954).
@@ -84,7 +101,7 @@ type State struct {
 // Suspicious reports whether the last step showed the beginning of something: then
 // nothing is to be learned, and the next second is looked at in full.
 func (s *State) Suspicious() bool {
-	return s.Open || s.Attack > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
+	return s.Open || s.Attack > 0 || s.Scattered > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
 }
 
 // Drift takes the window of a whole step of ten seconds, and reports whether what departs
@@ -92,11 +109,11 @@ func (s *State) Suspicious() bool {
 func (s *State) Drift(r *Reading, sc *Scores) bool {
 	before := s.Slow
 	mark := markScore(MissingShare, r, sc)
-	if r.Declared < declaredShare {
-		mark = max(mark, markScore(UnknownShare, r, sc), bareScore(r, sc))
+	if r.Raw[DeclaredShare] < declaredShare {
+		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc))
 	}
-	x := min(volumeScore(sc), enter) + min(mark, enter) - slowStep
-	if excess(r, sc) < minExcess || excessClients(r, sc) < minClients || mark < 2 || oneDeclared(r, sc) {
+	x := slowVolume(sc) + min(mark, slowMost) - slowStep
+	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || newcomers(r, sc) < minClients || mark < 2 || slowVolume(sc) < slowLeast || oneDeclared(r, sc) {
 		x = -slowStep
 	}
 	s.Slow = min(max(0, s.Slow+x), 2*slowEnough)
@@ -116,6 +133,11 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 		attack = false
 	}
 	if s.Slow >= slowEnough && !attack && !declared {
+		kind, attack = schemas.Flood, true
+		s.Attack = max(s.Attack, persist)
+	}
+	s.Scattered = inRow(s.Scattered, scattered(r, sc))
+	if s.Scattered >= scatteredPersist && !attack {
 		kind, attack = schemas.Flood, true
 		s.Attack = max(s.Attack, persist)
 	}
@@ -169,7 +191,28 @@ func (s *State) hold(second int64, kind schemas.Kind, r *Reading, sc *Scores) Ch
 }
 
 func volumeScore(sc *Scores) float64 {
-	return max(sc.Score[RequestRate], sc.Score[UniqueClients], sc.Score[NewClients])
+	return max(sc.Score[RequestRate], sc.Score[InFlight], clientScore(sc))
+}
+
+func clientScore(sc *Scores) float64 { return max(sc.Score[UniqueClients], sc.Score[NewClients]) }
+
+// slowVolume is the volume that counts where it adds up: of clients, and no more than a little
+// of what they cost.
+func slowVolume(sc *Scores) float64 {
+	many := clientScore(sc)
+	return min(max(many, min(sc.Score[InFlight], many+1)), slowMost)
+}
+
+// failsVisitors reports whether the site fails so many that what they do next says nothing.
+func failsVisitors(r *Reading) bool {
+	return r.unserved() >= failing || r.Raw[SlowShare]*r.Requests >= failing*(r.Requests-r.Stopped)
+}
+
+// enough reports whether there is more above normal than anybody would miss: requests, or the
+// application's time, which few requests may take.
+func enough(r *Reading, sc *Scores) bool {
+	above := max(excess(r, sc), excessPages(r, sc))
+	return above >= minExcess || above >= minExcess/2 && sc.Score[InFlight] >= enter
 }
 
 func harmScore(sc *Scores) float64 {
@@ -181,6 +224,11 @@ func excess(r *Reading, sc *Scores) float64 {
 	return r.Requests - sc.Level[RequestRate]*window.Short
 }
 
+// excessPages is the same of the requests that are for no asset.
+func excessPages(r *Reading, sc *Scores) float64 {
+	return r.Raw[PageShare]*r.Requests - sc.Level[PageShare]*sc.Level[RequestRate]*window.Short
+}
+
 // excessClients is the same of the clients.
 func excessClients(r *Reading, sc *Scores) float64 {
 	return r.Raw[UniqueClients] - sc.Level[UniqueClients]
@@ -189,8 +237,12 @@ func excessClients(r *Reading, sc *Scores) float64 {
 // markScore is the score of a client share, or 0 where the mark is on too few of the
 // clients above normal to be what they have in common.
 func markScore(i int, r *Reading, sc *Scores) float64 {
+	share := excessShare
+	if newcomers(r, sc) < minClients { // machines that say so read what there is, dead links too
+		share = declaredShare
+	}
 	marked := r.Raw[i]*r.Raw[UniqueClients] - sc.Level[i]*sc.Level[UniqueClients]
-	if marked < excessShare*excessClients(r, sc) {
+	if marked < share*excessClients(r, sc) {
 		return 0
 	}
 	return sc.Score[i]
@@ -201,7 +253,7 @@ func surge(r *Reading, sc *Scores) schemas.Kind {
 	switch {
 	case excessClients(r, sc) < minClients:
 		return schemas.Crawler // few clients ask for much
-	case r.Declared >= declaredShare:
+	case r.Raw[DeclaredShare] >= declaredShare:
 		return schemas.Release // machines, all at once
 	}
 	return schemas.Crowd
@@ -216,7 +268,7 @@ func varied(r *Reading, sc *Scores) bool {
 // oneDeclared reports whether most of the clients say that they are machines, and all ask
 // for one page that is there: a link's previews, or deliveries to an inbox.
 func oneDeclared(r *Reading, sc *Scores) bool {
-	return r.Declared >= declaredShare && !varied(r, sc) && markScore(MissingShare, r, sc) < enter
+	return r.Raw[DeclaredShare] >= declaredShare && !varied(r, sc) && markScore(MissingShare, r, sc) < enter
 }
 
 // bareScore is the score of pages without their assets, 0 where too few of the requests
@@ -226,6 +278,9 @@ func bareScore(r *Reading, sc *Scores) float64 {
 	failed := r.unserved() * (r.Requests - r.Stopped)
 	pages, others := max(0, r.Raw[PageShare]*r.Requests-failed), sc.Level[RequestRate]*window.Short
 	above := r.Requests - failed - others
+	if 1-sc.Level[PageShare] < usualLoading {
+		return 0 // few bring assets here
+	}
 	if above < minExcess/2 || pages-sc.Level[PageShare]*others < bareShare*above {
 		return 0
 	}
@@ -237,24 +292,61 @@ func bareScore(r *Reading, sc *Scores) float64 {
 	return sc.Score[PageShare] * min(1, to/from)
 }
 
+// newcomers is how many clients above normal claim to be browsers.
+func newcomers(r *Reading, sc *Scores) float64 {
+	return r.Raw[UniqueClients]*(1-r.Raw[DeclaredShare]) - sc.Level[UniqueClients]*(1-sc.Level[DeclaredShare])
+}
+
+// bareClients is by how many spreads fewer of the clients above normal, of those that claim
+// to be browsers, ask for assets than as many visitors of this site would; 0 where a fair part
+// does. A crowd of people brings assets, whatever they come for.
+func bareClients(r *Reading, sc *Scores) float64 {
+	n := newcomers(r, sc)
+	people := sc.Level[UniqueClients] * (1 - sc.Level[DeclaredShare])
+	loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
+	if n < minClients || people <= 0 || failsVisitors(r) {
+		return 0
+	}
+	usual := min(1, loaded/people)
+	loading := r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - loaded
+	if usual < usualLoading || loading > loadingShare*usual*n {
+		return 0
+	}
+	return (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
+}
+
+// scattered reports whether strangers with browsers, many more than normal, ask for pages all
+// over the site.
+func scattered(r *Reading, sc *Scores) bool {
+	if volumeScore(sc) < scatteredScore || sc.Score[NewClients] < enter {
+		return false
+	}
+	above, fresh := excessClients(r, sc), r.Raw[NewClients]-sc.Level[NewClients]
+	usual := sc.Level[PageShare] * sc.Level[RequestRate] * window.Short
+	pages := excessPages(r, sc)
+	distinct := r.Raw[DistinctPages]*r.Raw[PageShare]*r.Requests - sc.Level[DistinctPages]*usual
+	return above >= minClients && fresh >= strangersShare*above && newcomers(r, sc) >= strangersShare*above &&
+		pages >= minExcess && distinct >= scatteredShare*pages
+}
+
 // classify says whether the window shows an attack, and of what kind: more
 // requests than normal, from more clients than normal, and the clients in excess ask
 // for what is not there or use programs that the site does not know.
 func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
-	vol := volumeScore(sc)
+	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc))
 	missing := markScore(MissingShare, r, sc)
 	mark := missing
-	if r.Declared < declaredShare { // machines may well be new here, and fetch what is new
+	if r.Raw[DeclaredShare] < declaredShare { // machines may well be new here, and fetch what is new
 		missing = max(missing, markScore(UnknownShare, r, sc))
 		mark = max(missing, markScore(UnfamiliarShare, r, sc))
 	}
-	if bare := bareScore(r, sc); r.Declared < declaredShare || varied(r, sc) {
+	if r.Raw[DeclaredShare] < declaredShare || varied(r, sc) {
 		mark = max(mark, bare) // no browser, though it says so; or a machine that reads everything
 	}
-	if vol < enter || mark < enter || vol+mark < enterSum || excess(r, sc) < minExcess || excessClients(r, sc) < minClients {
+	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < enterSum || !enough(r, sc) || excessClients(r, sc) < minClients {
 		return "", false
 	}
-	if missing < enter && !varied(r, sc) && bareScore(r, sc) < enter && r.Declared < declaredShare {
+	if missing < enter && !varied(r, sc) && bare < enter && r.Raw[DeclaredShare] < declaredShare {
 		if !drowned(r, sc) {
 			return "", false // strangers who all ask for one page, as visitors do
 		}

@@ -9,7 +9,7 @@ import "math"
 // Count names one of a pane's counters.
 type Count int
 
-// The counters. All count requests, except NewClients.
+// The counters. All count requests, except NewClients and Work.
 const (
 	Requests    Count = iota
 	NotFound          // answered 404 or 410
@@ -22,7 +22,8 @@ const (
 	NoReferer         // without a referer, where the format carries it
 	Stopped           // an edge did not let it through
 	Late              // came after its second had closed
-	NumCounts   = int(Late) + 1
+	Work              // milliseconds that the application was busy with them, where that is known
+	NumCounts   = int(Work) + 1
 )
 
 // Counts is one number for each Count.
@@ -74,5 +75,7 @@ const (
 	MissingPage Mark = iota // asked for a page that is not there
 	UnknownPath             // asked for a path that the site has not served before
 	Unfamiliar              // uses a client program that the site does not know
-	NumMarks    = int(Unfamiliar) + 1
+	Loading                 // asked for an asset, as browsers do that show a page
+	Declared                // says that it is no browser
+	NumMarks    = int(Declared) + 1
 )

@@ -29,6 +29,7 @@ type Pane struct {
 	Clients  sketch.Distinct
 	Paths    sketch.Distinct
 	Marked   [NumMarks]sketch.Distinct // clients
+	Pages    sketch.Distinct           // paths of what is no asset
 	Tallies  [NumKeys]sketch.Tally
 	Duration sketch.Quantiles // microseconds, where the format carries it
 	Size     sketch.Quantiles // bytes of the answer's body
@@ -58,6 +59,7 @@ func (p *Pane) mergeDistinct(other *Pane) {
 	p.Counts.Add(&other.Counts)
 	p.Clients.Merge(&other.Clients)
 	p.Paths.Merge(&other.Paths)
+	p.Pages.Merge(&other.Pages)
 	for i := range p.Marked {
 		p.Marked[i].Merge(&other.Marked[i])
 	}
@@ -100,7 +102,7 @@ type part interface {
 }
 
 // parts is how many sketches a pane has.
-const parts = 2 + NumMarks + NumKeys + 2
+const parts = 2 + NumMarks + NumKeys + 3
 
 // each calls do with the pane's sketches, numbered as in the binary form, until it
 // returns false.
@@ -118,20 +120,21 @@ func (p *Pane) each(do func(number int, s part) bool) {
 			return
 		}
 	}
+	do(4+NumMarks+NumKeys, &p.Pages)
 }
 
 // ErrMalformed is wrapped by every error about bytes that are no pane.
 var ErrMalformed = errors.New("malformed pane")
 
 // paneVersion is the binary form that this program writes and reads.
-const paneVersion = 1
+const paneVersion = 2
 
 // maxCount bounds a counter of a binary form.
 const maxCount = 1 << 48
 
 // AppendBinary appends the letter P, the version, the number of counters and each of
 // them; the set of sketches that are not empty, one bit each from the lowest: clients,
-// paths, duration, size, the marks, the keys; and for each its length and its own binary
+// paths, duration, size, the marks, the keys, the pages; and for each its length and its own binary
 // form. All numbers are varints.
 func (p *Pane) AppendBinary(dst []byte) ([]byte, error) {
 	dst = append(dst, 'P', paneVersion, byte(NumCounts))

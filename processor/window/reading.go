@@ -19,6 +19,7 @@ const (
 // Reading is what the sketches of a window say.
 type Reading struct {
 	Clients, Paths float64           // distinct
+	Pages          float64           // distinct paths of what is no asset
 	Marked         [NumMarks]float64 // distinct clients
 	Entropy        float64           // bits, of the paths
 }
@@ -101,7 +102,7 @@ func (p *Pane) mergeRead(other *Pane) {
 }
 
 func readingOf(p *Pane) Reading {
-	r := Reading{Clients: p.Clients.Estimate(), Paths: p.Paths.Estimate(), Entropy: p.Tallies[ByPath].Bits()}
+	r := Reading{Clients: p.Clients.Estimate(), Paths: p.Paths.Estimate(), Pages: p.Pages.Estimate(), Entropy: p.Tallies[ByPath].Bits()}
 	for i := range p.Marked {
 		r.Marked[i] = p.Marked[i].Estimate()
 	}
@@ -134,7 +135,7 @@ func (s *Site) Detail(length Length, d *Detail) {
 		m.Reset()
 		d.Seconds, d.Counts = Short*s.past.mergeLong(s.estate, m), s.past.long
 	}
-	d.Clients, d.Paths = m.Clients.Estimate(), m.Paths.Estimate()
+	d.Clients, d.Paths, d.Pages = m.Clients.Estimate(), m.Paths.Estimate(), m.Pages.Estimate()
 	for i := range m.Marked {
 		d.Marked[i] = m.Marked[i].Estimate()
 	}

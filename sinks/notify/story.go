@@ -129,7 +129,7 @@ func (s *story) apply(e *schemas.Event, now time.Time) {
 				i.Kind, g.Class = e.Kind, classOf(e.Kind)
 				s.pend(g, Worsened, now)
 			}
-			i.Kind = e.Kind
+			i.Kind, i.Sites = e.Kind, bounded(e.Sites)
 		}
 		if i != nil {
 			i.peak(e.Signals)
