@@ -109,7 +109,7 @@ func (s *State) Suspicious() bool {
 func (s *State) Drift(r *Reading, sc *Scores) bool {
 	before := s.Slow
 	mark := markScore(MissingShare, r, sc)
-	if r.Raw[DeclaredShare] < declaredShare {
+	if r.Raw[DeclaredShare] < declaredShare && !bringAssets(r, sc) {
 		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc))
 	}
 	x := slowVolume(sc) + min(mark, slowMost) - slowStep
@@ -315,6 +315,15 @@ func bareClients(r *Reading, sc *Scores) float64 {
 	return (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
 }
 
+// bringAssets reports whether half of the clients above normal that claim to be browsers ask
+// for assets: they are people, and that a site has not seen before what they read, or read it
+// with, says nothing.
+func bringAssets(r *Reading, sc *Scores) bool {
+	loading := r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - sc.Level[UniqueClients]*(1-sc.Level[BareShare])
+	n := newcomers(r, sc)
+	return n >= minClients && 2*loading >= n
+}
+
 // scattered reports whether strangers with browsers, many more than normal, ask for pages all
 // over the site.
 func scattered(r *Reading, sc *Scores) bool {
@@ -336,7 +345,7 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc))
 	missing := markScore(MissingShare, r, sc)
 	mark := missing
-	if r.Raw[DeclaredShare] < declaredShare { // machines may well be new here, and fetch what is new
+	if r.Raw[DeclaredShare] < declaredShare && !bringAssets(r, sc) { // machines may well be new here, and fetch what is new
 		missing = max(missing, markScore(UnknownShare, r, sc))
 		mark = max(missing, markScore(UnfamiliarShare, r, sc))
 	}
