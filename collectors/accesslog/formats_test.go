@@ -190,6 +190,7 @@ func TestFormatsRefuse(t *testing.T) {
 		{HAProxy, strings.Replace(haproxyFace, " 200 ", " 2000 ", 1) + `"GET / HTTP/1.1"`, Number},
 		{HAProxy, strings.Replace(haproxyFace, "0/0/7", "0/0", 1) + `"GET / HTTP/1.1"`, Syntax},
 		{HAProxy, strings.TrimSuffix(haproxyFace, " ") + `1"GET / HTTP/1.1"`, Syntax},
+		{HAProxy, `192.0.2.7:53332 [17/May/2015:10:05:03.100] {} "GET /a 0/0/7/57/150 200 5 - - -`, Syntax}, // a name with a quote, and no request
 		{TraefikJSON, traefikJSON + `"time":"2015-05-17T10:05:03Z"`, Syntax},
 		{Traefik, clf + `"-" 7 x-" "-" 12ms`, Syntax},
 		{TraefikJSON, strings.Replace(traefikJSON, "150000000", "-5", 1) + `"x":1}`, Number},

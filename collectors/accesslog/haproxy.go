@@ -65,7 +65,7 @@ func (p *haproxy) Parse(line []byte, r *schemas.Request) Reason {
 		}
 		return Syntax
 	}
-	if reason := p.timersAndStatus(rest, r); reason != None {
+	if reason := p.timersAndStatus(rest[:len(before)+1], r); reason != None { // no name holds the quote
 		return reason
 	}
 	p.captured(before, r)
