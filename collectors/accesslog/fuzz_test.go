@@ -19,7 +19,7 @@ import (
 // The oracles are slow and written another way: a regular expression and the
 // standard library's JSON. Escapes and request lines are left to tables.
 
-var oracleCombined = regexp.MustCompile(`(?s)^((?:[^ ]*, )*[^ ]*) [^ "]+ (?:(?:[^"]|\\.)* )?(?: ?)\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ` +
+var oracleCombined = regexp.MustCompile(`(?s)^((?:[^ ]*, )*[^ ]*) (?:[^ "]|\\.)+ (?:(?:[^"]|\\.)* )?(?: ?)\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] ` +
 	`"((?:[^"\\]|\\.)*)" (\d{1,3}|-) (\d{1,18}|-) (?:"((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"(?: |$)|- -$)`)
 
 func FuzzCombined(f *testing.F) {
