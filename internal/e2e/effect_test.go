@@ -17,10 +17,11 @@ type effect struct {
 }
 
 // effectOf matches every request of a log against every decision that was ever added; the
-// truth beside the log says which requests are the attack's.
+// truth beside the log says which requests are the attack's. Known paths are those that others
+// than the attack were served: which a detector knew at each moment is not in its events.
 func effectOf(t testing.TB, log string, events []schemas.Event) (e effect) {
 	t.Helper()
-	var signatures []schemas.Signature
+	var signatures []parted
 	clients := make(map[string]bool)
 	for _, event := range events {
 		if event.Decision == nil || event.Type != schemas.DecisionAdded {
@@ -34,7 +35,7 @@ func effectOf(t testing.TB, log string, events []schemas.Event) (e effect) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		signatures = append(signatures, s)
+		signatures = append(signatures, partOf(s))
 	}
 	attack := attackLines(t, log)
 	text, err := os.ReadFile(log)
@@ -44,14 +45,21 @@ func effectOf(t testing.TB, log string, events []schemas.Event) (e effect) {
 	parser := accesslog.New(accesslog.Weir)
 	var r schemas.Request
 	var scratch []byte
-	for i, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+	known := make(map[string]bool)
+	for i, line := range lines {
+		if parser.Parse(line, &r) == accesslog.None && !attack[i] && r.Status < 400 {
+			known[pathKey(&r)] = true
+		}
+	}
+	for i, line := range lines {
 		if reason := parser.Parse(line, &r); reason != accesslog.None {
 			t.Fatalf("line %d: %s", i+1, reason)
 		}
 		match := clients[schemas.ClientOf(r.Client).String()]
 		for _, s := range signatures {
-			if !match {
-				match, scratch = s.Match(&r, scratch)
+			if !match && (s.path == "" || (s.path == schemas.PathKnown) == (known[pathKey(&r)] || schemas.AssetPath(r.Path))) {
+				match, scratch = s.rest.Match(&r, scratch)
 			}
 		}
 		all, matched := &e.others, &e.touched
@@ -64,6 +72,28 @@ func effectOf(t testing.TB, log string, events []schemas.Event) (e effect) {
 		}
 	}
 	return e
+}
+
+// parted is a signature, with what it says of paths aside: "" is nothing.
+type parted struct {
+	rest schemas.Signature
+	path string
+}
+
+func partOf(s schemas.Signature) (p parted) {
+	for _, t := range s {
+		if t.Trait == schemas.TraitPathKnown {
+			p.path = t.Value
+		} else {
+			p.rest = append(p.rest, t)
+		}
+	}
+	return p
+}
+
+func pathKey(r *schemas.Request) string {
+	key, _ := schemas.KnownPath(nil, r.Path)
+	return string(key)
 }
 
 // attackLines says of each line of a simulated log whether it is the attack's.
