@@ -21,7 +21,7 @@ func (i identity) token() string {
 
 // insertSettings make an insert one block, which is in the table when it returns.
 func insertSettings(token string) map[string]string {
-	settings := map[string]string{"async_insert": "0", "max_threads": "1"}
+	settings := map[string]string{"async_insert": "0"}
 	if token != "" {
 		settings["insert_deduplicate"], settings["insert_deduplication_token"] = "1", token
 		// Every table behind the views of incoming drops what it has and takes what it lacks.
