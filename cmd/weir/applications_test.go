@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/schemas/profile"
@@ -82,58 +80,23 @@ func TestManyHostsTakeNoPlace(t *testing.T) {
 // real nginx there leaves it alone; a collector that starts anew tells it again, until it
 // sees something else.
 func TestRecognisedReachesEveryEdge(t *testing.T) {
-	n, weirDir := realNginx(t)
-	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	c := config.Default()
-	c.Mode, c.Data = config.Enforce, t.TempDir()
-	c.Nginx.Directory, c.Nginx.Test, c.Nginx.Reload, c.Nginx.MinReloadInterval = weirDir, n.TestCommand(), n.ReloadCommand(), 10*time.Millisecond
-	r, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var roles stage
-	defer roles.wait()
-	defer cancel()
-	r.keep(ctx, &roles)
-
-	status := func(path string) int {
-		q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Address()+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q.Host = "shop.example"
-		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(q)
-		if err != nil {
-			return 0
-		}
-		answer.Body.Close()
-		return answer.StatusCode
-	}
+	edge := newLiveEdge(t)
 	until := func(what string, inbox int) {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); status("/inbox") != inbox || status("/explore") != http.StatusForbidden; <-time.After(20 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal(what)
-			}
-		}
+		edge.until(what, nil, func() bool { return edge.ask("/inbox") == inbox && edge.ask("/explore") == http.StatusForbidden })
 	}
 	collector := func() *applicationsTeller {
-		return &applicationsTeller{apps: newApplications(config.Default()), bus: nearBus{b}, edge: "web1", log: slog.New(slog.DiscardHandler), started: time.Now()}
+		return &applicationsTeller{apps: newApplications(config.Default()), bus: nearBus{edge.bus}, edge: "web1", log: slog.New(slog.DiscardHandler), started: time.Now()}
 	}
 	tell := func(c *applicationsTeller) {
 		t.Helper()
-		if err := c.step(ctx, time.Now()); err != nil {
+		if err := c.step(edge.ctx, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	told := func() map[string]string {
 		t.Helper()
-		_, data, err := b.Last(ctx, schemas.StreamEdges, schemas.SubjectApplications("web1"))
+		_, data, err := edge.bus.Last(edge.ctx, schemas.StreamEdges, schemas.SubjectApplications("web1"))
 		if err != nil || data == nil {
 			return nil
 		}
@@ -145,13 +108,7 @@ func TestRecognisedReachesEveryEdge(t *testing.T) {
 	}
 	site := added("i1-1", "i1", "weir", "shop.example")
 	site.Scope, site.Value, site.Expires = schemas.ScopeSite, "shop.example", time.Now().Add(time.Hour)
-	messages, err := schemas.EncodeEvents(1, false, []schemas.Event{site})
-	if err == nil {
-		err = b.Publish(ctx, schemas.SubjectDecisions, "", messages[0])
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	edge.decide(site)
 	until("the measure is not in force", http.StatusForbidden)
 
 	first := collector()

@@ -31,12 +31,7 @@ type confirmIncidentCommand struct {
 
 // Run tells the running weir.
 func (c *confirmIncidentCommand) Run(ctx context.Context, s screen, p *program) error {
-	data, err := c.directory(p)
-	if err != nil {
-		return err
-	}
-	client := newControlClient(data)
-	was, err := client.incident(ctx, c.Incident)
+	client, was, err := c.incidentOf(ctx, p, c.Incident)
 	if err != nil {
 		return err
 	}
@@ -48,6 +43,17 @@ func (c *confirmIncidentCommand) Run(ctx context.Context, s screen, p *program) 
 	}
 	fmt.Fprintf(s.out, "%s is confirmed: its decisions on %s are no longer on probation, and are renewed while it goes on.\n", c.Incident, sitesText(was.Sites, 60))
 	return nil
+}
+
+// incidentOf is the running weir, and the last event of one of its incidents.
+func (d *dataFlag) incidentOf(ctx context.Context, p *program, id string) (*controlClient, schemas.Event, error) {
+	data, err := d.directory(p)
+	if err != nil {
+		return nil, schemas.Event{}, err
+	}
+	client := newControlClient(data)
+	was, err := client.incident(ctx, id)
+	return client, was, err
 }
 
 // confirm has a running weir take an incident for an attack.
@@ -62,12 +68,7 @@ const judgedWait = 15 * time.Second
 
 // Run tells the running weir, and waits until it has closed the incident.
 func (c *closeIncidentCommand) Run(ctx context.Context, s screen, p *program) error {
-	data, err := c.directory(p)
-	if err != nil {
-		return err
-	}
-	client := newControlClient(data)
-	was, err := client.incident(ctx, c.Incident)
+	client, was, err := c.incidentOf(ctx, p, c.Incident)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,6 +193,10 @@ func (d *drill) attack(scenario simulate.Scenario) (lines []drillLine, err error
 	return lines, err
 }
 
+func shapes(s schemas.Signature) bool {
+	return slices.ContainsFunc(s, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathShape })
+}
+
 // wear gives a request the traits of a signature, as far as it can be made to have them.
 func wear(r *simulate.Record, s schemas.Signature) {
 	for _, t := range s {
@@ -214,6 +219,10 @@ func wear(r *simulate.Record, s schemas.Signature) {
 			r.Referer = map[string]string{"same": "https://" + r.Site + "/", "other": "https://elsewhere.example/"}[t.Value]
 		case schemas.TraitPathShape:
 			r.URI = shaped(t.Value)
+		case schemas.TraitPathKnown:
+			if t.Value == schemas.PathUnknown && !shapes(s) { // a path made of a shape is no page's
+				r.URI = fmt.Sprintf("/drill-%d", r.Time.UnixNano())
+			}
 		case schemas.TraitQueryKeys:
 			path, _, _ := strings.Cut(r.URI, "?")
 			if r.URI = path; t.Value != "" {

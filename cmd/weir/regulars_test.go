@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/internal/bus"
-	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/internal/demo"
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/schemas"
@@ -95,62 +94,21 @@ func (c *counting) visits(client netip.Addr, days int) {
 // newcomer does not. Whoever takes a partition over goes on with that, and who has lost it
 // is not heard.
 func TestRegularsReachNginx(t *testing.T) {
-	n, weirDir := realNginx(t)
-	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	c := config.Default()
-	c.Mode, c.Data = config.Enforce, t.TempDir()
-	c.Nginx.Directory, c.Nginx.Test, c.Nginx.Reload, c.Nginx.MinReloadInterval = weirDir, n.TestCommand(), n.ReloadCommand(), 10*time.Millisecond
-	r, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var roles stage
-	defer roles.wait()
-	defer cancel()
-	r.keep(ctx, &roles)
-
+	edge := newLiveEdge(t)
 	status := func(client netip.Addr) int {
-		q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Address()+"/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q.Host = "shop.example"
-		q.Header.Set("X-Forwarded-For", client.String())
-		q.Header.Set("User-Agent", "Bad")
-		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(q)
-		if err != nil {
-			return 0
-		}
-		answer.Body.Close()
-		return answer.StatusCode
+		return edge.ask("/", "X-Forwarded-For", client.String(), "User-Agent", "Bad")
 	}
 	decisions := 0
 	decide := func(scope schemas.Scope, value string) {
 		decisions++
 		e := added(fmt.Sprint("i1-", decisions), "i1", "weir", "shop.example")
 		e.Scope, e.Value, e.Expires = scope, value, time.Now().Add(time.Hour)
-		messages, err := schemas.EncodeEvents(1, false, []schemas.Event{e})
-		if err == nil {
-			err = b.Publish(ctx, schemas.SubjectDecisions, "", messages[0])
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		edge.decide(e)
 	}
 	// What regulars there are is loaded with the next decision, so that each try is one.
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); !ok(); <-time.After(100 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal(what)
-			}
-			decide(schemas.ScopeClient, fmt.Sprintf("203.0.113.%d", decisions%250))
-		}
+		edge.until(what, func() { decide(schemas.ScopeClient, fmt.Sprintf("203.0.113.%d", decisions%250)) }, ok)
 	}
 	regular, newcomer := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("198.51.100.2")
 	partition := schemas.PartitionOf(regular)
@@ -166,25 +124,25 @@ func TestRegularsReachNginx(t *testing.T) {
 	tell := func(c *counting, client netip.Addr) {
 		told := c.tellRegulars()
 		c.visits(client, 3)
-		told(ctx) // known as a regular from now on
+		told(edge.ctx) // known as a regular from now on
 		c.counter.Advance(time.Now().Add(time.Hour).UnixMilli(), func(int64, []*processor.Pane) {})
-		told(ctx)
+		told(edge.ctx)
 	}
-	tell(counterOf(t, b, parts, partition, 7), regular)
+	tell(counterOf(t, edge.bus, parts, partition, 7), regular)
 	until("a regular does not pass", func() bool { return status(regular) == http.StatusOK })
 	if got := status(newcomer); got != http.StatusForbidden {
 		t.Errorf("a newcomer gets %d", got)
 	}
 
-	second := counterOf(t, b, parts, partition, 9)
+	second := counterOf(t, edge.bus, parts, partition, 9)
 	second.visits(regular, 3) // a moment ago: it would not be told by who begins anew
-	second.tellRegulars()(ctx)
-	tell(counterOf(t, b, parts, partition, 8), newcomer)
+	second.tellRegulars()(edge.ctx)
+	tell(counterOf(t, edge.bus, parts, partition, 8), newcomer)
 	other := newcomer.Next()
 	for schemas.PartitionOf(other) == partition {
 		other = other.Next()
 	}
-	tell(counterOf(t, b, parts, schemas.PartitionOf(other), 1), other)
+	tell(counterOf(t, edge.bus, parts, schemas.PartitionOf(other), 1), other)
 	until("what was told last is not heard", func() bool { return status(other) == http.StatusOK })
 	if got := [2]int{status(regular), status(newcomer)}; got != [2]int{http.StatusOK, http.StatusForbidden} {
 		t.Errorf("after a takeover a regular and a newcomer get %d", got)

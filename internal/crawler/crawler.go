@@ -62,7 +62,7 @@ type Options struct {
 	VerifiedFor time.Duration
 	// Verified is told of each client that is what it says, by its name. It may take its time.
 	Verified func(ctx context.Context, client netip.Addr, name string) error
-	Logger   *slog.Logger
+	Logger   *slog.Logger // nil is none
 }
 
 // Verifier looks whether clients that call themselves crawlers are. Claim is safe for
@@ -98,6 +98,9 @@ func New(o Options) *Verifier {
 	}
 	if o.VerifiedFor == 0 {
 		o.VerifiedFor = 24 * time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Verifier{o: o, engines: engines(), claims: make(chan claim, maxWaiting), known: make(map[netip.Addr]answer)}
 }
