@@ -38,6 +38,8 @@ type matrix struct {
 	weighed  map[itemSet]weighed
 	pairs    map[itemSet]int // clients of the choosing half
 	uppers   []float64       // UpperShare by count, of the choosing half
+
+	scratch []uint64 // a bitmap
 }
 
 // itemSet is up to three items in their order; an item without a hash is none.
@@ -169,8 +171,11 @@ func (m *matrix) bitmap(it item) []uint64 {
 }
 
 // match is the bitmap of the rows that have all the items.
-func (m *matrix) match(items []item) []uint64 {
-	b := slices.Clone(m.bitmap(items[0]))
+func (m *matrix) match(items []item) []uint64 { return m.matchInto(nil, items) }
+
+// matchInto is match in dst's memory.
+func (m *matrix) matchInto(dst []uint64, items []item) []uint64 {
+	b := append(dst, m.bitmap(items[0])...)
 	for _, it := range items[1:] {
 		for i, w := range m.bitmap(it) {
 			b[i] &= w
@@ -183,21 +188,26 @@ func (m *matrix) match(items []item) []uint64 {
 const maxWeighed = 1 << 16
 
 // weigh counts the clients of the choosing half that have a conjunction, up to more than
-// limit, and its requests where there are no more.
-func (m *matrix) weigh(items []item, limit int) weighed {
+// limit, and its requests where there are no more. most is the greatest limit that the same
+// will be asked with: what was counted up to it answers for all.
+func (m *matrix) weigh(items []item, limit, most int) weighed {
 	set := setOf(items)
-	if w, ok := m.weighed[set]; ok && w.limit == limit {
-		return w
+	w, ok := m.weighed[set]
+	if !ok || w.touched.all > w.limit && w.limit < limit {
+		rows := m.matchInto(m.scratch[:0], items)
+		m.scratch = rows
+		w = weighed{limit: max(limit, most)}
+		if w.touched = m.touchedUpTo(rows, false, w.limit); w.touched.all <= w.limit {
+			_, w.requests = m.count(rows)
+		}
+		if len(m.weighed) >= maxWeighed {
+			clear(m.weighed)
+		}
+		m.weighed[set] = w
 	}
-	rows := m.match(items)
-	w := weighed{limit: limit, touched: m.touchedUpTo(rows, false, limit)}
-	if w.touched.all <= limit {
-		_, w.requests = m.count(rows)
+	if w.touched.all > limit {
+		w.touched.all, w.requests = limit+1, 0
 	}
-	if len(m.weighed) >= maxWeighed {
-		clear(m.weighed)
-	}
-	m.weighed[set] = w
 	return w
 }
 

@@ -118,13 +118,15 @@ func (a *analysis) hasCore(items []item) bool {
 }
 
 // tooMany is how many clients of the choosing half are out of the question.
-func (a *analysis) tooMany() int { return int(2*a.share*float64(a.choose0.all)) + 2 }
+func (a *analysis) tooMany() int { return a.tooManyOf(a.share) }
+
+func (a *analysis) tooManyOf(share float64) int { return int(2*share*float64(a.choose0.all)) + 2 }
 
 // weigh counts what the conjunction would stop and touch. Where it touches too many
 // the rest is left out: it can only be narrowed.
 func (a *analysis) weigh(items []item, rows []uint64) candidate {
 	limit := a.tooMany()
-	w := a.normal.weigh(items, limit)
+	w := a.normal.weigh(items, limit, a.tooManyOf(max(a.budget.Collateral, a.budget.Soft)))
 	c := candidate{items: items, rows: rows, normal: w.touched}
 	if c.normal.all > limit {
 		return c
