@@ -166,8 +166,8 @@ func (f *Follower) Reread(from, to Position) ([]byte, error) {
 	var file *os.File
 	seek(f.path, func() bool {
 		if file, _ = find(f.path, from, to.Offset); file == nil {
-			file, _, _ = findPacked(f.path, from, func(s sibling) (*os.File, bool) {
-				file, err := unpacked(s)
+			file, _, _ = findPacked(f.path, from, func(p *packedFile) (*os.File, bool) {
+				file, err := p.unpacked()
 				return file, err == nil
 			})
 		}

@@ -123,7 +123,13 @@ func TestFollowPackedSizes(t *testing.T) {
 	h := newHistory(t)
 	h.rename()
 	h.pack()
-	if size, is := unpackedSize(h.path + ".1.gz"); !is || size != 3*int64(len("line 0 of this log, which is followed\n")) {
+	_, packed := siblings(h.path)
+	p, held := holdPacked(packed[0])
+	if !held {
+		t.Fatal("it cannot be opened")
+	}
+	defer p.close()
+	if size, is := p.says(); !is || size != 3*int64(len("line 0 of this log, which is followed\n")) {
 		t.Errorf("a gzip file says that it holds %d bytes, %v", size, is)
 	}
 }
