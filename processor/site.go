@@ -72,7 +72,7 @@ type site struct {
 
 	requests uint64
 	last     int64 // unix second of the last request
-	alert    [2]float64
+	alert    detect.Alert
 	reading  detect.Reading
 	scores   detect.Scores
 
@@ -139,7 +139,7 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 		s.windows.Step()
 	}
 	c := s.windows.Short()
-	if step || s.state.Suspicious() || float64(c[window.Requests]) > s.alert[0] || float64(c[window.NewClients]) > s.alert[1] {
+	if step || s.state.Suspicious() || s.alert.By(c) {
 		s.look(second, emit)
 	}
 	if step {
@@ -179,9 +179,7 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 	if s.accepted != nil && second < s.accepted.Until {
 		s.scores.Accept(&s.reading, &s.accepted.Peak)
 	}
-	for i, signal := range []int{detect.RequestRate, detect.NewClients} {
-		s.alert[i] = detect.Alert(s.base, hourOf(second), signal)
-	}
+	s.alert = detect.AlertOf(s.base, hourOf(second), &s.scores)
 	if s.base.Windows() < minWindows || s.name == Other {
 		return
 	}

@@ -22,7 +22,7 @@ import (
 // The form of saved state: magic with version, the content as a stream of s2, and the
 // xxh3 of that stream.
 const (
-	magic    = "weirst5\n"
+	magic    = "weirst6\n"
 	maxState = 1 << 30 // bytes, compressed and not
 )
 

@@ -67,7 +67,7 @@ func opened(data []byte) []byte {
 
 // openedState is what a snapshot or the state file has after its first line.
 func openedState(data []byte) []byte {
-	_, packed, ok := bytes.Cut(data, []byte("\nweirst5\n"))
+	_, packed, ok := bytes.Cut(data, []byte("\nweirst6\n"))
 	if !ok {
 		return nil
 	}

@@ -75,6 +75,8 @@ func TestKinds(t *testing.T) {
 		"a front-page link":            {seen{requests: 900, clients: 220, fresh: 190, missing: 4, unknown: 5, unfamiliar: 12, notFound: 5, pages: 400, paths: 45, entropy: 3.9, loading: 190}, schemas.Crowd, true},
 		"a broken deploy":              {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
 		"link previews":                {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},
+		"a tool, all over the site":    {seen{requests: 110, clients: 67, fresh: 45, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 70, paths: 85, entropy: 5.4, loading: 9, declared: .76, distinct: 62}, schemas.Scrape, true},
+		"machines on few pages":        {seen{requests: 110, clients: 67, fresh: 45, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 70, paths: 40, entropy: 4.9, loading: 9, declared: .76, distinct: 30}, schemas.Release, true},
 		"one page hammered":            {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
 		"known browsers, bare":         {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 10, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
 		"an outage, reloading":         {seen{requests: 180, clients: 40, fresh: 9, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 150, pages: 170, paths: 60, entropy: 5.2}, schemas.Crowd, true},
@@ -246,5 +248,25 @@ func TestASlowRampIsNoticed(t *testing.T) {
 	}
 	if noticed, _ := play(false); noticed != 0 {
 		t.Errorf("more visitors of the usual kind are an attack at step %d", noticed)
+	}
+}
+
+// TestAlert: an attack by clients that came before, while the site drowns, shows neither in
+// requests nor in new clients.
+func TestAlert(t *testing.T) {
+	b := normalSite(t)
+	r := ordinary.reading()
+	scores := Score(b, 2, &r)
+	alert := AlertOf(b, 2, &scores)
+	calm := window.Counts{window.Requests: 50, window.NewClients: 3, window.Pages: 25, window.NotFound: 1, window.Work: 5000}
+	if alert.By(&calm) {
+		t.Errorf("what is ordinary alerts: %v, alert is %v", calm, alert)
+	}
+	for which, n := range map[window.Count]uint64{window.Requests: 200, window.NewClients: 40, window.Pages: 60, window.NotFound: 40, window.Work: 60_000} {
+		counts := calm
+		counts[which] = n
+		if !alert.By(&counts) {
+			t.Errorf("count %d of %d does not alert, alert is %v", which, n, alert)
+		}
 	}
 }

@@ -298,9 +298,38 @@ func list(r *Reading, s *Scores, wanted func(int) bool) []schemas.Signal {
 // the last bit.
 func round(v float64) float64 { return math.Round(v*1000) / 1000 }
 
-// Alert is how large a count signal must be, in requests or clients of the window,
-// to be worth reading the sketches for: two spreads above its level.
-func Alert(b *baseline.Site, hour, i int) float64 {
-	level, spread := b.Normal(i, hour)
-	return math.Expm1(level + 2*max(spread, 0.15))
+// alerting is how many counts are looked at all the time.
+const alerting = 5
+
+// Alert is how large counts of the window must be to be worth reading the sketches for:
+// requests, new clients, pages, what is not there, milliseconds of work.
+type Alert [alerting]float64
+
+// alerts are what an Alert bounds.
+var alerts = [alerting]window.Count{window.Requests, window.NewClients, window.Pages, window.NotFound, window.Work}
+
+// AlertOf is the alert of a site at an hour of the week: two spreads above the level or, of
+// what has no level of its own, half as much again and more, and a few.
+func AlertOf(b *baseline.Site, hour int, sc *Scores) Alert {
+	above := func(i int) float64 {
+		level, spread := b.Normal(i, hour)
+		return math.Expm1(level + 2*max(spread, 0.15))
+	}
+	usual := sc.Level[RequestRate] * window.Short
+	return Alert{
+		above(RequestRate), above(NewClients),
+		1.5*sc.Level[PageShare]*usual + minExcess/2,
+		3*sc.Level[NotFoundShare]*usual + minExcess/2,
+		1000 * (3*sc.Level[InFlight]*window.Short + 1),
+	}
+}
+
+// By reports whether counts of a window exceed it.
+func (a *Alert) By(c *window.Counts) bool {
+	for i, which := range alerts {
+		if float64(c[which]) > a[i] {
+			return true
+		}
+	}
+	return false
 }

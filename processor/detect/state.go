@@ -52,7 +52,7 @@ const (
 	// which on nobody was led here: a link brings people to one page, and most of what they read
 	// then is what everybody reads. scatteredScore is what volume must be, scatteredPersist for
 	// how many steps in a row.
-	scatteredScore, scatteredShare, scatteredPersist = 4.0, 0.6, 8
+	scatteredScore, scatteredShare, scatteredPersist = 4.0, 0.6, 4
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
 	// machines is for how many seconds machines that say so may ask for one page all at
@@ -61,7 +61,7 @@ const (
 	// slowStep is what a step's volume and mark, each at least slowLeast and counted up to slowMost, must be above to
 	// add up; slowDoubt is the sum from which on nothing is learned, slowEnough the one that
 	// is an attack.
-	slowStep, slowLeast, slowMost, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 4.0, 12.0
+	slowStep, slowLeast, slowMost, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 4.0, 7.0
 	// breakage: harm without volume must last.
 	breakageScore   = 5.0
 	breakagePersist = 20
@@ -331,11 +331,30 @@ func scattered(r *Reading, sc *Scores) bool {
 		return false
 	}
 	above, fresh := excessClients(r, sc), r.Raw[NewClients]-sc.Level[NewClients]
+	return above >= minClients && fresh >= strangersShare*above && newcomers(r, sc) >= strangersShare*above && allOver(r, sc)
+}
+
+// machinesAllOver is by how many spreads more machines that say so, strangers nearly all, ask
+// for pages all over a site that is made for people; 0 where they ask for few, or few come.
+func machinesAllOver(r *Reading, sc *Scores) float64 {
+	if 1-sc.Level[PageShare] < usualLoading || sc.Score[NewClients] < enter {
+		return 0 // tools are what comes here
+	}
+	above, usual := excessClients(r, sc), sc.Level[DeclaredShare]*sc.Level[UniqueClients]
+	declared := r.Raw[DeclaredShare]*r.Raw[UniqueClients] - usual
+	fresh := r.Raw[NewClients] - sc.Level[NewClients]
+	if declared < minClients || declared < strangersShare*above || fresh < strangersShare*above || !allOver(r, sc) {
+		return 0
+	}
+	return declared / math.Sqrt(declared+2*usual)
+}
+
+// allOver reports whether most of the pages asked for above normal are different ones.
+func allOver(r *Reading, sc *Scores) bool {
 	usual := sc.Level[PageShare] * sc.Level[RequestRate] * window.Short
 	pages := excessPages(r, sc)
 	distinct := r.Raw[DistinctPages]*r.Raw[PageShare]*r.Requests - sc.Level[DistinctPages]*usual
-	return above >= minClients && fresh >= strangersShare*above && newcomers(r, sc) >= strangersShare*above &&
-		pages >= minExcess && distinct >= scatteredShare*pages
+	return pages >= minExcess && distinct >= scatteredShare*pages
 }
 
 // classify says whether the window shows an attack, and of what kind: more
@@ -352,6 +371,7 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 	if r.Raw[DeclaredShare] < declaredShare || varied(r, sc) {
 		mark = max(mark, bare) // no browser, though it says so; or a machine that reads everything
 	}
+	mark = max(mark, machinesAllOver(r, sc))
 	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < enterSum || !enough(r, sc) || excessClients(r, sc) < minClients {
 		return "", false
 	}
