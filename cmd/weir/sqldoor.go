@@ -95,7 +95,7 @@ func (d *sqlDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return answer.Body, nil
 	}
-	if err := clickhouse.RefuseFiles(string(query), ask); err != nil {
+	if err := clickhouse.OnlyReads(string(query), ask); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}

@@ -48,7 +48,7 @@ func (db *DB) Query(ctx context.Context, sql string, o QueryOptions, out io.Writ
 	}
 	sql = strings.TrimRight(strings.TrimSpace(sql), "; \t\r\n")
 	if !o.Write {
-		if err := db.refuseFiles(ctx, sql); err != nil {
+		if err := db.onlyReads(ctx, sql); err != nil {
 			return err
 		}
 	}
@@ -63,14 +63,25 @@ func (db *DB) Query(ctx context.Context, sql string, o QueryOptions, out io.Writ
 	return nil
 }
 
-// fileCall is how the function file stands in a syntax tree. Of all that reads files
-// it alone asks for no right, and in clickhouse-local it knows no bounds.
-var fileCall = regexp.MustCompile(`(?m)^\s*Function file( |$)`)
+// What the root of a syntax tree is called where the statement only tells something. Rights
+// bar changes to data in any case, but not all that a reader could do to others, such as
+// ending their queries.
+var reads = regexp.MustCompile(`^(SelectWithUnionQuery|Explain|DescribeQuery|Show\w*|SHOW CREATE \w+ query|Exists\w*Query)\b`)
 
-// refuseFiles has the server parse a query, without running it, and refuses one that
-// calls file.
-func (db *DB) refuseFiles(ctx context.Context, sql string) error {
-	return RefuseFiles(sql, func(statement string) (io.ReadCloser, error) {
+// The function file asks for no right, as the only one of all that reads files, and in
+// clickhouse-local it knows no bounds. fileCall is how a call stands in a syntax tree, fileName
+// how its name stands in the server's own writing of a query, where what is quoted is left out:
+// arrayMap(file, ...) and * APPLY(file) call it, too, and of the latter a tree shows nothing.
+var (
+	fileCall = regexp.MustCompile(`(?m)^\s*(Function|Identifier) file( |$)`)
+	quoted   = regexp.MustCompile(`'(\\.|[^\\'])*'`)
+	fileName = regexp.MustCompile(`(?s)\bfile\b`)
+)
+
+// onlyReads has the server parse a query, without running it, and refuses one that does
+// more than to read tables.
+func (db *DB) onlyReads(ctx context.Context, sql string) error {
+	return OnlyReads(sql, func(statement string) (io.ReadCloser, error) {
 		settings := driver.WithSettings(driver.Settings{"readonly": 1})
 		answer, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", statement)
 		if err != nil {
@@ -80,24 +91,45 @@ func (db *DB) refuseFiles(ctx context.Context, sql string) error {
 	})
 }
 
-// RefuseFiles is an error where a query calls the function file. ask runs a statement
-// that only parses it, and answers with the lines of the syntax tree.
-func RefuseFiles(sql string, ask func(statement string) (io.ReadCloser, error)) error {
-	tree, err := ask(explain + sql)
+// OnlyReads is an error where a statement is none that reads, or names the function file.
+// ask runs a statement that only parses it, and answers in the format TSVRaw.
+func OnlyReads(sql string, ask func(statement string) (io.ReadCloser, error)) error {
+	tree, err := parsed(explain+sql, ask)
 	if err != nil {
 		return unshifted(err)
 	}
-	text, err := io.ReadAll(io.LimitReader(tree, maxTree))
-	if err = errors.Join(err, tree.Close()); err != nil {
-		return fmt.Errorf("query: %w", err)
+	if !reads.MatchString(tree) {
+		return errors.New("query: only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are answered here")
 	}
-	if len(text) == maxTree {
-		return errors.New("query: too long")
+	written, err := parsed("SELECT formatQuery("+literal(sql)+")", ask)
+	if err != nil {
+		return err
 	}
-	if fileCall.Match(text) {
-		return errors.New("query: the function file may not be called: a query here reads tables only")
+	if fileCall.MatchString(tree) || fileName.MatchString(quoted.ReplaceAllString(written, "''")) {
+		return errors.New("query: the function file may not be called, and nothing may have its name: a query here reads tables only")
 	}
 	return nil
+}
+
+// parsed is what a statement that only parses another one answers.
+func parsed(statement string, ask func(statement string) (io.ReadCloser, error)) (string, error) {
+	answer, err := ask(statement)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(answer, maxTree))
+	if err = errors.Join(err, answer.Close()); err != nil {
+		return "", fmt.Errorf("query: %w", err)
+	}
+	if len(text) == maxTree {
+		return "", errors.New("query: too long")
+	}
+	return string(text), nil
+}
+
+// literal is a text as ClickHouse's SQL writes one.
+func literal(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(text) + "'"
 }
 
 const explain = "EXPLAIN AST "
@@ -116,7 +148,7 @@ func unshifted(err error) error {
 	return errors.New(text)
 }
 
-// maxTree bounds what a query's syntax tree may take, in bytes.
+// maxTree bounds what a query may take as a syntax tree, and as the server writes it, in bytes.
 const maxTree = 4 << 20
 
 func (db *DB) queryError(ctx context.Context, err error) error {

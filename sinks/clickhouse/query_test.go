@@ -28,6 +28,10 @@ func TestQueryFormatsAndRefusals(t *testing.T) {
 		{"SELECT 1 AS a, 'x' AS b", "CSVWithNames", "\"a\",\"b\"\n1,\"x\"\n"},
 		{"SHOW TABLES LIKE 'req%'", "TSV", "requests\nrequests_readable\n"},
 		{"SELECT count() FROM requests", "TSV", "0\n"},
+		{"SELECT path LIKE '%/file/%', 'it\\'s a file, \\\\' FROM (SELECT '/a/file/b' AS path)", "TSV", "1\tit\\'s a file, \\\\\n"},
+		{"SELECT * APPLY(toString), arrayMap(upper, ['x']) FROM (SELECT 1 AS filed)", "TSV", "1\t['X']\n"},
+		{"WITH 1 AS a SELECT a -- file", "TSV", "1\n"},
+		{"EXISTS requests", "TSV", "1\n"},
 	} {
 		var out bytes.Buffer
 		if err := db.Query(t.Context(), c.sql, QueryOptions{Format: c.format}, &out); err != nil || out.String() != c.want {
@@ -38,6 +42,12 @@ func TestQueryFormatsAndRefusals(t *testing.T) {
 		"SELECT * FROM file('" + secret + "', 'LineAsString')", "SELECT file('" + secret + "')",
 		"SELECT `file`/**/('" + secret + "')", "WITH (SELECT file('" + secret + "')) AS a SELECT length(a)",
 		"SELECT arrayMap(x -> file(x), ['" + secret + "'])", "EXPLAIN SELECT file('" + secret + "')",
+		"SELECT arrayMap(file, ['" + secret + "'])", "SELECT arrayMap(`f\\x69le`, ['" + secret + "'])", "SELECT * APPLY(file) FROM (SELECT '" + secret + "')",
+		"SELECT * APPLY(\"file\") FROM (SELECT '" + secret + "')", "SELECT * APPLY(x -> file(x)) FROM (SELECT '" + secret + "')",
+		"SELECT COLUMNS('.*') APPLY file FROM (SELECT '" + secret + "')", "SELECT 'a\\'', * APPLY(file), '\\\\' FROM (SELECT '" + secret + "')",
+		"SELECT encrypt('aes-256-ofb', (SELECT * APPLY(file) FROM (SELECT '" + secret + "')), 'key')",
+		"SELECT 1 FROM system.one ORDER BY 1 WITH FILL FROM 0 TO 2 INTERPOLATE (dummy AS file('" + secret + "'))",
+		"KILL QUERY WHERE 1", "SYSTEM STOP MERGES", "SYSTEM FLUSH LOGS", "USE system", "SELECT 1 PARALLEL WITH SELECT 2",
 		"SELECT * FROM url('http://127.0.0.1:8123/', 'LineAsString')",
 		"SELECT * FROM executable('/bin/true', 'TSV', 'a String')", "SELECT * FROM remote('127.0.0.1', system.one)",
 		"DROP TABLE requests", "INSERT INTO requests (site) VALUES ('x')", "TRUNCATE TABLE requests",
