@@ -121,7 +121,7 @@ type analysis struct {
 
 	open          []uint64 // suspect rows that no measure matches yet
 	charged       []uint64 // normal rows that a measure matches already
-	core          map[item]bool
+	core          map[itemKey]bool
 	candidates    []candidate
 	chosen        []chosen
 	frequentItems []item

@@ -30,11 +30,11 @@ type matrix struct {
 	words   int
 	known   [schemas.NumTraits]bool
 	paths   uint64 // version of the Resolver, plus 1; 0 is none
-	bitmaps map[item][]uint64
+	bitmaps map[itemKey][]uint64
 
 	// What was counted before. The normal sample stands still while an incident is
 	// open, and is asked the same again and again.
-	requests map[item]float64
+	requests map[itemKey]float64
 	weighed  map[itemSet]weighed
 	pairs    map[itemSet]int // clients of the choosing half
 	uppers   []float64       // UpperShare by count, of the choosing half
@@ -42,11 +42,18 @@ type matrix struct {
 	scratch []uint64 // a bitmap
 }
 
-// itemSet is up to three items in their order; an item without a hash is none.
-type itemSet [schemas.MaxSignatureTraits]item
+// itemKey is an item as the key of a map, which hashes it in one go.
+type itemKey uint64
 
-func setOf(items []item) (set itemSet) {
-	copy(set[:], items)
+func (it item) key() itemKey { return itemKey(it.trait)<<32 | itemKey(it.hash) }
+
+// itemSet is up to three items in their order; 0 is none.
+type itemSet [schemas.MaxSignatureTraits]itemKey
+
+func setOf(items ...item) (set itemSet) {
+	for i, it := range items {
+		set[i] = it.key()
+	}
 	return set
 }
 
@@ -84,7 +91,7 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 	if s.laid != nil && s.laid.known == known && s.laid.paths == version {
 		return s.laid
 	}
-	m := &matrix{bitmaps: make(map[item][]uint64), requests: make(map[item]float64), weighed: make(map[itemSet]weighed),
+	m := &matrix{bitmaps: make(map[itemKey][]uint64), requests: make(map[itemKey]float64), weighed: make(map[itemSet]weighed),
 		pairs: make(map[itemSet]int), known: known, paths: version}
 	s.laid = m
 	for i := range s.clients {
@@ -154,7 +161,7 @@ func knownTraits(s *Sample, paths *Resolver) (known [schemas.NumTraits]bool) {
 }
 
 func (m *matrix) bitmap(it item) []uint64 {
-	if b, ok := m.bitmaps[it]; ok {
+	if b, ok := m.bitmaps[it.key()]; ok {
 		return b
 	}
 	if len(m.bitmaps) >= maxBitmaps {
@@ -166,7 +173,7 @@ func (m *matrix) bitmap(it item) []uint64 {
 			b[i/64] |= 1 << (i % 64)
 		}
 	}
-	m.bitmaps[it] = b
+	m.bitmaps[it.key()] = b
 	return b
 }
 
@@ -191,7 +198,7 @@ const maxWeighed = 1 << 16
 // limit, and its requests where there are no more. most is the greatest limit that the same
 // will be asked with: what was counted up to it answers for all.
 func (m *matrix) weigh(items []item, limit, most int) weighed {
-	set := setOf(items)
+	set := setOf(items...)
 	w, ok := m.weighed[set]
 	if !ok || w.touched.all > w.limit && w.limit < limit {
 		rows := m.matchInto(m.scratch[:0], items)
@@ -213,10 +220,10 @@ func (m *matrix) weigh(items []item, limit, most int) weighed {
 
 // pair is how many clients of the choosing half have both items.
 func (m *matrix) pair(x, y item) int {
-	set := itemSet{x, y}
+	set := setOf(x, y)
 	n, ok := m.pairs[set]
 	if !ok {
-		n = m.touched(m.match(set[:2]), false).all
+		n = m.touched(m.match([]item{x, y}), false).all
 		if len(m.pairs) >= maxWeighed {
 			clear(m.pairs)
 		}
@@ -227,14 +234,14 @@ func (m *matrix) pair(x, y item) int {
 
 // requestsOf is how many requests have an item.
 func (m *matrix) requestsOf(it item) float64 {
-	if n, ok := m.requests[it]; ok {
+	if n, ok := m.requests[it.key()]; ok {
 		return n
 	}
 	_, n := m.count(m.bitmap(it))
 	if len(m.requests) >= maxWeighed {
 		clear(m.requests)
 	}
-	m.requests[it] = n
+	m.requests[it.key()] = n
 	return n
 }
 
@@ -323,7 +330,7 @@ func (m *matrix) items(least int) []item {
 	for _, s := range table.slots {
 		if s.clients >= int32(least) && s.clients > 0 {
 			items = append(items, s.item)
-			m.requests[s.item] = s.requests
+			m.requests[s.item.key()] = s.requests
 		}
 	}
 	slices.SortFunc(items, compareItems)

@@ -96,12 +96,12 @@ func (a *analysis) frequent() []item {
 
 // markCore marks the core items and returns them in their order.
 func (a *analysis) markCore(items []item) (core []item) {
-	a.core = make(map[item]bool)
+	a.core = make(map[itemKey]bool)
 	for _, it := range items {
 		normal := a.normal.requestsOf(it) / max(a.normal.total, 1)
 		attack := a.attackOf(a.suspect.requestsOf(it)/a.suspect.total, normal)
 		if attack >= coreShare && attack >= coreRatio*normal {
-			a.core[it] = true
+			a.core[it.key()] = true
 			core = append(core, it)
 		}
 	}
@@ -110,7 +110,7 @@ func (a *analysis) markCore(items []item) (core []item) {
 
 func (a *analysis) hasCore(items []item) bool {
 	for _, it := range items {
-		if a.core[it] {
+		if a.core[it.key()] {
 			return true
 		}
 	}
