@@ -25,13 +25,13 @@ type replayStore struct {
 	stream string
 	sets   int
 
-	rows    schemas.Rows
-	builder *schemas.Builder
+	batch   schemas.Batch     // the last one, judged
+	indices map[string]uint32 // of what verdicts say, in its strings
 }
 
 // store opens where --data or --clickhouse say.
 func (c *replayCommand) store(ctx context.Context, s screen, configuration config.Config, inputs []tail.Input) (*replayStore, error) {
-	r := new(replayStore)
+	r := &replayStore{indices: make(map[string]uint32)}
 	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
 	var err error
 	switch {
@@ -126,35 +126,46 @@ func (r *replayStore) write(ctx context.Context, b *schemas.Batch, verdicts []ve
 			return err
 		}
 	}
-	return r.judged(b, verdicts, func(b *schemas.Batch) error { return r.direct.Write(ctx, b) })
+	return r.direct.Write(ctx, r.judged(b, verdicts))
 }
 
-// judged hands over the batch with the verdicts as its actions, as an edge that held the
-// decisions would have logged them.
-func (r *replayStore) judged(b *schemas.Batch, verdicts []verdict, write func(*schemas.Batch) error) error {
-	if r.builder == nil {
-		r.builder = schemas.NewBuilder(b.Edge, b.Source)
-	}
-	var request schemas.Request
-	r.rows.Reset(b)
-	for row := 0; r.rows.Next(&request); row++ {
-		request.Fields |= schemas.FieldAction
-		request.Action = append(request.Action[:0:0], verdicts[row].action...)
-		request.Decision = append(request.Decision[:0:0], verdicts[row].decision...)
-		if !r.builder.Fits(&request) {
-			if err := write(r.builder.Batch()); err != nil {
-				return err
-			}
-			r.builder.Reset()
+// judged is the batch with the verdicts as its actions, as an edge that held the decisions
+// would have logged them: the same columns but for the two, whose strings follow the batch's.
+// It is valid until the next call.
+func (r *replayStore) judged(b *schemas.Batch, verdicts []verdict) *schemas.Batch {
+	j := &r.batch
+	j.Version, j.Edge, j.Source, j.Number, j.Watermark = b.Version, b.Edge, b.Source, b.Number, b.Watermark
+	j.Fields, j.Weight = b.Fields|uint32(schemas.FieldAction), b.Weight
+	j.Time, j.Client, j.Site, j.Method, j.Path, j.Query = b.Time, b.Client, b.Site, b.Method, b.Path, b.Query
+	j.Protocol, j.Referer, j.UserAgent, j.AcceptLanguage = b.Protocol, b.Referer, b.UserAgent, b.AcceptLanguage
+	j.AcceptEncoding, j.Tls, j.RequestId, j.CacheStatus, j.Extra = b.AcceptEncoding, b.Tls, b.RequestId, b.CacheStatus, b.Extra
+	j.Status, j.Bytes, j.Duration, j.UpstreamDuration, j.Cookie = b.Status, b.Bytes, b.Duration, b.UpstreamDuration, b.Cookie
+
+	j.Strings = append(j.Strings[:0], b.Strings...)
+	j.StringLengths = append(j.StringLengths[:0], b.StringLengths...)
+	clear(r.indices)
+	r.indices[""] = 0
+	j.Action, j.Decision = j.Action[:0], j.Decision[:0]
+	var action, decision uint32
+	for i := range verdicts {
+		if v := &verdicts[i]; i == 0 || *v != verdicts[i-1] {
+			action, decision = r.index(string(v.action)), r.index(v.decision)
 		}
-		r.builder.Append(&request)
+		j.Action, j.Decision = append(j.Action, action), append(j.Decision, decision)
 	}
-	if r.builder.Len() == 0 {
-		return nil
+	return j
+}
+
+// index is that of a string in the judged batch.
+func (r *replayStore) index(text string) uint32 {
+	at, ok := r.indices[text]
+	if !ok {
+		at = uint32(len(r.batch.StringLengths))
+		r.batch.Strings = append(r.batch.Strings, text...)
+		r.batch.StringLengths = append(r.batch.StringLengths, uint32(len(text)))
+		r.indices[text] = at
 	}
-	err := write(r.builder.Batch())
-	r.builder.Reset()
-	return err
+	return at
 }
 
 func (r *replayStore) recordSignals(ctx context.Context, signals *[]schemas.SignalRow) error {
