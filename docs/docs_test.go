@@ -25,7 +25,7 @@ func TestSnippets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		nginx.HTTPName: nginx.HTTPSnippet(snippetDir), nginx.ServerName: server,
+		nginx.HTTPName: nginx.HTTPSnippet(snippetDir, nginx.SnippetOptions{}), nginx.ServerName: server,
 	} {
 		path := filepath.Join("nginx", name)
 		if os.Getenv("WEIR_UPDATE") != "" {

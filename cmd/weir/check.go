@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -128,21 +127,17 @@ const usualDirectory = "/etc/nginx/weir"
 // examineNginx has nginx print the configuration that it runs, and says what weir misses
 // in it. The error says that something is open because of that.
 func examineNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) error {
-	dump := slices.Clone(c.Test)
-	at := slices.Index(dump, "-t")
-	if at < 0 {
+	if !slices.Contains(c.Test, "-t") {
 		return usagef("nginx.test %q has no -t: there is no telling how to make nginx print its configuration (-T)", c.Test)
 	}
-	dump[at] = "-T"
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var printed, said bytes.Buffer
-	command := exec.CommandContext(ctx, dump[0], dump[1:]...)
-	command.Stdout, command.Stderr = &printed, &said
-	if err := command.Run(); err != nil {
-		return fmt.Errorf("nginx: %s: %s", strings.Join(dump, " "), complaint(said.Bytes(), err))
+	directory := cmp.Or(c.Directory, usualDirectory)
+	dump, err := nginx.Dump(ctx, c.Test, directory)
+	if err != nil {
+		return err
 	}
-	found, err := nginx.Examine(printed.Bytes(), cmp.Or(c.Directory, usualDirectory))
+	found, err := nginx.Examine(dump, directory)
 	if err != nil {
 		return fmt.Errorf("nginx: %w", err)
 	}

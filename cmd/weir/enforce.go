@@ -64,24 +64,26 @@ func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Lo
 	if c.Nginx.Directory == "" {
 		return r, nil
 	}
-	var err error
-	if r.enforcer, err = nginx.New(nginxOptions(c, log, metrics)); err != nil {
-		return nil, usageError{err}
-	}
-	apps.watched(r.enforcer.Machines)
-	// The snippets are the same every time; what is in force is not touched. A
-	// directory that cannot be written is the enforcer's to retry and complain of.
-	if err := nginx.Install(c.Nginx.Directory, snippetOptions(c.Nginx)); err != nil {
+	// What is in force is not touched. A directory that cannot be written is the enforcer's to
+	// retry and complain of.
+	limited, err := nginx.Prepare(context.Background(), c.Nginx.Directory, snippetOptions(c.Nginx), c.Nginx.Test, log)
+	if err != nil {
 		log.Error("nginx's snippets were not written", "error", err)
 	} else {
 		forHTTP, forServer := nginx.IncludeLines(c.Nginx.Directory)
 		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
 	}
+	o := nginxOptions(c, log, metrics)
+	o.Limit = limited
+	if r.enforcer, err = nginx.New(o); err != nil {
+		return nil, usageError{err}
+	}
+	apps.watched(r.enforcer.Machines)
 	return r, nil
 }
 
 func snippetOptions(c config.Nginx) nginx.SnippetOptions {
-	o := nginx.SnippetOptions{Silent: c.Block == "silence"}
+	o := nginx.SnippetOptions{Silent: c.Block == "silence", UnknownRate: c.UnknownRate}
 	if c.Challenge != "throttle" {
 		o.Challenge = c.Challenge
 	}

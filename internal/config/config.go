@@ -147,6 +147,7 @@ type Nginx struct {
 	Lease             time.Duration `yaml:"lease" doc:"How long nginx goes on enforcing without hearing from weir."`
 	Block             string        `yaml:"block" doc:"What a blocked client gets: 'page' (403, with a reference to quote) or 'silence' (the connection is closed)."`
 	Challenge         string        `yaml:"challenge" doc:"What a challenged client gets: 'throttle' (429), 'script' (a small page of weir's own that sets a cookie by a script), or a named location of your own, such as '@anubis'."`
+	UnknownRate       int           `yaml:"unknown_rate" doc:"Where a decision throttles pages that a site is not known to have: how many requests for such a minute pass on each site, by nginx's 'limit_req'; '0' is none. Where nginx has a 'limit_req' of its own, none pass."`
 	MinReloadInterval time.Duration `yaml:"min_reload_interval" doc:"The least time between two reloads."`
 }
 
@@ -190,7 +191,7 @@ func Default() Config {
 		ClickHouse: ClickHouse{Memory: 1 << 30, Retention: 30 * day, Rollups: Rollups{Tens: 90 * day, Minutes: 400 * day, Hours: 1830 * day}},
 		Nginx: Nginx{
 			Test: []string{"nginx", "-t"}, Reload: []string{"nginx", "-s", "reload"},
-			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second, Block: "page", Challenge: "throttle",
+			Lease: 5 * time.Minute, MinReloadInterval: 2 * time.Second, Block: "page", Challenge: "throttle", UnknownRate: 12,
 		},
 		Nftables:   Nftables{Ports: []int{}, Lease: 10 * time.Minute, Sample: 16},
 		HAProxy:    HAProxy{Map: "/etc/haproxy/weir.map", Lease: 5 * time.Minute},

@@ -37,7 +37,7 @@ func TestGood(t *testing.T) {
 	full.Processor = Processor{Lateness: 3500 * time.Millisecond, MaxSites: 20, MaxClients: 50_000, MinBaseline: time.Hour}
 	full.Decisions = Decisions{TTL: 15 * time.Minute, Collateral: 0.001, Propagation: 0, Max: 1000, ArmedFor: 30 * day, Probation: 20 * time.Minute, Longest: 2 * day}
 	full.Nginx = Nginx{Directory: "/etc/nginx/weir", Test: []string{"nginx", "-t", "-q"}, Reload: []string{"systemctl", "reload", "nginx"},
-		Lease: 10 * time.Minute, MinReloadInterval: 5 * time.Second, Block: "silence", Challenge: "@anubis"}
+		Lease: 10 * time.Minute, MinReloadInterval: 5 * time.Second, Block: "silence", Challenge: "@anubis", UnknownRate: 30}
 	full.Nftables = Nftables{Ports: []int{}, Lease: 20 * time.Minute, Sample: 32}
 	full.HAProxy = HAProxy{Socket: "/run/haproxy/admin.sock", Map: "/etc/haproxy/maps/weir.map", Lease: time.Minute}
 	full.HTTP.Listen = "[::1]:8480"

@@ -212,6 +212,7 @@ func (c *Config) validateNginx(d *decoder) {
 	}
 	between(d, "nginx.lease", n.Lease, 30*time.Second, 7*day)
 	between(d, "nginx.min_reload_interval", n.MinReloadInterval, 0, 10*time.Minute)
+	between(d, "nginx.unknown_rate", n.UnknownRate, 0, 60_000)
 	if n.Lease < 2*n.MinReloadInterval {
 		d.wrong("nginx.lease", "is not twice nginx.min_reload_interval: it would end between two reloads")
 	}

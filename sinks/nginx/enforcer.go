@@ -38,6 +38,8 @@ type Options struct {
 	CommandTimeout time.Duration
 	// Allow are addresses that nothing here ever touches.
 	Allow []netip.Prefix
+	// Limit says that the snippets were installed with SnippetOptions.UnknownRate.
+	Limit bool
 	// MaxDecisions bounds what is kept; more are refused and counted. 1,000,000.
 	MaxDecisions int
 	Logger       *slog.Logger          // nil: none
@@ -98,6 +100,9 @@ type loaded struct {
 	lists   []File // names only
 }
 
+// commandTimeout bounds nginx's commands where nothing else is said.
+const commandTimeout = 30 * time.Second
+
 // The pace of Run.
 const (
 	firstRetry = time.Second
@@ -123,7 +128,7 @@ func New(o Options) (*Enforcer, error) {
 	}
 	o.MinReloadInterval = orDefault(o.MinReloadInterval, 2*time.Second)
 	o.Lease = orDefault(o.Lease, 10*time.Minute)
-	o.CommandTimeout = orDefault(o.CommandTimeout, 30*time.Second)
+	o.CommandTimeout = orDefault(o.CommandTimeout, commandTimeout)
 	o.MaxDecisions = orDefault(o.MaxDecisions, 1_000_000)
 	if o.OldWorkers == nil {
 		o.OldWorkers = oldWorkers

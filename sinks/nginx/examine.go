@@ -16,15 +16,9 @@ type Finding struct {
 	Open bool
 }
 
-// maxDump bounds what Examine looks at, in bytes.
-const maxDump = 64 << 20
-
-// Examine reads what nginx -T prints, the whole of the running configuration, and says
-// what weir misses in it; dir is weir's directory.
+// Examine reads what nginx -T prints, the whole of the running configuration, as [Dump] has
+// it, and says what weir misses in it; dir is weir's directory.
 func Examine(dump []byte, dir string) ([]Finding, error) {
-	if len(dump) > maxDump {
-		return nil, fmt.Errorf("nginx -T printed %d bytes, at most %d are looked at", len(dump), maxDump)
-	}
 	all, err := parseDump(string(dump))
 	if err != nil {
 		return nil, err
@@ -162,10 +156,9 @@ func (x *examination) includes(d *directive, path string) bool {
 // they are, but those of files that the dump has are put in their place: a server in
 // sites-enabled is one of http { }.
 func parseDump(dump string) ([]directive, error) {
-	const mark = "# configuration file "
 	files := map[string][]directive{}
 	main := ""
-	parts := strings.Split("\n"+dump, "\n"+mark)
+	parts := strings.Split("\n"+dump, "\n"+dumpMark)
 	for _, part := range parts[1:] {
 		head, text, _ := strings.Cut(part, "\n")
 		name := strings.TrimSuffix(strings.TrimSpace(head), ":")
@@ -180,7 +173,7 @@ func parseDump(dump string) ([]directive, error) {
 		files[name] = block
 	}
 	if main == "" {
-		return nil, fmt.Errorf("this is not what nginx -T prints: there is no line %q", strings.TrimSpace(mark)+" ...")
+		return nil, fmt.Errorf("this is not what nginx -T prints: there is no line %q", strings.TrimSpace(dumpMark)+" ...")
 	}
 	names := make([]string, 0, len(files))
 	for name := range files {

@@ -137,11 +137,16 @@ const (
 	websockets = 8
 	reloads    = 100
 	delta      = 10_000
+	// Visitors who keep their connections, and reloads without any change, to compare.
+	kept         = 32
+	plainReloads = 20
 )
 
 // TestReloadsUnderLoad reloads nginx 100 times, each time with 10,000 other clients of
 // 500,000, and 256,000 regulars, while wrk asks, downloads of 100 MB run, and websockets
 // are open. Nothing fails.
+//
+// WEIR_NGINX names another nginx than the machine's.
 //
 //	WEIR_LONG=1 go test ./sinks/nginx -run TestReloadsUnderLoad -v
 func TestReloadsUnderLoad(t *testing.T) {
@@ -157,7 +162,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	address := l.Addr().String()
 	l.Close()
 	echo := startEcho(t)
-	s := newServer(t, includeHTTP, `listen `+address+`;
+	s := newServer(t, includeHTTP, `listen `+address+` reuseport;
     include ROOT/weir/server.conf;
     location / { return 200 "$weir_action|$weir_decision|$weir_version"; }
     location = /big { root ROOT; limit_rate 8m; }
@@ -165,8 +170,13 @@ func TestReloadsUnderLoad(t *testing.T) {
 `)
 	conf := filepath.Join(s.root, "nginx.conf")
 	text, err := os.ReadFile(conf)
-	if err == nil { // as many old workers as there are reloads may have a download to finish
-		err = os.WriteFile(conf, bytes.Replace(text, []byte("worker_shutdown_timeout 5s;"), nil, 1), 0o644)
+	gentle := s.keepsIdle()
+	if err == nil { // as in deploy/nginx/example.conf
+		text = bytes.Replace(text, []byte("worker_shutdown_timeout 5s;"), []byte("worker_shutdown_timeout 60s;"), 1)
+		if gentle {
+			text = bytes.Replace(text, []byte("http {"), []byte("http { keepalive_min_timeout 10s;"), 1)
+		}
+		err = os.WriteFile(conf, text, 0o644)
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(s.root, "big"), make([]byte, bigFile), 0o644)
@@ -222,8 +232,18 @@ func TestReloadsUnderLoad(t *testing.T) {
 			}
 		})
 	}
+	visitors := make([]keptVisitor, kept)
+	for i := range visitors {
+		load.Go(func() { visitors[i].visit(ctx, address) })
+	}
+	closed := func() (n int64) {
+		for i := range visitors {
+			n += visitors[i].closed.Load()
+		}
+		return n
+	}
 	// Each request on a connection of its own: a reload closes kept ones between two requests,
-	// which wrk, unlike a browser (RFC 9112, 9.3.1), counts as an error and does not repeat.
+	// which wrk, unlike a browser, counts as an error and does not repeat. Those are keptVisitor's.
 	asking := exec.Command("nice", wrk, "-t1", "-c8", "-d1h", "-H", "Connection: close", "-H", "X-Forwarded-For: 192.0.2.77", "http://"+address+"/")
 	var said bytes.Buffer
 	asking.Stdout, asking.Stderr = &said, &said
@@ -266,6 +286,14 @@ func TestReloadsUnderLoad(t *testing.T) {
 			t.Logf("%d reloads, the slowest of them %.2f s, %d processes, %.0f MiB", n+1, slices.Max(served), len(s.children()), peak)
 		}
 	}
+	byWeir := closed()
+	for range plainReloads { // nothing changes: what does nginx alone do to kept connections?
+		if err := e.command(t.Context(), "reload", s.command("-s", "reload")); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Second) // until every visitor has asked again
+	}
+	byNginx := closed() - byWeir
 	_ = asking.Process.Signal(os.Interrupt) // it says how it was
 	_ = asking.Wait()
 	cancel()
@@ -276,6 +304,15 @@ func TestReloadsUnderLoad(t *testing.T) {
 		schemas.MaxRegulars*schemas.Partitions, served[reloads/2], served[reloads*95/100], served[reloads-1])
 	t.Logf("memory of all nginx processes: %.0f MiB at rest before, %.0f MiB at most with old workers, %.0f MiB at rest after", rest, peak, memory(t, s))
 	t.Logf("%d downloads of 100 MB whole, %d echoes by websockets, %d broken; wrk:\n%s", whole.Load(), echoes.Load(), broken.Load(), said.String())
+	var asked, again, failed int64
+	for i := range visitors {
+		asked, again, failed = asked+visitors[i].asked.Load(), again+visitors[i].again.Load(), failed+visitors[i].failed.Load()
+	}
+	t.Logf("%d requests of %d visitors on kept connections: %d sent again because nginx had closed the connection, %d failed; closed by weir's reloads %.1f a reload, by plain ones %.1f",
+		asked, kept, again, failed, float64(byWeir)/reloads, float64(byNginx)/plainReloads)
+	if failed > 0 || asked == 0 || gentle && again > 0 {
+		t.Errorf("%d requests on kept connections failed, %d were sent again", failed, again)
+	}
 	if broken.Load() > 0 || whole.Load() == 0 || echoes.Load() == 0 {
 		t.Errorf("%d downloads and websockets were broken", broken.Load())
 	}
@@ -298,6 +335,93 @@ func manyRegulars(part int) (sites []schemas.SiteRegulars) {
 		sites = append(sites, s)
 	}
 	return sites
+}
+
+// keptVisitor asks over one connection as long as nginx keeps it, and does what HTTP has
+// clients do where it is closed while a request is on its way (RFC 9112, 9.3.1): sends it
+// once more, over a new one.
+type keptVisitor struct {
+	asked  atomic.Int64
+	closed atomic.Int64 // connections that nginx has ended
+	again  atomic.Int64 // requests that had been sent over one that was closed
+	failed atomic.Int64 // and those that were not answered over a new one either
+}
+
+func (v *keptVisitor) visit(ctx context.Context, address string) {
+	var c net.Conn
+	var in *bufio.Reader
+	defer func() {
+		if c != nil {
+			c.Close()
+		}
+	}()
+	request := mustRequest("http://" + address + "/")
+	ask := func() (last bool, err error) {
+		if c == nil {
+			if c, err = net.Dial("tcp", address); err != nil {
+				return true, err
+			}
+			in = bufio.NewReader(c)
+		}
+		if err := request.Write(c); err != nil {
+			return true, err
+		}
+		answer, err := http.ReadResponse(in, request)
+		if err != nil {
+			return true, err
+		}
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return true, err
+		}
+		if answer.StatusCode != http.StatusOK {
+			return true, fmt.Errorf("status %d", answer.StatusCode)
+		}
+		return answer.Close, nil
+	}
+	leave := func() {
+		if c != nil {
+			c.Close()
+		}
+		c = nil
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; ctx.Err() == nil; <-tick.C {
+		v.asked.Add(1)
+		fresh := c == nil
+		last, err := ask()
+		if err != nil && !fresh {
+			v.again.Add(1)
+			v.closed.Add(1)
+			leave()
+			last, err = ask()
+		} else if last {
+			v.closed.Add(1)
+		}
+		if err != nil {
+			v.failed.Add(1)
+		}
+		if last {
+			leave()
+		}
+	}
+}
+
+// keepsIdle reports whether this nginx has keepalive_min_timeout (1.27.4), by which a reload
+// leaves kept connections open until their next request.
+func (s *server) keepsIdle() bool {
+	s.t.Helper()
+	said, err := exec.Command(s.binary, "-v").CombinedOutput()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var major, minor, patch int
+	_, after, _ := strings.Cut(string(said), "nginx/")
+	if _, err := fmt.Sscanf(after, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		s.t.Fatalf("%s: %v", said, err)
+	}
+	return (major*1000+minor)*1000+patch >= 1_027_004
 }
 
 func download(url string) bool {

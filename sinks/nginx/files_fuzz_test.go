@@ -16,6 +16,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add(uint8(2), uint8(2), "i1-3", `path_shape="/a1/x3" method="GET"`, "default", "gitlab")
 	f.Add(uint8(2), uint8(0), "i1-4", `referer="other" user_agent="$host\\\"; } #"`, "~.*", "forgejo")
 	f.Add(uint8(3), uint8(0), "i1-5", "www.example.org", "www.example.org", "nextcloud")
+	f.Add(uint8(2), uint8(2), "i1-6", `path_known="no" method="GET"`, "www.example.org", "none")
 	f.Add(uint8(3), uint8(0), "x\n", "$host", "h;\nmap", "woocommerce")
 	scopes := []schemas.Scope{schemas.ScopeClient, schemas.ScopePrefix, schemas.ScopeSignature, schemas.ScopeSite, "another"}
 	actions := []schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle, "another"}
@@ -26,11 +27,14 @@ func FuzzFiles(f *testing.F) {
 		there.Hand = true
 		s := newServer(t, includeHTTP, site)
 		s.single()
+		s.prepared()
 		var machines []profile.Rule
 		if p, err := profile.ByName(app); err == nil {
 			machines = p.Rules(profile.Machine)
 		}
 		s.apply(Set{
+			Limit:    true,
+			Paths:    NewPathList([]*schemas.SitePaths{knownPaths(at, "/", value), knownPaths(value, "/"+id)}),
 			Measures: []Measure{everywhere, there, measure("i0-1", schemas.Block, schemas.ScopeClient, "203.0.113.250")},
 			Machines: map[string][]profile.Rule{at: machines, value: machines},
 			Regulars: NewRegularList([]schemas.SiteRegulars{{Site: at, Clients: []netip.Addr{netip.MustParseAddr("198.51.100.1")}}}),

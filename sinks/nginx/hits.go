@@ -20,8 +20,13 @@ type hit struct {
 	sites  int
 	hand   bool
 	action schemas.Action
-	id     string
+	// limited: only what is beyond limit_req's rate is stopped.
+	limited bool
+	id      string
 }
+
+// limit stands for throttle in the hits and the verdict of what is limited.
+const limit = "limit"
 
 // maxHits bounds the measures of one key, so that its value stays one word of
 // the configuration: the severest stay.
@@ -33,16 +38,28 @@ func (h hit) append(dst []byte) []byte {
 		dst = append(dst, 'h')
 	}
 	dst = append(dst, ':')
-	dst = append(dst, h.action...)
+	if h.limited {
+		dst = append(dst, limit...)
+	} else {
+		dst = append(dst, h.action...)
+	}
 	dst = append(dst, ':')
 	dst = append(dst, h.id...)
 	return append(dst, ',')
 }
 
+// severity orders hits: what is limited is the mildest.
+func (h hit) severity() int {
+	if h.limited {
+		return 0
+	}
+	return h.action.Severity()
+}
+
 func appendHits(dst []byte, hits []hit) []byte {
 	if len(hits) > 1 {
 		slices.SortFunc(hits, func(a, b hit) int {
-			return cmp.Or(b.action.Severity()-a.action.Severity(), a.sites-b.sites, cmp.Compare(a.id, b.id))
+			return cmp.Or(b.severity()-a.severity(), a.sites-b.sites, cmp.Compare(a.id, b.id))
 		})
 	}
 	for _, h := range hits[:min(len(hits), maxHits)] {
@@ -145,9 +162,13 @@ func hostKey(site string) string {
 // writeChoice defines a verdict, "<action> <id>", from hits: the severest that
 // counts on the request's site, or what otherwise is. mark is h where only what persons
 // took counts, and "h?" where some is theirs.
-func writeChoice(b *bytes.Buffer, prefix, verdict, mark, hits, otherwise string) {
+func (l *lists) writeChoice(b *bytes.Buffer, prefix, verdict, mark, hits, otherwise string) {
 	fmt.Fprintf(b, "map \"%s;$%s_sites\" $%s_%s {\n    default %s;\n", hits, prefix, prefix, verdict, otherwise)
-	for _, action := range []schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle} {
+	actions := []schemas.Action{schemas.Block, schemas.Challenge, schemas.Throttle}
+	if l.limited {
+		actions = append(actions, limit)
+	}
+	for _, action := range actions {
 		fmt.Fprintf(b, `    "~(?:^|,)([0-9]+)%s:%s:([^,;]+),[^;]*;[0-9|]*\|\1\|" "%s $2";`+"\n", mark, action, action)
 	}
 	b.WriteString("}\n")

@@ -43,6 +43,9 @@ type Set struct {
 	// Machines are, by site, rules of what machines call: no measure on the whole site
 	// touches that.
 	Machines map[string][]profile.Rule
+	// Limit says that the snippets have a limit for what a measure throttles because the site is
+	// not known to have it (SnippetOptions.UnknownRate): such a measure is left to that.
+	Limit bool
 }
 
 // Refusal is a measure that nginx cannot carry as it was meant. It is not

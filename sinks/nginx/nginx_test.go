@@ -15,10 +15,11 @@ import (
 	"time"
 )
 
-// nginxPath finds the real nginx: without one a test is skipped, in CI it fails.
+// nginxPath finds the real nginx, by default the machine's, or that of WEIR_NGINX: without
+// one a test is skipped, in CI it fails.
 func nginxPath(t testing.TB) string {
 	t.Helper()
-	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
+	for _, name := range []string{os.Getenv("WEIR_NGINX"), "nginx", "/usr/sbin/nginx"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}

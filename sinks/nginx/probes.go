@@ -50,5 +50,5 @@ func (l *lists) writeProbes(b *bytes.Buffer, prefix string) {
 		fmt.Fprintf(b, "map $%[1]s_by_hand_prefix $%[1]s_probe_rest {\n    default $%[1]s_by_hand_prefix;\n    \"\" $%[1]s_probed;\n}\n", prefix)
 		rest, mark = fmt.Sprintf("$%s_probe_rest", prefix), "h?"
 	}
-	writeChoice(b, prefix, "by_probe", mark, fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), rest)
+	l.writeChoice(b, prefix, "by_probe", mark, fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), rest)
 }

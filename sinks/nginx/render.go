@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
 	if err != nil {
 		return Files{}, err
 	}
-	l := collect(set.Measures, now, set.Paths)
+	l := collect(set, now)
 	files := Files{InForce: l.inForce, Refused: l.refused}
 	if files.Total() == 0 {
 		files.Current, files.Version = []byte(nothing), noVersion
@@ -128,12 +129,16 @@ type lists struct {
 	probes     string // the key of those that let probes through, "" where none do
 	paths      *PathList
 	asked      bool // some ask for them
+	limit      bool // what throttles unknown ones is left to limit_req
+	limited    bool // and some does
 	refused    []Refusal
 }
 
-func collect(measures []Measure, now time.Time, paths *PathList) *lists {
+func collect(set Set, now time.Time) *lists {
+	measures := set.Measures
 	l := &lists{
-		paths:      paths,
+		paths:      set.Paths,
+		limit:      set.Limit,
 		sets:       newSiteSets(measures),
 		prefixes:   prefixList{},
 		signatures: newSignatureList(),
@@ -207,6 +212,8 @@ func (l *lists) add(m *Measure) error {
 			if err := l.askPaths(m.Sites); err != nil {
 				return err
 			}
+			h.limited = l.limit && m.Action == schemas.Throttle && slices.Contains(signature, schemas.TraitValue{Trait: schemas.TraitPathKnown, Value: schemas.PathUnknown})
+			l.limited = l.limited || h.limited
 		}
 		l.signatures.add(signature, keys, h)
 	case schemas.ScopeSite:
@@ -259,10 +266,10 @@ func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name
 // writeChoices defines the verdicts of the scopes, each that of the next where none counts.
 func (l *lists) writeChoices(b *bytes.Buffer, prefix, name, mark string) {
 	next := func(scope string) string { return "$" + prefix + "_" + name + scope }
-	writeChoice(b, prefix, name+"client", mark, fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), next("prefix"))
-	writeChoice(b, prefix, name+"prefix", mark, fmt.Sprintf("${%s_prefix}", prefix), next("signature"))
-	writeChoice(b, prefix, name+"signature", mark, fmt.Sprintf("${%s_signature}", prefix), next("site"))
-	writeChoice(b, prefix, name+"site", mark, fmt.Sprintf("${%s_site}", prefix), `""`)
+	l.writeChoice(b, prefix, name+"client", mark, fmt.Sprintf("${%s_client4}${%s_client4_tail}${%s_client6}", prefix, prefix, prefix), next("prefix"))
+	l.writeChoice(b, prefix, name+"prefix", mark, fmt.Sprintf("${%s_prefix}", prefix), next("signature"))
+	l.writeChoice(b, prefix, name+"signature", mark, fmt.Sprintf("${%s_signature}", prefix), next("site"))
+	l.writeChoice(b, prefix, name+"site", mark, fmt.Sprintf("${%s_site}", prefix), `""`)
 }
 
 // writeSites defines $<prefix>_site: the hits of the request's site, none for what machines

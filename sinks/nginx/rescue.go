@@ -29,7 +29,7 @@ const RescuePath = "/etc/nginx/conf.d/weir-rescue.conf"
 // in the place of 403; expiries mean nothing here. It sets $weir_rescue to the
 // status to answer, and is empty otherwise.
 func NewRescue(measures []Measure, allow []netip.Prefix) Rescue {
-	l := collect(measures, time.Time{}, nil)
+	l := collect(Set{Measures: measures}, time.Time{})
 	r := Rescue{Refused: l.refused}
 	for _, n := range l.inForce {
 		r.InForce += n

@@ -27,6 +27,10 @@ type SnippetOptions struct {
 	// server.conf, and finds the request in $request_uri. ScriptChallenge: weir's own
 	// page. Empty: 429, as throttle.
 	Challenge string
+	// UnknownRate is how many requests a minute of each site pass, of those for pages that
+	// it is not known to have, where a decision throttles them; 0: none. Without it the
+	// snippets have no limit_req. See [OwnLimit].
+	UnknownRate int
 }
 
 // ScriptChallenge is a page that sets a cookie by a script and asks again. It keeps out
@@ -60,17 +64,7 @@ map "" $weir_passed {
 include %s/current[.]conf;
 include %s/challenge[.]conf;
 
-map "$weir_enforced$weir_passed $weir_verdict" $weir_action {
-    default allow;
-    "~^11? block " block;
-    "~^1 challenge " challenge;
-    "~^11? throttle " throttle;
-}
-map "$weir_enforced$weir_passed $weir_verdict" $weir_decision {
-    default "";
-    "~^1 [a-z]+ (.+)\z" $1;
-    "~^11 (?:allow|block|throttle) (.+)\z" $1;
-}
+%s
 
 # Whether the request carries any cookie, never its value.
 map $http_cookie $weir_cookie {
@@ -88,35 +82,90 @@ log_format weir escape=json
   '"request_id":"$request_id"}';
 `
 
+// verdictSnippet is what is done, where all that a decision throttles is refused.
+const verdictSnippet = `map "$weir_enforced$weir_passed $weir_verdict" $weir_action {
+    default allow;
+    "~^11? block " block;
+    "~^1 challenge " challenge;
+    "~^11? throttle " throttle;
+}
+map "$weir_enforced$weir_passed $weir_verdict" $weir_decision {
+    default "";
+    "~^1 [a-z]+ (.+)\z" $1;
+    "~^11 (?:allow|block|throttle) (.+)\z" $1;
+}`
+
+// limitSnippet is the same with a limit for pages that sites are not known to have. The
+// site's zone has one key a site, so that a botnet of ever new addresses shares one budget; the
+// client's keeps one busy client from using it up. A zone's key must be the same as long as
+// nginx runs: it refuses another on a reload. What is done is known only after limit_req has
+// counted, so $weir_action is for the log, and $weir_refuse for the server.
+const limitSnippet = `# Where a decision throttles pages that the site is not known to have, these pass:
+# %[1]d a minute of each site. The rest is answered 429. Known pages are never counted.
+map "$weir_enforced $weir_verdict" $weir_unknown {
+    default "";
+    "~^1 limit " $host;
+}
+map "$weir_enforced $weir_verdict" $weir_unknown_client {
+    default "";
+    "~^1 limit " $binary_remote_addr;
+}
+limit_req_zone $weir_unknown_client zone=weir_unknown_client:1m rate=2r/m;
+limit_req_zone $weir_unknown zone=weir_unknown:1m rate=%[1]dr/m;
+limit_req zone=weir_unknown_client burst=1 nodelay;
+limit_req zone=weir_unknown burst=3 nodelay;
+limit_req_status 429;
+limit_req_log_level info;
+
+map "$weir_enforced$weir_passed $weir_verdict" $weir_refuse {
+    default "";
+    "~^11? block " block;
+    "~^1 challenge " challenge;
+    "~^11? throttle " throttle;
+}
+map "$limit_req_status $weir_enforced$weir_passed $weir_verdict" $weir_action {
+    default allow;
+    "~^[A-Z_]* 11? block " block;
+    "~^[A-Z_]* 1 challenge " challenge;
+    "~^[A-Z_]* 11? throttle " throttle;
+    "~^REJECTED 11? limit " throttle;
+}
+map "$limit_req_status $weir_enforced$weir_passed $weir_verdict" $weir_decision {
+    default "";
+    "~^[A-Z_]* 1 (?:allow|block|challenge|throttle) (.+)\z" $1;
+    "~^[A-Z_]* 11 (?:allow|block|throttle) (.+)\z" $1;
+    "~^REJECTED 11? limit (.+)\z" $1;
+}`
+
 const serverSnippet = `# weir, for server { }: include it first in each server that weir protects.
 set $weir_enforced 1;
-if ($weir_action = block) {
+if (%[1]s = block) {
     rewrite ^ /.weir/block last;
 }
-if ($weir_action = challenge) {
+if (%[1]s = challenge) {
     rewrite ^ /.weir/challenge last;
 }
-if ($weir_action = throttle) {
+if (%[1]s = throttle) {
     rewrite ^ /.weir/throttle last;
 }
 location = /.weir/block {
     internal;
     default_type text/plain;
     add_header Cache-Control no-store always;
-    %s
+    %[2]s
 }
 location = /.weir/challenge {
     internal;
-    default_type %s;
+    default_type %[3]s;
     add_header Cache-Control no-store always;
-    %s
+    %[4]s
 }
 location = /.weir/throttle {
     internal;
     default_type text/plain;
     add_header Cache-Control no-store always;
     add_header Retry-After 30 always;
-    %s
+    %[5]s
 }
 `
 
@@ -170,7 +219,13 @@ func installChallenge(d directory, wanted bool) error {
 }
 
 // HTTPSnippet is what to include in http { }, for decisions in dir.
-func HTTPSnippet(dir string) string { return fmt.Sprintf(httpSnippet, dir, dir) }
+func HTTPSnippet(dir string, o SnippetOptions) string {
+	verdict := verdictSnippet
+	if o.UnknownRate > 0 {
+		verdict = fmt.Sprintf(limitSnippet, o.UnknownRate)
+	}
+	return fmt.Sprintf(httpSnippet, dir, dir, verdict)
+}
 
 // ServerSnippet is what to include in each server { }.
 func ServerSnippet(o SnippetOptions) (string, error) {
@@ -188,7 +243,11 @@ func ServerSnippet(o SnippetOptions) (string, error) {
 		}
 		challenge = "error_page 418 = " + o.Challenge + ";\n    return 418;"
 	}
-	return fmt.Sprintf(serverSnippet, block, kind, challenge, answerThrottle), nil
+	action := "$weir_action"
+	if o.UnknownRate > 0 {
+		action = "$weir_refuse"
+	}
+	return fmt.Sprintf(serverSnippet, action, block, kind, challenge, answerThrottle), nil
 }
 
 // IncludeLines are the two lines to paste into an nginx configuration: the first
@@ -214,7 +273,7 @@ func Install(dir string, o SnippetOptions) error {
 	if err := installChallenge(d, o.Challenge == ScriptChallenge); err != nil {
 		return err
 	}
-	if err := d.write(HTTPName, []byte(HTTPSnippet(dir))); err != nil {
+	if err := d.write(HTTPName, []byte(HTTPSnippet(dir, o))); err != nil {
 		return err
 	}
 	return d.write(ServerName, []byte(server))
