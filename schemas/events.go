@@ -22,6 +22,9 @@ const (
 	MaxEventParts   = 1024 // messages of one set
 )
 
+// leastLine is less than any event takes, in bytes.
+const leastLine = 60
+
 // headerRoom is what the header line may take of a message.
 const headerRoom = 160
 
@@ -120,18 +123,22 @@ func DecodeEvents(message []byte) (EventsHeader, []Event, error) {
 	if err := header.check(); err != nil {
 		return header, nil, fmt.Errorf("decode events: %w: header: %v", ErrEvents, err)
 	}
-	var events []Event
+	var plain plainLines
+	events := make([]Event, 0, min(bytes.Count(rest, []byte{'\n'}), len(rest)/leastLine))
 	for number := 2; len(rest) > 0; number++ {
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, []byte{'\n'})
-		var e Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return header, nil, fmt.Errorf("decode events: %w: line %d: %v", ErrEvents, number, err)
+		events = append(events, Event{})
+		e := &events[len(events)-1]
+		if !plain.read(line, e) {
+			*e = Event{}
+			if err := json.Unmarshal(line, e); err != nil {
+				return header, nil, fmt.Errorf("decode events: %w: line %d: %v", ErrEvents, number, err)
+			}
 		}
 		if err := e.Validate(); err != nil {
 			return header, nil, fmt.Errorf("decode events: %w: line %d: %v", ErrEvents, number, err)
 		}
-		events = append(events, e)
 	}
 	return header, events, nil
 }

@@ -23,6 +23,9 @@ type EventSets struct {
 	parts    int
 }
 
+// maxRoom bounds for how many parts room is made before they have come.
+const maxRoom = 512
+
 // Add takes what DecodeEvents returned. It returns the events to apply now, and
 // whether they replace everything applied before. A snapshot whose parts do not
 // follow on one another is dropped with an error that wraps ErrEvents; one of
@@ -44,6 +47,9 @@ func (s *EventSets) Add(h EventsHeader, events []Event) (ready []Event, replace 
 		err := fmt.Errorf("%w: part %d of %d of a snapshot after part %d of %d", ErrEvents, h.Part, h.Parts, s.part, s.parts)
 		s.snapshot, s.part = nil, 0
 		return nil, false, err
+	}
+	if s.snapshot == nil && h.Parts > 1 { // the parts are of about one size
+		s.snapshot = make([]Event, 0, min(h.Parts, maxRoom)*len(events)*21/20)
 	}
 	s.snapshot, s.part = append(s.snapshot, events...), h.Part
 	if h.Part < h.Parts {

@@ -34,14 +34,14 @@ func newAllowing(log *slog.Logger) *allowing {
 }
 
 // take takes the decisions that allow out of changes, or of what replaces everything, and
-// returns the rest. That a decision was removed is in the rest as well.
+// returns the rest, in place. That a decision was removed is in the rest as well.
 func (a *allowing) take(all bool, events []schemas.Event) (rest []schemas.Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if all {
 		clear(a.held)
 	}
-	rest = make([]schemas.Event, 0, len(events))
+	rest = events[:0]
 	for i := range events {
 		e := events[i]
 		if e.Decision == nil || e.Action != schemas.Allow {

@@ -106,22 +106,27 @@ func (t *table) take(all bool, events []schemas.Event, now time.Time) (overflow 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var kept map[string]bool
-	if all {
+	switch {
+	case all && len(t.byID) > 0:
 		kept = make(map[string]bool, len(events))
+	case all && len(t.values) == 0: // the start: of many, room is made at once
+		room := min(len(events), t.max)
+		t.byID, t.values = make(map[string]netip.Prefix, room), make(map[netip.Prefix]*entry, room)
+		t.log = slices.Grow(t.log, room)
 	}
 	for i := range events {
 		e := &events[i]
 		if e.Decision == nil || e.ID == "" {
 			continue
 		}
-		if all && e.Type != schemas.DecisionRemoved {
+		if kept != nil && e.Type != schemas.DecisionRemoved {
 			kept[e.ID] = true
 		}
 		if !t.takeOne(e, now) {
 			overflow++
 		}
 	}
-	if all {
+	if kept != nil {
 		for id := range t.byID {
 			if !kept[id] {
 				t.remove(id)

@@ -50,8 +50,12 @@ func (b *book) take(all bool, events []schemas.Event) (overflow int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var kept map[string]bool
-	if all {
+	switch {
+	case all && len(b.byID) > 0:
 		kept = make(map[string]bool, len(events))
+	case all: // the start: of many, room is made at once
+		room := min(len(events), b.most)
+		b.byID, b.values = make(map[string]netip.Prefix, room), make(map[netip.Prefix][]held, room)
 	}
 	for i := range events {
 		e := &events[i]
@@ -73,12 +77,12 @@ func (b *book) take(all bool, events []schemas.Event) (overflow int) {
 			overflow++
 			continue
 		}
-		if all {
+		if kept != nil {
 			kept[e.ID] = true
 		}
 		b.put(value, held{id: e.ID, sites: e.Sites, expires: e.Expires})
 	}
-	if all {
+	if kept != nil {
 		for id := range b.byID {
 			if !kept[id] {
 				b.remove(id)
