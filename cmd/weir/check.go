@@ -84,7 +84,7 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 		}
 	}
 	if c.Nginx {
-		if err := examineNginx(ctx, s.out, configuration.Nginx, text); err != nil {
+		if err := examineNginx(ctx, s.out, configuration.Nginx, len(configuration.Edge.TrustedProxies) > 0, text); err != nil {
 			return err
 		}
 	}
@@ -126,7 +126,7 @@ const usualDirectory = "/etc/nginx/weir"
 
 // examineNginx has nginx print the configuration that it runs, and says what weir misses
 // in it. The error says that something is open because of that.
-func examineNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) error {
+func examineNginx(ctx context.Context, w io.Writer, c config.Nginx, proxied, text bool) error {
 	if !slices.Contains(c.Test, "-t") {
 		return usagef("nginx.test %q has no -t: there is no telling how to make nginx print its configuration (-T)", c.Test)
 	}
@@ -137,7 +137,7 @@ func examineNginx(ctx context.Context, w io.Writer, c config.Nginx, text bool) e
 	if err != nil {
 		return err
 	}
-	found, err := nginx.Examine(dump, directory)
+	found, err := nginx.Examine(dump, nginx.Examined{Dir: directory, Proxied: proxied, Version: nginx.Version(ctx, c.Test)})
 	if err != nil {
 		return fmt.Errorf("nginx: %w", err)
 	}

@@ -46,6 +46,23 @@ func Dump(ctx context.Context, test []string, dir string) ([]byte, error) {
 	return text, nil
 }
 
+// Version asks for nginx's version, by the command that tests it with -v in the place of -t;
+// "" where it does not say.
+func Version(ctx context.Context, test []string) string {
+	argv := slices.Clone(test)
+	at := slices.Index(argv, "-t")
+	if at < 0 {
+		return ""
+	}
+	argv[at] = "-v"
+	said, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	if err != nil {
+		return ""
+	}
+	_, after, _ := strings.Cut(string(said), "nginx/")
+	return strings.TrimRight(after[:len(after)-len(strings.TrimLeft(after, "0123456789."))], ".")
+}
+
 // maxDump bounds what is kept of a configuration, in bytes.
 const maxDump = 64 << 20
 

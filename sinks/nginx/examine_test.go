@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,9 +27,11 @@ func dump(t *testing.T, files map[string]string) (text []byte, root string) {
 		}
 	}
 	command := exec.Command(binary, "-T", "-q", "-p", root, "-c", filepath.Join(root, "nginx.conf"))
+	var said bytes.Buffer
+	command.Stderr = &said
 	text, err := command.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, text)
+		t.Fatalf("%v: %s", err, said.Bytes())
 	}
 	return text, root
 }
@@ -44,37 +47,83 @@ http {
 }
 `
 
+// examineCase is a configuration, and what it lacks.
+type examineCase struct {
+	name    string
+	files   map[string]string
+	want    []string // of each finding a part, in order
+	proxied bool
+	version string
+}
+
+func (c *examineCase) about(root string) Examined {
+	return Examined{Dir: filepath.Join(root, "weir"), Proxied: c.proxied, Version: c.version}
+}
+
 func TestWhatAConfigurationLacks(t *testing.T) {
 	conf := func(main, http, format string) string {
 		return strings.NewReplacer("MAIN", main, "HTTP", http, "FORMAT", format).Replace(examined)
 	}
-	for _, c := range []struct {
-		name  string
-		files map[string]string
-		want  []string // of each finding a part, in order
-	}{
+	const good = "worker_shutdown_timeout 60s;"
+	for _, c := range []examineCase{
 		{"nothing", map[string]string{
 			"nginx.conf":   conf("worker_shutdown_timeout 60s;", "include weir/http.conf;", "weir"),
 			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example b.example; include ROOT/weir/server.conf; return 200; }\nserver { listen unix:ROOT/s; server_name www.a.example; return 301 https://a.example$request_uri; }",
-		}, nil},
+		}, nil, false, ""},
 		{"everything", map[string]string{
 			"nginx.conf":   conf("", "set_real_ip_from 0.0.0.0/0;", "combined"),
 			"sites/a.conf": "server {\n listen unix:ROOT/s;\n server_name a.example;\n location / { return 200; }\n}",
-		}, []string{"everybody may say who he is", "server a.example lacks weir's snippet", "server a.example is not logged", "http { } lacks", "worker_shutdown_timeout"}},
+		}, []string{"everybody may say who he is", "server a.example lacks weir's snippet", "server a.example is not logged", "http { } lacks", "worker_shutdown_timeout"}, false, ""},
 		{"order", map[string]string{
 			"nginx.conf":   conf("worker_shutdown_timeout 60s;", "include weir/http.conf;", "weir"),
 			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example;\n if ($host = x) { return 404; }\n include ROOT/weir/server.conf; location / { } access_log off; }",
-		}, []string{"server a.example answers before", "server a.example is not logged"}},
+		}, []string{"server a.example answers before", "server a.example is not logged"}, false, ""},
 		{"late", map[string]string{
 			"nginx.conf":   conf("worker_shutdown_timeout 60s;", "", "combined"),
 			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example; location / { } }",
 			"sites/b.conf": "include ROOT/weir/http.conf;",
-		}, []string{"a server stands before include", "lacks weir's snippet", "is not logged"}},
+		}, []string{"a server stands before include", "lacks weir's snippet", "is not logged"}, false, ""},
+		{"strange, but right", map[string]string{
+			"nginx.conf":       "pid ROOT/pid; error_log ROOT/error.log;\nworker_shutdown_timeout 60s;\ninclude snip/even[t]s.conf;\ninclude \"ROOT/snip/web.inc\";\n",
+			"snip/events.conf": "events\n{\n}\n",
+			"snip/web.inc": `http
+{
+  log_format main '$remote_addr "$request" {$status} # no comment';
+  map $http_user_agent $bad { hostnames; default 0; "~*(bot|crawl){1,2}" 1; '~x;y' 2; include snip/map.inc; }
+  geo $office { default 0; 192.0.2.0/24 1; }
+  include 'weir/http.conf'; # relative, and in quotes
+  access_log ROOT/a.log main; access_log ROOT/b.log weir buffer=32k flush=1s;
+  server { listen unix:ROOT/s1 default_server; server_name _; return 444; }
+  server { listen unix:ROOT/s2; server_name a.example; include weir/server.con?;
+    set $x "}"; if ($office) { return 200 x; } return 301 https://d.example$request_uri; }
+  include sites/*/*.conf;
+}
+`,
+			"snip/map.inc":      "y 3;",
+			"sites/d/d.conf":    "server { listen unix:ROOT/s3; server_name d.example; include snip/common.inc; location / { if ($bad) { return 403; } } }",
+			"snip/common.inc":   "error_page 404 /404.html; set_real_ip_from 10.0.0.0/8; include weir/server.conf; rewrite ^/old /new permanent;",
+			"sites/unused.conf": "nonsense",
+		}, nil, false, ""},
+		{"not the same everywhere", map[string]string{
+			"nginx.conf": conf(good, "include weir/http.conf;", "weir"),
+			"sites/a.conf": `server { listen unix:ROOT/s; server_name a.example; include ROOT/weir/server.conf; set_real_ip_from ::/0;
+  location ~* \.(css|js)$ { access_log off; expires 1d; }
+  location / { location /api { access_log ROOT/api.log combined; } location /x { access_log ROOT/x.log weir; } }
+}
+server { listen unix:ROOT/s2; server_name b.example; location / { include ROOT/weir/server.conf; } }
+server { listen unix:ROOT/s3; server_name c.example; set_real_ip_from 10.0.0.0/8; include ROOT/weir/server.conf; }
+`,
+		}, []string{"everybody may say who he is: set_real_ip_from ::/0", `does not log location ~* \.(css|js)$`, "does not log location /api", "server b.example lacks",
+			"server b.example takes the proxies"}, true, "1.26.3"},
+		{"limits", map[string]string{
+			"nginx.conf":   conf(good, "include weir/http.conf; limit_req_zone $binary_remote_addr zone=own:1m rate=1r/s;", "weir"),
+			"sites/a.conf": "server { listen unix:ROOT/s; include ROOT/weir/server.conf; location /login { limit_req zone=own; } }",
+		}, []string{"keepalive_min_timeout is not set", "limit_req is the site's own"}, false, "1.28.0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			text, root := dump(t, c.files)
-			found, err := Examine(text, filepath.Join(root, "weir"))
+			found, err := Examine(text, c.about(root))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +140,7 @@ func TestWhatAConfigurationLacks(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Examine([]byte("nginx: not found"), "/etc/nginx/weir"); err == nil {
+	if _, err := Examine([]byte("nginx: not found"), Examined{Dir: "/etc/nginx/weir"}); err == nil {
 		t.Error("what is no configuration is taken")
 	}
 }
@@ -101,6 +150,6 @@ func FuzzExamine(f *testing.F) {
 	f.Add("# configuration file /etc/nginx/nginx.conf:\nhttp { server { include x; } }")
 	f.Add("# configuration file a:\ninclude a;\n# configuration file b:\n{{{}}\"\\")
 	f.Fuzz(func(t *testing.T, dump string) {
-		_, _ = Examine([]byte(dump), "/etc/nginx/weir") // only that it ends
+		_, _ = Examine([]byte(dump), Examined{Dir: "/etc/nginx/weir", Proxied: true, Version: "1.28.0"}) // only that it ends
 	})
 }

@@ -201,7 +201,7 @@ func TestDumpLeavesListsOut(t *testing.T) {
 	if len(dump) > 100<<10 {
 		t.Errorf("%d bytes", len(dump))
 	}
-	if found, err := Examine(dump, s.dir()); err != nil || len(found) > 0 {
+	if found, err := Examine(dump, Examined{Dir: s.dir()}); err != nil || len(found) > 0 {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
