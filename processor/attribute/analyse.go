@@ -140,11 +140,17 @@ func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
 	if suspect.Requests > 0 {
 		a.normalShare = min(1, rate*suspect.Span.Seconds()/suspect.Requests)
 	}
-	a.attackShare = 1 - a.normalShare
 	if normal.Span > 0 {
 		a.normalClients = normal.Visits() / normal.Span.Seconds() * suspect.Span.Seconds() / suspect.scale()
 	}
 	a.normalClients = min(a.normalClients, float64(suspect.Len()))
+	if suspect.Requests > 0 {
+		// A site that drowns logs no more than usual. Clients beyond the usual number still
+		// made a request each.
+		beyond := (float64(suspect.Len()) - a.normalClients) * suspect.scale()
+		a.normalShare = min(a.normalShare, 1-min(1, beyond/suspect.Requests))
+	}
+	a.attackShare = 1 - a.normalShare
 	a.open = make([]uint64, a.suspect.words)
 	for i := range a.suspect.rows {
 		a.open[i/64] |= 1 << (i % 64)

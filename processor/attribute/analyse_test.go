@@ -91,6 +91,18 @@ func TestFindsWhatSetsTheBotsApart(t *testing.T) {
 
 // TestNoRefererIsATrap: bots that differ from newcomers in nothing but the number of
 // them must not be stopped by what newcomers share.
+// TestADrowningSiteLogsNoMoreThanUsual: the log's rate is the normal one, as the site answers
+// no more than that, but the clients are far more.
+func TestADrowningSiteLogsNoMoreThanUsual(t *testing.T) {
+	normal, suspect, r := samples(1)
+	bots(suspect, r, 600, "gzip, deflate")
+	suspect.Span = time.Minute
+	usual := suspect.Requests / suspect.Span.Seconds()
+	if len(Analyse(normal, suspect, Budget{NormalRate: usual})) == 0 {
+		t.Error("nothing is decided on bots that bring a site down to its usual rate")
+	}
+}
+
 func TestNoRefererIsATrap(t *testing.T) {
 	for seed := range uint64(4) {
 		normal, suspect, r := samples(seed)
