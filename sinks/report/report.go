@@ -73,13 +73,16 @@ var pageText string
 // Write writes the page.
 func Write(w io.Writer, r Report) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
-		"utc": utc, "text": inert, "timeline": timeline, "shares": shares, "traits": traits, "prefixes": prefixes, "hours": hours, "join": strings.Join,
+		"utc": utc, "text": inert, "timeline": timeline, "shares": shares, "traits": traits, "prefixes": prefixes, "hours": hours, "join": strings.Join, "words": words,
 	}).Parse(pageText)
 	if err != nil {
 		return err
 	}
 	return page.Execute(w, r)
 }
+
+// words are the pieces of a column's name, which may be broken between them.
+func words(name string) []string { return strings.SplitAfter(name, "_") }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
