@@ -164,6 +164,9 @@ func tally(c *window.Counts, r *schemas.Request, late, fresh, stopped, asset boo
 	case r.Status >= 400:
 		c[window.ClientError] += n
 	}
+	if r.Status >= 400 && r.Status < 499 && hole(r.Path) {
+		c[window.Holes] += n
+	}
 	if late {
 		c[window.Late] += n
 	}

@@ -40,6 +40,26 @@ func attackScenarios() []Scenario {
 			n.profile = func(*rand.Rand) profile { return p }
 			n.ask = func(r *rand.Rand) (*Resource, string) { x := one(r, n.site.pages); return x, x.uri(r) }
 		})),
+		attack("scan", "main", "a botnet that tries known holes", 10*time.Minute, one1(func(n *assault) {
+			n.ask = func(r *rand.Rand) (*Resource, string) {
+				path := one(r, probes)
+				if chance(r, .4) { // in a folder
+					path = "/" + one(r, words) + path
+				}
+				return n.site.Resource("GET", path), path
+			}
+		})),
+		attack("scanner", "shop", "four machines that try names by the thousand", 10*time.Minute, one1(func(n *assault) {
+			n.addresses = 4
+			n.address = n.st.a.network.hostingV4
+			n.ask = func(r *rand.Rand) (*Resource, string) {
+				path := one(r, probes)
+				if chance(r, .7) { // a list of words
+					path = "/" + one(r, words) + one(r, []string{"", "/", ".php", ".bak", ".zip", "/" + one(r, words)})
+				}
+				return n.site.Resource("GET", path), path
+			}
+		})),
 		hard(attack("ramp", "main", "from nothing to five times the normal in an hour", time.Hour, one1(func(n *assault) {
 			n.requests, n.addresses = n.scaled(60000), n.scaled(20000)
 			n.when = func(r *rand.Rand) float64 { return math.Sqrt(r.Float64()) }

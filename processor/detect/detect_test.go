@@ -12,7 +12,7 @@ import (
 // seen is a window in a few words.
 type seen struct {
 	requests, clients, fresh, missing, unknown, unfamiliar float64
-	notFound, errors, pages                                float64 // requests
+	notFound, holes, errors, pages                         float64 // requests
 	paths                                                  float64
 	entropy                                                float64
 	stopped                                                float64
@@ -33,7 +33,7 @@ func (s seen) reading() Reading {
 		distinct = s.pages / 2
 	}
 	c := window.Counts{
-		window.Requests: uint64(s.requests), window.NewClients: uint64(s.fresh), window.NotFound: uint64(s.notFound),
+		window.Requests: uint64(s.requests), window.NewClients: uint64(s.fresh), window.NotFound: uint64(s.notFound), window.Holes: uint64(s.holes),
 		window.ServerError: uint64(s.errors), window.Pages: uint64(s.pages), window.NoReferer: uint64(direct),
 		window.Stopped: uint64(s.stopped), window.Work: uint64(1000 * s.work),
 	}
@@ -71,7 +71,10 @@ func TestKinds(t *testing.T) {
 		"ordinary":                     {ordinary, "", false},
 		"twice as much":                {seen{requests: 100, clients: 30, fresh: 6, missing: 2, unknown: 2, unfamiliar: 2, notFound: 2, pages: 50, paths: 60, entropy: 5.4, loading: 18, declared: .2, distinct: 30}, "", false},
 		"the opening story":            {seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, pages: 190, paths: 190, entropy: 7.4}, schemas.Flood, true},
-		"one scanner":                  {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, schemas.Crawler, true},
+		"one scanner":                  {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 350, pages: 380, paths: 380, entropy: 8.3}, schemas.Scan, true},
+		"one crawler":                  {seen{requests: 400, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 20, pages: 380, paths: 380, entropy: 8.3}, schemas.Crawler, true},
+		"a scanner like any":           {seen{requests: 75, clients: 16, fresh: 4, missing: 2, unknown: 2, unfamiliar: 2, notFound: 25, pages: 50, paths: 58, entropy: 5.3, loading: 9, declared: .2, distinct: 40}, "", false},
+		"a botnet that tries holes":    {seen{requests: 210, clients: 150, fresh: 140, missing: 130, unknown: 135, unfamiliar: 130, notFound: 150, holes: 140, pages: 190, paths: 190, entropy: 7.4}, schemas.Scan, true},
 		"a front-page link":            {seen{requests: 900, clients: 220, fresh: 190, missing: 4, unknown: 5, unfamiliar: 12, notFound: 5, pages: 400, paths: 45, entropy: 3.9, loading: 190}, schemas.Crowd, true},
 		"a broken deploy":              {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
 		"link previews":                {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},

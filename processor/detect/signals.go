@@ -99,12 +99,13 @@ type Reading struct {
 	Even     [NumSignals]float64
 	Requests float64 // in the window
 	Stopped  float64 // of them, those that an edge did not let through
+	Holes    float64 // of them, those that tried what scanners try
 }
 
 // Read makes the signals of a 10-second window.
 func Read(c *window.Counts, r window.Reading) (out Reading) {
 	n := float64(c[window.Requests])
-	out.Requests, out.Stopped = n, float64(c[window.Stopped])
+	out.Requests, out.Stopped, out.Holes = n, float64(c[window.Stopped]), float64(c[window.Holes])
 	of := func(k window.Count) float64 { return float64(c[k]) / max(n, 1) }
 	marked := func(m window.Mark) float64 { return min(1, r.Marked[m]/max(r.Clients, 1)) }
 	out.Raw = [NumSignals]float64{

@@ -53,6 +53,14 @@ const (
 	// then is what everybody reads. scatteredScore is what volume must be, scatteredPersist for
 	// how many steps in a row.
 	scatteredScore, scatteredShare, scatteredPersist = 4.0, 0.6, 4
+	// scanShare: of the requests above normal, those for what is not there, or for what scanners
+	// try, from which on it is a scan. scanLeast is how many there must be in a window where few
+	// clients make them, at least scanEach each, for scanPersist steps in a row: what scanners
+	// try everywhere, day and night, is less.
+	scanShare, scanLeast, scanEach, scanPersist = 0.6, 60.0, 5.0, 6
+	// scanVolume and scanScore are how far volume and what is not there must be out of range: one
+	// client's hundred requests are little to a site whose visitors come in bursts.
+	scanVolume, scanScore = 1.5, 2.5
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
 	// machines is for how many seconds machines that say so may ask for one page all at
@@ -92,6 +100,7 @@ type State struct {
 	Attack, Crowd, Breakage int // steps in a row that show one
 	Machines                int // steps in a row with many machines that ask for one page
 	Scattered               int // steps in a row with strangers who ask for pages all over the site
+	Scanning                int // steps in a row with few clients who try what is not there
 
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
 	// Page 1954).
@@ -101,7 +110,7 @@ type State struct {
 // Suspicious reports whether the last step showed the beginning of something: then
 // nothing is to be learned, and the next second is looked at in full.
 func (s *State) Suspicious() bool {
-	return s.Open || s.Attack > 0 || s.Scattered > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
+	return s.Open || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
 }
 
 // Drift takes the window of a whole step of ten seconds, and reports whether what departs
@@ -139,6 +148,11 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	s.Scattered = inRow(s.Scattered, scattered(r, sc))
 	if s.Scattered >= scatteredPersist && !attack {
 		kind, attack = schemas.Flood, true
+		s.Attack = max(s.Attack, persist)
+	}
+	s.Scanning = inRow(s.Scanning, scanning(r, sc))
+	if s.Scanning >= scanPersist && !attack {
+		kind, attack = schemas.Scan, true
 		s.Attack = max(s.Attack, persist)
 	}
 	s.Attack = inRow(s.Attack, attack)
@@ -381,6 +395,9 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 		}
 		return schemas.Flood, true
 	}
+	if r.Holes >= scanShare*excess(r, sc) {
+		return schemas.Scan, true
+	}
 	if markScore(MissingShare, r, sc) < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
 		return schemas.Scrape, true
 	}
@@ -397,13 +414,21 @@ func drowned(r *Reading, sc *Scores) bool {
 	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= enter && strangers >= strangersShare*excessClients(r, sc)
 }
 
+// scanning reports whether few clients ask for much, most of which is not there.
+func scanning(r *Reading, sc *Scores) bool {
+	above := excess(r, sc)
+	missing := r.Raw[NotFoundShare]*r.Requests - sc.Level[NotFoundShare]*sc.Level[RequestRate]*window.Short
+	return above >= max(scanLeast, scanEach*excessClients(r, sc)) && max(missing, r.Holes) >= scanShare*above && varied(r, sc) &&
+		volumeScore(sc) >= scanVolume && sc.Score[NotFoundShare] >= scanScore
+}
+
 func crowd(r *Reading, sc *Scores) bool {
 	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= crowdScore && excess(r, sc) >= minExcess
 }
 
 func breakage(r *Reading, sc *Scores) bool {
 	broken := r.Raw[ErrorShare] >= breakageShare && sc.Score[ErrorShare] >= breakageScore ||
-		r.Raw[NotFoundShare] >= breakageShare && sc.Score[NotFoundShare] >= breakageScore
+		min(r.Raw[NotFoundShare], r.Raw[MissingShare]) >= breakageShare && sc.Score[NotFoundShare] >= breakageScore // not one scanner's
 	return broken && r.Requests >= 20 && r.Raw[UniqueClients] >= 5 && volumeScore(sc) < enter
 }
 

@@ -23,7 +23,8 @@ const (
 	Stopped           // an edge did not let it through
 	Late              // came after its second had closed
 	Work              // milliseconds that the application was busy with them, where that is known
-	NumCounts   = int(Work) + 1
+	Holes             // refused or not there, with a path that scanners try
+	NumCounts   = int(Holes) + 1
 )
 
 // Counts is one number for each Count.
