@@ -10,12 +10,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/clickhouse"
 )
+
+// storeGarbage is how much garbage, in percent, a replay may hold that stores: its blocks are
+// large and hold no pointers, so that collecting them costs next to nothing, and ClickHouse
+// wants its memory beside them.
+const storeGarbage = 50
 
 // replayStore keeps what a replay read and decided. The zero value keeps nothing.
 type replayStore struct {
@@ -48,6 +54,9 @@ func (c *replayCommand) store(ctx context.Context, s screen, configuration confi
 	}
 	if err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(storeGarbage)
 	}
 	var privacy clickhouse.Privacy
 	if privacy, err = privacyOf(configuration.Privacy, cmp.Or(c.Data, configuration.Data)); err == nil {

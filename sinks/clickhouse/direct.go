@@ -62,7 +62,7 @@ func (d *Direct) Write(ctx context.Context, b *schemas.Batch) error {
 	}
 	d.span.add(d.next, b)
 	d.next++
-	if d.span.rows < mostRows {
+	if d.span.rows < directRows {
 		return nil
 	}
 	return d.flush(ctx)
