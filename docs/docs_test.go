@@ -107,10 +107,11 @@ func TestMetrics(t *testing.T) {
 // TestHAProxySnippet compares the recipe for HAProxy with what the program tests; with
 // WEIR_UPDATE set it writes it anew.
 func TestHAProxySnippet(t *testing.T) {
-	global, frontend := haproxy.Snippet("/run/haproxy/admin.sock", "/etc/haproxy/weir.map")
+	global, frontend, counting := haproxy.Snippet("/run/haproxy/admin.sock", "/etc/haproxy/weir.map")
 	want := "# weir beside a HAProxy: haproxy.socket and haproxy.map of weir's configuration name the\n" +
 		"# same two paths. Before the first start: touch /etc/haproxy/weir.map\n\n# Into global:\n" + global +
-		"\n# First into each frontend that weir protects:\n" + frontend
+		"\n# First into each frontend that weir protects:\n" + frontend +
+		"\n# Beside them, so that what is stopped is counted:\n" + counting
 	const path = "../deploy/haproxy/weir.cfg"
 	if os.Getenv("WEIR_UPDATE") != "" {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {

@@ -41,12 +41,18 @@ type EdgePart struct {
 	Error       string    `json:"error,omitempty"` // why Loaded is not Intended
 }
 
+// Lacks reports whether what is decided is not in force there.
+func (p *EdgePart) Lacks() bool { return p.Error != "" || p.Loaded+p.Refused < p.Intended }
+
 // EdgeBounce is a bouncer that asks this edge.
 type EdgeBounce struct {
 	Name     string    `json:"name"`
 	LastPull time.Time `json:"last_pull,omitzero"`
-	Holds    float64   `json:"holds"`   // by its own report
-	Stopped  float64   `json:"stopped"` // likewise, of the last span
+	// Streams says that it follows the changes: it asks all the time, not just when somebody
+	// comes.
+	Streams bool    `json:"streams,omitempty"`
+	Holds   float64 `json:"holds"`   // by its own report
+	Stopped float64 `json:"stopped"` // likewise, of the last span
 }
 
 // Bounds of a report.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/top"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/notify"
 )
@@ -23,6 +25,18 @@ const (
 	clockEvery  = 30 * time.Second
 	clockSlack  = 2 * time.Second  // an edge's clock may be so wrong before it is corrected
 	edgeSilent  = 30 * time.Second // without a report
+	// A bouncer asks every few seconds, or every minute; one that has not for so long does
+	// not run, and one that has not for longer is taken to be gone for good.
+	bouncerSilent = 5 * time.Minute
+	bouncerGone   = time.Hour
+)
+
+// The parts of an edge in its reports.
+const (
+	partNginx    = "nginx"
+	partNftables = "nftables"
+	partHAProxy  = "haproxy"
+	partBouncers = "bouncers"
 )
 
 // report says what this machine's edges hold, until ctx ends.
@@ -67,24 +81,28 @@ func (r *enforcing) now() *schemas.EdgeReport {
 			matching = r.matched()
 		}
 		report.Parts = append(report.Parts, schemas.EdgePart{
-			Matching: matching, Name: "nginx", Intended: s.Intended, Loaded: s.Loaded, Refused: len(s.Refused), Lease: s.LeaseUntil, Error: text(s.Err),
+			Matching: matching, Name: partNginx, Intended: s.Intended, Loaded: s.Loaded, Refused: len(s.Refused), Lease: s.LeaseUntil, Error: text(s.Err),
 			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds,
 		})
 	}
 	if r.firewall != nil {
 		s := r.firewall.Status()
-		report.Parts = append(report.Parts, schemas.EdgePart{Name: "nftables", Intended: s.Intended, Loaded: s.Loaded, Matching: s.Dropped, Error: text(s.Err),
+		report.Parts = append(report.Parts, schemas.EdgePart{Name: partNftables, Intended: s.Intended, Loaded: s.Loaded, Matching: s.Dropped, Error: text(s.Err),
 			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds})
 	}
 	if r.haproxy != nil {
 		s := r.haproxy.Status()
-		report.Parts = append(report.Parts, schemas.EdgePart{Name: "haproxy", Intended: s.Intended, Loaded: s.Loaded, Lease: s.LeaseUntil, Error: text(s.Err),
+		report.Parts = append(report.Parts, schemas.EdgePart{Name: partHAProxy, Intended: s.Intended, Loaded: s.Loaded, Matching: s.Matched, Lease: s.LeaseUntil, Error: text(s.Err),
 			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds})
 	}
-	if list, err := r.bouncers.Bouncers(); err == nil {
+	if list, err := r.bouncers.Bouncers(); err == nil && len(list) > 0 {
+		// Loaded is what they can ask for; whether they do, each says by its last pull.
+		part := schemas.EdgePart{Name: partBouncers, Intended: r.bouncers.Size(), Loaded: r.bouncers.Size()}
 		for _, b := range list {
-			report.Bouncers = append(report.Bouncers, schemas.EdgeBounce{Name: b.Name, LastPull: b.LastPull.UTC(), Holds: b.Active, Stopped: b.Dropped})
+			part.Matching += uint64(b.DroppedInAll)
+			report.Bouncers = append(report.Bouncers, schemas.EdgeBounce{Name: b.Name, LastPull: b.LastPull.UTC(), Streams: b.Streams, Holds: b.Active, Stopped: b.Dropped})
 		}
+		report.Parts = append(report.Parts, part)
 	}
 	return report
 }
@@ -139,8 +157,8 @@ type edgeBoard struct {
 
 type edgeSeen struct {
 	*schemas.EdgeReport
-	Received time.Time `json:"received"` // by NATS's clock
-	lacking  time.Time // since when something is not in force
+	Received time.Time            `json:"received"` // by NATS's clock
+	lacking  map[string]time.Time // parts in which something is not in force, and since when
 }
 
 type edgeGauges struct{ intended, loaded, seen *prometheus.GaugeVec }
@@ -182,10 +200,12 @@ func (e *edgeBoard) put(report *schemas.EdgeReport, now time.Time) {
 	if old == nil && len(e.latest) >= maxEdges {
 		return
 	}
-	seen := &edgeSeen{EdgeReport: report, Received: now}
-	if lacking(report) {
-		if seen.lacking = now; old != nil && !old.lacking.IsZero() {
-			seen.lacking = old.lacking
+	seen := &edgeSeen{EdgeReport: report, Received: now, lacking: make(map[string]time.Time)}
+	for i := range report.Parts {
+		if p := &report.Parts[i]; !report.Off && p.Lacks() {
+			if seen.lacking[p.Name] = now; old != nil && !old.lacking[p.Name].IsZero() {
+				seen.lacking[p.Name] = old.lacking[p.Name]
+			}
 		}
 	}
 	e.latest[report.Edge] = seen
@@ -194,13 +214,6 @@ func (e *edgeBoard) put(report *schemas.EdgeReport, now time.Time) {
 		e.gauges.intended.WithLabelValues(report.Edge, p.Name).Set(float64(p.Intended))
 		e.gauges.loaded.WithLabelValues(report.Edge, p.Name).Set(float64(p.Loaded))
 	}
-}
-
-// lacking reports whether a part holds less than it is to.
-func lacking(r *schemas.EdgeReport) bool {
-	return !r.Off && slices.ContainsFunc(r.Parts, func(p schemas.EdgePart) bool {
-		return p.Error != "" || p.Loaded+p.Refused < p.Intended
-	})
 }
 
 // all are the edges' latest reports, by their names.
@@ -226,33 +239,82 @@ func (e *edgeBoard) enforces(own string, now time.Time) bool {
 }
 
 // ailing are the edges where decisions are active and not in force; own is this machine's,
-// of which health knows more.
+// of whose nginx health knows more.
 func (e *edgeBoard) ailing(own string, now time.Time) []notify.Ailment {
 	var found []notify.Ailment
 	for _, r := range e.all() {
+		silent := now.Sub(r.Received)
+		if silent > edgeGone { // taken out of service
+			continue
+		}
 		intended := 0
 		var said []string
-		for _, p := range r.Parts {
+		for i := range r.Parts {
+			p := &r.Parts[i]
 			intended += p.Intended
-			if p.Error != "" || p.Loaded+p.Refused < p.Intended {
-				said = append(said, strings.TrimSuffix(fmt.Sprintf("%s holds %d of %d: %s", p.Name, p.Loaded, p.Intended, p.Error), ": "))
+			since := r.lacking[p.Name]
+			if since.IsZero() || now.Sub(since) <= edgeTold || r.Edge == own && p.Name == partNginx {
+				continue
 			}
+			said = append(said, strings.TrimSuffix(fmt.Sprintf("%s holds %d of %d: %s", p.Name, p.Loaded, p.Intended, p.Error), ": "))
 		}
 		what := ""
 		switch {
-		case r.Edge == own && now.Sub(r.Received) < edgeSilent:
-		case now.Sub(r.Received) > edgeGone: // taken out of service
-		case now.Sub(r.Received) > edgeSilent && intended > 0:
-			what = fmt.Sprintf("has not reported for %s; it held %s, and lets go when its lease ends", short(now.Sub(r.Received)), plural(intended, "decision"))
-		case !r.lacking.IsZero() && now.Sub(r.lacking) > edgeTold:
+		case silent > edgeSilent && intended > 0 && r.Edge != own:
+			what = fmt.Sprintf("has not reported for %s; it held %s, and lets go when its lease ends", short(silent), plural(intended, "decision"))
+		case silent > edgeSilent:
+			continue
+		case len(said) > 0:
 			what = "decisions are active and not in force there: " + strings.Join(said, "; ")
 		}
 		if what != "" {
 			found = append(found, notify.Ailment{Key: "edge " + r.Edge, Edge: true, Severity: notify.Critical,
 				What: "edge " + r.Edge + ": " + what, Mend: "look at weir's log there", Command: "journalctl -u weir -n 50"})
 		}
+		found = append(found, r.silentBouncers(intended)...)
 	}
 	return found
+}
+
+// silentBouncers are those that followed the changes and ask no longer: what they hold ends
+// by itself, and what was decided since is not in force where they are.
+func (r *edgeSeen) silentBouncers(intended int) (found []notify.Ailment) {
+	for _, b := range r.Bouncers {
+		silent := r.Time.Sub(b.LastPull) // both by the edge's own clock
+		if r.Off || intended == 0 || !b.Streams || silent < bouncerSilent || silent > bouncerGone {
+			continue
+		}
+		found = append(found, notify.Ailment{Key: "bouncer " + r.Edge + " " + b.Name, Edge: true, Severity: notify.Warning,
+			What: fmt.Sprintf("bouncer %s has not asked the edge %s for decisions for %s: what was decided since is not in force there", printable(b.Name, 64), r.Edge, short(silent)),
+			Mend: "see whether it runs; weir bouncers rm takes its key away where it is gone for good", Command: "weir bouncers"})
+	}
+	return found
+}
+
+// held is what edges hold, for weir top: at most so many, those first that lack something.
+func (e *edgeBoard) held(most int, now time.Time) []top.Held {
+	list := make([]top.Held, 0, most)
+	for _, r := range e.all() {
+		silent := now.Sub(r.Received)
+		if silent > edgeGone || len(r.Parts)+len(r.Bouncers) == 0 {
+			continue
+		}
+		h := top.Held{Edge: r.Edge, Off: r.Off}
+		if silent > edgeSilent {
+			h.Silent = silent.Seconds()
+		}
+		for i := range r.Parts {
+			p := &r.Parts[i]
+			h.Intended += p.Intended
+			h.Loaded += p.Loaded
+			h.Refused += p.Refused
+			h.Matching += p.Matching
+			h.Lacks = h.Lacks || p.Lacks()
+		}
+		list = append(list, h)
+	}
+	slices.SortStableFunc(list, func(a, b top.Held) int { return cmp.Compare(b.Trouble(), a.Trouble()) })
+	return list[:min(len(list), most)]
 }
 
 // followPanic lifts everything here when somebody lifts it everywhere.

@@ -79,6 +79,42 @@ func TestEdgesThatLackAreAnAlarm(t *testing.T) {
 	}
 }
 
+// On this machine too, where health looks at nginx alone; and a bouncer that asked all the
+// time and asks no longer is named, until it is taken to be gone.
+func TestPartsBesideNginxAreAnAlarm(t *testing.T) {
+	e := newEdgeBoard(nil, slog.New(slog.DiscardHandler), nil)
+	now := time.Now()
+	report := func(at time.Time, firewall int, pulled time.Duration, streams bool) string {
+		e.put(&schemas.EdgeReport{Time: at, Edge: "own", Parts: []schemas.EdgePart{
+			{Name: partNginx, Intended: 5, Loaded: 0}, {Name: partNftables, Intended: 5, Loaded: firewall, Error: "no right to"},
+		}, Bouncers: []schemas.EdgeBounce{{Name: "shop", LastPull: at.Add(-pulled), Streams: streams}}}, at)
+		var all []string
+		for _, a := range e.ailing("own", at) {
+			all = append(all, a.What)
+		}
+		return strings.Join(all, "; ")
+	}
+	if got := report(now, 2, time.Second, true); got != "" {
+		t.Errorf("at once: %q", got)
+	}
+	if got := report(now.Add(edgeTold+time.Second), 2, time.Second, true); got != "edge own: decisions are active and not in force there: nftables holds 2 of 5: no right to" {
+		t.Errorf("after half a minute: %q", got)
+	}
+	e = newEdgeBoard(nil, slog.New(slog.DiscardHandler), nil)
+	if got := report(now, 2, bouncerSilent+time.Minute, true); !strings.Contains(got, "bouncer shop has not asked the edge own for decisions for 6m") {
+		t.Errorf("a silent bouncer: %q", got)
+	}
+	if got := report(now, 2, bouncerSilent+time.Minute, false); got != "" {
+		t.Errorf("one that asks when somebody comes: %q", got)
+	}
+	if got := report(now, 2, bouncerGone+time.Minute, true); got != "" {
+		t.Errorf("one that is gone: %q", got)
+	}
+	if got := e.held(5, now); len(got) != 1 || !got[0].Lacks || got[0].Loaded != 2 || got[0].Intended != 10 {
+		t.Errorf("for weir top: %+v", got)
+	}
+}
+
 // What the firewall dropped comes to the counters as blocked requests of the site.
 func TestDroppedPacketsBecomeRequests(t *testing.T) {
 	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})

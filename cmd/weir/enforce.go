@@ -164,7 +164,6 @@ func (r *enforcing) replace(events []schemas.Event) {
 func (r *enforcing) keep(ctx context.Context, s *stage) {
 	if r.enforcer != nil {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
-		s.keep(ctx, r.log, "regulars", r.followRegulars)
 		s.keep(ctx, r.log, "applications", r.apps.hear(r.bus, r.log))
 		s.keep(ctx, r.log, "known paths", r.followPaths)
 	}
@@ -174,6 +173,7 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 	if r.haproxy != nil {
 		s.keep(ctx, r.log, "enforce by HAProxy", r.haproxy.Run)
 	}
+	s.keep(ctx, r.log, "regulars", r.followRegulars)
 	s.keep(ctx, r.log, "enforce decisions", r.follow)
 	s.keep(ctx, r.log, "allowed addresses", r.watchAllowed)
 	s.keep(ctx, r.log, "panic", r.followPanic)

@@ -106,6 +106,7 @@ func (s *server) answerOverview(w http.ResponseWriter, _ *http.Request) {
 	if o.Vitals = s.vitals.all(); len(o.Vitals) > top.MaxEdges {
 		o.Vitals = o.Vitals[:top.MaxEdges]
 	}
+	o.Held = s.edges.held(top.MaxEdges, o.Time)
 	if err := json.NewEncoder(w).Encode(o); err != nil {
 		s.log.Debug("answer", "error", err) // the client has gone
 	}

@@ -64,13 +64,15 @@ func (c *counting) tellRegulars() func(context.Context) {
 	}
 }
 
-// followRegulars tells this machine's nginx who the sites' regulars are.
+// followRegulars tells this machine's edges who the sites' regulars are: nginx by site, the
+// others, which cannot tell sites, all together.
 func (r *enforcing) followRegulars(ctx context.Context) error {
 	b, err := r.bus.open()
 	if err != nil {
 		return err
 	}
 	var tokens [schemas.Partitions]uint64
+	var all *schemas.RegularSet
 	return b.Follow(ctx, bus.FollowOptions{Stream: schemas.StreamEdges, Subjects: []string{schemas.SubjectRegularsAll}, Reader: "regulars"},
 		func(_ context.Context, m *bus.Message) error {
 			list, err := schemas.DecodeRegulars(m.Data())
@@ -79,7 +81,17 @@ func (r *enforcing) followRegulars(ctx context.Context) error {
 				return nil
 			}
 			tokens[list.Partition] = list.Token
-			r.enforcer.Regulars(list.Partition, list.Sites)
+			if r.enforcer != nil {
+				r.enforcer.Regulars(list.Partition, list.Sites)
+			}
+			all = all.With(list.Partition, list.Sites)
+			if r.firewall != nil {
+				r.firewall.Regulars(all)
+			}
+			if r.haproxy != nil {
+				r.haproxy.Regulars(all)
+			}
+			r.bouncers.Regulars(all)
 			return nil
 		})
 }

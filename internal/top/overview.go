@@ -24,6 +24,33 @@ type Overview struct {
 	// Clocks are those of sources that are wrong, the worst first; Vitals how the edges are.
 	Clocks []Clock           `json:"clocks,omitempty"`
 	Vitals []*schemas.Vitals `json:"vitals,omitempty"`
+	// Held is what edges hold of what is decided, those first that lack something.
+	Held []Held `json:"held,omitempty"`
+}
+
+// Held is what one edge holds, in all its parts.
+type Held struct {
+	Edge     string  `json:"edge"`
+	Intended int     `json:"intended"`
+	Loaded   int     `json:"loaded"`
+	Refused  int     `json:"refused"`
+	Matching uint64  `json:"matching"` // requests or packets that it has stopped since it started
+	Lacks    bool    `json:"lacks"`    // what is decided is not in force there
+	Off      bool    `json:"off"`      // by weir panic off
+	Silent   float64 `json:"silent"`   // seconds; 0 where it has just reported
+}
+
+// Trouble orders them: the worst is the greatest.
+func (h *Held) Trouble() float64 {
+	switch {
+	case h.Lacks && !h.Off:
+		return 3000
+	case h.Silent > 0:
+		return 2500
+	case h.Off:
+		return 1500
+	}
+	return 0
 }
 
 // Clock is the clock of a source that is wrong.

@@ -144,6 +144,7 @@ type edge struct {
 	name   string
 	vitals *schemas.Vitals // nil where there are none
 	clock  *Clock          // the worst; nil where all are right
+	held   *Held           // nil where it enforces nothing
 }
 
 // edgesOf are the edges, those first that have something wrong.
@@ -165,12 +166,19 @@ func edgesOf(o *Overview) (edges []edge) {
 	for _, v := range o.Vitals {
 		of(v.Edge).vitals = v
 	}
+	for i := range o.Held {
+		of(o.Held[i].Edge).held = &o.Held[i]
+	}
 	slices.SortStableFunc(edges, func(a, b edge) int { return cmp.Compare(b.trouble(), a.trouble()) })
 	return edges
 }
 
-// trouble orders edges: a wrong clock, connections lost, and then the load of a core.
+// trouble orders edges: a wrong clock, what is not in force, connections lost, and then the
+// load of a core.
 func (e *edge) trouble() (t float64) {
+	if e.held != nil {
+		t += e.held.Trouble()
+	}
 	if e.clock != nil {
 		t += 4000
 	}
@@ -187,9 +195,9 @@ func (p *page) edges(edges []edge) {
 	if len(edges) == 0 {
 		return
 	}
-	const form = " %s%7s%8s%8s%9s%7s%7s  %s"
+	const form = " %s%10s%8s%6s%7s%7s%8s%5s%5s  %s"
 	p.add("", "")
-	p.add(reverse, fmt.Sprintf(form, plain("EDGE", 16), "LOAD", "ACTIVE", "QUEUED", "DROPPED", "CPU", "IO", "CLOCK"))
+	p.add(reverse, fmt.Sprintf(form, plain("EDGE", 16), "HOLDS", "STOPPED", "LOAD", "ACTIVE", "QUEUED", "DROPPED", "CPU", "IO", "CLOCK"))
 	for i := range edges {
 		e := &edges[i]
 		load, active, queued, dropped, cpu, io, clock, style := "-", "-", "-", "-", "-", "-", "right", ""
@@ -217,7 +225,19 @@ func (p *page) edges(edges []edge) {
 			}
 			clock, style = span(ahead)+" "+way+" ("+c.Source+")", yellow
 		}
-		p.add(style, fmt.Sprintf(form, plain(e.name, 16), load, active, queued, dropped, cpu, io, clock))
+		holds, stopped := "-", "-"
+		if h := e.held; h != nil {
+			holds, stopped = number(float64(h.Loaded)), number(float64(h.Matching))
+			switch {
+			case h.Off:
+				holds, style = "off", yellow
+			case h.Silent > 0:
+				holds, style = "silent", red
+			case h.Lacks:
+				holds, style = number(float64(h.Loaded))+" of "+number(float64(h.Intended-h.Refused)), red
+			}
+		}
+		p.add(style, fmt.Sprintf(form, plain(e.name, 16), holds, stopped, load, active, queued, dropped, cpu, io, clock))
 	}
 }
 

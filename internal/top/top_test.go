@@ -58,6 +58,10 @@ func story() *Overview {
 		{Type: schemas.IncidentClosed, Incident: "i0", Kind: schemas.Crowd, Sites: []string{"shop.example.org"}, Opened: now.Add(-3 * time.Hour), Closed: now.Add(-2 * time.Hour), Cause: "many visitors to one page"},
 	}
 	o.Clocks = []Clock{{Edge: "edge-3", Source: "/var/log/nginx/\x1b[2Jaccess.log", Ahead: -10_801}}
+	o.Held = []Held{
+		{Edge: "edge-1", Intended: 5, Loaded: 5, Matching: 12_345}, {Edge: "edge-3", Intended: 12_000, Loaded: 3, Refused: 1, Lacks: true},
+		{Edge: "edge-2", Intended: 5, Off: true},
+	}
 	o.Vitals = []*schemas.Vitals{
 		{Edge: "edge-1", Time: now, Load: 0.4, Cores: 4, Nginx: &schemas.NginxVitals{Answered: true, Active: 37}, Listen: []schemas.ListenQueue{{Waiting: 1}}},
 		{Edge: "edge-2", Time: now, Load: 11.5, Cores: 4, Nginx: &schemas.NginxVitals{}, Listen: []schemas.ListenQueue{{Waiting: 511}}, ListenDrops: 70, CPUPressure: 0.83},

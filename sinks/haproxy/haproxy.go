@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gaissmai/bart"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/weir-project/weir/schemas"
@@ -44,6 +45,7 @@ type Options struct {
 type Status struct {
 	Intended    int       // decisions that are to be in force
 	Loaded      int       // of them, those in the map
+	Matched     uint64    // requests that it has stopped since Run began
 	LeaseUntil  time.Time // when HAProxy lets go without weir
 	Err         error     // why what is intended is not loaded; nil where it is
 	Loads       uint64    // how often it was brought up to date
@@ -62,6 +64,7 @@ type Edge struct {
 	mu       sync.Mutex
 	intended map[string]measure
 	allow    []netip.Prefix // Options.Allow, and what Spare said
+	regulars *schemas.RegularSet
 	told     bool
 	dirty    bool
 	status   Status
@@ -70,6 +73,7 @@ type Edge struct {
 	version string // of the map, as committed
 	loaded  int
 	until   time.Time
+	counted map[string]uint64 // of matchingTable, when it was last looked at
 }
 
 // measure is one decision on a client or a prefix.
@@ -78,6 +82,7 @@ type measure struct {
 	action  schemas.Action
 	value   netip.Prefix
 	expires time.Time
+	byHand  bool
 }
 
 // The pace of Run.
@@ -89,6 +94,9 @@ const (
 	maxAnswer  = 1 << 20
 	piece      = 12 << 10 // bytes of one command: they must fit HAProxy's buffer (tune.bufsize, 16 KiB)
 )
+
+// matchingTable is the stick table that counts, by action, the requests that match.
+const matchingTable = "weir_matching"
 
 // leaseKey is the entry that holds the lease: the broadcast address, which no client has.
 const leaseKey = "255.255.255.255/32"
@@ -113,8 +121,8 @@ func New(o Options) (*Edge, error) {
 }
 
 // Snippet is what HAProxy's configuration needs: the first part into global, the second
-// first into each frontend that weir protects.
-func Snippet(socket, path string) (global, frontend string) {
+// first into each frontend that weir protects, the third beside them.
+func Snippet(socket, path string) (global, frontend, counting string) {
 	return "stats socket " + socket + " mode 600 level admin\n",
 		"http-request set-var(txn.weir) src,map_ip(" + path + ")\n" +
 			"http-request set-var(txn.weir_now) date()\n" +
@@ -123,8 +131,10 @@ func Snippet(socket, path string) (global, frontend string) {
 			"acl weir_counts var(txn.weir) -m found\n" +
 			"acl weir_leased var(txn.weir_lease) -m int gt 0\n" +
 			"acl weir_lasts var(txn.weir_left) -m int gt 0\n" +
+			"http-request track-sc2 var(txn.weir),word(1,:) table " + matchingTable + " if weir_counts weir_leased weir_lasts\n" +
 			"http-request return status 403 content-type text/plain lf-string \"This request was refused to protect the site.\\nIf you are a visitor, please tell the site this reference: %[var(txn.weir),word(3,:)]\\n\" if weir_counts weir_leased weir_lasts { var(txn.weir) -m beg block: }\n" +
-			"http-request return status 429 content-type text/plain hdr Retry-After 30 lf-string \"The site is very busy. Please try again in half a minute.\\nReference: %[var(txn.weir),word(3,:)]\\n\" if weir_counts weir_leased weir_lasts\n"
+			"http-request return status 429 content-type text/plain hdr Retry-After 30 lf-string \"The site is very busy. Please try again in half a minute.\\nReference: %[var(txn.weir),word(3,:)]\\n\" if weir_counts weir_leased weir_lasts\n",
+		"backend " + matchingTable + "\nstick-table type string len 16 size 16 store http_req_cnt\n"
 }
 
 // Apply takes changes in the order in which they happened. What is not about a client or
@@ -141,6 +151,17 @@ func (e *Edge) Spare(addresses []netip.Prefix) {
 	e.mu.Lock()
 	e.dirty = e.dirty || !slices.Equal(allow, e.allow)
 	e.allow = allow
+	e.mu.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Regulars are who passes before what weir decided by itself, until it is called again.
+func (e *Edge) Regulars(set *schemas.RegularSet) {
+	e.mu.Lock()
+	e.regulars, e.dirty = set, true
 	e.mu.Unlock()
 	select {
 	case e.wake <- struct{}{}:
@@ -182,7 +203,7 @@ func (e *Edge) takeOne(event *schemas.Event) {
 		e.metrics.overflow.Inc()
 		return
 	}
-	m := measure{event.ID, event.Action, value, event.Expires}
+	m := measure{event.ID, event.Action, value, event.Expires, event.Origin != schemas.OriginWeir}
 	e.intended[event.ID] = m
 	e.dirty = e.dirty || m != old
 }
@@ -227,6 +248,9 @@ func (e *Edge) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		err := e.step(ctx, time.Now().Round(0)) // by the clock on the wall, as HAProxy: it may be set
+		if err == nil {
+			err = e.count(ctx)
+		}
 		e.note(err)
 		if retry = min(max(2*retry, firstRetry), lastRetry); err == nil {
 			retry = 0
@@ -278,27 +302,38 @@ func (e *Edge) content(now time.Time) (lines []byte, decisions int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.dirty = false
-	best := make(map[netip.Prefix]measure, len(e.intended))
+	best, byHand := make(map[netip.Prefix]measure, len(e.intended)), make(map[netip.Prefix]measure)
 	for id, m := range e.intended {
 		if !m.expires.After(now) {
 			delete(e.intended, id)
 			continue
 		}
 		decisions++
-		old, ok := best[m.value]
-		if !ok || cmp.Or(cmp.Compare(m.action.Severity(), old.action.Severity()), m.expires.Compare(old.expires), cmp.Compare(m.id, old.id)) > 0 {
-			best[m.value] = m
+		if m.byHand {
+			severest(byHand, m)
+		} else if client(m.value) && e.regulars.Touches(m.value) {
+			continue
 		}
+		severest(best, m)
 	}
 	e.status.Intended = len(e.intended)
+	e.passing(best, byHand)
+	var allow bart.Lite
+	for _, a := range e.allow {
+		allow.Insert(a.Masked())
+	}
 	values := slices.SortedFunc(maps.Keys(best), func(a, b netip.Prefix) int { return a.Compare(b) })
 	e.until = now.Add(e.options.Lease)
 	lines = e.lease(nil)
 	for _, value := range values {
-		if e.allowed(value) {
+		if allow.LookupPrefix(value) {
 			continue
 		}
 		m := best[value]
+		if m.id == "" {
+			lines = fmt.Appendf(lines, "%s allow:0:\n", value)
+			continue
+		}
 		lines = fmt.Appendf(lines, "%s %s:%d:%s\n", value, m.action, m.expires.Unix(), m.id)
 	}
 	for _, a := range e.allow { // the longest match counts
@@ -307,10 +342,40 @@ func (e *Edge) content(now time.Time) (lines []byte, decisions int) {
 	return lines, decisions
 }
 
-func (e *Edge) allowed(value netip.Prefix) bool {
-	return slices.ContainsFunc(e.allow, func(a netip.Prefix) bool {
-		return a.Bits() <= value.Bits() && a.Contains(value.Addr())
-	})
+// severest keeps of a value's measures the severest; of these the longest.
+func severest(of map[netip.Prefix]measure, m measure) {
+	old, ok := of[m.value]
+	if !ok || cmp.Or(cmp.Compare(m.action.Severity(), old.action.Severity()), m.expires.Compare(old.expires), cmp.Compare(m.id, old.id)) > 0 {
+		of[m.value] = m
+	}
+}
+
+// client reports whether a value is one client.
+func client(value netip.Prefix) bool {
+	return value.Addr().Is4() && value.Bits() == 32 || value.Addr().Is6() && value.Bits() >= 64
+}
+
+// passing names the regulars within weir's own prefixes before those: with what a person
+// decided on them or around them, or with nothing (a measure without an id).
+func (e *Edge) passing(best, byHand map[netip.Prefix]measure) {
+	passing := make(map[netip.Prefix]measure)
+	for value, m := range best {
+		if m.byHand || client(value) {
+			continue
+		}
+		for regular := range e.regulars.Within(value) {
+			if _, own := best[regular]; own {
+				continue
+			}
+			of := measure{value: regular}
+			for bits := regular.Bits() - 1; bits >= 8 && of.id == ""; bits-- {
+				around, _ := regular.Addr().Prefix(bits) // in range
+				of = byHand[around]
+			}
+			passing[regular] = of
+		}
+	}
+	maps.Copy(best, passing)
 }
 
 func (e *Edge) lease(to []byte) []byte {
@@ -413,6 +478,47 @@ func (e *Edge) mapVersion(ctx context.Context) (string, error) {
 	return pid + "/" + version, nil
 }
 
+// count learns how many requests were stopped since it last asked. A configuration without
+// the table, as it was before there was one, counts none.
+func (e *Edge) count(ctx context.Context) error {
+	answer, err := e.ask(ctx, "show table "+matchingTable)
+	if err != nil {
+		return err
+	}
+	more, now := uint64(0), countsOf(answer)
+	for action, n := range now {
+		if before := e.counted[action]; n >= before {
+			more += n - before
+		} else { // HAProxy has started anew
+			more += n
+		}
+	}
+	first := e.counted == nil // what was before weir came is not what weir has stopped
+	e.counted = now
+	if first {
+		return nil
+	}
+	e.metrics.matched.Add(float64(more))
+	e.mu.Lock()
+	e.status.Matched += more
+	e.mu.Unlock()
+	return nil
+}
+
+// countsOf reads "0x55...: key=block use=0 exp=0 shard=0 http_req_cnt=3" of each line.
+func countsOf(answer string) map[string]uint64 {
+	counts := make(map[string]uint64)
+	for line := range strings.Lines(answer) {
+		_, rest, ok := strings.Cut(line, " key=")
+		action, rest, _ := strings.Cut(rest, " ")
+		_, number, found := strings.Cut(rest, "http_req_cnt=")
+		if n, err := strconv.ParseUint(strings.TrimSpace(number), 10, 64); ok && found && err == nil && len(counts) < 16 {
+			counts[action] = n
+		}
+	}
+	return counts
+}
+
 // ask sends one line, with what follows it, and returns the whole answer.
 func (e *Edge) ask(ctx context.Context, command string) (string, error) {
 	return ask(ctx, e.options.Socket, command)
@@ -457,8 +563,8 @@ func Lift(ctx context.Context, o Options) error {
 
 // metrics are what this package counts.
 type metrics struct {
-	loaded                    prometheus.Gauge
-	overflow, failures, loads prometheus.Counter
+	loaded                             prometheus.Gauge
+	overflow, failures, loads, matched prometheus.Counter
 }
 
 func newMetrics(to prometheus.Registerer) *metrics {
@@ -470,9 +576,10 @@ func newMetrics(to prometheus.Registerer) *metrics {
 		overflow: counter("decisions_overflow_total", "Decisions that there was no room for."),
 		failures: counter("failures_total", "Attempts that failed."),
 		loads:    counter("loads_total", "Versions of the map that were put in place."),
+		matched:  counter("matched_total", "Requests that HAProxy has stopped."),
 	}
 	if to != nil {
-		to.MustRegister(m.loaded, m.overflow, m.failures, m.loads)
+		to.MustRegister(m.loaded, m.overflow, m.failures, m.loads, m.matched)
 	}
 	return m
 }

@@ -43,7 +43,12 @@ func newProxy(t testing.TB) *proxy {
 		t.Skip("haproxy is not installed: make setup")
 	}
 	n := netns.New(t)
-	for _, addr := range []string{"192.0.2.1/24", "192.0.2.7/24", "192.0.2.8/24"} {
+	for _, addr := range []string{"192.0.2.1/24", "192.0.2.7/24", "192.0.2.8/24", "2001:db8::1/48", "2001:db8:0:7::8/48"} {
+		if strings.Contains(addr, "db8") {
+			n.Run(t, "ip", "addr", "add", addr, "dev", "lo", "nodad")
+			continue
+		}
+
 		n.Run(t, "ip", "addr", "add", addr, "dev", "lo")
 	}
 	site := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the site") }))
@@ -56,9 +61,9 @@ func newProxy(t testing.TB) *proxy {
 	if err := os.WriteFile(p.options.Map, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	global, frontend := Snippet(p.options.Socket, p.options.Map)
+	global, frontend, counting := Snippet(p.options.Socket, p.options.Map)
 	if err := os.WriteFile(p.file, []byte("global\n"+global+"defaults\nmode http\ntimeout client 30s\ntimeout server 30s\ntimeout connect 5s\n"+
-		"frontend f\nbind 192.0.2.1:8080\n"+frontend+"default_backend b\nbackend b\nserver s 127.0.0.1:8081\n"), 0o600); err != nil {
+		"frontend f\nbind 192.0.2.1:8080\nbind [2001:db8::1]:8080\n"+frontend+"default_backend b\nbackend b\nserver s 127.0.0.1:8081\n"+counting), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -89,7 +94,11 @@ func (p *proxy) get(from string) (status int, body string) {
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, to string) (net.Conn, error) {
 		return p.Dial(ctx, from, to)
 	}}}
-	r, err := c.Get("http://192.0.2.1:8080/")
+	to := "http://192.0.2.1:8080/"
+	if strings.Contains(from, ":") {
+		to = "http://[2001:db8::1]:8080/"
+	}
+	r, err := c.Get(to)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -282,4 +291,107 @@ func TestSparedAddressesPass(t *testing.T) {
 	p.step(e, now)
 	p.want("192.0.2.7", 403, "b")
 	p.want("192.0.2.8", 200, "the site")
+}
+
+// byHand is the same decision, taken by a person.
+func byHand(e schemas.Event) schemas.Event {
+	d := *e.Decision
+	d.Origin, e.Decision = "alice", &d
+	return e
+}
+
+// A regular passes although weir decided on the address or its network, IPv4 and IPv6, and
+// not where a person decided; who is none any more is stopped again.
+func TestRegularsPass(t *testing.T) {
+	p := newProxy(t)
+	p.start()
+	e := p.edge()
+	now := time.Now()
+	regulars := func(clients ...string) {
+		var list []netip.Addr
+		for _, c := range clients {
+			list = append(list, netip.MustParseAddr(c))
+		}
+		e.Regulars((*schemas.RegularSet)(nil).With(3, []schemas.SiteRegulars{{Site: "shop.example", Clients: list}}))
+		p.step(e, now)
+	}
+	const six = "2001:db8:0:7::8"
+	e.Replace(decision("a", schemas.Block, "192.0.2.7", time.Hour), decision("b", schemas.Block, "2001:db8::/48", time.Hour))
+	p.step(e, now)
+	p.want("192.0.2.7", 403, "a")
+	p.want(six, 403, "b")
+	regulars("192.0.2.7", "2001:db8:0:7::")
+	p.want("192.0.2.7", 200, "the site")
+	p.want(six, 200, "the site")
+	p.want("2001:db8::1", 403, "b")
+	if s := e.Status(); s.Intended != 2 || e.loaded != 2 {
+		t.Errorf("intended %d, loaded %d", s.Intended, e.loaded)
+	}
+	e.Apply(byHand(decision("c", schemas.Throttle, "192.0.2.0/24", time.Hour)), byHand(decision("d", schemas.Throttle, "2001:db8::/32", time.Hour)))
+	p.step(e, now)
+	p.want("192.0.2.7", 429, "c")
+	p.want(six, 429, "d") // not what weir decided on the narrower network
+	p.want("2001:db8::1", 403, "b")
+	e.Apply(byHand(decision("e", schemas.Block, "192.0.2.7", time.Hour)))
+	p.step(e, now)
+	p.want("192.0.2.7", 403, "e")
+	e.Replace(decision("a", schemas.Block, "192.0.2.0/24", time.Hour))
+	regulars()
+	p.want("192.0.2.7", 403, "a")
+}
+
+// What HAProxy stops is counted, across a new start of HAProxy; not what was before, and not
+// what it lets through.
+func TestWhatIsStoppedIsCounted(t *testing.T) {
+	p := newProxy(t)
+	p.start()
+	e := p.edge()
+	e.Replace(decision("a", schemas.Block, "192.0.2.7", time.Hour), decision("b", schemas.Throttle, "192.0.2.1", time.Hour))
+	p.step(e, time.Now())
+	p.want("192.0.2.7", 403, "a") // before anybody counts
+	count := func(want uint64) {
+		t.Helper()
+		if err := e.count(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Status().Matched; got != want {
+			answer, _ := ask(t.Context(), p.options.Socket, "show table "+matchingTable)
+			t.Fatalf("%d are counted, want %d\n%s", got, want, answer)
+		}
+	}
+	count(0)
+	p.want("192.0.2.7", 403, "a")
+	p.want("192.0.2.7", 403, "a")
+	p.want("192.0.2.1", 429, "b")
+	p.want("192.0.2.8", 200, "the site")
+	count(3)
+	count(3)
+	p.start()
+	p.want("192.0.2.7", 403, "a")
+	count(4)
+}
+
+// BenchmarkLoad puts a map of 100,000 decisions in place, a fifth of IPv6.
+func BenchmarkLoad(b *testing.B) {
+	p := newProxy(b)
+	p.start()
+	e := p.edge()
+	events := make([]schemas.Event, 100_000)
+	for i := range events {
+		value := netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)})
+		if i%5 == 0 {
+			value = netip.AddrFrom16([16]byte{0x20, 1, 0x0d, 0xb8, byte(i >> 16), byte(i >> 8), byte(i)})
+		}
+		events[i] = decision(fmt.Sprint("i1-", i), schemas.Block, value.String(), time.Hour)
+	}
+	e.Replace(events...)
+	for b.Loop() {
+		e.dirty = true
+		if err := e.step(b.Context(), time.Now()); err != nil {
+			b.Fatal(err)
+		}
+		if e.loaded != len(events) {
+			b.Fatalf("%d loaded", e.loaded)
+		}
+	}
 }

@@ -17,7 +17,8 @@ type Bouncer struct {
 	Key
 	Agent    string    `json:"agent,omitempty"` // as it calls itself
 	LastPull time.Time `json:"last_pull,omitzero"`
-	Items    int       `json:"items"` // of the last pull, additions and deletions
+	Streams  bool      `json:"streams"` // it follows the changes; otherwise it asks for one address after the other
+	Items    int       `json:"items"`   // of the last pull, additions and deletions
 	// NotCarried is how many values of the last pull it cannot hold: networks, for one
 	// that takes addresses alone.
 	NotCarried int `json:"not_carried"`
@@ -26,6 +27,8 @@ type Bouncer struct {
 	Dropped   float64   `json:"dropped"`
 	Processed float64   `json:"processed"`
 	Reported  time.Time `json:"reported,omitzero"`
+	// DroppedInAll sums Dropped up since weir started here.
+	DroppedInAll float64 `json:"dropped_in_all"`
 }
 
 // bouncer is the same while the server runs. Safe for concurrent use.
@@ -72,6 +75,7 @@ func (b *bouncer) pulled(now time.Time, seq uint64, all bool, items, left int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.known, b.seq = true, seq
+	b.is.Streams = true
 	b.is.LastPull, b.is.Items = now, items
 	if b.is.NotCarried += left; all {
 		b.is.NotCarried = left
@@ -153,6 +157,7 @@ func (s *Server) usage(w http.ResponseWriter, r *http.Request, key *Key) {
 	b := s.bouncer(key, r.UserAgent())
 	b.mu.Lock()
 	b.is.Active, b.is.Dropped, b.is.Processed, b.is.Reported = active, dropped, processed, time.Now()
+	b.is.DroppedInAll = min(b.is.DroppedInAll+dropped, 1<<62)
 	b.mu.Unlock()
 	s.metrics.dropped.WithLabelValues(key.Name).Add(dropped)
 	s.metrics.processed.WithLabelValues(key.Name).Add(processed)

@@ -391,3 +391,31 @@ func TestSparedAddressesAreTakenBack(t *testing.T) {
 		t.Errorf("after it has ended: %q", values(got.New))
 	}
 }
+
+// Bouncers are told nothing of weir's own on a regular, nor on a network that holds one; what
+// a person decided they are; and who is no regular any more is told.
+func TestRegularsAreNotTold(t *testing.T) {
+	d := newDesk(t, Options{})
+	key := d.key("one")
+	byHand := added("c", "192.0.2.1")
+	byHand.Origin = "alice"
+	d.Apply(added("a", "192.0.2.1"), added("b", "198.51.100.0/24"), added("d", "203.0.113.9"))
+	d.pull(key, "?startup=true", "")
+	var none *schemas.RegularSet
+	d.Regulars(none.With(1, []schemas.SiteRegulars{{Site: "shop.example", Clients: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.7")}}}))
+	got := d.pull(key, "", "")
+	if len(got.New) != 0 || len(got.Deleted) != 2 {
+		t.Errorf("new %q, deleted %q", values(got.New), values(got.Deleted))
+	}
+	if got = d.pull(key, "?startup=true", ""); values(got.New) != "ban 203.0.113.9" {
+		t.Errorf("a fresh start: %q", values(got.New))
+	}
+	d.Apply(byHand)
+	if got = d.pull(key, "", ""); values(got.New) != "ban 192.0.2.1" || got.New[0].Scenario != "weir/c" {
+		t.Errorf("a person's: %q", values(got.New))
+	}
+	d.Regulars(none)
+	if got = d.pull(key, "", ""); len(got.New) != 2 {
+		t.Errorf("after they have left: %q", values(got.New))
+	}
+}

@@ -97,6 +97,9 @@ func (s *Server) Replace(events ...schemas.Event) { s.take(true, events) }
 // again.
 func (s *Server) Spare(addresses []netip.Prefix) { s.table.spare(addresses) }
 
+// Regulars are who passes before what weir decided by itself, until it is called again.
+func (s *Server) Regulars(set *schemas.RegularSet) { s.table.know(set) }
+
 func (s *Server) take(all bool, events []schemas.Event) {
 	if overflow := s.table.take(all, events, time.Now()); overflow > 0 {
 		s.metrics.overflow.Add(float64(overflow))

@@ -19,15 +19,17 @@ type table struct {
 	max   int
 
 	mu     sync.Mutex
-	spared []netip.Prefix          // whom nothing touches, beside allow
-	spares *bart.Lite              // the same, to be asked of each of many values
-	byID   map[string]netip.Prefix // a decision's id -> its value
-	values map[netip.Prefix]*entry
-	seq    uint64   // of the latest change
-	log    []change // ascending; those that a later change of the value supersedes may be missing
-	floor  uint64   // what was deleted up to here may be forgotten
-	next   time.Time
-	epoch  int64 // ids of items begin here, so that they differ from those before a restart
+	spared []netip.Prefix // whom nothing touches, beside allow
+	spares *bart.Lite     // the same, to be asked of each of many values
+	// regulars pass before what weir decided by itself; a network that holds one is not told.
+	regulars *schemas.RegularSet
+	byID     map[string]netip.Prefix // a decision's id -> its value
+	values   map[netip.Prefix]*entry
+	seq      uint64   // of the latest change
+	log      []change // ascending; those that a later change of the value supersedes may be missing
+	floor    uint64   // what was deleted up to here may be forgotten
+	next     time.Time
+	epoch    int64 // ids of items begin here, so that they differ from those before a restart
 }
 
 type change struct {
@@ -95,6 +97,20 @@ func (t *table) spare(addresses []netip.Prefix) {
 	}
 	for value, v := range t.values {
 		if before.OverlapsPrefix(value) != t.spares.OverlapsPrefix(value) {
+			t.touch(value, v)
+		}
+	}
+}
+
+// know has nothing of weir's own in force on these and on what holds one, until it is called
+// again.
+func (t *table) know(regulars *schemas.RegularSet) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.regulars
+	t.regulars = regulars
+	for value, v := range t.values {
+		if before.Touches(value) != regulars.Touches(value) {
 			t.touch(value, v)
 		}
 	}
@@ -252,12 +268,17 @@ func (t *table) forget() {
 }
 
 // effective is what is in force on a value for a bouncer: the severest, of these the
-// longest; nothing where the value holds an address that is spared.
+// longest; nothing where the value holds an address that is spared, and of weir's own nothing
+// where it holds a regular's.
 func (t *table) effective(value netip.Prefix, v *entry, f *filter, now time.Time) (h held, ok bool) {
 	if t.spares.OverlapsPrefix(value) {
 		return h, false
 	}
+	regular := t.regulars.Touches(value)
 	for _, o := range v.held {
+		if regular && !o.byHand {
+			continue
+		}
 		if !f.takes(&o) || o.expires.Sub(now) < time.Second {
 			continue
 		}

@@ -19,6 +19,10 @@ type book struct {
 	values  map[netip.Prefix][]held
 	changed map[netip.Prefix]bool // since the last take
 	told    bool                  // what is to be in force is known
+	// regulars pass before what weir decided by itself; passing are the values on which
+	// nothing is in force for that.
+	regulars *schemas.RegularSet
+	passing  map[netip.Prefix]bool
 }
 
 // held is one decision on a value.
@@ -26,10 +30,11 @@ type held struct {
 	id      string
 	sites   []string
 	expires time.Time
+	byHand  bool
 }
 
 func newBook(most int) *book {
-	return &book{most: most, byID: map[string]netip.Prefix{}, values: map[netip.Prefix][]held{}, changed: map[netip.Prefix]bool{}}
+	return &book{most: most, byID: map[string]netip.Prefix{}, values: map[netip.Prefix][]held{}, changed: map[netip.Prefix]bool{}, passing: map[netip.Prefix]bool{}}
 }
 
 // valueOf is the addresses of a decision that a firewall can hold: to block a client or a
@@ -80,7 +85,7 @@ func (b *book) take(all bool, events []schemas.Event) (overflow int) {
 		if kept != nil {
 			kept[e.ID] = true
 		}
-		b.put(value, held{id: e.ID, sites: e.Sites, expires: e.Expires})
+		b.put(value, held{id: e.ID, sites: e.Sites, expires: e.Expires, byHand: e.Origin != schemas.OriginWeir})
 	}
 	if kept != nil {
 		for id := range b.byID {
@@ -122,17 +127,55 @@ func (b *book) remove(id string) {
 	b.changed[value] = true
 }
 
-// until is when a value is let go of: zero where it is not held. b is locked.
-func (b *book) until(value netip.Prefix, now time.Time) (end time.Time) {
-	for _, h := range b.values[value] {
-		if h.expires.After(end) {
-			end = h.expires
+// know has weir's own decisions spare these, until it is called again.
+func (b *book) know(regulars *schemas.RegularSet) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := b.regulars
+	b.regulars = regulars
+	for value := range b.values {
+		if !single(value) || before.Touches(value) != regulars.Touches(value) {
+			b.changed[value] = true
 		}
 	}
-	if !end.After(now) {
-		return time.Time{}
+}
+
+// until is when a value is let go of: zero where it is not held. b is locked.
+func (b *book) until(value netip.Prefix, now time.Time) time.Time {
+	byHand, own := b.ends(value, now)
+	if single(value) && b.regulars.Touches(value) {
+		return byHand
 	}
-	return end
+	return latest(byHand, own)
+}
+
+// ends are when a person's decisions on a value end, and weir's own: zero where there are
+// none. b is locked.
+func (b *book) ends(value netip.Prefix, now time.Time) (byHand, own time.Time) {
+	for _, h := range b.values[value] {
+		switch {
+		case !h.expires.After(now):
+		case h.byHand:
+			byHand = latest(byHand, h.expires)
+		default:
+			own = latest(own, h.expires)
+		}
+	}
+	return byHand, own
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// intended is how many values are to be in force.
+func (b *book) intended() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.values) - len(b.passing)
 }
 
 // sweep forgets what has expired. It looks at everything: some ten milliseconds for

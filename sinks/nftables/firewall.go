@@ -77,6 +77,7 @@ type Firewall struct {
 	kernel   *kernel
 	loaded   map[netip.Prefix]time.Time     // clients that the kernel has, and until when
 	prefixes map[netip.Prefix]time.Duration // that it has, and for how long
+	pieces   map[netip.Prefix]time.Duration // of them, with the sites' regulars left out
 	renewed  time.Time                      // when they were loaded
 	scanned  time.Time                      // that all was looked at
 	looked   time.Time                      // that the tables stand
@@ -139,6 +140,15 @@ func (f *Firewall) Spare(addresses []netip.Prefix) {
 	f.spared = f.spared && slices.Equal(allow, f.allow)
 	f.allow = allow
 	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Regulars are who passes before what weir decided by itself, until it is called again.
+func (f *Firewall) Regulars(set *schemas.RegularSet) {
+	f.book.know(set)
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -223,9 +233,7 @@ func (f *Firewall) hangUp() {
 
 // note keeps account of how an attempt went.
 func (f *Firewall) note(err error) {
-	f.book.mu.Lock()
-	intended := len(f.book.values)
-	f.book.mu.Unlock()
+	intended := f.book.intended()
 	loaded := len(f.loaded) + len(f.prefixes)
 	f.mu.Lock()
 	known := f.status.Err != nil && err != nil && f.status.Err.Error() == err.Error()
@@ -280,7 +288,7 @@ func (f *Firewall) step(now time.Time) error {
 		updates, ends = updates[n:], ends[n:]
 	}
 	if prefixes != nil {
-		if err := f.kernel.prefixes(slices.Collect(maps.Keys(prefixes)), prefixes); err != nil {
+		if err := f.kernel.prefixes(slices.Collect(maps.Keys(f.pieces)), f.pieces); err != nil {
 			f.renewed = time.Time{}
 			return fmt.Errorf("nftables: prefixes: %w", err)
 		}
@@ -373,7 +381,11 @@ func (f *Firewall) due(now time.Time, scan bool) (updates []update, ends []time.
 		}
 		has, there := f.loaded[value]
 		there = there && has.After(now)
-		switch until := b.until(value, now); {
+		until := b.until(value, now)
+		if delete(b.passing, value); until.IsZero() && len(b.values[value]) > 0 && b.regulars.Touches(value) {
+			b.passing[value] = true
+		}
+		switch {
 		case until.IsZero() && there:
 			updates, ends = append(updates, update{value: value}), append(ends, time.Time{})
 		case until.IsZero():
@@ -400,15 +412,21 @@ func (f *Firewall) due(now time.Time, scan bool) (updates []update, ends []time.
 	}
 	prefixes = map[netip.Prefix]time.Duration{}
 	over := 0
+	f.pieces = map[netip.Prefix]time.Duration{}
 	for value := range b.values {
 		until := b.until(value, now)
-		switch {
-		case single(value) || until.IsZero():
-		case len(prefixes) >= f.options.MaxPrefixes:
-			over++
-		default:
-			prefixes[value] = min(until.Sub(now), f.options.Lease)
+		if single(value) || until.IsZero() {
+			continue
 		}
+		pieces := b.pieces(value, now, f.options.Lease, f.options.MaxPrefixes-len(f.pieces))
+		if pieces == nil {
+			over++
+			continue
+		}
+		for piece, last := range pieces {
+			f.pieces[piece] = max(f.pieces[piece], last)
+		}
+		prefixes[value] = min(until.Sub(now), f.options.Lease)
 	}
 	if over > 0 {
 		f.metrics.overflow.Add(float64(over))

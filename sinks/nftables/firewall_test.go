@@ -434,3 +434,85 @@ func TestSparedAddressesPass(t *testing.T) {
 	f.Spare(nil)
 	s.want("198.51.100.9", false)
 }
+
+func byHand(e schemas.Event) schemas.Event {
+	d := *e.Decision
+	d.Origin, e.Decision = "alice", &d
+	return e
+}
+
+// A regular passes although weir decided on the address or its network, and the rest of the
+// network does not; not where a person decided. What passes for that is not missing.
+func TestRegularsPass(t *testing.T) {
+	s, port := newStreet(t)
+	f := newFirewall(t, s.Namespace, Options{Ports: []uint16{port}})
+	step := func() {
+		t.Helper()
+		err := f.step(time.Now())
+		if f.note(err); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Status(); got.Intended != got.Loaded {
+			t.Errorf("%d intended, %d loaded", got.Intended, got.Loaded)
+		}
+	}
+	regulars := func(clients ...string) {
+		var list []netip.Addr
+		for _, c := range clients {
+			list = append(list, netip.MustParseAddr(c))
+		}
+		slices.SortFunc(list, netip.Addr.Compare)
+		f.Regulars((*schemas.RegularSet)(nil).With(3, []schemas.SiteRegulars{{Site: "shop.example", Clients: list}}))
+		step()
+	}
+	const six = "2001:db8:0:7::8"
+	f.Replace(blocked("a", "192.0.2.7", time.Hour), blocked("b", "2001:db8::/48", time.Hour), blocked("c", "198.51.100.0/24", time.Hour))
+	step()
+	for _, from := range []string{"192.0.2.7", six, "198.51.100.9"} {
+		s.want(from, false)
+	}
+	regulars("192.0.2.7", "198.51.100.9", "2001:db8:0:7::")
+	for _, from := range []string{"192.0.2.7", six, "198.51.100.9"} {
+		s.want(from, true)
+	}
+	s.want("2001:db8::1", false) // of the same network
+	f.Apply(byHand(blocked("d", "198.51.100.0/28", time.Hour)), byHand(blocked("e", "192.0.2.7", time.Hour)))
+	step()
+	s.want("192.0.2.7", false)
+	s.want("198.51.100.9", false)
+	f.Apply(removed(byHand(blocked("e", "192.0.2.7", time.Hour))))
+	step()
+	s.want("192.0.2.7", true)
+	regulars()
+	s.want("192.0.2.7", false)
+	s.want(six, false)
+}
+
+// What is left of a prefix without some clients is all the rest of it, and nothing twice.
+func TestPiecesAreTheRest(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		whole := netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, 0}), rapid.IntRange(24, 32).Draw(r, "bits"))
+		rest := []netip.Prefix{whole}
+		gone := map[netip.Addr]bool{}
+		for range rapid.IntRange(0, 8).Draw(r, "clients") {
+			client := netip.AddrFrom4([4]byte{192, 0, 2, rapid.Byte().Draw(r, "d")})
+			gone[client] = true
+			rest = without(rest, netip.PrefixFrom(client, 32))
+		}
+		for d := range 256 {
+			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(d)})
+			in := 0
+			for _, p := range rest {
+				if p != p.Masked() {
+					r.Fatalf("%v is no prefix", p)
+				}
+				if p.Contains(addr) {
+					in++
+				}
+			}
+			if want := whole.Contains(addr) && !gone[addr]; in > 1 || in == 1 != want {
+				r.Fatalf("%v is in %d of %v", addr, in, rest)
+			}
+		}
+	})
+}
