@@ -1,7 +1,7 @@
 // Package spool keeps lines that were pushed to this machine until they are in the
 // request stream. It is a log in segments that only this process writes: sources
 // append to it, a ship reads it like any log and gives back what is published, and
-// with that segments are deleted. So pushed lines are delivered exactly once from the
+// with that lines are removed from disk and segments deleted. So pushed lines are delivered exactly once from the
 // moment Append has returned, as those of files are.
 //
 //	source ─ Append ─▶ 7.log 8.log 9.log ─ Next ─▶ ship ─ Release ─▶ 7.log is deleted
@@ -81,9 +81,11 @@ type Spool struct {
 	dirty    bool
 	synced   time.Time
 	closed   bool
-	appended int64 // bytes since it was opened
-	onDisk   int64 // of these, those that are synced
-	ids      *ids  // nil until an id comes
+	appended int64         // bytes since it was opened
+	onDisk   int64         // of these, those that are synced
+	ids      *ids          // nil until an id comes
+	hollowed tail.Position // up to there nothing is on disk any more
+	solid    bool          // the file system knows no holes
 
 	syncing sync.Mutex // held by the one that syncs for all that wait
 
@@ -387,8 +389,8 @@ func (s *Spool) Wait(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// Release deletes the segments before a position: all in them is published, and a
-// restart does not ask for them.
+// Release deletes the segments before a position, and what is before it in its own: all
+// of that is published, and a restart does not ask for it.
 func (s *Spool) Release(p tail.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -401,6 +403,7 @@ func (s *Spool) Release(p tail.Position) {
 		s.bytes -= s.segments[0].size
 		s.segments = s.segments[1:]
 	}
+	s.hollow(p)
 	s.metrics.bytes.Set(float64(s.bytes))
 }
 
