@@ -176,6 +176,7 @@ func (e *Enforcer) enforced(files Files, lease Lease, started time.Time) {
 		e.loaded.lists = append(e.loaded.lists, File{Name: file.Name})
 	}
 	e.lastReload = time.Now()
+	e.tidyAt = e.lastReload.Add(tidyAfter)
 	e.metrics.reloads.Inc()
 	e.metrics.loaded.Set(float64(files.Total()))
 	e.metrics.seconds.Observe(time.Since(started).Seconds())

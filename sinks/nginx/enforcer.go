@@ -91,6 +91,7 @@ type Enforcer struct {
 	lastChange time.Time // the last reload for more than the lease
 	lastTry    time.Time
 	nextExpiry time.Time
+	tidyAt     time.Time // when the lists of before the last reload go; zero: there are none
 }
 
 // loaded is what nginx was last told to read.
@@ -113,6 +114,10 @@ const (
 	// what it may be beyond the lease: nginx has let go then.
 	clockPace  = 5 * time.Second
 	clockSlack = 2 * time.Second
+	// tidyAfter is how long after a reload the lists of before it stay: nginx reads its
+	// configuration after the command has returned. They name clients that nobody has
+	// decided about any more.
+	tidyAfter = time.Minute
 )
 
 // New checks the options. It runs and writes nothing.
@@ -254,6 +259,7 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		e.tidy(time.Now())
 		wait := e.until(time.Now())
 		if wait <= 0 {
 			e.attempt(ctx)
@@ -281,6 +287,17 @@ func (e *Enforcer) Sync(ctx context.Context) error {
 	return e.Status().Err
 }
 
+// tidy removes the lists of before the last reload, once nginx has surely read the new ones.
+func (e *Enforcer) tidy(now time.Time) {
+	if e.tidyAt.IsZero() || now.Before(e.tidyAt) {
+		return
+	}
+	e.tidyAt = time.Time{}
+	if err := e.dir.sweep(e.dir.inUse(), e.loaded.lists); err != nil {
+		e.log.Warn("old versions stay", "error", err)
+	}
+}
+
 // until is how long Run has nothing to do.
 func (e *Enforcer) until(now time.Time) time.Duration {
 	e.mutex.Lock()
@@ -293,6 +310,9 @@ func (e *Enforcer) until(now time.Time) time.Duration {
 		return e.lastTry.Add(e.retry).Sub(now)
 	}
 	next := now.Add(time.Hour)
+	if !e.tidyAt.IsZero() && e.tidyAt.Before(next) {
+		next = e.tidyAt
+	}
 	if dirty {
 		if next = e.lastReload.Add(e.options.MinReloadInterval); !next.After(now) { // counted only when it matters
 			next = e.lastChange.Add(e.pace())
