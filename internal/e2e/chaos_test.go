@@ -28,18 +28,54 @@ import (
 // that has decisions and nobody who decides. A visitor asks all the time.
 type besieged struct {
 	*edge
-	t          *testing.T
-	natsDir    string
-	nats       string // its address
-	bus        *bus.Bus
-	config     string // weir's
-	metrics    string // address of its /metrics
-	weir       *running
-	blocked    int // decisions so far: client n is 198.51.100.n
+	t       *testing.T
+	natsDir string
+	nats    string // its address
+	bus     *bus.Bus
+	config  string // weir's
+	metrics string // address of its /metrics
+	weir    *running
+	blocked int // decisions so far: client n is 198.51.100.n
+	*visitor
+}
+
+// visitor asks an edge all the time.
+type visitor struct {
 	asked, bad atomic.Int64
 }
 
-func besiege(t *testing.T) *besieged {
+// visit has somebody whom nothing is decided against ask until the test ends.
+func (e *edge) visit(t *testing.T) *visitor {
+	v := new(visitor)
+	ctx, cancel := context.WithCancel(context.Background())
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		// Each closed connection keeps a port for a minute: not more than there are.
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for ; ctx.Err() == nil; <-tick.C {
+			if e.status("192.0.2.1") != http.StatusOK {
+				v.bad.Add(1)
+			}
+			v.asked.Add(1)
+		}
+	})
+	t.Cleanup(func() { cancel(); asking.Wait() })
+	return v
+}
+
+// answersAll holds that no visitor's request has failed or was refused so far.
+func (v *visitor) answersAll(t *testing.T, what string) {
+	t.Helper()
+	before := v.asked.Load()
+	until(t, "a visitor asks", func() bool { return v.asked.Load() > before+1 })
+	if bad := v.bad.Load(); bad > 0 {
+		t.Fatalf("%s: %d of a visitor's %d requests were not answered", what, bad, v.asked.Load())
+	}
+}
+
+// besiege starts all of it; more is of the configuration's nginx.
+func besiege(t *testing.T, more string) *besieged {
 	s := &besieged{edge: startEdge(t), t: t, natsDir: t.TempDir(), nats: freeAddress(t), metrics: freeAddress(t)}
 	s.onSmallDisk()
 	s.config = writeTo(t, filepath.Join(t.TempDir(), "weir.yml"), fmt.Sprintf(`data: %s
@@ -52,26 +88,12 @@ nginx:
   test: ["%s"]
   reload: ["%s"]
   min_reload_interval: 50ms
-`, t.TempDir(), s.nats, s.metrics, s.weirDir, strings.Join(s.test, `", "`), strings.Join(s.reload, `", "`)))
+%s`, t.TempDir(), s.nats, s.metrics, s.weirDir, strings.Join(s.test, `", "`), strings.Join(s.reload, `", "`), more))
 	s.startNATS()
 	t.Cleanup(func() { _ = s.bus.Close() })
 	s.start()
-	ctx, cancel := context.WithCancel(context.Background())
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		// Each closed connection keeps a port for a minute: not more than there are.
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for ; ctx.Err() == nil; <-tick.C {
-			if s.status("192.0.2.1") != http.StatusOK {
-				s.bad.Add(1)
-			}
-			s.asked.Add(1)
-		}
-	})
+	s.visitor = s.visit(t)
 	t.Cleanup(func() {
-		cancel()
-		asking.Wait()
 		if t.Failed() {
 			s.weir.kill()
 			t.Logf("weir:\n%s", s.weir.log)
@@ -142,17 +164,7 @@ func (s *besieged) converges(after string) {
 		}
 		return true
 	})
-	s.answersAll(after)
-}
-
-// answersAll holds that no visitor's request has failed or was refused so far.
-func (s *besieged) answersAll(what string) {
-	s.t.Helper()
-	before := s.asked.Load()
-	until(s.t, "a visitor asks", func() bool { return s.asked.Load() > before+1 })
-	if bad := s.bad.Load(); bad > 0 {
-		s.t.Fatalf("%s: %d of a visitor's %d requests were not answered", what, bad, s.asked.Load())
-	}
+	s.answersAll(s.t, after)
 }
 
 // startable holds that nginx would start as things lie on the disk.
@@ -170,17 +182,18 @@ func (s *besieged) check() error {
 	return nil
 }
 
-var failuresLine = regexp.MustCompile(`(?m)^weir_nginx_failures_total (\S+)$`)
-
 // failures counts what weir could not do, -1 while it does not say.
-func (s *besieged) failures() (n float64) {
+func (s *besieged) failures() float64 { return s.metric("weir_nginx_failures_total") }
+
+// metric is one of weir's, -1 while it does not say.
+func (s *besieged) metric(name string) (n float64) {
 	answer, err := http.Get("http://" + s.metrics + "/metrics")
 	if err != nil {
 		return -1
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	found := failuresLine.FindSubmatch(text)
+	found := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindSubmatch(text)
 	if err != nil || found == nil {
 		return -1
 	}
@@ -217,7 +230,7 @@ func (s *besieged) while(broken string, stands bool, break_, mend func() error) 
 // and kills it at many moments. A visitor is answered all the time, and what was decided is
 // in force afterwards.
 func TestEdgeInChaos(t *testing.T) {
-	s := besiege(t)
+	s := besiege(t, "")
 	s.block(time.Hour)
 	s.converges("at first")
 
@@ -278,6 +291,33 @@ func TestEdgeInChaos(t *testing.T) {
 	s.panics()
 }
 
+// TestEnforceAndNATSGone kills weir enforce and NATS: nginx goes on refusing until its lease
+// ends, then lets go by itself, answers all the time, and refuses again once they are back.
+// With NATS alone away the lease is renewed.
+func TestEnforceAndNATSGone(t *testing.T) {
+	t.Parallel() // it waits for a clock, nginx's
+	s := besiege(t, "  lease: 30s\n")
+	client := s.block(time.Hour)
+	s.converges("at first")
+	s.stopNATS()
+	until(t, "the lease is renewed without NATS", func() bool { return s.metric("weir_nginx_reloads_total") >= 2 })
+	if got := s.status(client); got != http.StatusForbidden {
+		t.Errorf("NATS gone: who was refused gets %d", got)
+	}
+	s.weir.kill()
+	killed := time.Now()
+	if got := s.status(client); got != http.StatusForbidden {
+		t.Errorf("weir killed: who was refused gets %d at once: the lease is not over", got)
+	}
+	until(t, "the lease ends", func() bool { return s.answers(client, http.StatusOK) })
+	t.Logf("nginx let go %s after weir enforce was killed", time.Since(killed).Round(time.Second))
+	s.startable("weir and NATS gone")
+	s.answersAll(s.t, "weir and NATS gone")
+	s.startNATS()
+	s.start()
+	s.converges("weir and NATS back")
+}
+
 // panics lifts everything on the edge by hand, while NATS is gone: with weir running, and
 // with weir gone as well.
 func (s *besieged) panics() {
@@ -300,7 +340,7 @@ func (s *besieged) panics() {
 	s.start()
 	s.startNATS()
 	until(s.t, "weir reads decisions", func() bool { return s.failures() == 0 })
-	s.answersAll("panic off")
+	s.answersAll(s.t, "panic off")
 	if got := s.status("198.51.100.1"); got != http.StatusOK {
 		s.t.Errorf("panic off does not outlast a start of weir: %d", got)
 	}
@@ -370,7 +410,7 @@ func (s *besieged) killAtEveryStep() {
 		tick.Stop()
 		s.weir.kill()
 		s.startable(fmt.Sprintf("killed after change %d of the directory", seen))
-		s.answersAll(fmt.Sprintf("killed after change %d of the directory", seen))
+		s.answersAll(s.t, fmt.Sprintf("killed after change %d of the directory", seen))
 		if seen < n {
 			break
 		}

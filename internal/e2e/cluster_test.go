@@ -28,6 +28,7 @@ type fleet struct {
 	bus     *bus.Bus
 	dir     string
 	config  string
+	url     string // of NATS
 	members []*running
 
 	mu      sync.Mutex
@@ -47,7 +48,7 @@ func startFleet(t testing.TB, n int) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.bus, f.config = b, filepath.Join(f.dir, "weir.yml")
+	f.bus, f.config, f.url = b, filepath.Join(f.dir, "weir.yml"), "nats://"+address
 	t.Cleanup(func() { _ = b.Close() })
 	text := fmt.Sprintf("processor: {min_baseline: 10m}\nnats: {url: \"nats://%s\"}\n", address)
 	if err := os.WriteFile(f.config, []byte(text), 0o600); err != nil {

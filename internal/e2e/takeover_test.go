@@ -42,7 +42,7 @@ func (g *traffic) strangers(at time.Time) (of [schemas.Partitions][]schemas.Requ
 	for i := range 1 + g.attack/4 {
 		client := netip.AddrFrom4([4]byte{11, byte(g.random.Uint32()), byte(g.random.Uint32()), byte(g.random.Uint32())})
 		r := schemas.Request{
-			Time: at.UnixMilli(), Site: []byte("site0.example"), Client: client, Method: []byte("GET"), Path: fmt.Appendf(nil, "/%x", g.random.Uint64()),
+			Time: at.UnixMilli(), Site: []byte("site0.example"), Client: client, Method: []byte("GET"), Protocol: []byte("HTTP/1.1"), Path: fmt.Appendf(nil, "/%x", g.random.Uint64()),
 			UserAgent: []byte("Mozilla/5.0 (Windows NT 10.0; Win64; x64) attack"), Status: 404, Fields: schemas.FieldSite | schemas.FieldUserAgent,
 		}
 		if i == 0 {
@@ -67,7 +67,7 @@ func (g *traffic) send(at time.Time) {
 		}
 		for i, client := range g.clients[p] {
 			b.Append(&schemas.Request{
-				Time: at.UnixMilli(), Site: fmt.Appendf(nil, "site%d.example", i), Client: client, Method: []byte("GET"), Path: []byte("/"), Status: 200, Fields: schemas.FieldSite,
+				Time: at.UnixMilli(), Site: fmt.Appendf(nil, "site%d.example", i), Client: client, Method: []byte("GET"), Protocol: []byte("HTTP/1.1"), Path: []byte("/"), Status: 200, Fields: schemas.FieldSite,
 			})
 			g.sent++
 		}

@@ -176,26 +176,67 @@ func TestDeadWeirLetsGo(t *testing.T) {
 	}
 }
 
-func TestNoRequestFailsInReloads(t *testing.T) {
+// weir's clock is set an hour on and back, an hour back and on again, while nginx's stays: nginx
+// lets go, because no lease is for its hour, answers everybody, and is at its decisions again
+// when the clock is.
+func TestClockAnHourOff(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, includeHTTP, site)
 	s.start()
+	var off atomic.Int64
 	e := newEnforcer(t, s.options())
+	e.wall = func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
 	running(t, e)
-	ctx, cancel := context.WithCancel(within(t))
-	var asked, failed atomic.Int64
+	stop := s.visited()
+	e.Apply(added(measure("i1-1", schemas.Block, schemas.ScopeClient, "10.0.0.1")))
+	for _, step := range []struct {
+		off  time.Duration
+		want int
+	}{{0, 403}, {time.Hour, 200}, {0, 403}, {-time.Hour, 200}, {0, 403}} {
+		off.Store(int64(step.off))
+		if err := eventually(within(t), func() bool { // until then the workers before may answer
+			left := e.Status().LeaseUntil.Sub(time.Now().Add(step.off))
+			return left > 0 && left < 15*time.Minute
+		}); err != nil {
+			t.Fatalf("weir's clock %s off: %v, the lease ends at %s", step.off, err, e.Status().LeaseUntil)
+		}
+		if err := s.until(within(t), get("h.example", "/", "10.0.0.1"), answers(step.want)); err != nil {
+			t.Errorf("weir's clock %s off: %v", step.off, err)
+		}
+	}
+	if asked, failed := stop(); failed > 0 || asked < 10 {
+		t.Errorf("%d of %d of a visitor's requests failed", failed, asked)
+	}
+}
+
+// visited has a visitor ask on new connections all the time, until stop.
+func (s *server) visited() (stop func() (asked, failed int64)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.t.Cleanup(cancel)
+	var all, bad atomic.Int64
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
 			w := s.dial()
 			if status, _ := w.say(get("h.example", "/", "192.0.2.9")); status != 200 {
-				failed.Add(1)
+				bad.Add(1)
 			}
 			w.connection.Close()
-			asked.Add(1)
+			all.Add(1)
 		}
 	}()
+	return func() (int64, int64) { cancel(); <-done; return all.Load(), bad.Load() }
+}
+
+func TestNoRequestFailsInReloads(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	e := newEnforcer(t, s.options())
+	running(t, e)
+	ctx := within(t)
+	stop := s.visited()
 	for n := 1; n <= 10; n++ {
 		e.Apply(added(blocked(n)))
 		if err := s.until(ctx, get("h.example", "/", blocked(n).Value), answers(403)); err != nil {
@@ -203,10 +244,8 @@ func TestNoRequestFailsInReloads(t *testing.T) {
 			break
 		}
 	}
-	cancel()
-	<-done
-	if failed.Load() > 0 || asked.Load() < 10 {
-		t.Errorf("%d of %d requests failed during reloads", failed.Load(), asked.Load())
+	if asked, failed := stop(); failed > 0 || asked < 10 {
+		t.Errorf("%d of %d requests failed during reloads", failed, asked)
 	}
 }
 
