@@ -331,13 +331,17 @@ func (r *enforcing) followPanic(ctx context.Context) error {
 				return nil
 			}
 			r.mu.Lock()
-			known := r.off == p.Off || m.Sequence() <= r.panicSeen
-			r.panicSeen = m.Sequence()
+			newer, same := r.panicked.newer(m.Sequence(), m.Time()), r.off == p.Off
+			if newer {
+				r.panicked.Sequence = m.Sequence()
+			}
 			r.mu.Unlock()
-			if known {
+			if !newer {
 				return nil
 			}
-			r.log.Warn("panic, for every edge", "off", p.Off, "by", p.By, "time", p.Time)
-			return r.panic(p.Off, nil)
+			if !same {
+				r.log.Warn("panic, for every edge", "off", p.Off, "by", p.By, "time", p.Time)
+			}
+			return r.panicSaid(p.Off, same)
 		})
 }

@@ -204,10 +204,10 @@ func TestPanicEverywhere(t *testing.T) {
 		if err := near.panicEverywhere(ctx, true, "somebody"); err != nil {
 			t.Fatal(err)
 		}
-		until("panic off does not arrive", func() bool { return holds() == 0 && !far.on() && panicked(c.Data) })
+		until("panic off does not arrive", func() bool { return holds() == 0 && !far.on() && panicked(c.Data).Off })
 		if err := near.panicEverywhere(ctx, false, "somebody"); err != nil {
 			t.Fatal(err)
 		}
-		until("panic on does not arrive", func() bool { return holds() == 1 && far.on() && !panicked(c.Data) })
+		until("panic on does not arrive", func() bool { return holds() == 1 && far.on() && !panicked(c.Data).Off })
 	}
 }

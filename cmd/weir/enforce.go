@@ -38,12 +38,12 @@ type enforcing struct {
 
 	allowing *allowing
 
-	mu        sync.Mutex
-	off       bool               // weir panic off: nothing is enforced
-	reread    context.CancelFunc // of what follow reads now
-	sequence  uint64             // of the last message of decisions that was read
-	behind    time.Duration      // this machine's clock, behind NATS's
-	panicSeen uint64             // the last message of panic that was read
+	mu       sync.Mutex
+	off      bool               // weir panic off: nothing is enforced
+	reread   context.CancelFunc // of what follow reads now
+	sequence uint64             // of the last message of decisions that was read
+	behind   time.Duration      // this machine's clock, behind NATS's
+	panicked panicState         // what was last said of it
 }
 
 // edge is what holds decisions on this machine: it may be told at any time, and does its
@@ -56,7 +56,8 @@ type edge interface {
 
 // newEnforcing checks what the configuration says of this machine's edges.
 func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
-	r := &enforcing{bus: b, config: c, apps: apps, log: log, allowing: newAllowing(log), off: panicked(c.Data), keys: lapi.OpenKeys(keysFile(c.Data))}
+	said := panicked(c.Data)
+	r := &enforcing{bus: b, config: c, apps: apps, log: log, allowing: newAllowing(log), off: said.Off, panicked: said, keys: lapi.OpenKeys(keysFile(c.Data))}
 	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allowed(), MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if err := r.openOthers(metrics); err != nil {
 		return nil, usageError{err}

@@ -66,14 +66,14 @@ func TestPanicOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(0)
-	if !panicked(dir) {
+	if !panicked(dir).Off {
 		t.Error("a restart would enforce again")
 	}
 	if err := r.panic(false, inForce); err != nil {
 		t.Fatal(err)
 	}
 	want(1)
-	if panicked(dir) {
+	if panicked(dir).Off {
 		t.Error("a restart would enforce nothing")
 	}
 	if err := (*enforcing)(nil).panic(true, inForce); err == nil {

@@ -19,8 +19,30 @@ import (
 	"github.com/weir-project/weir/sinks/nginx"
 )
 
-// panicFile stands in the data directory while nothing is to be enforced.
+// panicFile, in the data directory, says whether anything is to be enforced on this machine.
 const panicFile = "panic"
+
+const (
+	panicPatience = 10 * time.Second // of the command, with a weir that may be stuck
+	panicTelling  = 5 * time.Second  // of a weir, with a NATS that may be away
+)
+
+// panicState is what the file holds: what was last said, and up to which message of
+// everybody's panic that goes, so that an old one does not undo, when weir starts, what was
+// said here since.
+type panicState struct {
+	Off      bool      `json:"off"`
+	Time     time.Time `json:"time"`
+	Sequence uint64    `json:"sequence,omitempty"` // 0: not known
+}
+
+// newer reports whether a message was sent after what the state says.
+func (s *panicState) newer(sequence uint64, sent time.Time) bool {
+	if s.Sequence > 0 && sequence == s.Sequence {
+		return false
+	}
+	return s.Sequence > 0 && sequence > s.Sequence || sent.After(s.Time) // the stream may be another
+}
 
 type panicCommand struct {
 	Off panicOffCommand `cmd:"" help:"Lift every measure on every edge, at once, until weir panic on."`
@@ -34,8 +56,8 @@ type panicFlags struct {
 
 type panicOffCommand struct{ panicFlags }
 
-// Run asks the weir of this machine, which tells the others. Where none is running, it
-// lifts everything here itself: that needs neither weir nor NATS.
+// Run asks the weir of this machine, which tells the others. Where none is running, or the one
+// that does is stuck, it lifts everything here itself: that needs neither weir nor NATS.
 func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 	configuration, err := p.configuration()
 	if err != nil {
@@ -45,21 +67,36 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 		configuration.Data = c.Data
 	}
 	err = c.ask(ctx, configuration.Data, "off")
-	if errors.Is(err, errNotRunning) {
-		if err := setPanic(configuration.Data, true); err != nil {
-			return err
-		}
-		if err := liftHere(ctx, configuration); err != nil {
-			return fmt.Errorf("weir will enforce nothing when it starts, and leases end by themselves, but now: %w", err)
-		}
-		fmt.Fprintln(s.out, "Off: nothing is enforced on this machine, and weir, which is not running here, will enforce nothing when it starts. Edges elsewhere were not told.")
+	stuck := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+	switch {
+	case err == nil:
+		fmt.Fprintf(s.out, "Off: nothing is enforced %s. weir goes on watching and deciding; weir panic on enforces again.\n", c.where())
 		return nil
-	}
-	if err != nil {
+	case !stuck && !errors.Is(err, errNotRunning):
 		return err
+	case !stuck && !c.enforces(configuration):
+		return fmt.Errorf("%w, and the configuration names no nginx, nftables or HAProxy of this machine: nothing was lifted; name those of the weir that runs by --data and --config", err)
 	}
-	fmt.Fprintf(s.out, "Off: nothing is enforced %s. weir goes on watching and deciding; weir panic on enforces again.\n", c.where())
+	// What can be lifted is, whatever else fails.
+	lifting := liftHere(ctx, configuration)
+	marking := setPanic(configuration.Data, panicState{Off: true, Time: time.Now()})
+	switch {
+	case lifting != nil:
+		return fmt.Errorf("leases end by themselves within minutes, but now: %w", errors.Join(lifting, marking))
+	case stuck:
+		fmt.Fprintln(s.out, "Off: nothing is enforced on this machine. weir runs and does not answer: stop it (systemctl kill -s KILL weir), or it may enforce again. Edges elsewhere were not told.")
+	default:
+		fmt.Fprintln(s.out, "Off: nothing is enforced on this machine, and weir, which is not running here, will enforce nothing when it starts. Edges elsewhere were not told.")
+	}
+	if marking != nil {
+		return fmt.Errorf("everything is lifted now, but weir will enforce again when it starts: %w", marking)
+	}
 	return nil
+}
+
+// enforces reports whether there is anything that the command could lift by itself.
+func (c *panicOffCommand) enforces(configuration config.Config) bool {
+	return configuration.Nginx.Directory != "" || len(configuration.Nftables.Ports) > 0 || configuration.HAProxy.Socket != ""
 }
 
 func (c *panicFlags) where() string {
@@ -75,7 +112,9 @@ func (c *panicFlags) ask(ctx context.Context, data, state string) error {
 	if !c.Here {
 		path += "?everywhere=true"
 	}
-	_, err := newControlClient(data).do(ctx, http.MethodPost, path, nil)
+	client := newControlClient(data)
+	client.http.Timeout = panicPatience
+	_, err := client.do(ctx, http.MethodPost, path, nil)
 	return err
 }
 
@@ -110,7 +149,7 @@ func (c *panicOnCommand) Run(ctx context.Context, s screen, p *program) error {
 	}
 	err = c.ask(ctx, data, "on")
 	if errors.Is(err, errNotRunning) {
-		err = setPanic(data, false)
+		err = setPanic(data, panicState{Time: time.Now()})
 	}
 	if err != nil {
 		return err
@@ -128,12 +167,13 @@ func (r *enforcing) panicEverywhere(ctx context.Context, off bool, by string) er
 	return r.bus.Publish(ctx, schemas.SubjectPanic, "", message)
 }
 
-func setPanic(data string, off bool) error {
-	path := filepath.Join(data, panicFile)
-	var err error
-	if off {
-		err = os.WriteFile(path, []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), 0o600)
-	} else if err = os.Remove(path); errors.Is(err, os.ErrNotExist) {
+func setPanic(data string, state panicState) error {
+	state.Time = state.Time.UTC()
+	text, err := json.Marshal(state)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(data, panicFile), append(text, '\n'), 0o600)
+	}
+	if !state.Off && errors.Is(err, os.ErrNotExist) { // no folder: nothing says off
 		err = nil
 	}
 	if err != nil {
@@ -142,10 +182,19 @@ func setPanic(data string, off bool) error {
 	return nil
 }
 
-// panicked reports whether nothing is to be enforced.
-func panicked(data string) bool {
-	_, err := os.Stat(filepath.Join(data, panicFile))
-	return err == nil
+// panicked reports whether nothing is to be enforced, and when and how that was said. A file
+// that says nothing that is understood says off: an older weir's, or one cut short by a full
+// disk.
+func panicked(data string) panicState {
+	var state panicState
+	text, err := os.ReadFile(filepath.Join(data, panicFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return state
+	}
+	if err != nil || json.Unmarshal(text, &state) != nil {
+		state = panicState{Off: true}
+	}
+	return state
 }
 
 // on reports whether anything is enforced on this machine.
@@ -165,20 +214,41 @@ func (r *enforcing) panic(off bool, inForce func(time.Time) []schemas.Event) err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := setPanic(r.config.Data, off); err != nil {
-		return err
-	}
 	r.off = off
-	if off {
+	switch {
+	case off:
 		r.replace(nil)
 		r.log.Warn("panic off: nothing is enforced until weir panic on")
-		return nil
-	}
-	if inForce != nil {
-		r.replace(r.enforced(inForce(time.Now())))
-	} else if r.reread != nil {
+	case inForce != nil:
+		events := r.enforced(inForce(time.Now()))
+		byThisClock(events, r.behind)
+		r.replace(events)
+	case r.reread != nil:
 		r.reread() // from the snapshot on
 	}
-	r.log.Warn("panic on: decisions in force are enforced again")
+	if !off {
+		r.log.Warn("panic on: decisions in force are enforced again")
+	}
+	r.panicked.Off, r.panicked.Time = off, time.Now().Add(r.behind)
+	if err := setPanic(r.config.Data, r.panicked); err != nil {
+		return fmt.Errorf("done, until weir starts again: %w", err)
+	}
+	return nil
+}
+
+// panicSaid does what a message says, and notes that it was heard.
+func (r *enforcing) panicSaid(off, same bool) error {
+	var err error
+	if same {
+		r.mu.Lock()
+		r.panicked.Time = time.Now().Add(r.behind)
+		err = setPanic(r.config.Data, r.panicked)
+		r.mu.Unlock()
+	} else {
+		err = r.panic(off, nil)
+	}
+	if err != nil { // it is done, and not noted: nothing to end the reading for
+		r.log.Error("panic was heard and is not noted", "off", off, "error", err)
+	}
 	return nil
 }

@@ -165,15 +165,18 @@ func (s *server) setPanic(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "want off or on", http.StatusNotFound)
 		return
 	}
-	if err := s.panic(state == "off"); err != nil {
-		http.Error(w, err.Error(), http.StatusConflict)
-		return
-	}
+	// What cannot be noted here is no reason not to tell the others.
+	err := s.panic(state == "off")
 	if s.panicEverywhere != nil && r.URL.Query().Get("everywhere") == "true" {
-		if err := s.panicEverywhere(r.Context(), state == "off", peerOf(r.Context())); err != nil {
-			http.Error(w, "done on this machine, and other edges were not told: "+err.Error(), http.StatusServiceUnavailable)
-			return
+		hurry, cancel := context.WithTimeout(r.Context(), panicTelling)
+		defer cancel()
+		if telling := s.panicEverywhere(hurry, state == "off", peerOf(r.Context())); telling != nil {
+			err = errors.Join(err, fmt.Errorf("done on this machine, and other edges were not told: %w", telling))
 		}
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

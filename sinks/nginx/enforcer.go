@@ -74,6 +74,7 @@ type Enforcer struct {
 	allow       []netip.Prefix // Options.Allow, and what Spare said
 	told        bool           // Apply or Replace was called: what is intended is known
 	dirty       bool           // and is not what was last rendered
+	lift        bool           // all of it is to go: no pace holds that up, once
 	machines    map[string][]profile.Rule
 	status      Status
 	regulars    map[int][]schemas.SiteRegulars // by part
@@ -204,6 +205,7 @@ func (e *Enforcer) take(all bool, events []schemas.Event) {
 		}
 	}
 	e.dirty = e.dirty || !e.told
+	e.lift = all && e.dirty && len(e.intended) == 0
 	e.told = true
 	e.status.Intended = len(e.intended)
 	e.metrics.intended.Set(float64(len(e.intended)))
@@ -302,9 +304,13 @@ func (e *Enforcer) tidy(now time.Time) {
 func (e *Enforcer) until(now time.Time) time.Duration {
 	e.mutex.Lock()
 	told, dirty, fresh := e.told, e.dirty, e.fresh
+	lift := e.lift
 	e.mutex.Unlock()
-	if !told {
+	switch {
+	case !told:
 		return time.Hour
+	case lift:
+		return 0
 	}
 	if e.retry > 0 {
 		return e.lastTry.Add(e.retry).Sub(now)
@@ -362,6 +368,7 @@ func (e *Enforcer) attempt(ctx context.Context) {
 	e.lastTry = time.Now()
 	e.mutex.Lock()
 	changed := e.dirty
+	e.lift = false
 	e.mutex.Unlock()
 	err := e.bring(ctx, e.wall())
 	if ctx.Err() != nil {

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/config"
+)
+
+// What was last said counts after weir has started again: here or everywhere, while it ran or
+// while it did not.
+func TestPanicIsRemembered(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	c := config.Default()
+	c.Mode, c.Data = config.Enforce, t.TempDir()
+	near := &enforcing{bus: nearBus{b}}
+	// run is a weir that has heard what there is, and ends when it is told to.
+	run := func() (r *enforcing, end func()) {
+		t.Helper()
+		r, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var roles stage
+		roles.keep(ctx, r.log, "panic", r.followPanic)
+		return r, func() { cancel(); roles.wait() }
+	}
+	off := func(r *enforcing) bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.off
+	}
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); !ok(); <-time.After(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal(what)
+			}
+		}
+	}
+	everywhere := func(state bool) {
+		t.Helper()
+		if err := near.panicEverywhere(t.Context(), state, "somebody"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard := func(r *enforcing) func() bool {
+		last, _, err := b.Last(t.Context(), "WEIR_EDGES", "weir.edges.panic")
+		if err != nil || last == 0 {
+			t.Fatal(last, err)
+		}
+		return func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.panicked.Sequence >= last }
+	}
+
+	everywhere(true)
+	r, end := run()
+	until("panic off is not heard", func() bool { return off(r) })
+	everywhere(false)
+	until("panic on is not heard", func() bool { return !off(r) })
+	until("it is not noted", heard(r))
+	if err := r.panic(true, nil); err != nil { // here alone
+		t.Fatal(err)
+	}
+	end()
+
+	r, end = run()
+	if !off(r) {
+		t.Fatal("what was said here is forgotten")
+	}
+	everywhere(true) // something newer, so that the test knows what was read
+	until("what is newer is not heard", heard(r))
+	if !off(r) {
+		t.Fatal("an old message undid what was said here since")
+	}
+	end()
+	everywhere(false)
+	r, end = run()
+	until("what was said while it did not run is not heard", func() bool { return !off(r) })
+	end()
+
+	// While it did not run, by the command on this machine, which knows no sequence.
+	if err := setPanic(c.Data, panicState{Off: true, Time: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	r, end = run()
+	everywhere(true)
+	until("what is newer is not heard", heard(r))
+	if !off(r) {
+		t.Fatal("an old message undid what the command said")
+	}
+	end()
+
+	// A file of an older weir, or one cut short, says off.
+	if err := os.WriteFile(filepath.Join(c.Data, panicFile), []byte("2026-11-29T18:00:00Z\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !panicked(c.Data).Off {
+		t.Error("a file that is not understood says on")
+	}
+}
+
+func TestPanicNewer(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		state    panicState
+		sequence uint64
+		sent     time.Time
+		want     bool
+	}{
+		{panicState{}, 1, now, true},                                          // nothing was ever said
+		{panicState{Sequence: 5, Time: now}, 5, now.Add(time.Hour), false},    // the same, by whatever clock
+		{panicState{Sequence: 5, Time: now}, 6, now.Add(-time.Hour), true},    // a later one, likewise
+		{panicState{Sequence: 5, Time: now}, 4, now.Add(-time.Second), false}, // an older one
+		{panicState{Sequence: 500, Time: now}, 1, now.Add(time.Second), true}, // the stream was made anew
+		{panicState{Time: now}, 7, now.Add(-time.Second), false},              // said by the command since
+		{panicState{Time: now.Add(-time.Minute)}, 7, now, true},               // and before
+	} {
+		if got := c.state.newer(c.sequence, c.sent); got != c.want {
+			t.Errorf("%+v, message %d of %s: %t", c.state, c.sequence, c.sent.Sub(now), got)
+		}
+	}
+}
