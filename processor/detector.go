@@ -29,10 +29,11 @@ type Detector struct {
 	free []*Pane // emptied
 	held held
 
-	sites  []*site // in the order of their first pane
-	index  map[string]*site
-	closed int64 // last second closed, unix s; 0 before the first
-	ids    incidentIDs
+	sites   []*site // in the order of their first pane
+	index   map[string]*site
+	closed  int64 // last second closed, unix s; 0 before the first
+	watched int   // sites whose normal traffic is known, counted every minute
+	ids     incidentIDs
 
 	corrections []Correction // the oldest first
 
@@ -105,6 +106,14 @@ func (d *Detector) Knowledge() *Knowledge { return d.know }
 // with other content. Every second is to be closed, in order, or skipped.
 func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) {
 	d.closed = second
+	if second%60 == 0 {
+		d.watched = 0
+		for _, s := range d.sites {
+			if s.established() {
+				d.watched++
+			}
+		}
+	}
 	for _, p := range panes {
 		s := d.site(p.Site)
 		s.meet(p)

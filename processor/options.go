@@ -52,6 +52,9 @@ type Options struct {
 	// Collateral is the share of a site's people that an incident's decisions together
 	// may touch; 0.005.
 	Collateral float64
+	// FalseIncidents is how many false incidents a month are accepted over all sites: the one
+	// knob of detection, see detect.LimitsOf; 1.
+	FalseIncidents float64
 	// MinBaseline is how much normal traffic a site must have shown before anything is
 	// decided on it; 20 min.
 	MinBaseline time.Duration
@@ -103,6 +106,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Collateral == 0 {
 		o.Collateral = 0.005
 	}
+	if o.FalseIncidents == 0 {
+		o.FalseIncidents = 1
+	}
 	if o.MinBaseline == 0 {
 		o.MinBaseline = 20 * time.Minute
 	}
@@ -135,6 +141,8 @@ func (o Options) check() error {
 		return fmt.Errorf("processor: at most %d decisions, want 1 or more", o.MaxDecisions)
 	case o.Collateral < 0 || o.Collateral > 0.5:
 		return fmt.Errorf("processor: the collateral budget is %g, want a share from 0 to 0.5", o.Collateral)
+	case !(o.FalseIncidents > 0 && o.FalseIncidents <= 1000):
+		return fmt.Errorf("processor: %g false incidents a month are accepted, want more than 0, at most 1000", o.FalseIncidents)
 	case o.MinBaseline < 0:
 		return fmt.Errorf("processor: the least baseline is %s, want 0s or more", o.MinBaseline)
 	case o.MinClients < 0:

@@ -44,6 +44,7 @@ type site struct {
 	windows *window.Site
 	base    *baseline.Site
 	state   detect.State
+	tail    detect.Tail  // what evidence quiet traffic gives
 	once    *sketch.Seen // client programs of at least one normal client
 	users   *sketch.Seen // pairs of program and client
 
@@ -82,13 +83,14 @@ type site struct {
 
 // bucket is what one step saw, in quarantine.
 type bucket struct {
-	sample  *attribute.Sample // once it is filled, packed
-	reading detect.Reading
-	paths   []uint64 // served and not known yet
-	found   found    // served and not known for sure
-	second  int64    // in which it ended
-	tainted bool     // not to be learned
-	filled  bool
+	sample   *attribute.Sample // once it is filled, packed
+	reading  detect.Reading
+	evidence float64  // of that
+	paths    []uint64 // served and not known yet
+	found    found    // served and not known for sure
+	second   int64    // in which it ended
+	tainted  bool     // not to be learned
+	filled   bool
 }
 
 func newSite(d *Detector, name string, number int) *site {
@@ -168,6 +170,7 @@ func (s *site) feedback(second int64, step bool, emit func(schemas.Event)) {
 func (s *site) measure(second int64) {
 	s.reading = detect.Read(s.windows.Short(), s.windows.Read())
 	s.scores = detect.Score(s.base, hourOf(second), &s.reading)
+	s.scores.Limits = detect.LimitsOf(&s.tail, s.d.o.FalseIncidents, s.d.watched)
 }
 
 // look reads the signals and steps the incident.
@@ -201,7 +204,7 @@ func hourOf(second int64) int { return baseline.HourOf(time.Unix(second, 0)) }
 // leaves it.
 func (s *site) endStep(second int64) {
 	current := s.filled(second)
-	current.reading = s.reading
+	current.reading, current.evidence = s.reading, detect.Evidence(&s.reading, &s.scores)
 	current.tainted = current.tainted || s.state.Open || s.state.Doubtful()
 	if s.incident != nil {
 		s.learnTroubled(&current.found)
@@ -240,6 +243,9 @@ func (s *site) empty() {
 
 func (s *site) learn(b *bucket) {
 	s.base.Learn(hourOf(b.second), b.reading.Even[:])
+	if s.base.Windows() > minWindows {
+		s.tail.Learn(b.evidence)
+	}
 	b.sample.Programs(func(client, program uint64) {
 		if !s.users.Add(program^client) && s.once.Add(program) {
 			s.d.know.learnProgram(s.know, program)

@@ -171,6 +171,7 @@ func (c *Counter) read(r *state.Reader) {
 // write appends what a Detector keeps over a restart.
 func (d *Detector) write(w *state.Writer) error {
 	w.Int(d.closed)
+	w.Uint(uint64(d.watched))
 	w.Text(d.ids.last)
 	w.Uint(uint64(d.ids.number))
 	w.Uint(uint64(len(d.sites)))
@@ -184,7 +185,7 @@ func (d *Detector) write(w *state.Writer) error {
 }
 
 func (d *Detector) read(r *state.Reader) {
-	d.closed = r.Int()
+	d.closed, d.watched = r.Int(), int(r.Uint(100_000))
 	d.ids.last, d.ids.number = r.Text(64), int(r.Uint(math.MaxInt32))
 	for range r.Count(d.o.MaxSites) {
 		name := r.Text(schemas.MaxSite)
@@ -278,6 +279,7 @@ func (s *site) read(r *state.Reader) {
 // savedOpen is the incident and the decisions of a site as they are saved.
 type savedOpen struct {
 	State     detect.State    `json:"state"`
+	Tail      detect.Tail     `json:"tail"`
 	Incident  *savedIncident  `json:"incident,omitempty"`
 	Decisions []savedDecision `json:"decisions,omitempty"`
 	Past      *past           `json:"past,omitempty"`
@@ -324,7 +326,7 @@ type savedDecision struct {
 }
 
 func (s *site) open() savedOpen {
-	saved := savedOpen{State: s.state, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits}
+	saved := savedOpen{State: s.state, Tail: s.tail, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits}
 	if len(s.know.decisions) > 0 || s.incident != nil {
 		saved.Regulars = s.regulars.save()
 	}
@@ -346,7 +348,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		r.Fail("the incident of site %q does not hold together", s.name)
 		return
 	}
-	s.state, s.past, s.accepted = saved.State, saved.Past, saved.Accepted
+	s.state, s.tail, s.past, s.accepted = saved.State, saved.Tail, saved.Past, saved.Accepted
 	if len(saved.Visits) > maxVisits {
 		r.Fail("site %q watches %d probes, at most %d", s.name, len(saved.Visits), maxVisits)
 		return

@@ -184,7 +184,7 @@ func (d *Detector) Filled() {
 		for _, was := range s.recent {
 			for i := range s.buckets {
 				if b := &s.buckets[i]; b.filled && b.second == was.second {
-					b.tainted, b.reading = was.tainted, was.reading
+					b.tainted, b.reading, b.evidence = was.tainted, was.reading, was.evidence
 				}
 			}
 		}
@@ -195,9 +195,10 @@ func (d *Detector) Filled() {
 
 // recentStep is what is saved of a step in quarantine.
 type recentStep struct {
-	second  int64
-	tainted bool
-	reading detect.Reading // what is learned of it
+	second   int64
+	tainted  bool
+	evidence float64
+	reading  detect.Reading // what is learned of it
 }
 
 func (s *site) writeRecent(w *state.Writer) {
@@ -216,6 +217,7 @@ func (s *site) writeRecent(w *state.Writer) {
 		if b := &s.buckets[i]; b.filled {
 			w.Int(b.second)
 			w.Bool(b.tainted)
+			w.Float(b.evidence)
 			for _, v := range b.reading.Even {
 				w.Float(v)
 			}
@@ -230,7 +232,7 @@ func (s *site) readRecent(r *state.Reader) {
 	s.current = r.Bool()
 	for range r.Count(quarantine + 1) {
 		var step recentStep
-		step.second, step.tainted = r.Int(), r.Bool()
+		step.second, step.tainted, step.evidence = r.Int(), r.Bool(), r.Float()
 		for i := range step.reading.Even {
 			step.reading.Even[i] = r.Float()
 		}

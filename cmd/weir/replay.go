@@ -266,8 +266,8 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allowed(),
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral), ArmedFor: orNever(c.Decisions.ArmedFor),
 		Probation: probation, Longest: c.Decisions.Longest, MaxDecisions: c.Decisions.Max, Enforced: o.Enforced,
-		MinBaseline: c.Processor.MinBaseline,
-		MaxSites:    c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
+		MinBaseline: c.Processor.MinBaseline, FalseIncidents: float64(c.Processor.FalseIncidents),
+		MaxSites: c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
 		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, Known: o.Known,
 	}, nil
 }

@@ -122,10 +122,11 @@ type HTTP struct {
 
 // Processor bounds and times the processor.
 type Processor struct {
-	Lateness    time.Duration `yaml:"lateness" doc:"How long a second stays open for requests that are logged late."`
-	MaxSites    int           `yaml:"max_sites" doc:"Sites with windows of their own; what comes beyond is watched as one."`
-	MaxClients  int           `yaml:"max_clients" doc:"Clients that are remembered at once."`
-	MinBaseline time.Duration `yaml:"min_baseline" doc:"How much normal traffic of a site must have been seen before there are decisions on it."`
+	Lateness       time.Duration `yaml:"lateness" doc:"How long a second stays open for requests that are logged late."`
+	MaxSites       int           `yaml:"max_sites" doc:"Sites with windows of their own; what comes beyond is watched as one."`
+	MaxClients     int           `yaml:"max_clients" doc:"Clients that are remembered at once."`
+	FalseIncidents int           `yaml:"false_incidents" doc:"How many false incidents a month are accepted over all sites together: with more, attacks are noticed sooner and by less; with fewer, later and more surely."`
+	MinBaseline    time.Duration `yaml:"min_baseline" doc:"How much normal traffic of a site must have been seen before there are decisions on it."`
 }
 
 // Decisions bounds and times decisions.
@@ -182,7 +183,7 @@ func Default() Config {
 		Mode:      Observe,
 		Crawlers:  []string{"google", "bing"},
 		Edge:      Edge{Name: name, ProxyHeader: "x-forwarded-for"},
-		Processor: Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, MinBaseline: 20 * time.Minute},
+		Processor: Processor{Lateness: 2 * time.Second, MaxSites: 1000, MaxClients: 1_000_000, FalseIncidents: 1, MinBaseline: 20 * time.Minute},
 		Decisions: Decisions{TTL: 10 * time.Minute, Collateral: 0.005, Propagation: 2 * time.Second, Max: 500_000, ArmedFor: 21 * 24 * time.Hour,
 			Probation: 10 * time.Minute, Longest: 24 * time.Hour},
 		HTTP:       HTTP{Listen: "127.0.0.1:8480"},

@@ -34,7 +34,7 @@ func TestGood(t *testing.T) {
 	full.Allow = []netip.Prefix{
 		netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8::/32"),
 	}
-	full.Processor = Processor{Lateness: 3500 * time.Millisecond, MaxSites: 20, MaxClients: 50_000, MinBaseline: time.Hour}
+	full.Processor = Processor{Lateness: 3500 * time.Millisecond, MaxSites: 20, MaxClients: 50_000, FalseIncidents: 4, MinBaseline: time.Hour}
 	full.Decisions = Decisions{TTL: 15 * time.Minute, Collateral: 0.001, Propagation: 0, Max: 1000, ArmedFor: 30 * day, Probation: 20 * time.Minute, Longest: 2 * day}
 	full.Nginx = Nginx{Directory: "/etc/nginx/weir", Test: []string{"nginx", "-t", "-q"}, Reload: []string{"systemctl", "reload", "nginx"},
 		Lease: 10 * time.Minute, MinReloadInterval: 5 * time.Second, Block: "silence", Challenge: "@anubis", UnknownRate: 30}

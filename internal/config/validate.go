@@ -50,6 +50,7 @@ func (c *Config) validate(d *decoder) {
 	between(d, "processor.lateness", c.Processor.Lateness, 0, time.Minute)
 	between(d, "processor.max_sites", c.Processor.MaxSites, 1, 100_000)
 	between(d, "processor.max_clients", c.Processor.MaxClients, 1000, 100_000_000)
+	between(d, "processor.false_incidents", c.Processor.FalseIncidents, 1, 1000)
 	between(d, "processor.min_baseline", c.Processor.MinBaseline, 0, 30*day)
 	if where := c.CrawlerDNS; where != "" && where != "system" {
 		if _, err := netip.ParseAddrPort(where); err != nil {

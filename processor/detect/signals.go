@@ -197,12 +197,16 @@ func clientShare(i int) bool {
 type Scores struct {
 	Score [NumSignals]float64
 	Level [NumSignals]float64 // in the signal's own unit
+	// Limits are what the scores are held against: of a site of which nothing is known, until
+	// they are set.
+	Limits Limits
 }
 
 // Score compares a reading with the baseline at an hour of day. A spread is never
 // taken to be smaller than what counting alone would give (Poisson for counts,
 // binomial for shares), and is widened while the baseline is young.
 func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
+	s.Limits = LimitsOf(&Tail{}, 1, 1)
 	for i := range signals {
 		level, spread := b.Normal(i, hour)
 		doubt := 1 + 60/float64(b.Learned(i)+1)

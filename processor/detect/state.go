@@ -125,7 +125,7 @@ func (s *State) Drift(r *Reading, sc *Scores) bool {
 	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || newcomers(r, sc) < minClients || mark < 2 || slowVolume(sc) < slowLeast || oneDeclared(r, sc) {
 		x = -slowStep
 	}
-	s.Slow = min(max(0, s.Slow+x), 2*slowEnough)
+	s.Slow = min(max(0, s.Slow+x), 2*sc.Limits.slow)
 	return before < slowDoubt && s.Slow >= slowDoubt
 }
 
@@ -141,7 +141,7 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	if declared && s.Machines < machines {
 		attack = false
 	}
-	if s.Slow >= slowEnough && !attack && !declared {
+	if s.Slow >= sc.Limits.slow && !attack && !declared {
 		kind, attack = schemas.Flood, true
 		s.Attack = max(s.Attack, persist)
 	}
@@ -341,7 +341,7 @@ func bringAssets(r *Reading, sc *Scores) bool {
 // scattered reports whether strangers with browsers, many more than normal, ask for pages all
 // over the site.
 func scattered(r *Reading, sc *Scores) bool {
-	if volumeScore(sc) < scatteredScore || sc.Score[NewClients] < enter {
+	if volumeScore(sc) < sc.Limits.scattered || sc.Score[NewClients] < enter {
 		return false
 	}
 	above, fresh := excessClients(r, sc), r.Raw[NewClients]-sc.Level[NewClients]
@@ -386,7 +386,7 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 		mark = max(mark, bare) // no browser, though it says so; or a machine that reads everything
 	}
 	mark = max(mark, machinesAllOver(r, sc))
-	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < enterSum || !enough(r, sc) || excessClients(r, sc) < minClients {
+	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < sc.Limits.sum || !enough(r, sc) || excessClients(r, sc) < minClients {
 		return "", false
 	}
 	if missing < enter && !varied(r, sc) && bare < enter && r.Raw[DeclaredShare] < declaredShare {
@@ -423,7 +423,7 @@ func scanning(r *Reading, sc *Scores) bool {
 }
 
 func crowd(r *Reading, sc *Scores) bool {
-	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= crowdScore && excess(r, sc) >= minExcess
+	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= sc.Limits.surge && excess(r, sc) >= minExcess
 }
 
 func breakage(r *Reading, sc *Scores) bool {
