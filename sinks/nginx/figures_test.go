@@ -103,6 +103,136 @@ func TestMethods(t *testing.T) {
 	t.Logf("\n| method | `nginx -t` | one more client until it is refused | all processes after the start | after a reload |\n|---|---|---|---|---|\n%s", table.String())
 }
 
+// TestDelta prints where the time goes from 10,000 decisions among 500,000 until nginx serves
+// them: as processor time, which hardly depends on what else the machine does, and by the clock.
+//
+//	WEIR_LONG=1 go test ./sinks/nginx -run TestDelta -v
+func TestDelta(t *testing.T) {
+	long(t)
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	o := s.options()
+	o.Test = append([]string{"sh", "-c", `"$@"; r=$?; times >> "$0"/times; exit $r`, s.root}, o.Test...)
+	e := newEnforcer(t, o)
+	set := withSignatures(many(figureClients), 50)
+	var events []schemas.Event
+	for _, m := range set.Measures {
+		events = append(events, added(m))
+	}
+	e.Replace(events...)
+	e.attempt(t.Context())
+	var total, weirs, tests, nginxes []float64
+	for round := range 5 {
+		var change []schemas.Event
+		for i := range delta {
+			change = append(change, added(measure(fmt.Sprintf("m%d-%d", round, i), schemas.Block, schemas.ScopeClient, netip.AddrFrom4([4]byte{198, byte(18 + round), byte(i >> 8), byte(i)}).String())))
+		}
+		s.drained()
+		_ = os.Remove(filepath.Join(s.root, "times"))
+		own, master, begun := ownTime(t), s.time(), time.Now()
+		e.Apply(change...)
+		e.attempt(t.Context())
+		if err := e.Status().Err; err != nil {
+			t.Fatal(err)
+		}
+		mine := ownTime(t) - own
+		if err := s.until(within(t), get("h.example", "/", change[delta-1].Decision.Value), answers(403)); err != nil {
+			t.Fatal(err)
+		}
+		total = append(total, time.Since(begun).Seconds())
+		text, err := os.ReadFile(filepath.Join(s.root, "times"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		weirs, tests, nginxes = append(weirs, mine), append(tests, childTime(t, string(text))), append(nginxes, s.time()-master)
+	}
+	for _, x := range [][]float64{total, weirs, tests, nginxes} {
+		slices.Sort(x)
+	}
+	t.Logf("10,000 among 500,000, median of 5: %.2f s by the clock; processor time: weir %.2f s (two threads at times), nginx -t %.2f s, nginx's master %.2f s", total[2], weirs[2], tests[2], nginxes[2])
+}
+
+// ownTime is the processor time of this process, in seconds.
+func ownTime(t *testing.T) float64 {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// childTime reads the second line of the shell's times, "0m0.12s 0m0.03s".
+func childTime(t *testing.T, text string) (seconds float64) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	for _, word := range strings.Fields(lines[len(lines)-1]) {
+		d, err := time.ParseDuration(word)
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		seconds += d.Seconds()
+	}
+	return seconds
+}
+
+// time is the processor time of nginx's master so far, in seconds.
+func (s *server) time() (seconds float64) {
+	s.t.Helper()
+	pid, err := os.ReadFile(filepath.Join(s.root, "pid"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%s/stat", strings.TrimSpace(string(pid))))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+2:]))
+	for _, field := range fields[11:13] { // utime and stime, in hundredths of a second (proc(5))
+		var ticks float64
+		fmt.Sscan(field, &ticks)
+		seconds += ticks / 100
+	}
+	return seconds
+}
+
+// TestPathLists prints what the known paths of a site cost, with the longest list that a site
+// may have, and with as many as all sites may.
+//
+//	WEIR_LONG=1 go test ./sinks/nginx -run TestPathLists -v
+func TestPathLists(t *testing.T) {
+	long(t)
+	var table strings.Builder
+	for _, n := range []int{1, 50_000, 131_072} {
+		list := &schemas.SitePaths{Site: "a.example"}
+		for i := range n {
+			list.Paths = append(list.Paths, fmt.Sprintf("/questions/%06d/how-do-i-do-this-and-that", i))
+		}
+		s := newServer(t, includeHTTP, site)
+		s.apply(Set{Measures: []Measure{measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown)}, Paths: NewPathList([]*schemas.SitePaths{list})})
+		test := cpu(t, s.command("-t"))
+		s.start()
+		w := s.dial()
+		for uri, want := range map[string]int{list.Paths[n-1]: 200, list.Paths[n-1] + "x": 429, "/other": 429} {
+			if status, _ := w.say(get("a.example", uri, "198.51.100.1")); status != want {
+				t.Errorf("%s: %d, want %d", uri, status, want)
+			}
+		}
+		fmt.Fprintf(&table, "| %d | %.2f s | %.0f MiB |\n", n, test, memory(t, s))
+	}
+	t.Logf("\n| known paths | processor time of `nginx -t` | all processes |\n|---|---|---|\n%s", table.String())
+}
+
+// cpu is the processor time of a command, in seconds.
+func cpu(t *testing.T, argv []string) float64 {
+	t.Helper()
+	command := exec.Command(argv[0], argv[1:]...)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return (command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds()
+}
+
 func took(t *testing.T, f func() error) float64 {
 	t.Helper()
 	begun := time.Now()
