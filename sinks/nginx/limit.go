@@ -73,10 +73,8 @@ func Prepare(ctx context.Context, dir string, o SnippetOptions, test []string, l
 	if refused == nil {
 		return d.limited(), nil
 	}
-	for name, content := range before {
-		if err := d.write(name, content); err != nil {
-			return d.limited(), fmt.Errorf("%w; and taking it back failed: %w", refused, err)
-		}
+	if err := d.putSnippets(before); err != nil {
+		return d.limited(), fmt.Errorf("%w; and taking it back failed: %w", refused, err)
 	}
 	if e.command(ctx, "test", test) == nil {
 		return d.limited(), fmt.Errorf("nginx refuses the snippets, those before stay: %w", refused)

@@ -189,6 +189,37 @@ func TestRefusedSnippetsAreTakenBack(t *testing.T) {
 	}
 }
 
+// Killed between any two steps of changing the snippets, in each direction, weir leaves what
+// nginx starts with.
+func TestKilledWhileSnippetsChange(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, includeHTTP, limitedSite)
+	of := func(rate int) map[string][]byte {
+		server, err := ServerSnippet(SnippetOptions{UnknownRate: rate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string][]byte{HTTPName: []byte(HTTPSnippet(s.dir(), SnippetOptions{UnknownRate: rate})), ServerName: []byte(server)}
+	}
+	steps := 0
+	for _, rate := range []int{12, 0, 30, 12, 0} {
+		d := directory{path: s.dir()}
+		d.step = func(step string) error {
+			steps++
+			if err := s.check(); err != nil {
+				t.Errorf("to %d a minute, before %q: %v", rate, step, err)
+			}
+			return nil
+		}
+		if err := d.putSnippets(of(rate)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.check(); err != nil || steps < 20 {
+		t.Errorf("after %d steps: %v", steps, err)
+	}
+}
+
 // Of a configuration with many clients in force what is read is the configuration.
 func TestDumpLeavesListsOut(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -273,8 +275,20 @@ func Install(dir string, o SnippetOptions) error {
 	if err := installChallenge(d, o.Challenge == ScriptChallenge); err != nil {
 		return err
 	}
-	if err := d.write(HTTPName, []byte(HTTPSnippet(dir, o))); err != nil {
-		return err
+	return d.putSnippets(map[string][]byte{HTTPName: []byte(HTTPSnippet(dir, o)), ServerName: []byte(server)})
+}
+
+// putSnippets writes both so that the one and the other go together after each step as well: a
+// server that asks for $weir_refuse comes after what defines it.
+func (d directory) putSnippets(all map[string][]byte) error {
+	order := []string{ServerName, HTTPName}
+	if bytes.Contains(all[ServerName], []byte("$weir_refuse ")) {
+		slices.Reverse(order)
 	}
-	return d.write(ServerName, []byte(server))
+	for _, name := range order {
+		if err := d.write(name, all[name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
