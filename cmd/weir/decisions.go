@@ -136,6 +136,7 @@ type addDecisionCommand struct {
 	For    time.Duration `default:"1h" help:"How long it is in force."`
 	Site   []string      `placeholder:"NAME" help:"Only on this site; by default on all. May be repeated."`
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
+	Own    bool          `help:"Also against this machine's own addresses, and the one that you are connected from."`
 }
 
 func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -147,13 +148,20 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 	if err != nil {
 		return usageError{err}
 	}
-	if configuration, err := p.configuration(); err == nil && event.Action != schemas.Allow {
-		if a, ok := allowedBy(configuration.Allowed(), &event); ok {
-			fmt.Fprintf(s.err, "weir: %s is in the allowlist (%s): no edge touches that\n", printable(event.Value, 60), a)
-		}
-		if err := refuseProxies(configuration, &event); err != nil {
-			return usageError{err}
-		}
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	rules, err := newHandRules(configuration, c.Own)
+	if err != nil {
+		return err
+	}
+	allowed, err := rules.check(&event)
+	if err != nil {
+		return usageError{err}
+	}
+	if allowed.IsValid() {
+		fmt.Fprintf(s.err, "weir: %s is in the allowlist (%s): no edge touches that\n", printable(event.Value, 60), allowed)
 	}
 	if err := newControlClient(data).post(ctx, []schemas.Event{event}); err != nil {
 		return err
@@ -208,23 +216,6 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 			Expires: now.Add(c.For), Reason: c.Reason, Origin: me(),
 		},
 	}, nil
-}
-
-// allowedBy is the entry of the allowlist that would keep a decision from touching
-// all or part of its value, if there is one.
-func allowedBy(allow []netip.Prefix, e *schemas.Event) (netip.Prefix, bool) {
-	prefix, err := netip.ParsePrefix(e.Value)
-	if addr, addrErr := netip.ParseAddr(e.Value); addrErr == nil {
-		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	if err == nil {
-		for _, a := range allow {
-			if a.Overlaps(prefix) {
-				return a, true
-			}
-		}
-	}
-	return netip.Prefix{}, false
 }
 
 type removeDecisionsCommand struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 
 type exportDecisionsCommand struct {
 	dataFlag
-	Format string `default:"json" enum:"json,csv,values" help:"json (an event a line, which import takes), csv, or values: clients and prefixes alone, one a line."`
+	Format string `default:"json" enum:"json,csv,values" help:"json (an event a line), csv, or values: clients and prefixes alone, one a line. import takes each."`
 }
 
 // Run writes what is in force.
@@ -39,7 +41,7 @@ func exportDecisions(to io.Writer, events []schemas.Event, format string) error 
 	w := bufio.NewWriter(to)
 	table := csv.NewWriter(w)
 	if format == "csv" {
-		if err := table.Write([]string{"decision", "action", "scope", "value", "sites", "expires", "origin", "reason"}); err != nil {
+		if err := table.Write(tableColumns); err != nil {
 			return err
 		}
 	}
@@ -66,13 +68,18 @@ func exportDecisions(to io.Writer, events []schemas.Event, format string) error 
 	return errors.Join(table.Error(), w.Flush())
 }
 
+// tableColumns are those of an export as CSV. A table that is imported needs value alone, and
+// may have others.
+var tableColumns = []string{"decision", "action", "scope", "value", "sites", "expires", "origin", "reason"}
+
 type importDecisionsCommand struct {
 	dataFlag
-	File   string        `arg:"" help:"What export wrote as json, or a list of addresses and prefixes, one a line; - is standard input."`
+	File   string        `arg:"" help:"What export wrote, any CSV with a column value, or a list of addresses and prefixes, one a line; - is standard input."`
 	Action string        `default:"block" enum:"block,challenge,throttle" help:"Of a list: block, challenge or throttle."`
 	For    time.Duration `default:"1h" help:"Of a list: how long it is in force. What was exported keeps its own end."`
 	Site   []string      `placeholder:"NAME" help:"Of a list: only on this site; may be repeated."`
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
+	Own    bool          `help:"Also against this machine's own addresses, and the one that you are connected from."`
 }
 
 // Bounds of an import.
@@ -104,50 +111,177 @@ func (c *importDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if len(text) > maxImport {
 		return usagef("%s: over %d bytes", name, maxImport)
 	}
-	events, err := c.read(text, time.Now())
+	configuration, err := p.configuration()
+	if err != nil {
+		return err
+	}
+	rules, err := newHandRules(configuration, c.Own)
+	if err != nil {
+		return err
+	}
+	events, allowed, err := c.read(text, rules, time.Now())
 	if err != nil {
 		return usagef("%s: %w; nothing was imported", name, err)
 	}
 	client := newControlClient(data)
-	for at := 0; at < len(events); at += importedAtOnce {
-		if err := client.post(ctx, events[at:min(at+importedAtOnce, len(events))]); err != nil {
-			return fmt.Errorf("%d of %d were imported: %w", at, len(events), err)
-		}
+	inForce, err := client.events(ctx, "/api/decisions")
+	if err != nil {
+		return err
+	}
+	if most := configuration.Decisions.Max; len(inForce)+len(events) > most {
+		return usagef("%s: %s, and %s are in force: edges hold %s at most (decisions.max); nothing was imported", name, plural(len(events), "decision"), count(len(inForce)), count(most))
+	}
+	if err := importAll(ctx, client, events); err != nil {
+		return err
 	}
 	fmt.Fprintf(s.out, "%s imported.\n", plural(len(events), "decision"))
+	if allowed > 0 {
+		fmt.Fprintf(s.err, "weir: no edge touches %d of them, which are in the allowlist\n", allowed)
+	}
 	return nil
 }
 
-// read makes events of the lines; the error names the first that is wrong.
-func (c *importDecisionsCommand) read(text []byte, now time.Time) (events []schemas.Event, err error) {
+// importAll hands over all of them, or takes back what it has.
+func importAll(ctx context.Context, client *controlClient, events []schemas.Event) error {
+	for at := 0; at < len(events); at += importedAtOnce {
+		err := client.post(ctx, events[at:min(at+importedAtOnce, len(events))])
+		if err == nil {
+			continue
+		}
+		for back := 0; back < min(at+importedAtOnce, len(events)); back += importedAtOnce {
+			gone := slices.Clone(events[back:min(back+importedAtOnce, len(events))])
+			for i := range gone {
+				gone[i].Type, gone[i].Time = schemas.DecisionRemoved, time.Now().UTC().Truncate(time.Millisecond)
+			}
+			if again := client.post(context.WithoutCancel(ctx), gone); again != nil {
+				return fmt.Errorf("%d of %d were imported, and could not be taken back (%w): %w; weir decisions list shows them", at, len(events), again, err)
+			}
+		}
+		return fmt.Errorf("nothing was imported: %w", err)
+	}
+	return nil
+}
+
+// read makes events of the lines, and counts those of which nothing comes because they are in
+// the allowlist; the error names the first line that is wrong.
+func (c *importDecisionsCommand) read(text []byte, rules *handRules, now time.Time) (events []schemas.Event, allowed int, err error) {
+	take := func(number int, e schemas.Event, err error) error {
+		if err == nil && e.Decision == nil { // has ended
+			return nil
+		}
+		var within netip.Prefix
+		if err == nil {
+			within, err = rules.check(&e)
+		}
+		if err == nil && len(events) >= maxImported {
+			err = fmt.Errorf("more than %d decisions", maxImported)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		if within.IsValid() {
+			allowed++
+		}
+		events = append(events, e)
+		return nil
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // of spreadsheets
+	if c.isTable(text) {
+		return events, allowed, c.table(text, now, take)
+	}
 	number := 0
 	for line := range bytes.Lines(text) {
 		number++
-		line, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte("#"))
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] == '{' {
+			e, err := c.exported(line, now)
+			if err := take(number, e, err); err != nil {
+				return nil, 0, err
+			}
+			continue
+		}
+		line, _, _ = bytes.Cut(line, []byte("#"))
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		if len(events) >= maxImported {
-			return nil, fmt.Errorf("line %d: more than %d decisions", number, maxImported)
+		e, err := c.listed(string(line), number, now)
+		if err := take(number, e, err); err != nil {
+			return nil, 0, err
 		}
-		var e schemas.Event
-		if line[0] == '{' {
-			e, err = c.exported(line, now)
-		} else {
-			e, err = c.listed(string(line), now)
+	}
+	return events, allowed, nil
+}
+
+// isTable reports whether a file is CSV: its first line has a column value.
+func (c *importDecisionsCommand) isTable(text []byte) bool {
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	head, err := csv.NewReader(bytes.NewReader(line)).Read()
+	return err == nil && slices.Contains(head, "value")
+}
+
+// table reads CSV with a head: what a row does not say, the flags do.
+func (c *importDecisionsCommand) table(text []byte, now time.Time, take func(int, schemas.Event, error) error) error {
+	rows := csv.NewReader(bytes.NewReader(text))
+	head, err := rows.Read()
+	if err != nil {
+		return err
+	}
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+			return err // it names the line
 		}
-		if e.Decision == nil { // has ended
-			continue
+		number, _ := rows.FieldPos(0)
+		field := func(name string) string {
+			if at := slices.Index(head, name); at >= 0 {
+				return strings.TrimSpace(row[at])
+			}
+			return ""
 		}
-		if line[0] != '{' {
-			e.ID = fmt.Sprintf("%s-%d", e.ID, len(events)+1)
+		e, err := c.row(field, number, now)
+		if err := take(number, e, err); err != nil {
+			return err
 		}
-		events = append(events, e)
 	}
-	return events, nil
+}
+
+// row is one row of a table.
+func (c *importDecisionsCommand) row(field func(string) string, number int, now time.Time) (schemas.Event, error) {
+	one := *c
+	one.Action, one.Reason = cmp.Or(field("action"), c.Action), cmp.Or(field("reason"), c.Reason)
+	if sites := strings.Fields(field("sites")); len(sites) > 0 {
+		one.Site = sites
+	}
+	scope := field("scope")
+	if scope == string(schemas.ScopeSite) {
+		one.Site = nil // it is the value
+	}
+	if until := field("expires"); until != "" {
+		end, err := time.Parse(time.RFC3339, until)
+		if err != nil {
+			return schemas.Event{}, fmt.Errorf("expires %q is not of the form 2026-11-22T05:08:12Z", until)
+		}
+		if !end.After(now) {
+			return schemas.Event{}, nil
+		}
+		one.For = end.Sub(now)
+	}
+	var e schemas.Event
+	var err error
+	if scope == "" {
+		e, err = one.listed(field("value"), number, now)
+	} else {
+		add := addDecisionCommand{Scope: scope, Value: field("value"), Action: one.Action, For: one.For, Site: one.Site, Reason: one.Reason}
+		e, err = add.event(now)
+	}
+	if err != nil {
+		return e, err
+	}
+	e.ID = cmp.Or(field("decision"), fmt.Sprintf("%s-%d", schemas.ManualID(now), number))
+	return e, e.Validate()
 }
 
 // exported is a line of an export: its own decision, which is then a person's. One that
@@ -178,7 +312,7 @@ func (c *importDecisionsCommand) exported(line []byte, now time.Time) (schemas.E
 }
 
 // listed is an address or a prefix.
-func (c *importDecisionsCommand) listed(value string, now time.Time) (schemas.Event, error) {
+func (c *importDecisionsCommand) listed(value string, number int, now time.Time) (schemas.Event, error) {
 	scope := schemas.ScopeClient
 	if prefix, err := netip.ParsePrefix(value); err == nil && !prefix.IsSingleIP() {
 		scope = schemas.ScopePrefix
@@ -186,5 +320,9 @@ func (c *importDecisionsCommand) listed(value string, now time.Time) (schemas.Ev
 		value = prefix.Addr().String()
 	}
 	add := addDecisionCommand{Scope: string(scope), Value: value, Action: c.Action, For: c.For, Site: c.Site, Reason: c.Reason}
-	return add.event(now)
+	e, err := add.event(now)
+	if err == nil {
+		e.ID = fmt.Sprintf("%s-%d", e.ID, number)
+	}
+	return e, err
 }

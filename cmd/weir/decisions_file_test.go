@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -22,14 +25,15 @@ func TestExportAndImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &importDecisionsCommand{Action: "block", For: time.Hour, Reason: "a list"}
-	got, err := c.read(file.Bytes(), now)
+	rules := &handRules{}
+	got, _, err := c.read(file.Bytes(), rules, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].ID != "i1-1" || got[0].Value != first.Value || got[0].Origin == "weir" || !got[0].Expires.Equal(first.Expires) || got[1].Scope != schemas.ScopeSignature {
 		t.Errorf("%+v", got)
 	}
-	list, err := c.read([]byte("# mine\n192.0.2.1\n\n198.51.100.0/24 # a network\n2001:db8::7/128\n"), now)
+	list, _, err := c.read([]byte("# mine\n192.0.2.1\n\n198.51.100.0/24 # a network\n2001:db8::7/128\n"), rules, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,12 +50,113 @@ func TestExportAndImport(t *testing.T) {
 		t.Errorf("%q, %d ids; want %q", said, len(ids), want)
 	}
 	for _, wrong := range []string{"192.0.2.1\nnonsense", "192.0.2.1\n0.0.0.0/0", "192.0.2.1\n{}", "192.0.2.1\n{\"type\":"} {
-		if _, err := c.read([]byte(wrong), now); err == nil || !strings.Contains(err.Error(), "line 2: ") {
+		if _, _, err := c.read([]byte(wrong), rules, now); err == nil || !strings.Contains(err.Error(), "line 2: ") {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}
 	var table bytes.Buffer
 	if err := exportDecisions(&table, []schemas.Event{first, signature}, "values"); err != nil || table.String() != "192.0.2.7\n" {
 		t.Errorf("%q, %v", table.String(), err)
+	}
+}
+
+// A table is imported as it was exported; one of others needs a column value alone. What is
+// wrong names its line.
+func TestImportOfTables(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Second)
+	first, over := added("i1-1", "i1", "weir", "shop.example", "www.example"), added("i1-2", "i1", "weir")
+	first.Reason, first.Expires, over.Expires = "a reason, with \"quotes\"\nand two lines", now.Add(90*time.Minute), now.Add(-time.Minute)
+	signature := added("i1-3", "i1", "weir", "shop.example")
+	signature.Reason = "another"
+	signature.Scope, signature.Value, signature.Action, signature.Expires = schemas.ScopeSignature, `user_agent="a, \"b\"" referer="none"`, schemas.Throttle, now.Add(time.Hour)
+	site := added("m1", "", "alice", "forum.example")
+	site.Reason = "a third"
+	site.Scope, site.Value, site.Expires = schemas.ScopeSite, "forum.example", now.Add(time.Hour)
+	all := []schemas.Event{first, over, signature, site}
+	var file bytes.Buffer
+	if err := exportDecisions(&file, all, "csv"); err != nil {
+		t.Fatal(err)
+	}
+	c := &importDecisionsCommand{Action: "block", For: time.Hour, Reason: "a list"}
+	got, _, err := c.read(file.Bytes(), &handRules{}, now)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	for i, want := range []schemas.Event{first, signature, site} {
+		g := got[i]
+		if g.ID != want.ID || g.Action != want.Action || g.Scope != want.Scope || g.Value != want.Value || g.Reason != want.Reason ||
+			!g.Expires.Equal(want.Expires) || !slices.Equal(g.Sites, want.Sites) || g.Origin == schemas.OriginWeir {
+			t.Errorf("%+v %+v\nwant %+v %+v", g, g.Decision, want, want.Decision)
+		}
+	}
+	got, _, err = c.read([]byte("\ufefffirst seen,value\r\nyesterday,192.0.2.1\r\ntoday,198.51.100.0/24\r\n"), &handRules{}, now)
+	if err != nil || len(got) != 2 || got[0].Value != "192.0.2.1" || got[1].Scope != schemas.ScopePrefix || got[1].Reason != "a list" || got[0].ID == got[1].ID {
+		t.Errorf("%v: %+v", err, got)
+	}
+	for wrong, want := range map[string]string{
+		"value\n192.0.2.1\nnonsense\n":                      "line 3: ",
+		"value,action\n192.0.2.1,kill\n":                    "line 2: ",
+		"value,expires\n192.0.2.1,tomorrow\n":               "line 2: expires",
+		"value,scope\n192.0.2.1,client\n192.0.2.2,planet\n": "line 3: ",
+		"value\n192.0.2.1,block\n":                          "line 2: ",
+		"value\n\"192.0.2.1\n":                              "line ",
+	} {
+		if got, _, err := c.read([]byte(wrong), &handRules{}, now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %+v", wrong, err, got)
+		}
+	}
+}
+
+// A hand decides neither against proxies nor against itself; what is allowed is said.
+func TestWhatAHandMayNotTouch(t *testing.T) {
+	c := config.Default()
+	c.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.8/32"), netip.MustParsePrefix("198.51.100.0/24")}
+	c.Edge.TrustedProxies = []string{"203.0.113.0/28"}
+	t.Setenv("SSH_CONNECTION", "192.0.2.77 50000 192.0.2.1 22")
+	rules, err := newHandRules(c, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules.own = slices.DeleteFunc(rules.own, func(o ownAddress) bool { // where tests run, anything may be
+		return !o.address.IsLoopback() && o.address != netip.MustParseAddr("192.0.2.77")
+	})
+	meant, err := newHandRules(c, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range []struct{ value, want, allowed string }{
+		{"192.0.2.1", "", ""},
+		{"192.0.2.8", "", "192.0.2.8/32"},
+		{"192.0.2.0/28", "", "192.0.2.8/32"},
+		{"198.51.100.9", "", "198.51.100.0/24"},
+		{"192.0.2.77", "would refuse 192.0.2.77, where you are connected from", ""},
+		{"192.0.2.64/26", "would refuse 192.0.2.77", ""},
+		{"127.0.0.1", "would refuse 127.0.0.1, this machine's own address", ""},
+		{"203.0.113.5", "is where proxies are (203.0.113.0/28)", ""},
+		{"203.0.0.0/16", "is where proxies are", ""},
+	} {
+		e := added("m1", "", "alice")
+		if e.Value = one.value; strings.Contains(one.value, "/") {
+			e.Scope = schemas.ScopePrefix
+		}
+		allowed, err := rules.check(&e)
+		said := ""
+		if err != nil {
+			said = err.Error()
+		}
+		if !strings.Contains(said, one.want) || (said != "") != (one.want != "") || allowed.IsValid() != (one.allowed != "") || allowed.IsValid() && allowed.String() != one.allowed {
+			t.Errorf("%s: %q, allowed by %v", one.value, said, allowed)
+		}
+		if _, err := meant.check(&e); (err != nil) != strings.Contains(one.want, "proxies") {
+			t.Errorf("%s, and that is meant: %v", one.value, err)
+		}
+		e.Action = schemas.Allow
+		if _, err := rules.check(&e); err != nil {
+			t.Errorf("to allow %s: %v", one.value, err)
+		}
+	}
+	imports := &importDecisionsCommand{Action: "block", For: time.Hour}
+	if _, _, err := imports.read([]byte("192.0.2.1\n203.0.113.5\n"), rules, time.Now()); err == nil || !strings.Contains(err.Error(), "line 2: 203.0.113.5 is where proxies are") {
+		t.Errorf("imported: %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,35 +109,4 @@ func printEdges(w io.Writer, found []realip.Finding, header realip.Header) {
 		fmt.Fprintf(w, "  proxies          %s: %s of %s requests come from %s itself, not from clients\n", printable(site, 80), count(f.Edges), count(f.Requests), strings.ToLower(networkOf(f)))
 		fmt.Fprintf(w, "                   to mend it: %s\n", mendProxies(f, header))
 	}
-}
-
-// refuseProxies refuses a decision against proxies that many visitors come through.
-func refuseProxies(c config.Config, event *schemas.Event) error {
-	var against netip.Prefix
-	switch event.Scope {
-	case schemas.ScopeClient:
-		addr, err := netip.ParseAddr(event.Value)
-		if err != nil {
-			return err
-		}
-		against = netip.PrefixFrom(addr, addr.BitLen())
-	case schemas.ScopePrefix:
-		prefix, err := netip.ParsePrefix(event.Value)
-		if err != nil {
-			return err
-		}
-		against = prefix
-	default:
-		return nil
-	}
-	trust, err := newTrust(c, nil)
-	if err != nil {
-		return err
-	}
-	for _, edges := range trust.Edges() {
-		if edges.Overlaps(against) {
-			return fmt.Errorf("%s is where proxies are (%s): all visitors behind them would be hit; decide against the clients that they name, or on a signature", event.Value, edges)
-		}
-	}
-	return nil
 }

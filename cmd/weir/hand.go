@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/weir-project/weir/internal/config"
+	"github.com/weir-project/weir/schemas"
+)
+
+// handRules are what a decision by hand may not touch: a slip of it, at three in the morning,
+// must not lock out everybody, or whoever makes it.
+type handRules struct {
+	allow []netip.Prefix // nothing is enforced on it: said, not refused
+	edges []netip.Prefix // where proxies are, and many visitors behind each
+	own   []ownAddress
+}
+
+// ownAddress is one that must not be refused, and what it is.
+type ownAddress struct {
+	address netip.Addr
+	what    string
+}
+
+// newHandRules looks at the configuration and at this machine; own says that even its own
+// addresses may be decided against.
+func newHandRules(c config.Config, own bool) (*handRules, error) {
+	trust, err := newTrust(c, nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &handRules{allow: c.Allowed(), edges: trust.Edges()}
+	if own {
+		return r, nil
+	}
+	if from, _, ok := strings.Cut(os.Getenv("SSH_CONNECTION"), " "); ok { // sshd(8)
+		if addr, err := netip.ParseAddr(from); err == nil {
+			r.own = append(r.own, ownAddress{schemas.ClientOf(addr), "where you are connected from"})
+		}
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return r, nil // that this machine's are not known is no reason not to stop an attack
+	}
+	for _, a := range addresses {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			r.own = append(r.own, ownAddress{schemas.ClientOf(prefix.Addr()), "this machine's own address"})
+		}
+	}
+	return r, nil
+}
+
+// check says why a decision must not be taken, or by which entry of the allowlist nothing comes
+// of it, which is invalid where there is none.
+func (r *handRules) check(e *schemas.Event) (allowed netip.Prefix, err error) {
+	if e.Action == schemas.Allow {
+		return allowed, nil
+	}
+	value, err := e.Network()
+	if err != nil { // a signature, a site
+		return allowed, nil
+	}
+	for _, edges := range r.edges {
+		if edges.Overlaps(value) {
+			return allowed, fmt.Errorf("%s is where proxies are (%s): all visitors behind them would be hit; decide against the clients that they name, or on a signature", e.Value, edges)
+		}
+	}
+	for _, a := range r.allow {
+		if a.Overlaps(value) {
+			allowed = a
+			if a.Bits() <= value.Bits() { // all of it: whoever's it is, nothing comes of it
+				return allowed, nil
+			}
+		}
+	}
+	for _, own := range r.own {
+		if value.Contains(own.address) {
+			return allowed, fmt.Errorf("%s would refuse %s, %s; --own where that is meant", e.Value, own.address, own.what)
+		}
+	}
+	return allowed, nil
+}
