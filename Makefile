@@ -27,7 +27,7 @@ TESTFLAGS ?=
 PACKAGES  ?= ./...
 ARGS      ?=
 
-.PHONY: help build plugin plugin-twice front test demo screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
+.PHONY: help build plugin plugin-twice front test demo closed-loop screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ endif
 
 demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
 	bin/weir demo $(ARGS)
+
+closed-loop: build setup ## judges each promise of the closed loop, without weir and with it; docs/demo.svg (a quarter of an hour)
+	bin/weir demo --closed-loop --picture docs/demo.svg $(ARGS)
 
 screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a desktop, light and dark; docs/incident.png
 	WEIR_SCREENSHOTS=$(CURDIR)/docs go test ./sinks/statuspage ./sinks/report -count 1 -run TestBrowser

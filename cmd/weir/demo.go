@@ -29,6 +29,7 @@ type demoCommand struct {
 	Hours   time.Duration `default:"24h" help:"Ordinary hours to learn from first."`
 	Edges   int           `default:"1" help:"Edges, each with an nginx and a weir of its own in a network namespace; more than one needs root."`
 	Apart   bool          `hidden:"" help:"The network is the demo's own."`
+	Closed  bool          `name:"closed-loop" help:"Judge each promise of a closed loop: an application of 30 requests a second, first with a weir that only looks on, then with one that enforces, until everything that it decided has expired. A quarter of an hour."`
 	Keep    bool          `help:"Leave everything running until Ctrl-C."`
 	Picture string        `placeholder:"FILE" help:"Draw the table there, as SVG; DIR/demo.svg is always drawn."`
 	Output  string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
@@ -49,7 +50,10 @@ func (c *demoCommand) Run(ctx context.Context, s screen) error {
 	if c.Edges > 1 && !c.Apart {
 		return c.apart(ctx, s)
 	}
-	d, err := c.prepare(ctx, s)
+	if c.Closed {
+		return c.closedLoop(ctx, s)
+	}
+	d, err := c.prepare(ctx, s, demo.DefaultPlan(), "")
 	if err != nil {
 		return err
 	}
@@ -58,13 +62,8 @@ func (c *demoCommand) Run(ctx context.Context, s screen) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{d.path("demo.svg"), c.Picture} {
-		if path == "" {
-			continue
-		}
-		if err := writeFile(path, report.Picture); err != nil {
-			return fmt.Errorf("draw %s: %w", path, err)
-		}
+	if err := d.draw(&report); err != nil {
+		return err
 	}
 	if c.Output == "json" {
 		if err := report.JSON(s.out); err != nil {
@@ -73,6 +72,19 @@ func (c *demoCommand) Run(ctx context.Context, s screen) error {
 	}
 	if verdict := report.Verdict(); !verdict.Passed {
 		return fmt.Errorf("the demo did not do what it promises: %s", strings.Join(verdict.Why, "; "))
+	}
+	return nil
+}
+
+// draw writes the pictures.
+func (d *demonstration) draw(report *demo.Report) error {
+	for _, path := range []string{d.path("demo.svg"), d.Picture} {
+		if path == "" {
+			continue
+		}
+		if err := writeFile(path, report.Picture); err != nil {
+			return fmt.Errorf("draw %s: %w", path, err)
+		}
 	}
 	return nil
 }
@@ -91,12 +103,15 @@ type demonstration struct {
 	nats    string // where weir run listens for the others, "" where it is alone
 	control *controlClient
 	inbox   *demo.Inbox
+	observe bool // weir looks on and enforces nothing
+	ending  demo.Ending
 }
 
 // prepare makes everything that the play needs and starts nothing.
-func (c *demoCommand) prepare(ctx context.Context, s screen) (*demonstration, error) {
-	d := &demonstration{demoCommand: c, screen: s, plan: demo.DefaultPlan()}
-	if err := d.folder(); err != nil {
+// It works in a folder of that name in --dir, or, where it is empty, in --dir itself.
+func (c *demoCommand) prepare(ctx context.Context, s screen, plan demo.Plan, folder string) (*demonstration, error) {
+	d := &demonstration{demoCommand: c, screen: s, plan: plan, observe: folder == demoWithout}
+	if err := d.folder(folder); err != nil {
 		return nil, err
 	}
 	var err error
@@ -116,10 +131,10 @@ func (c *demoCommand) prepare(ctx context.Context, s screen) (*demonstration, er
 	return d, nil
 }
 
-func (d *demonstration) folder() (err error) {
+func (d *demonstration) folder(name string) (err error) {
 	if d.Dir == "" {
-		d.dir, err = os.MkdirTemp("", "weir-demo-")
-	} else if d.dir, err = filepath.Abs(d.Dir); err == nil {
+		d.dir, err = os.MkdirTemp("", "weir-demo-"+name)
+	} else if d.dir, err = filepath.Abs(filepath.Join(d.Dir, name)); err == nil {
 		err = os.MkdirAll(d.dir, 0o755)
 	}
 	if err != nil {
@@ -206,9 +221,16 @@ func (d *demonstration) configure() error {
 		// What nobody publishes to: weir run wants something to follow.
 		edge = fmt.Sprintf("nats:\n  listen: %s\nsources:\n  - nats: weir.ingest.weir\n", d.nats)
 	}
+	mode := "enforce"
+	if d.observe {
+		mode = "observe"
+	}
+	if d.Closed { // what is waited for at the end
+		edge += fmt.Sprintf("decisions: {ttl: %s}\n", demoTTL)
+	}
 	text := fmt.Sprintf(`# Written by weir demo.
 data: %q
-mode: enforce
+mode: %s
 %shttp:
   listen: 127.0.0.1:%d
 notify:
@@ -221,7 +243,7 @@ statuspage:
   title: Status of the demo
   languages: [en, de]
   components:
-%s`, d.path("data"), edge, port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
+%s`, d.path("data"), mode, edge, port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
 	if err := os.WriteFile(d.path("weir.yml"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -328,8 +350,14 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 		if err := report.Table(d.screen.out); err != nil {
 			return report, err
 		}
+		if d.observe {
+			return report, nil
+		}
 		if err := d.told(ctx); err != nil {
 			return report, err
+		}
+		if d.Closed {
+			return report, d.toTheEnd(ctx)
 		}
 		d.next(ctx)
 	}

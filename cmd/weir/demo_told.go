@@ -42,6 +42,8 @@ func (d *demonstration) told(ctx context.Context) error {
 		return errors.Join(ctx.Err(), errors.New("the demo did not do what it promises: nobody was told that the attack is over"))
 	}
 	show()
+	closed, _ := find(d.inbox.Told(), "closed", opening.Thread)
+	d.ending.Closed = closed.At
 	if n := len(d.inbox.Told()); n != 2 {
 		return fmt.Errorf("the demo did not do what it promises: %d messages, want one on opening and one on closing", n)
 	}

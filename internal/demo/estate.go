@@ -50,6 +50,9 @@ func HistoryConfig(seed uint64, until time.Time, hours time.Duration) simulate.C
 func StoryConfig(seed uint64, from time.Time, plan Plan) simulate.Config {
 	c := estate(seed, from, plan.Before)
 	c.Tail = plan.After
+	if plan.Workers > 0 {
+		c.Sites[0].Workers = plan.Workers
+	}
 	c.Attack = simulate.Attack{Requests: botRequests, Addresses: botAddresses, Duration: plan.Attack, Existing: botExisting}
 	return c
 }

@@ -14,6 +14,8 @@ type Plan struct {
 	// Speed is how many seconds of the story pass in a second of the clock: 1
 	// for everybody, more for tests. Service times, waits and pauses follow it.
 	Speed float64
+	// Workers is how many requests the application works on at once; 0: appWorkers.
+	Workers int
 }
 
 // DefaultPlan is two and a half minutes: half a minute of peace, 100 seconds of

@@ -34,6 +34,11 @@ type Report struct {
 	Decided      *float64 `json:"decided,omitempty"`
 	FirstStopped *float64 `json:"first_stopped,omitempty"`
 
+	// Flooded is what visitors got from twenty seconds into the attack on, Settled what they got from
+	// a minute after the first block on; both until the attack's end.
+	Flooded VisitorReport `json:"flooded"`
+	Settled VisitorReport `json:"settled"`
+
 	Visitors        int       `json:"visitors"`         // people, tools, crawlers and monitors, each counted once
 	VisitorsRefused int       `json:"visitors_refused"` // those of them who were refused at least once
 	Refusals        []Refusal `json:"refusals,omitempty"`
@@ -229,8 +234,30 @@ func (b *reporter) close() Report {
 	if b.stopped {
 		b.FirstStopped = seconds(b.firstStop - b.began)
 	}
+	b.late()
 	return b.Report
 }
+
+// late adds up what the beginning of the attack is left out of.
+func (b *reporter) late() {
+	for i := range b.board.records {
+		r := &b.board.records[i]
+		if !r.visitor() || !b.attacked || b.board.plan.phase(r.at) != PhaseDuring {
+			continue
+		}
+		if r.at >= b.began+floodedAfter {
+			b.Flooded.add(r)
+		}
+		if b.stopped && r.at >= b.firstStop+firstMinute {
+			b.Settled.add(r)
+		}
+	}
+	b.Flooded.close()
+	b.Settled.close()
+}
+
+// floodedAfter is how long into the attack the application's queue is full without weir.
+const floodedAfter = 20 * time.Second
 
 // sinceAttack is a moment of the clock as seconds from the attack's first request.
 func (b *reporter) sinceAttack(at time.Time) *float64 {

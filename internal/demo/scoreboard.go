@@ -121,6 +121,13 @@ func (s *Scoreboard) elapsed() time.Duration {
 	return s.plan.story(time.Since(s.began))
 }
 
+// AttackEnd is when, by the clock, the plan's attack ends.
+func (s *Scoreboard) AttackEnd() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.began.Add(s.plan.wall(s.plan.Before + s.plan.Attack))
+}
+
 // Noticed tells when weir opened its first incident; only the first call counts.
 func (s *Scoreboard) Noticed(at time.Time) { s.first(&s.noticed, at) }
 
