@@ -47,7 +47,7 @@ http {
   default_type application/octet-stream;
   client_body_temp_path ROOT/t1; proxy_temp_path ROOT/t2; fastcgi_temp_path ROOT/t3;
   uwsgi_temp_path ROOT/t4; scgi_temp_path ROOT/t5;
-  large_client_header_buffers 4 32k;
+  large_client_header_buffers 4 32k; keepalive_requests 100000;
   map_hash_max_size 65536;
   set_real_ip_from unix:; set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;
   HTTP
