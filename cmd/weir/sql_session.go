@@ -116,36 +116,45 @@ func (h *history) At(i int) string { return h.lines[len(h.lines)-1-i] }
 // $PAGER, or less. Without a pager it is written as it comes.
 func paged(ctx context.Context, out io.Writer, write func(io.Writer) error) error {
 	f, ok := out.(*os.File)
-	command := os.Getenv("PAGER")
-	if command == "" {
-		command = "less"
-	}
-	path, lookErr := exec.LookPath(command)
-	if !ok || lookErr != nil || command == "cat" {
+	command := pagerOf(os.Getenv("PAGER"))
+	if !ok || command == nil {
 		return write(out)
 	}
 	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || height < 3 {
 		return write(out)
 	}
-	p := &pager{ctx: ctx, out: f, path: path, left: (height - 2) * max(width, 1), lines: height - 2}
+	p := &pager{ctx: ctx, out: f, command: command, left: (height - 2) * max(width, 1), lines: height - 2}
 	err = write(p)
 	return p.end(err)
+}
+
+// pagerOf is the program that $PAGER names, with its arguments, such as "less -S"; nil where
+// there is none.
+func pagerOf(env string) []string {
+	command := strings.Fields(env)
+	if len(command) == 0 {
+		command = []string{"less"}
+	}
+	if _, err := exec.LookPath(command[0]); err != nil || command[0] == "cat" {
+		return nil
+	}
+	return command
 }
 
 // pager holds back a screenful and starts the pager with what is more.
 type pager struct {
 	ctx         context.Context
 	out         *os.File
-	path        string
+	command     []string
 	held        bytes.Buffer
 	left, lines int // of the screen
-	command     *exec.Cmd
+	running     *exec.Cmd
 	in          io.WriteCloser
 }
 
 func (p *pager) Write(text []byte) (int, error) {
-	if p.command != nil {
+	if p.running != nil {
 		if _, err := p.in.Write(text); err != nil {
 			return 0, errPagerLeft
 		}
@@ -157,19 +166,19 @@ func (p *pager) Write(text []byte) (int, error) {
 	if p.left > 0 && p.lines > 0 {
 		return len(text), nil
 	}
-	p.command = exec.CommandContext(p.ctx, p.path)
-	p.command.Stdout, p.command.Stderr = p.out, os.Stderr
-	p.command.Env = append(os.Environ(), "LESSSECURE=1") // what it shows, strangers wrote
+	p.running = exec.CommandContext(p.ctx, p.command[0], p.command[1:]...)
+	p.running.Stdout, p.running.Stderr = p.out, os.Stderr
+	p.running.Env = append(os.Environ(), "LESSSECURE=1") // what it shows, strangers wrote
 	if os.Getenv("LESS") == "" {
-		p.command.Env = append(p.command.Env, "LESS=FSX")
+		p.running.Env = append(p.running.Env, "LESS=FSX")
 	}
 	var err error
-	if p.in, err = p.command.StdinPipe(); err != nil {
+	if p.in, err = p.running.StdinPipe(); err != nil {
 		return 0, err
 	}
-	if err := p.command.Start(); err != nil {
-		p.command = nil
-		return 0, fmt.Errorf("start %s: %w: set PAGER=cat to do without", p.path, err)
+	if err := p.running.Start(); err != nil {
+		p.running = nil
+		return 0, fmt.Errorf("start %s: %w: set PAGER=cat to do without", p.command[0], err)
 	}
 	if _, err := p.in.Write(p.held.Bytes()); err != nil {
 		return 0, errPagerLeft
@@ -181,14 +190,14 @@ func (p *pager) Write(text []byte) (int, error) {
 var errPagerLeft = fmt.Errorf("the pager was left")
 
 func (p *pager) end(err error) error {
-	if p.command == nil {
+	if p.running == nil {
 		if _, writeErr := p.out.Write(p.held.Bytes()); err == nil {
 			err = writeErr
 		}
 		return err
 	}
 	_ = p.in.Close()
-	_ = p.command.Wait() // how the pager ended says nothing about the query
+	_ = p.running.Wait() // how the pager ended says nothing about the query
 	if err != nil && strings.Contains(err.Error(), errPagerLeft.Error()) {
 		return nil
 	}

@@ -29,7 +29,7 @@ func TestHistoryIsKeptAndBounded(t *testing.T) {
 func TestPagerGetsWhatIsMoreThanAScreen(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "pager")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\necho paged\nexec cat\n"), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho paged $1\nexec cat\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []int{3, 500} {
@@ -37,7 +37,7 @@ func TestPagerGetsWhatIsMoreThanAScreen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &pager{ctx: t.Context(), out: out, path: script, left: 10000, lines: 20}
+		p := &pager{ctx: t.Context(), out: out, command: pagerOf(script + " first"), left: 10000, lines: 20}
 		text := strings.Repeat("row\n", n)
 		_, err = p.Write([]byte(text))
 		if err := p.end(err); err != nil {
@@ -45,10 +45,18 @@ func TestPagerGetsWhatIsMoreThanAScreen(t *testing.T) {
 		}
 		want := text
 		if n > 20 {
-			want = "paged\n" + text
+			want = "paged first\n" + text
 		}
 		if got, err := os.ReadFile(out.Name()); err != nil || !bytes.Equal(got, []byte(want)) {
 			t.Errorf("%d lines: %v: %d bytes, want %d", n, err, len(got), len(want))
+		}
+	}
+}
+
+func TestWithoutAPager(t *testing.T) {
+	for _, env := range []string{"cat", "cat -n", "/no/such/program -x"} {
+		if command := pagerOf(env); command != nil {
+			t.Errorf("%q: %q", env, command)
 		}
 	}
 }

@@ -108,7 +108,7 @@ const maxRefusal = 4096
 // request is a query as the child takes it: as the user who only reads, with nothing of
 // the request's own but what doorSettings names.
 func (d *sqlDoor) request(ctx context.Context, access embedded.Access, given url.Values, query []byte) *http.Request {
-	values := url.Values{"readonly": {"1"}, "cancel_http_readonly_queries_on_client_close": {"1"}}
+	values := url.Values{"readonly": {"1"}, "implicit_select": {"0"}, "cancel_http_readonly_queries_on_client_close": {"1"}}
 	for _, name := range doorSettings {
 		if given.Has(name) {
 			values.Set(name, given.Get(name))

@@ -54,7 +54,7 @@ func TestSQLDoorPassesOnOnlyWhatItNames(t *testing.T) {
 	door := &sqlDoor{}
 	r := httptest.NewRequest(http.MethodPost, doorPath+"?readonly=0&user=default&allow_ddl=1&max_execution_time=3&query=DROP+TABLE+requests&database=system&log_queries=0", nil)
 	got := door.request(r.Context(), embedded.Access{}, r.URL.Query(), nil)
-	if want := "cancel_http_readonly_queries_on_client_close=1&max_execution_time=3&readonly=1"; got.URL.RawQuery != want {
+	if want := "cancel_http_readonly_queries_on_client_close=1&implicit_select=0&max_execution_time=3&readonly=1"; got.URL.RawQuery != want {
 		t.Errorf("%s, want %s", got.URL.RawQuery, want)
 	}
 	if user := got.Header.Get("X-ClickHouse-User"); user != embedded.Reader {

@@ -43,7 +43,7 @@ func (db *DB) Query(ctx context.Context, sql string, o QueryOptions, out io.Writ
 	conn := db.http
 	if !o.Write {
 		conn = db.reader
-		settings["readonly"] = 1
+		settings["readonly"], settings[implicitSelect] = 1, 0
 		settings["cancel_http_readonly_queries_on_client_close"] = 1
 	}
 	sql = strings.TrimRight(strings.TrimSpace(sql), "; \t\r\n")
@@ -74,9 +74,24 @@ var reads = regexp.MustCompile(`^(SelectWithUnionQuery|Explain|DescribeQuery|Sho
 // arrayMap(file, ...) and * APPLY(file) call it, too, and of the latter a tree shows nothing.
 var (
 	fileCall = regexp.MustCompile(`(?m)^\s*(Function|Identifier) file( |$)`)
-	quoted   = regexp.MustCompile(`'(\\.|[^\\'])*'`)
-	fileName = regexp.MustCompile(`(?s)\bfile\b`)
+	quoted   = regexp.MustCompile(`(?s)'(\\.|[^\\'])*'` + "|`(\\\\.|[^\\\\`])*`|" + `"(\\.|[^\\"])*"`)
+	fileName = regexp.MustCompile(`\bfile\b`)
 )
+
+// unquoted is a query as the server writes it without literals, and without names in quotes
+// but file.
+func unquoted(written string) string {
+	return quoted.ReplaceAllStringFunc(written, func(s string) string {
+		if s[0] != '\'' && s[1:len(s)-1] == "file" {
+			return " file "
+		}
+		return "''"
+	})
+}
+
+// implicitSelect is the setting by which clickhouse-local takes an expression for a query: so
+// it would run "EXPLAIN AST FROM ..." as one that reads columns of these names.
+const implicitSelect = "implicit_select"
 
 // tableFunction is a function in a table's place. Rights are asked for all that reach out,
 // but by some not before they have looked: sqlite makes the file that it is given.
@@ -92,7 +107,7 @@ var (
 // more than to read tables.
 func (db *DB) onlyReads(ctx context.Context, sql string) error {
 	return OnlyReads(sql, func(statement string) (io.ReadCloser, error) {
-		settings := driver.WithSettings(driver.Settings{"readonly": 1})
+		settings := driver.WithSettings(driver.Settings{"readonly": 1, implicitSelect: 0})
 		answer, err := db.reader.QueryFormat(driver.Context(ctx, settings), "TSVRaw", statement)
 		if err != nil {
 			return nil, db.queryError(ctx, err)
@@ -102,8 +117,19 @@ func (db *DB) onlyReads(ctx context.Context, sql string) error {
 }
 
 // OnlyReads is an error where a statement is none that reads, or names the function file.
-// ask runs a statement that only parses it, and answers in the format TSVRaw.
+// ask runs a statement that only parses it, with implicit_select=0, and answers in the format
+// TSVRaw.
 func OnlyReads(sql string, ask func(statement string) (io.ReadCloser, error)) error {
+	written, err := parsed("SELECT formatQuery("+literal(sql)+")", ask)
+	if err != nil { // said with the position in the query
+		if _, treeErr := parsed(explain+sql, ask); treeErr != nil {
+			err = unshifted(treeErr)
+		}
+		return err
+	}
+	if fileName.MatchString(unquoted(written)) {
+		return errFile
+	}
 	tree, err := parsed(explain+sql, ask)
 	if err != nil {
 		return unshifted(err)
@@ -111,20 +137,18 @@ func OnlyReads(sql string, ask func(statement string) (io.ReadCloser, error)) er
 	if !reads.MatchString(tree) {
 		return errors.New("query: only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are answered here")
 	}
+	if fileCall.MatchString(tree) {
+		return errFile
+	}
 	for _, call := range tableFunction.FindAllStringSubmatch(tree, -1) {
 		if name := call[1]; !tableFunctions[name] {
 			return fmt.Errorf("query: a query here reads tables only, and %.100q in a table's place may do more", name)
 		}
 	}
-	written, err := parsed("SELECT formatQuery("+literal(sql)+")", ask)
-	if err != nil {
-		return err
-	}
-	if fileCall.MatchString(tree) || fileName.MatchString(quoted.ReplaceAllString(written, "''")) {
-		return errors.New("query: the function file may not be called, and nothing may have its name: a query here reads tables only")
-	}
 	return nil
 }
+
+var errFile = errors.New("query: the function file may not be called, and nothing may have its name: a query here reads tables only")
 
 // parsed is what a statement that only parses another one answers.
 func parsed(statement string, ask func(statement string) (io.ReadCloser, error)) (string, error) {

@@ -17,7 +17,7 @@ import (
 func TestQueryFormatsAndRefusals(t *testing.T) {
 	dir := t.TempDir()
 	secret := filepath.Join(dir, "secret")
-	if err := os.WriteFile(secret, []byte("secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte("the secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	db := client(t, home(t, dir))
@@ -49,6 +49,10 @@ func TestQueryFormatsAndRefusals(t *testing.T) {
 		"SELECT COLUMNS('.*') APPLY file FROM (SELECT '" + secret + "')", "SELECT 'a\\'', * APPLY(file), '\\\\' FROM (SELECT '" + secret + "')",
 		"SELECT encrypt('aes-256-ofb', (SELECT * APPLY(file) FROM (SELECT '" + secret + "')), 'key')",
 		"SELECT 1 FROM system.one ORDER BY 1 WITH FILL FROM 0 TO 2 INTERPOLATE (dummy AS file('" + secret + "'))",
+		"SELECT 1 AS `a'`, * APPLY(file), 2 AS `b'` FROM (SELECT '" + secret + "')", "SELECT 1 AS \"a'\", * APPLY(file), 2 AS \"b'\" FROM (SELECT '" + secret + "')",
+		"SELECT 1 AS `a\\``, * APPLY(file), 2 AS `b\\`` FROM (SELECT '" + secret + "')",
+		"FROM (SELECT throwIf(1, file('" + secret + "')) AS EXPLAIN)", "FROM (SELECT 'SelectWithUnionQuery' AS EXPLAIN, * APPLY(file) FROM (SELECT '" + secret + "'))",
+		"FROM (SELECT 'SelectWithUnionQuery' AS EXPLAIN) AS a, sqlite('" + made + "', 't') AS b", "SELECT throwIf(1, file('" + secret + "'))", "FROM requests", "1 + 1",
 		"SELECT * FROM sqlite('" + made + "', 't')", "DESCRIBE TABLE sqlite('" + made + "', 't')", "SELECT 1 FROM numbers(1) JOIN sqlite('" + made + "', 't') ON 1",
 		"SELECT 1 IN (SELECT 1 FROM `sqlite`('" + made + "', 't'))", "SELECT * FROM eval('SELECT 1')",
 		"KILL QUERY WHERE 1", "SYSTEM STOP MERGES", "SYSTEM FLUSH LOGS", "USE system", "SELECT 1 PARALLEL WITH SELECT 2",
@@ -62,7 +66,7 @@ func TestQueryFormatsAndRefusals(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		err := db.Query(t.Context(), sql, QueryOptions{}, &out)
-		if err == nil || strings.Contains(err.Error(), "\n") {
+		if err == nil || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error()+out.String(), "the secret") {
 			t.Errorf("%s: answered %.60q, error %v; want an error of one line", sql, out.String(), err)
 			continue
 		}
