@@ -345,6 +345,7 @@ func (d *demonstration) play(ctx context.Context) (demo.Report, error) {
 	endView() // before the table, or it would be drawn over
 	view.Wait()
 	report := d.board.Report()
+	report.Unjudged = d.Closed
 	if d.Output == "text" {
 		fmt.Fprintln(d.screen.out)
 		if err := report.Table(d.screen.out); err != nil {

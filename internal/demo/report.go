@@ -44,6 +44,9 @@ type Report struct {
 	Refusals        []Refusal `json:"refusals,omitempty"`
 	ScannersRefused int       `json:"scanners_refused"` // requests of background scanners
 	Uncounted       int       `json:"uncounted,omitempty"`
+
+	// Unjudged leaves the verdict out of the table: somebody else judges.
+	Unjudged bool `json:"-"`
 }
 
 // AttackReport is what became of the botnet's requests: Sent = Stopped + Reached +

@@ -54,6 +54,9 @@ func (r *Report) summary(b *strings.Builder) {
 		x := &r.Refusals[i]
 		line("refused", "%s", printable(fmt.Sprintf("%s %s %s: %d to %s", clock(x.At), x.Kind, x.Actor, x.Status, x.Request), 65))
 	}
+	if r.Unjudged {
+		return
+	}
 	verdict := r.Verdict()
 	if verdict.Passed {
 		line("PASSED", "at least %.0f %% stopped after the first minute, no visitor refused", 100*wantStopped)

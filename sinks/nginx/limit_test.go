@@ -123,6 +123,39 @@ func TestUnknownPathsAreLimited(t *testing.T) {
 	}
 }
 
+// An enforcer leaves to the limit what is throttled of unknown pages, and nothing else.
+func TestEnforcerLimitsUnknownPaths(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, includeHTTP, limitedSite)
+	o := s.options()
+	o.Limit = s.prepared()
+	s.start()
+	e := newEnforcer(t, o)
+	e.Paths(knownPaths("a.example", "/", "/known"))
+	e.Apply(added(measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown, "a.example")),
+		added(measure("i1-2", schemas.Throttle, schemas.ScopeSignature, `user_agent="Bad" path_known="yes"`, "a.example")),
+		added(measure("i1-3", schemas.Block, schemas.ScopeSignature, `user_agent="Worse" `+pathUnknown, "a.example")))
+	e.attempt(within(t))
+	if status := e.Status(); status.Err != nil || len(status.Refused) > 0 || status.Loaded != 3 {
+		t.Fatalf("%+v", status)
+	}
+	for _, x := range []struct {
+		path, agent string
+		want        int
+	}{{"/known", "Bad", 429}, {"/other", "Worse", 403}, {"/known", "Worse", 200}, {"/other", "Bad", 429}} {
+		n := 0
+		if err := s.until(within(t), get("a.example", x.path, "10.0.0.1", "User-Agent: "+x.agent), func(status int, _ string) bool {
+			n++ // a few for unknown pages pass before the limit is reached
+			return status == x.want
+		}); err != nil {
+			t.Errorf("%+v: %v", x, err)
+		}
+		if x.path == "/other" && x.agent == "Bad" && n < 2 {
+			t.Errorf("%+v: the first is refused", x)
+		}
+	}
+}
+
 // Beside limits of the site's own weir sets none, and refuses all that a decision throttles.
 func TestOwnLimitsStay(t *testing.T) {
 	t.Parallel()
