@@ -3,15 +3,20 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/lapi"
 	"github.com/weir-project/weir/sinks/nftables"
 )
 
@@ -157,6 +162,47 @@ func TestWrongClockIsCorrected(t *testing.T) {
 	byThisClock(events, time.Hour) // behind: here it is an hour earlier
 	if got := events[0].Expires; !got.Equal(end.Add(-time.Hour)) || !e.Expires.Equal(end) {
 		t.Errorf("ends %s, want an hour before %s; as it came: %s", got, end, e.Expires)
+	}
+}
+
+// Where a machine's clock is an hour off, either way, a bouncer there is told how long a decision
+// still counts by the clock of whoever took it, and HAProxy's map and the kernel's timeouts
+// are made of the same.
+func TestDecisionsLastAsLongByAWrongClock(t *testing.T) {
+	for _, behind := range []time.Duration{time.Hour, -time.Hour, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "bouncers.json")
+			key, err := lapi.OpenKeys(path).Add("one", nil, nil, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := lapi.New(lapi.Options{Keys: lapi.OpenKeys(path)})
+			mux := http.NewServeMux()
+			server.Register(mux)
+			said := func() string {
+				r := httptest.NewRequest(http.MethodGet, "/v1/decisions?ip=192.0.2.7", nil)
+				r.Header.Set("X-Api-Key", key)
+				w := httptest.NewRecorder()
+				mux.ServeHTTP(w, r)
+				return w.Body.String()
+			}
+			e := added("i1-1", "i1", "weir", "a")
+			e.Value, e.Expires = "192.0.2.7", time.Now().Add(behind).Add(30*time.Minute) // by the right clock
+			events := []schemas.Event{e}
+			byThisClock(events, behind)
+			server.Replace(events...)
+			if got := said(); !strings.Contains(got, `"duration":"30m0s"`) {
+				t.Errorf("behind by %s: %s", behind, got)
+			}
+			time.Sleep(29 * time.Minute)
+			if got := said(); !strings.Contains(got, `"duration":"1m0s"`) {
+				t.Errorf("behind by %s, a minute before it ends: %s", behind, got)
+			}
+			time.Sleep(time.Minute)
+			if got := said(); got != "null" {
+				t.Errorf("behind by %s, after it ended: %s", behind, got)
+			}
+		})
 	}
 }
 

@@ -1,19 +1,25 @@
 package lapi
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"pgregory.net/rapid"
 
 	"github.com/weir-project/weir/schemas"
@@ -417,5 +423,107 @@ func TestRegularsAreNotTold(t *testing.T) {
 	d.Regulars(none)
 	if got = d.pull(key, "", ""); len(got.New) != 2 {
 		t.Errorf("after they have left: %q", values(got.New))
+	}
+}
+
+// BenchmarkThousandBouncers has a thousand bouncers, each with a connection and a key of its
+// own, start at the same moment, with 10,000 decisions in force: as Go's bouncers do, with gzip,
+// and as the Lua bouncer does, without.
+func BenchmarkThousandBouncers(b *testing.B) {
+	for _, gzipped := range []bool{true, false} {
+		b.Run(fmt.Sprint("gzip=", gzipped), func(b *testing.B) {
+			d := newDesk(b, Options{})
+			const bouncers = 1000
+			list := make([]Key, bouncers)
+			for i := range list {
+				list[i] = Key{Name: fmt.Sprint("b", i), Hash: hashOf(fmt.Sprint("key", i)), Types: []schemas.Action{schemas.Block}}
+			}
+			if err := d.options.Keys.change(func([]Key) ([]Key, error) { return list, nil }); err != nil {
+				b.Fatal(err)
+			}
+			for i := range 10_000 {
+				d.Apply(added(fmt.Sprint("d", i), netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}).String()))
+			}
+			server := httptest.NewServer(d.mux)
+			defer server.Close()
+			for b.Loop() {
+				before := rusage(b)
+				var all, took atomic.Int64
+				var running sync.WaitGroup
+				for i := range bouncers {
+					running.Go(func() {
+						began := time.Now()
+						client := http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
+						r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, server.URL+"/v1/decisions/stream?startup=true", nil)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						r.Header.Set("X-Api-Key", fmt.Sprint("key", i))
+						if gzipped {
+							r.Header.Set("Accept-Encoding", "gzip")
+						}
+						answer, err := client.Do(r)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						n, err := io.Copy(io.Discard, answer.Body)
+						if answer.Body.Close(); err != nil || answer.StatusCode != http.StatusOK {
+							b.Error(answer.StatusCode, err)
+						}
+						all.Add(n)
+						for old := took.Load(); int64(time.Since(began)) > old && !took.CompareAndSwap(old, int64(time.Since(began))); old = took.Load() {
+						}
+					})
+				}
+				running.Wait()
+				b.ReportMetric(float64(all.Load())/bouncers, "bytes/bouncer")
+				b.ReportMetric(time.Duration(took.Load()).Seconds(), "slowest-s")
+				b.ReportMetric((rusage(b)-before).Seconds()*1000/bouncers, "cpu-ms/bouncer")
+			}
+			b.ReportMetric(float64(testutil.ToFloat64(d.metrics.snapshots)), "snapshots")
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			b.ReportMetric(float64(m.Sys)/(1<<20), "MiB")
+		})
+	}
+}
+
+// rusage is the processor time of this process.
+func rusage(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// A snapshot that is packed is the same, and only for those who say that they take it so.
+func TestSnapshotsArePacked(t *testing.T) {
+	d := newDesk(t, Options{})
+	key := d.key("one")
+	for i := range 200 {
+		d.Apply(added(fmt.Sprint("d", i), netip.AddrFrom4([4]byte{11, 0, 0, byte(i)}).String()))
+	}
+	get := func(encoding string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, "/v1/decisions/stream?startup=true", nil)
+		r.Header.Set("X-Api-Key", key)
+		r.Header.Set("Accept-Encoding", encoding)
+		w := httptest.NewRecorder()
+		d.mux.ServeHTTP(w, r)
+		return w
+	}
+	plain, packed := get(""), get("gzip")
+	if plain.Header().Get("Content-Encoding") != "" || packed.Header().Get("Content-Encoding") != "gzip" || packed.Body.Len() > plain.Body.Len()/4 {
+		t.Fatalf("%v, %d bytes; %v, %d bytes", plain.Header(), plain.Body.Len(), packed.Header(), packed.Body.Len())
+	}
+	reader, err := gzip.NewReader(packed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct{ New []item }
+	if err := json.NewDecoder(reader).Decode(&all); err != nil || len(all.New) != 200 {
+		t.Errorf("%d items, %v", len(all.New), err)
 	}
 }

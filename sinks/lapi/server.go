@@ -1,6 +1,8 @@
 package lapi
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -57,7 +59,26 @@ type snapshot struct {
 	size int
 	left int
 	err  error
+
+	packing sync.Once
+	packed  []byte // body, by gzip
 }
+
+// gzipped is the body compressed, once for all that take it so.
+func (n *snapshot) gzipped() []byte {
+	n.packing.Do(func() {
+		var to bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&to, gzip.BestSpeed) // a level that there is
+		_, _ = w.Write(n.body)                           // memory takes everything
+		if w.Close() == nil {
+			n.packed = to.Bytes()
+		}
+	})
+	return n.packed
+}
+
+// leastPacked is what a body must have for it to be worth packing, in bytes.
+const leastPacked = 4096
 
 // Bounds of the server.
 const (
@@ -168,6 +189,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, key *Key) {
 	if startup || !known {
 		n := s.snapshot(f)
 		body, seq, size, left, err = n.body, n.seq, n.size, n.left, n.err
+		if err == nil && len(body) >= leastPacked && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			w.Header().Set("Content-Encoding", "gzip")
+			body = n.gzipped()
+		}
 	} else {
 		now := time.Now()
 		a := s.table.delta(f, since, now)
