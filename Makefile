@@ -67,8 +67,8 @@ endif
 demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
 	bin/weir demo $(ARGS)
 
-closed-loop: build setup ## judges each promise of the closed loop, without weir and with it; docs/demo.svg (a quarter of an hour)
-	bin/weir demo --closed-loop --picture docs/demo.svg $(ARGS)
+closed-loop: build setup ## judges each promise of the closed loop, without weir and with it; docs/closed-loop.svg (ten minutes)
+	bin/weir demo --closed-loop --picture docs/closed-loop.svg $(ARGS)
 
 screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a desktop, light and dark; docs/incident.png
 	WEIR_SCREENSHOTS=$(CURDIR)/docs go test ./sinks/statuspage ./sinks/report -count 1 -run TestBrowser
