@@ -11,13 +11,12 @@ import (
 // (maxDecisions) and on all (Options.MaxDecisions), the share of a site's people
 // (Options.Collateral), and how long one lasts without a person (Options.Longest).
 
-// full reports whether as many decisions are in force as may be, over all sites.
-func (d *Detector) full() bool {
-	n := 0
+// inForce is how many decisions are in force, over all sites.
+func (d *Detector) inForce() (n int) {
 	for _, s := range d.sites {
-		n += len(s.know.decisions)
+		n += s.know.inForce()
 	}
-	return n >= d.o.MaxDecisions
+	return n
 }
 
 // mayLast reports whether a decision may be renewed once more. After Longest a person must
@@ -39,7 +38,8 @@ func (s *site) withinBudget(normal, suspect *attribute.Sample) func(*decision) b
 			signatures = append(signatures, d.signature)
 		}
 	}
-	for len(signatures) > 0 && attribute.Together(normal, suspect, signatures, s.resolver()) > s.d.o.Collateral {
+	budget := attribute.Budget{Collateral: s.d.o.Collateral, Paths: s.resolver()}
+	for !attribute.Fits(normal, suspect, signatures, budget) {
 		signatures = signatures[:len(signatures)-1]
 	}
 	return func(d *decision) bool {

@@ -115,7 +115,7 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	if sample.Wants(hash, r.Stands()) {
 		c.extract.RestOf(&traits, r, row)
 		c.extract.Path(&traits, sure, pathHash(path))
-		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped})
+		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped, Asset: asset})
 	}
 }
 

@@ -90,7 +90,7 @@ func (c *Counter) Count(b *schemas.Batch, closed func(second int64, panes []*Pan
 
 // infer is what an edge did to a row whose log does not say.
 func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) (schemas.Action, []byte) {
-	if len(s.known.decisions) == 0 {
+	if len(s.known.decisions)+len(s.known.scored.list) == 0 {
 		return schemas.Allow, nil
 	}
 	return s.known.infer(r, func() uint64 { return c.hashOf(c.strings.path[row], asPath) })

@@ -162,7 +162,7 @@ const (
 func (d *Detector) makeRoom() bool {
 	victim := -1
 	for i, s := range d.sites {
-		if s.name == Other || s.incident != nil || len(s.know.decisions) > 0 || !s.mayGo(d.closed-s.last) {
+		if s.name == Other || s.incident != nil || s.know.inForce() > 0 || !s.mayGo(d.closed-s.last) {
 			continue
 		}
 		if victim < 0 || s.lessThan(d.sites[victim]) {

@@ -60,15 +60,12 @@ func (s *site) forget(client netip.Addr, emit func(schemas.Event)) {
 	}
 	s.joined = nil
 	s.d.held.normal += s.knows() - before
-	kept := s.know.decisions[:0]
-	for _, d := range s.know.decisions {
+	s.keepDecisions(func(d *decision) bool {
 		if d.Scope != schemas.ScopeClient || d.Value != client.Unmap().String() {
-			kept = append(kept, d)
-			continue
+			return true
 		}
 		d.Reason = "lifted: the client is to be forgotten"
 		s.tell(schemas.DecisionRemoved, d, s.d.knownAt(s.d.closed), emit)
-	}
-	clear(s.know.decisions[len(kept):])
-	s.know.decisions = kept
+		return false
+	})
 }

@@ -42,6 +42,7 @@ type incident struct {
 	began   int64  // second of the first decision on probation, 0 for none
 	lapsed  bool   // probation is over, and nothing has shown that the decisions were right
 	word    bool   // a person has said that it is an attack
+	solved  int    // challenged clients that behaved like people then
 	returns string // the incident whose armed signatures opened it, or ""
 }
 
@@ -189,6 +190,7 @@ func (s *site) expire(second int64, emit func(schemas.Event)) {
 
 // keepDecisions drops those that are not kept.
 func (s *site) keepDecisions(keep func(*decision) bool) {
+	s.know.scored.keep(keep)
 	if len(s.know.decisions) == 0 {
 		return
 	}
@@ -206,7 +208,7 @@ func (s *site) keepDecisions(keep func(*decision) bool) {
 // knows.
 func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
 	now, regulars := s.d.knownAt(second), normal.IDs()
-	within := s.withinBudget(normal, suspect)
+	within, seen := s.withinBudget(normal, suspect), s.seenNow(suspect)
 	s.keepDecisions(func(d *decision) bool {
 		if d.signature != nil {
 			live := attribute.Look(regulars, suspect, d.signature, s.resolver())
@@ -217,8 +219,14 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 				s.lift(d, "lifted: it matched visitors that this site knows", second, emit)
 				return false
 			}
-		} else if attribute.LookClient(suspect, d.Value) > 0 {
+		} else if now, came := seen[d.Value]; came {
 			d.matched = second
+			if now.Person() {
+				s.incident.solved++
+				s.lift(d, "lifted: it loads what pages bring with them, as people's browsers do", second, emit)
+				return false
+			}
+			s.cameAgain(d, second)
 		}
 		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second && !d.strays() && within(d) && s.mayLast(d, second) {
 			s.renew(d, now, emit)
@@ -240,6 +248,9 @@ func (s *site) renew(d *decision, now time.Time, emit func(schemas.Event)) {
 // add decides what stops more than the decisions in force.
 func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
 	budget := s.budget(second, s.incident.second-before)
+	budget.MaxClients = maxScored - len(s.know.scored.list)
+	budget.Measured = s.measured
+	budget.Elsewhere = s.elsewhere()
 	if budget.MaxMeasures > 0 {
 		s.impose(attribute.Analyse(normal, suspect, budget), second, emit)
 	}
@@ -249,7 +260,7 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 // from since on, in unix seconds.
 func (s *site) budget(second, since int64) attribute.Budget {
 	budget := attribute.Budget{
-		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: s.normalRate(second),
+		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: s.normalMean(second),
 		MaxMeasures: maxDecisions - len(s.know.decisions), Site: s.name, Since: since * 1000, Spare: s.d.spare, Paths: s.resolver(),
 	}
 	if s.incident != nil {
@@ -272,10 +283,13 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	for _, d := range s.know.decisions {
 		held[d.Value] = max(held[d.Value], d.Action.Severity())
 	}
+	room := s.d.o.MaxDecisions - s.d.inForce()
 	for _, m := range measures {
-		if held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions || s.d.full() {
+		if room <= 0 || m.Scope != schemas.ScopeClient && (held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions) ||
+			m.Scope == schemas.ScopeClient && !s.know.scored.room(m.Value, m.Action) {
 			continue
 		}
+		room--
 		i.number++
 		i.all.decided++
 		s.beginProbation(second)
@@ -284,9 +298,15 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
 			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + s.onProbation(),
 		}}
-		if d.Expires, d.hash = s.until(d, now), decisionHash(s.d.seed, []byte(d.ID)); d.Scope != schemas.ScopeClient {
-			d.Probes = s.d.probeKey
+		d.hash = decisionHash(s.d.seed, []byte(d.ID))
+		s.soften(d)
+		d.Expires = s.until(d, now)
+		if d.Scope == schemas.ScopeClient {
+			s.know.scored.add(d)
+			s.tell(schemas.DecisionAdded, d, now, emit)
+			continue
 		}
+		d.Probes = s.d.probeKey
 		s.know.decisions = append(s.know.decisions, d)
 		if wantsPaths(d.signature) {
 			s.tellPaths(second)
@@ -302,7 +322,19 @@ func (s *site) normalRate(second int64) float64 {
 	return math.Expm1(level+spread) / stepSeconds
 }
 
+// normalMean is the same over the dozen of steps that suspects are of, whose mean spreads by about
+// the root of that less: with the spread of one step an attack that doubles the traffic of a
+// site with ups and downs would not be there at all.
+func (s *site) normalMean(second int64) float64 {
+	level, spread := s.base.Normal(detect.RequestRate, hourOf(second))
+	return math.Expm1(level+spread/4) / stepSeconds
+}
+
 func reason(m attribute.Measure) string {
+	if e := m.Evidence; m.Scope == schemas.ScopeClient && e != nil && len(e.Traits) > 0 {
+		return shorten(fmt.Sprintf("%.0f times likelier one of the attack's than a normal client: %s; clients as unlike the normal ones are at most %.2f %% of this site's people (%d looked at)",
+			min(e.RiskRatio, 1e6), e.Traits[0].Value, 100*m.Collateral, m.CollateralClients), schemas.MaxSentence)
+	}
 	return fmt.Sprintf("stops %.0f %% of the attack's requests that nothing else stops; touches at most %.2f %% of this site's people (%d looked at)",
 		100*m.Stops, 100*m.Collateral, m.CollateralClients)
 }

@@ -29,7 +29,8 @@ type siteKnowledge struct {
 	known     *sketch.Seen // paths served in normal traffic
 	familiar  *sketch.Seen // client programs of at least two normal clients
 	sure      pathSet      // paths that at least two clients were served
-	decisions []*decision  // in force, of this and earlier incidents
+	decisions []*decision  // in force, of this and earlier incidents: those on signatures
+	scored    scoredList   // and those on clients
 	troubled  int64        // unix second in which the open incident began, 0 where there is none
 
 	news siteNews
@@ -134,13 +135,19 @@ func (n *siteNews) write(w *state.Writer) {
 
 func (s *siteKnowledge) writeOpen(w *state.Writer) {
 	w.Int(s.troubled)
-	w.Uint(uint64(len(s.decisions)))
-	for _, d := range s.decisions {
-		w.Text(d.ID)
-		w.Text(d.Probes)
-		w.Text(string(d.Action))
-		w.Bool(d.signature != nil)
-		w.Text(d.Value)
+	w.Uint(uint64(len(s.decisions) + len(s.scored.list)))
+	for _, list := range [][]*decision{s.decisions, s.scored.list} {
+		for _, d := range list {
+			id := d.ID
+			if d.signature == nil {
+				id = "" // there are many, and nobody is told which it was
+			}
+			w.Text(id)
+			w.Text(d.Probes)
+			w.Text(string(d.Action))
+			w.Bool(d.signature != nil)
+			w.Text(d.Value)
+		}
 	}
 }
 
@@ -184,11 +191,24 @@ func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []
 	for _, path := range n.sure {
 		s.sure.add(uint32(path))
 	}
-	s.troubled, s.decisions = troubled, decisions
+	s.troubled = troubled
+	s.setDecisions(decisions)
+}
+
+// setDecisions puts decisions in force in the place of those before.
+func (s *siteKnowledge) setDecisions(all []*decision) {
+	s.decisions, s.scored = nil, scoredList{}
+	for _, d := range all {
+		if d.signature == nil {
+			s.scored.add(d)
+		} else {
+			s.decisions = append(s.decisions, d)
+		}
+	}
 }
 
 func readDecisions(r *state.Reader) (out []*decision) {
-	for range r.Count(maxDecisions) {
+	for range r.Count(maxDecisions + maxScored) {
 		d := &decision{}
 		d.ID, d.Probes = r.Text(schemas.MaxID), r.Text(schemas.MaxID)
 		d.Action = schemas.Action(r.Text(schemas.MaxID))
@@ -235,14 +255,15 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 		readSeen(r, fresh.known)
 		readSeen(r, fresh.familiar)
 		fresh.sure.read(r)
-		fresh.troubled, fresh.decisions = r.Int(), readDecisions(r)
+		fresh.troubled = r.Int()
+		fresh.setDecisions(readDecisions(r))
 		if r.Err() != nil {
 			break
 		}
 		s := k.of(name)
 		k.data.Lock()
 		s.known, s.familiar, s.sure = fresh.known, fresh.familiar, fresh.sure
-		s.troubled, s.decisions = fresh.troubled, fresh.decisions
+		s.troubled, s.decisions, s.scored = fresh.troubled, fresh.decisions, fresh.scored
 		k.data.Unlock()
 	}
 	if r.Err() != nil {
@@ -256,21 +277,20 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 // where one matches and the client is one of its probes. path is the keyed hash of
 // the request's.
 func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.Action, []byte) {
+	refused := r.Status == 403 || r.Status == 429 || r.Status == 503 || r.Status == 444
+	if d := s.scored.of(r.Client); d != nil && refused {
+		return d.Action, nil
+	}
 	if len(s.decisions) == 0 {
 		return schemas.Allow, nil
 	}
-	refused := r.Status == 403 || r.Status == 429 || r.Status == 503 || r.Status == 444
 	if !refused && !schemas.Probe(s.decisions[len(s.decisions)-1].Probes, r.Client, r.Time) { // all have one key, or none
 		return schemas.Allow, nil
 	}
 	var scratch []byte
 	for _, d := range s.decisions {
 		match := false
-		if d.signature != nil {
-			match, scratch = s.matches(d.signature, r, path, scratch)
-		} else {
-			match = d.Value == schemas.ClientOf(r.Client).String()
-		}
+		match, scratch = s.matches(d.signature, r, path, scratch)
 		switch {
 		case match && refused:
 			return d.Action, nil

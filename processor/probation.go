@@ -33,6 +33,9 @@ func (s *site) probationEnds() (end time.Time, ok bool) {
 // until is when a decision that is taken or renewed now ends.
 func (s *site) until(d *decision, now time.Time) time.Time {
 	until := now.Add(s.d.o.TTL)
+	if d.Scope == schemas.ScopeClient {
+		until = now.Add(scoredLives * s.d.o.TTL)
+	}
 	if end, ok := s.probationEnds(); ok && d.incident == s.incident.id && end.Before(until) {
 		return end
 	}
@@ -65,11 +68,14 @@ func (s *site) probation(second int64, emit func(schemas.Event)) {
 
 // incidentLive sums what the probes of the incident's decisions have shown.
 func (s *site) incidentLive() (sum schemas.Live) {
-	for _, d := range s.know.decisions {
-		if d.incident == s.incident.id {
-			sum.Probes, sum.People = sum.Probes+d.live.Probes, sum.People+d.live.People
+	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
+		for _, d := range list {
+			if d.incident == s.incident.id {
+				sum.Probes, sum.People = sum.Probes+d.live.Probes, sum.People+d.live.People
+			}
 		}
 	}
+	sum.Probes, sum.People = sum.Probes+s.incident.solved, sum.People+s.incident.solved
 	return sum
 }
 
@@ -81,9 +87,11 @@ func (s *site) trust(second int64, emit func(schemas.Event)) {
 	}
 	s.incident.lapsed = false
 	now := s.d.knownAt(second)
-	for _, d := range s.know.decisions {
-		if d.incident == s.incident.id && now.Before(d.Expires) {
-			s.renew(d, now, emit)
+	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
+		for _, d := range list {
+			if d.incident == s.incident.id && now.Before(d.Expires) {
+				s.renew(d, now, emit)
+			}
 		}
 	}
 }

@@ -125,7 +125,7 @@ func (s *site) take(p *Pane) {
 
 // idle reports whether closing the second after this one changes nothing.
 func (s *site) idle(second int64) bool {
-	return s.incident == nil && len(s.know.decisions) == 0 && len(s.visits) == 0 && !s.state.Suspicious() &&
+	return s.incident == nil && s.know.inForce() == 0 && len(s.visits) == 0 && !s.state.Suspicious() &&
 		second-s.last > (quarantine+2)*stepSeconds
 }
 
@@ -160,7 +160,7 @@ func (s *site) feedback(second int64, step bool, emit func(schemas.Event)) {
 	if len(s.visits) > 0 {
 		s.ripen(second)
 	}
-	if step && len(s.know.decisions) > 0 {
+	if step && s.know.inForce() > 0 {
 		s.breaker(second, emit)
 	}
 	s.probation(second, emit)
@@ -295,6 +295,7 @@ func (s *site) normalSample() *attribute.Sample {
 func (s *site) suspects(second, since int64) *attribute.Sample {
 	sample := attribute.NewSample(s.d.extract, 4*bucketClients)
 	for back := range len(s.buckets) {
+		sample.Young(back < 2)
 		b := &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
 		if back == 0 {
 			open := (second - s.phase) % stepSeconds

@@ -98,7 +98,8 @@ func (p *Processor) Rewind() {
 		s.windows.Drop()
 		s.windows, s.buckets, s.bucket, s.filling = fresh.windows, fresh.buckets, fresh.bucket, fresh.filling
 		s.state, s.incident, s.last = fresh.state, nil, 0
-		s.know.decisions, s.know.troubled = nil, 0
+		s.know.setDecisions(nil)
+		s.know.troubled = 0
 	}
 }
 
@@ -311,6 +312,7 @@ type savedIncident struct {
 	Began   int64     `json:"began,omitempty"`
 	Lapsed  bool      `json:"lapsed,omitempty"`
 	Word    bool      `json:"word,omitempty"`
+	Solved  int       `json:"solved,omitempty"`
 
 	Peak detect.Peak `json:"peak"`
 }
@@ -327,24 +329,26 @@ type savedDecision struct {
 
 func (s *site) open() savedOpen {
 	saved := savedOpen{State: s.state, Tail: s.tail, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits}
-	if len(s.know.decisions) > 0 || s.incident != nil {
+	if s.know.inForce() > 0 || s.incident != nil {
 		saved.Regulars = s.regulars.save()
 	}
 	if i := s.incident; i != nil {
 		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
-			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word}
+			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved}
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
 	}
-	for _, d := range s.know.decisions {
-		saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live})
+	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
+		for _, d := range list {
+			saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live})
+		}
 	}
 	return saved
 }
 
 func (s *site) reopen(saved savedOpen, r *state.Reader) {
-	if saved.State.Open != (saved.Incident != nil) || len(saved.Decisions) > maxDecisions {
+	if saved.State.Open != (saved.Incident != nil) || len(saved.Decisions) > maxDecisions+maxScored {
 		r.Fail("the incident of site %q does not hold together", s.name)
 		return
 	}
@@ -360,7 +364,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {
@@ -373,6 +377,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		}
 		s.taint()
 	}
+	var all []*decision
 	for _, d := range saved.Decisions {
 		kept := &decision{Decision: d.Decision, incident: d.Incident, kind: d.Of, since: d.Since, matched: d.Matched, hurt: d.Hurt, live: d.Seen,
 			hash: decisionHash(s.d.seed, []byte(d.ID))}
@@ -384,6 +389,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 			}
 			kept.signature = signature
 		}
-		s.know.decisions = append(s.know.decisions, kept)
+		all = append(all, kept)
 	}
+	s.know.setDecisions(all)
 }

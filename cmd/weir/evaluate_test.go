@@ -34,7 +34,7 @@ func TestEvaluate(t *testing.T) {
 	for _, r := range evaluated(t, "--estate", "tuning", "--seeds", "1", "--first", "7", "--base", "40m", "--size", "1", "--strength", "1",
 		"--format", "json", "--scenario", "opening", "--scenario", "frontpage") {
 		switch {
-		case r.Attacks && (r.Noticed == nil || *r.Noticed > 20 || r.Late.BlockShare() < .75 || r.Late.Requests < 5000):
+		case r.Attacks && (r.Noticed == nil || *r.Noticed > 20 || r.Late.BlockShare() < .85 || r.Late.Requests < 5000):
 			t.Errorf("%s: noticed %v, of %d late requests %d blocked", r.Scenario, r.Noticed, r.Late.Requests, r.Late.Block)
 		case r.Visitors.BlockedShare() > .01 || r.Visitors.Actors < 500:
 			t.Errorf("%s: %d of %d visitors blocked", r.Scenario, r.Visitors.Blocked, r.Visitors.Actors)

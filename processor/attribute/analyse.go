@@ -17,6 +17,13 @@ type Budget struct {
 	MinClients int
 	// MaxMeasures bounds the list; 0 is the default, 64.
 	MaxMeasures int
+	// MaxClients bounds the clients that are measured by their scores; 0 is none. Measured says
+	// which measure a client is under already; nil is none.
+	MaxClients int
+	Measured   func(netip.Addr) schemas.Action
+	// Elsewhere are the normal samples of the estate's other sites: what none of their clients
+	// is either can hardly be somebody here. They must come from the same Extractor.
+	Elsewhere []*Sample
 	// NormalRate is the requests a second that the site would have now without the
 	// attack; 0 takes the normal sample's mean.
 	NormalRate float64
@@ -71,9 +78,8 @@ type Measure struct {
 // Analyse proposes the measures that stop what suspect has beyond normal, the one
 // that stops most first. It is empty where there is no excess, too little is
 // known of normal clients, or nothing sets the excess apart within the budget.
-// Where zero held-out clients are touched but too few are known to certify the
-// budget (3/n is above it), the measure is a challenge instead of a block. The
-// samples must come from the same Extractor; they are not changed.
+// What cannot be blocked within the budget is challenged within a wider one, and
+// clients that no signature stops are measured by what they did. The samples must come from the same Extractor; they are not changed.
 func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	budget = budget.withDefaults()
 	if len(normal.IDs()) < budget.MinClients || suspect.Len() < minSupport {
@@ -84,14 +90,24 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 		return nil
 	}
 	a.cover(budget.InForce)
-	a.mine()
-	measures := a.choose(nil)
+	var measures []Measure
+	if a.mayBlock() {
+		a.mine()
+		measures = a.choose(nil)
+	}
+	hard := charge{slices.Clone(a.charged), a.doubt}
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
 	a.mine()
 	measures = a.choose(measures)
 	a.settle(measures)
-	return append(measures, a.heavyClients()...)
+	heavy := a.heavyClients()
+	for _, m := range a.clientMeasures(hard) {
+		if !slices.ContainsFunc(heavy, func(h Measure) bool { return h.Value == m.Value }) {
+			heavy = append(heavy, m)
+		}
+	}
+	return append(measures, heavy...)
 }
 
 const (
@@ -102,6 +118,10 @@ const (
 	// must have, for anything said about it to hold.
 	minAttackShare = 0.15
 )
+
+// softBound is how far the upper 95 % bound may be above Budget.Soft, which is then held by what is
+// to be expected: a challenge refuses nobody for good, and a young site has too few clients for more.
+const softBound = 1.5
 
 // analysis is one run of Analyse.
 type analysis struct {
@@ -118,6 +138,7 @@ type analysis struct {
 
 	share float64 // the budget now: first of what blocks, then of what challenges
 	soft  bool
+	doubt float64 // normal clients that the signatures so far may touch, unseen; see doubtful
 
 	open          []uint64 // suspect rows that no measure matches yet
 	charged       []uint64 // normal rows that a measure matches already
@@ -163,7 +184,9 @@ func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
 func (a *analysis) cover(inForce []schemas.Signature) {
 	for _, s := range inForce {
 		items := a.items(s)
-		a.take(a.suspect.match(items), a.normal.match(items))
+		normal := a.normal.match(items)
+		a.doubt += a.doubtful(items, a.touchedBy(normal))
+		a.take(a.suspect.match(items), normal)
 	}
 }
 

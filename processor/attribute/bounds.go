@@ -66,6 +66,17 @@ func poissonAtLeast(x int, mean float64) float64 {
 	return min(sum, 1)
 }
 
+// poissonAtMost is P(X <= x) for X Poisson with the mean.
+func poissonAtMost(x int, mean float64) float64 {
+	term := math.Exp(-mean)
+	sum := term
+	for k := 1; k <= x; k++ {
+		term *= mean / float64(k)
+		sum += term
+	}
+	return min(sum, 1)
+}
+
 // LowerRiskRatio is the lower 95 % bound of (a/na)/(b/nb) by Katz's log method
 // (1978), with half a count added so that b = 0 has a bound too.
 func LowerRiskRatio(a, na, b, nb float64) float64 {

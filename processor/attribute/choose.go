@@ -17,9 +17,12 @@ const (
 	strongRatio = 10
 	// aloneShare and narrowShare are the least shares of the attack's requests that are
 	// worth a decision: what stops less is more likely to be somebody else.
-	aloneShare, narrowShare = 0.02, 0.005
+	aloneShare, narrowShare = 0.02, 0.01
 	// falseShare is the share of a candidate's clients that may be normal ones.
 	falseShare = 0.05
+	// maxRefused is how often the held-out clients may refuse before no more is tried: who asks
+	// for ever finds what they do not show by luck.
+	maxRefused = 64
 	// keepShare: a further trait that keeps so much of what a signature stops makes
 	// it safer for nothing.
 	keepShare = 0.98
@@ -30,7 +33,7 @@ const (
 // is charged on the held-out half. A greedy cover is within 1-1/e of the best
 // (Nemhauser, Wolsey and Fisher 1978).
 func (a *analysis) choose(measures []Measure) []Measure {
-	for len(measures) < a.budget.MaxMeasures {
+	for refused := 0; refused < maxRefused && len(measures) < a.budget.MaxMeasures; {
 		best := a.best()
 		if best < 0 {
 			break
@@ -39,6 +42,7 @@ func (a *analysis) choose(measures []Measure) []Measure {
 		a.candidates = slices.Delete(a.candidates, best, best+1)
 		m, ok := a.charge(a.specialise(c))
 		if !ok {
+			refused++
 			a.narrow(c)
 			continue
 		}
@@ -268,20 +272,11 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 		return Measure{}, false
 	}
 	normal := a.normal.match(c.items)
-	all := a.normal.touched(or(a.charged, normal), true)
-	together := a.bound(all)
+	charged := or(a.charged, normal)
 	own := a.normal.touched(normal, true)
-	action := schemas.Block
-	if a.soft {
-		action = schemas.Challenge
-	}
-	if together > a.share {
-		// Too few held-out clients to certify the budget: what touches none of them
-		// may still ask for a proof of work, and harms nobody for good.
-		if all.all > 0 || a.calibrate0.all < a.budget.MinClients/2 {
-			return Measure{}, false
-		}
-		action = schemas.Challenge
+	action, doubt, ok := a.action(c.items, charged, normal)
+	if !ok {
+		return Measure{}, false
 	}
 	_, requests := a.suspect.count(and(c.rows, a.open))
 	share := a.bound(own)
@@ -290,20 +285,84 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 		Collateral: share, CollateralClients: a.calibrate0.all,
 		CollateralPerHour: share * a.clientsPerHour(),
 	}
+	a.doubt = doubt
 	a.chosen = append(a.chosen, chosen{c, signature, normal, requests})
 	a.take(c.rows, normal)
 	return m, true
 }
 
+// action is what may be done to the charged rows, if the budget allows anything, and the doubt
+// about all of them. Too few held-out clients may certify no block. Where they show nobody
+// whom the signature touches, and neither do those of the estate's other sites, who are enough,
+// it may be one all the same; and where not even a challenge could be certified, what touches none of
+// them may still ask for a proof of work, and harms nobody for good.
+func (a *analysis) action(items []item, charged, own []uint64) (action schemas.Action, doubt float64, ok bool) {
+	all := a.normal.touched(charged, true)
+	enough := a.calibrate0.all >= a.budget.MinClients/2
+	together := a.bound(all)
+	doubt = a.doubt + a.doubtful(items, a.touchedBy(own))
+	if a.soft {
+		ok = a.expected(charged, doubt) <= a.share && (together <= softBound*a.share || all.all == 0 && enough)
+		return schemas.Challenge, doubt, ok
+	}
+	if together <= a.share && a.expected(charged, doubt) <= a.share {
+		return schemas.Block, doubt, true
+	}
+	if all.all == 0 && enough && a.touchedBy(own) == 0 && a.elsewhereNobody(items) {
+		doubt = a.doubt + leastDoubt
+		return schemas.Block, doubt, a.expected(charged, doubt) <= a.share
+	}
+	return "", doubt, false
+}
+
 // bound is the worse of the upper bounds over all held-out clients and over those
 // that were new: whoever comes for the first time has no cookie and no referer
-// from the site, and looks most like a bot.
+// from the site, and looks most like a bot. The budget is in people, so that the
+// new ones count by their share of them, and by half at the least.
 func (a *analysis) bound(t touched) float64 {
 	bound := UpperShare(t.all, a.calibrate0.all)
-	if a.calibrate0.fresh >= a.budget.MinClients/2 {
-		bound = max(bound, UpperShare(t.fresh, a.calibrate0.fresh))
+	if fresh := a.calibrate0.fresh; fresh >= a.budget.MinClients/2 {
+		share := float64(fresh) / float64(a.calibrate0.all)
+		bound = max(bound, max(share, 0.5)*UpperShare(t.fresh, fresh))
 	}
 	return bound
+}
+
+// doubtful is what a signature costs beside the normal clients that were seen to show it
+// (x of them): as many as its traits by themselves would have led to expect. What no client of
+// some hundreds has shown may be impossible (a browser's agent with a tool's encodings)
+// or just rare (a frequent agent with a frequent language on a page that few ask for), and a
+// list of a hundred rare ones is people. The held-out clients cannot tell: each of them
+// was asked whether to take a signature, so that the list fits them. Where so few can be no
+// luck, however many signatures were tried, it is taken for impossible.
+func (a *analysis) doubtful(items []item, x int) float64 {
+	n := float64(a.choose0.all + a.calibrate0.all)
+	expected := n
+	for _, it := range items {
+		expected *= float64(a.normal.shownBy(it)) / max(n, 1)
+	}
+	if poissonAtMost(x, expected) < noLuck {
+		return 1
+	}
+	return max(expected-float64(x), 0) + leastDoubt
+}
+
+const (
+	// leastDoubt is what a signature costs whose traits no normal client has.
+	leastDoubt = 0.1
+	// noLuck is how unlikely so few clients must be.
+	noLuck = 1e-3
+)
+
+// touchedBy is how many normal clients of both halves the rows are of.
+func (a *analysis) touchedBy(rows []uint64) int {
+	return a.normal.touched(rows, false).all + a.normal.touched(rows, true).all
+}
+
+// expected is the share of the normal clients to be expected among those whom the charged
+// rows and so much doubt stand for.
+func (a *analysis) expected(charged []uint64, doubt float64) float64 {
+	return (float64(a.touchedBy(charged)) + doubt) / float64(max(a.choose0.all+a.calibrate0.all, 1))
 }
 
 func (a *analysis) clientsPerHour() float64 {

@@ -25,7 +25,7 @@ func (s *Sample) Write(w *state.Writer) {
 		w.Uint(uint64(c.peak))
 		w.Bool(c.fresh)
 		w.Bool(c.regular)
-		w.Bool(c.stopped)
+		w.Uint(c.flags())
 		w.Bool(c.text >= 0)
 		if c.text >= 0 {
 			t := &s.texts[c.text]
@@ -37,6 +37,16 @@ func (s *Sample) Write(w *state.Writer) {
 		}
 	}
 }
+
+// flags is what a client is saved with beside its numbers. The first was once the only one.
+func (c *client) flags() (flags uint64) {
+	if c.stopped {
+		flags = 1
+	}
+	return flags | uint64(c.seen)<<1
+}
+
+func (c *client) setFlags(flags uint64) { c.stopped, c.seen = flags&1 == 1, seen(flags>>1) }
 
 func (r *row) write(w *state.Writer) {
 	for _, t := range r.traits {
@@ -65,7 +75,8 @@ func (s *Sample) readClient(r *state.Reader) {
 	c := client{hash: r.Uint(math.MaxUint64), id: r.Uint(math.MaxUint64), text: -1, head: -1}
 	copy(c.addr[:], r.Raw(len(c.addr)))
 	c.requests, c.peak = uint32(r.Uint(math.MaxUint32)), uint32(r.Uint(math.MaxUint32))
-	c.fresh, c.regular, c.stopped = r.Bool(), r.Bool(), r.Bool()
+	c.fresh, c.regular = r.Bool(), r.Bool()
+	c.setFlags(r.Uint(1<<(1+seenBits) - 1))
 	var example string
 	if r.Bool() {
 		example = r.Text(maxText)
@@ -80,7 +91,7 @@ func (s *Sample) readClient(r *state.Reader) {
 	}
 	if at >= 0 {
 		k := &s.clients[at]
-		k.id, k.addr, k.requests, k.peak, k.regular, k.stopped = c.id, c.addr, c.requests, c.peak, c.regular, c.stopped
+		k.id, k.addr, k.requests, k.peak, k.regular, k.stopped, k.seen = c.id, c.addr, c.requests, c.peak, c.regular, c.stopped, c.seen
 		if example != "" {
 			if s.keepsText(c.hash) {
 				k.text = int32(len(s.texts))

@@ -211,8 +211,7 @@ func (a *analysis) heavyClients() []Measure {
 		if k.text >= 0 {
 			m.Evidence.Samples = []string{s.texts[k.text].String()}
 		}
-		m.Evidence.SQL = "SELECT time, method, path, query, status, user_agent FROM requests WHERE site = " +
-			Quote(a.budget.Site) + " AND client = toIPv6(" + Quote(m.Value) + ") ORDER BY time LIMIT 100"
+		m.Evidence.SQL = clientSQL(a.budget.Site, m.Value)
 		if measures = append(measures, m); len(measures) == a.budget.MaxMeasures {
 			break
 		}

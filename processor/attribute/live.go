@@ -40,13 +40,3 @@ func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature
 	}
 	return live
 }
-
-// LookClient is how many requests of the suspects come from the client.
-func LookClient(suspect *Sample, client string) (requests float64) {
-	for i := range suspect.clients {
-		if c := &suspect.clients[i]; clientText(c.addr) == client {
-			return float64(c.requests)
-		}
-	}
-	return 0
-}

@@ -37,7 +37,9 @@ type matrix struct {
 	requests map[itemKey]float64
 	weighed  map[itemSet]weighed
 	pairs    map[itemSet]int // clients of the choosing half
+	shown    map[itemKey]int // clients
 	uppers   []float64       // UpperShare by count, of the choosing half
+	conducts []knownConduct  // by the sample's clients
 
 	scratch []uint64 // a bitmap
 }
@@ -71,9 +73,10 @@ type member struct {
 	served    bool // a visitor: background noise that mostly meets 404 is not
 }
 
-// heldOut splits the clients in halves by bits of their hash that nothing else
-// uses: one half to choose by, one to measure the collateral on.
-func heldOut(clientHash uint64) bool { return clientHash>>5&1 == 1 }
+// heldOut splits the clients by bits of their hash that nothing else uses: a quarter to choose
+// by, which need not be exact, and three to measure the collateral on: of a young site it
+// takes all that there are.
+func heldOut(clientHash uint64) bool { return clientHash>>5&3 != 0 }
 
 // newMatrix lays out the rows of s that know every trait of the known set: where
 // a format does not carry a trait, a request says nothing about it.
@@ -92,7 +95,7 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 		return s.laid
 	}
 	m := &matrix{bitmaps: make(map[itemKey][]uint64), requests: make(map[itemKey]float64), weighed: make(map[itemSet]weighed),
-		pairs: make(map[itemSet]int), known: known, paths: version}
+		pairs: make(map[itemSet]int), shown: make(map[itemKey]int), known: known, paths: version}
 	s.laid = m
 	for i := range s.clients {
 		c, added, but := &s.clients[i], false, uint64(0)
@@ -232,6 +235,20 @@ func (m *matrix) pair(x, y item) int {
 	return n
 }
 
+// shownBy is how many clients that the site served show an item.
+func (m *matrix) shownBy(it item) int {
+	n, ok := m.shown[it.key()]
+	if !ok {
+		b := m.bitmap(it)
+		n = m.touched(b, false).all + m.touched(b, true).all
+		if len(m.shown) >= maxWeighed {
+			clear(m.shown)
+		}
+		m.shown[it.key()] = n
+	}
+	return n
+}
+
 // requestsOf is how many requests have an item.
 func (m *matrix) requestsOf(it item) float64 {
 	if n, ok := m.requests[it.key()]; ok {
@@ -296,6 +313,17 @@ func (m *matrix) touchedUpTo(b []uint64, calibrate bool, limit int) (t touched) 
 		}
 	}
 	return t
+}
+
+// clientsOf are the hashes of the clients with a served row in the bitmap.
+func (m *matrix) clientsOf(b []uint64) map[uint64]bool {
+	of := make(map[uint64]bool)
+	for w, word := range b {
+		for word &= m.served[w]; word != 0; word &= word - 1 {
+			of[m.hashes[m.owner[w*64+bits.TrailingZeros64(word)]]] = true
+		}
+	}
+	return of
 }
 
 // halves counts the clients that each half has.

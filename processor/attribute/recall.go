@@ -71,6 +71,20 @@ func Together(normal, suspect *Sample, signatures []schemas.Signature, paths *Re
 	return a.bound(a.normal.touched(a.charged, true))
 }
 
+// Fits reports whether signatures in force touch together no more of the present normal clients
+// than a budget allows. Where they touch none of those that are held out, it does not matter how
+// few there are: whether they are enough was asked when each signature was taken.
+func Fits(normal, suspect *Sample, signatures []schemas.Signature, budget Budget) bool {
+	if len(signatures) == 0 {
+		return true
+	}
+	budget = budget.withDefaults()
+	a := newAnalysis(normal, suspect, budget)
+	a.cover(signatures)
+	touched := a.normal.touched(a.charged, true)
+	return touched.all == 0 || a.bound(touched) <= budget.Collateral
+}
+
 // LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x
 // were seen (Garwood 1936).
 func LowerCount(x int) float64 {

@@ -36,6 +36,7 @@ type Sample struct {
 	texts   []text
 	free    int32 // list of free rows
 	period  uint64
+	young   bool
 	laid    *matrix // as it was laid out last, nil once something changed
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
@@ -59,6 +60,8 @@ type client struct {
 	fresh    bool // not seen before its first request here
 	stopped  bool // an edge stopped a request of it
 	regular  bool // the site knows it from an earlier day
+	young    bool // came too short a while ago to have shown what it does next, see Young
+	seen     seen
 }
 
 type row struct {
@@ -102,6 +105,7 @@ type Mark struct {
 	Fresh   bool // its client was not seen before
 	Stopped bool // an edge stopped it
 	Regular bool // its client is known from an earlier day, with this agent
+	Asset   bool // it is for what a page brings with it
 }
 
 // SetPeriod says in which period (a number that no other has) the requests from now
@@ -161,6 +165,7 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	c.peak++
 	c.stopped = c.stopped || m.Stopped
 	c.regular = c.regular || m.Regular
+	c.seen |= seenIn(r, m)
 	served := uint32(1)
 	if refusedBySite(r.Status) {
 		served = 0
@@ -358,7 +363,7 @@ func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
 
 // Reset empties the sample and keeps its memory.
 func (s *Sample) Reset() {
-	s.level, s.sparse, s.free, s.laid = 0, 0, -1, nil
+	s.level, s.sparse, s.free, s.laid, s.young = 0, 0, -1, nil, false
 	clear(s.table)
 	s.clients, s.rows, s.texts = s.clients[:0], s.rows[:0], s.texts[:0]
 	s.Requests, s.Span, s.first, s.last, s.visits = 0, 0, 0, 0, 0

@@ -30,6 +30,8 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 		c.peak = max(c.peak, from.peak)
 		c.stopped = c.stopped || from.stopped
 		c.regular = c.regular || from.regular
+		c.seen |= from.seen
+		c.young = c.young && s.young
 		s.addRows(at, from, other)
 	}
 }
@@ -58,6 +60,8 @@ func (s *Sample) Join(other *Sample) {
 		c.peak += from.peak
 		c.stopped = c.stopped || from.stopped
 		c.regular = c.regular || from.regular
+		c.seen |= from.seen
+		c.young = c.young && s.young
 		s.addRows(at, from, other)
 	}
 }
@@ -72,7 +76,7 @@ func (s *Sample) adopt(from *client, other *Sample) int32 {
 	if at = s.insert(from.hash, from.fresh); at < 0 {
 		return at
 	}
-	s.clients[at].addr, s.clients[at].id = from.addr, from.id
+	s.clients[at].addr, s.clients[at].id, s.clients[at].young = from.addr, from.id, s.young
 	if from.text >= 0 && s.keepsText(from.hash) {
 		s.texts = append(s.texts, other.texts[from.text])
 		s.clients[at].text = int32(len(s.texts) - 1)
@@ -87,6 +91,10 @@ func (s *Sample) addRows(at int32, from *client, other *Sample) {
 		s.addRow(at, &r.traits, r.key, r.count, r.served)
 	}
 }
+
+// Young says whether the clients of which nothing but what is merged from now on is known
+// came too short a while ago to have shown what they do next.
+func (s *Sample) Young(young bool) { s.young = young }
 
 // Pack is a copy that takes no more memory than it needs, to be merged into others and
 // not to be added to.

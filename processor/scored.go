@@ -1,0 +1,131 @@
+package processor
+
+import (
+	"net/netip"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+)
+
+// maxScored bounds the decisions in force on clients of one site, beside those on signatures:
+// so many fit into one message of knowledge.
+const maxScored = 8192
+
+// scoredList are decisions in force on clients, by the time when they were taken. A client has
+// one, and one more where a challenge becomes a block.
+type scoredList struct {
+	list []*decision
+	by   map[netip.Addr]*decision // the stronger
+}
+
+// add takes a decision on a client.
+func (l *scoredList) add(d *decision) {
+	addr, err := netip.ParseAddr(d.Value)
+	if err != nil {
+		return
+	}
+	if l.by == nil {
+		l.by = make(map[netip.Addr]*decision)
+	}
+	l.list = append(l.list, d)
+	if was := l.by[addr]; was == nil || d.Action.Severity() > was.Action.Severity() {
+		l.by[addr] = d
+	}
+}
+
+// room reports whether a decision on a client may be added: there is none as strong yet, and not
+// as many as may be.
+func (l *scoredList) room(client string, action schemas.Action) bool {
+	addr, err := netip.ParseAddr(client)
+	if err != nil || len(l.list) >= maxScored {
+		return false
+	}
+	d := l.by[addr]
+	return d == nil || d.Action.Severity() < action.Severity()
+}
+
+// of is the decision on whoever sent a request, nil for none.
+func (l *scoredList) of(client netip.Addr) *decision {
+	if len(l.by) == 0 {
+		return nil
+	}
+	return l.by[schemas.ClientOf(client)]
+}
+
+// keep drops those that are not kept.
+func (l *scoredList) keep(keep func(*decision) bool) {
+	if len(l.list) == 0 {
+		return
+	}
+	kept := l.list[:0]
+	for _, d := range l.list {
+		if keep(d) {
+			kept = append(kept, d)
+		}
+	}
+	if len(kept) == len(l.list) {
+		return
+	}
+	clear(l.list[len(kept):])
+	l.list = nil
+	clear(l.by)
+	for _, d := range kept {
+		l.add(d)
+	}
+}
+
+// inForce is how many decisions are in force on the site.
+func (s *siteKnowledge) inForce() int { return len(s.decisions) + len(s.scored.list) }
+
+// seenNow is what those of the suspects do who are under a decision of their own.
+func (s *site) seenNow(suspect *attribute.Sample) map[string]attribute.Seen {
+	if len(s.know.scored.list) == 0 {
+		return nil
+	}
+	seen := make(map[string]attribute.Seen)
+	suspect.EachSeen(func(client netip.Addr, now attribute.Seen) {
+		if d := s.know.scored.of(client); d != nil {
+			seen[d.Value] = now
+		}
+	})
+	return seen
+}
+
+// scoredLives is how many times as long as on a signature a decision on a client lasts: it comes
+// a few times in an attack, and again when another would be over.
+const scoredLives = 3
+
+// measured is what a client is under already.
+func (s *site) measured(client netip.Addr) schemas.Action {
+	if d := s.know.scored.of(client); d != nil {
+		return d.Action
+	}
+	return schemas.Allow
+}
+
+// soften makes a challenge of a block on a client while the site's first enforcement is on
+// probation: who is challenged can show that it is a person, who is blocked cannot.
+func (s *site) soften(d *decision) {
+	if _, ok := s.probationEnds(); ok && d.Scope == schemas.ScopeClient && d.Action == schemas.Block {
+		d.Action = schemas.Challenge
+	}
+}
+
+// cameAgain counts a challenged client that came again, after all that the suspects' sample
+// tells of before it was challenged, as a probe: a browser solves a challenge by itself, goes on,
+// and loads what pages bring with them.
+func (s *site) cameAgain(d *decision, second int64) {
+	if d.Action == schemas.Challenge && d.live.Probes == 0 && second-d.since > (quarantine+2)*stepSeconds {
+		d.live.Probes = 1
+	}
+}
+
+// elsewhere are the normal samples of the other sites.
+func (s *site) elsewhere() (samples []*attribute.Sample) {
+	for _, o := range s.d.sites {
+		if o != s && o.name != Other && o.incident == nil {
+			samples = append(samples, o.normal[0], o.normal[1])
+		}
+	}
+	return samples
+}
