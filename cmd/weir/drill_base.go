@@ -77,7 +77,7 @@ func (d *drill) lines(s screen, p *program) ([]drillLine, error) {
 		return nil, usagef("--scenario armed: no signature of %s is armed; give another scenario", printable(d.report.Site, 100))
 	}
 	if len(base) < drillLeast {
-		return d.simulated(scenario)
+		return d.simulated(scenario, len(base))
 	}
 	d.report.Base = fmt.Sprintf("its own of the last %s, %s", short(drillBase), plural(len(base), "request"))
 	d.begins = base[len(base)-1].at.Add(-d.command.For)
@@ -137,9 +137,14 @@ func readOwn(rows []byte) (lines []drillLine, err error) {
 }
 
 // simulated is a scenario with its own ordinary traffic.
-func (d *drill) simulated(scenario simulate.Scenario) ([]drillLine, error) {
-	d.report.Base = "simulated: the site has too few stored requests of its own, or nothing was learned of it"
-	d.learned = false // of that site
+func (d *drill) simulated(scenario simulate.Scenario, stored int) ([]drillLine, error) {
+	d.report.Base = "simulated: nothing was learned of any site"
+	if d.learned {
+		d.report.Base = fmt.Sprintf("simulated, and the site made up: of %s %s of the last %s are stored, and a drill on its own takes %d",
+			printable(d.report.Site, 100), plural(stored, "request"), short(drillBase), drillLeast)
+		d.report.State = "nothing of that site; " + d.report.State + " is left out"
+	}
+	d.learned = false
 	var err error
 	if d.processor, err = newProcessor(d.config, secret{}, processor.Options{}); err != nil {
 		return nil, err
