@@ -80,6 +80,7 @@ func TestKinds(t *testing.T) {
 		"link previews":                {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},
 		"a tool, all over the site":    {seen{requests: 110, clients: 67, fresh: 45, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 70, paths: 85, entropy: 5.4, loading: 9, declared: .76, distinct: 62}, schemas.Scrape, true},
 		"machines on few pages":        {seen{requests: 110, clients: 67, fresh: 45, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 70, paths: 40, entropy: 4.9, loading: 9, declared: .76, distinct: 30}, schemas.Release, true},
+		"drowned, and logs little":     {seen{requests: 52, clients: 50, fresh: 45, missing: 30, unknown: 40, unfamiliar: 30, notFound: 5, errors: 30, pages: 52, paths: 50, entropy: 5.6}, schemas.Flood, true},
 		"one page hammered":            {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
 		"known browsers, bare":         {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 2, unfamiliar: 10, notFound: 1, pages: 240, paths: 230, entropy: 7.6}, schemas.Scrape, true},
 		"an outage, reloading":         {seen{requests: 180, clients: 40, fresh: 9, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 150, pages: 170, paths: 60, entropy: 5.2}, schemas.Crowd, true},

@@ -57,7 +57,7 @@ const (
 	// try, from which on it is a scan. scanLeast is how many there must be in a window where few
 	// clients make them, at least scanEach each, for scanPersist steps in a row: what scanners
 	// try everywhere, day and night, is less.
-	scanShare, scanLeast, scanEach, scanPersist = 0.6, 60.0, 5.0, 6
+	scanShare, scanLeast, scanEach, scanPersist = 0.6, 60.0, 5.0, 4
 	// scanVolume and scanScore are how far volume and what is not there must be out of range: one
 	// client's hundred requests are little to a site whose visitors come in bursts.
 	scanVolume, scanScore = 1.5, 2.5
@@ -395,7 +395,7 @@ func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
 		}
 		return schemas.Flood, true
 	}
-	if r.Holes >= scanShare*excess(r, sc) {
+	if r.Holes >= scanShare*max(excess(r, sc), excessPages(r, sc), minExcess) {
 		return schemas.Scan, true
 	}
 	if markScore(MissingShare, r, sc) < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
