@@ -97,9 +97,7 @@ func (c *eraseCommand) Run(ctx context.Context, s screen, p *program) error {
 	var done erasedEverywhere
 	// NATS first: what is on its way would be stored after ClickHouse has erased.
 	if done.forgotten, err = newControlClient(data).forget(ctx, address); errors.Is(err, errNotRunning) {
-		if holdsState(data) {
-			done.Left = "weir run is not running on " + data + ": what lies in its NATS, spools and processor.state is untouched. Start it, and erase again."
-		}
+		done.Left = leftUntouched(data, configuration.NATS.URL)
 	} else if err != nil {
 		return fmt.Errorf("nothing is erased in ClickHouse yet: %w", err)
 	}
@@ -149,14 +147,19 @@ func (e *erasedEverywhere) print(out io.Writer, address netip.Addr) {
 	}
 }
 
-// holdsState reports whether a weir run has left anything that only it can erase in.
-func holdsState(data string) bool {
+// leftUntouched is where an address may be that only a weir run can erase from, and what to
+// do; empty where there is no such place.
+func leftUntouched(data, nats string) string {
+	const again = " Start it, and erase again."
+	if nats != "" {
+		return "weir run is not running on " + data + ": what lies in the NATS of nats.url, and in spools and processor.state, is untouched." + again
+	}
 	for _, name := range []string{"nats", "spool", "processor.state"} {
 		if _, err := os.Stat(filepath.Join(data, name)); err == nil {
-			return true
+			return "weir run is not running on " + data + ": what lies in its NATS, spools and processor.state is untouched." + again
 		}
 	}
-	return false
+	return ""
 }
 
 // overwriteInLogs writes "x" over an address in ClickHouse's log, which has the text of
