@@ -104,6 +104,16 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// A bouncer must not refuse everybody because weir does not answer.
+func TestRecipesFailOpen(t *testing.T) {
+	for path, line := range map[string]string{"../deploy/bouncers/traefik.yml": "\n          updateMaxFailure: -1\n", "../deploy/bouncers/Caddyfile": "\tcrowdsec {\n"} {
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(text), line) || strings.Contains(string(text), "\n\t\tenable_hard_fails") {
+			t.Errorf("%s: %v, or it fails closed:\n%s", path, err, text)
+		}
+	}
+}
+
 // TestHAProxySnippet compares the recipe for HAProxy with what the program tests; with
 // WEIR_UPDATE set it writes it anew.
 func TestHAProxySnippet(t *testing.T) {
