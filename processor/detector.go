@@ -174,6 +174,9 @@ func (d *Detector) makeRoom() bool {
 	}
 	s := d.sites[victim]
 	d.held.paths, d.held.pathBytes = d.held.paths-len(s.paths.entries), d.held.pathBytes-len(s.paths.text)
+	for i := range s.buckets {
+		d.held.found -= s.buckets[i].bytes()
+	}
 	s.windows.Drop()
 	delete(d.index, s.name)
 	d.sites = slices.Delete(d.sites, victim, victim+1)

@@ -4,10 +4,10 @@ import "github.com/weir-project/weir/processor/attribute"
 
 // Bounds on the clients that all sites' samples hold together, beside those of each.
 const (
-	maxQuarantined = 150_000 // in quarantine, mostly of one request: some 140 bytes each
+	maxQuarantined = 110_000 // in quarantine, mostly of one request: some 170 bytes each
 	maxNormal      = 200_000 // as normal traffic: some 300 bytes each
 	// fairQuarantined is what a step of a site may always hold.
-	fairQuarantined = 12
+	fairQuarantined = 8
 )
 
 // held is what the samples of all sites hold.
@@ -16,7 +16,7 @@ type held struct {
 	normal      int
 	paths       int // in the lists of known paths ...
 	pathBytes   int // ... and their text
-	found       int // bytes of paths that steps in quarantine found
+	found       int // bytes of paths that steps in quarantine were served or found
 }
 
 // quarantine counts the sample of a step. Where there is too much in all, it is thinned

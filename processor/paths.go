@@ -34,7 +34,7 @@ const (
 	paneFoundBytes  = 8 << 10 // and their text
 	bucketFound     = 1024    // of one step of a site
 	bucketFoundText = 64 << 10
-	heldFoundBytes  = 16 << 20 // of all steps of all sites
+	heldFoundBytes  = 16 << 20 // of all steps of all sites, what they served and was not known among it
 )
 
 // How a client is known that found a path.
@@ -66,9 +66,24 @@ func (f *found) reset() {
 func (f *found) add(p foundPath, path []byte, most, bytes int) {
 	if len(f.list) < most && len(f.text)+len(path) <= bytes {
 		p.length = uint8(len(path))
-		f.list, f.text = append(f.list, p), append(f.text, path...)
+		f.list, f.text = append(roomy(f.list, 1), p), append(roomy(f.text, len(path)), path...)
 	}
 }
+
+// roomy is a list with room for n more: there are thousands of lists that wait, and a doubled
+// one would stand half empty.
+func roomy[T any](list []T, n int) []T {
+	if len(list)+n <= cap(list) {
+		return list
+	}
+	return append(make([]T, 0, len(list)+n+(len(list)+n)/8+4), list...)
+}
+
+// foundPathBytes is what a foundPath takes.
+const foundPathBytes = 12
+
+// bytes is what it takes.
+func (f *found) bytes() int { return cap(f.text) + cap(f.list)*foundPathBytes }
 
 // join adds what other holds, while there is room.
 func (f *found) join(other *found, most, bytes int) {

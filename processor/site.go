@@ -93,6 +93,9 @@ type bucket struct {
 	filled   bool
 }
 
+// bytes is what the paths take that wait to be learned.
+func (b *bucket) bytes() int { return b.found.bytes() + 8*cap(b.paths) }
+
 func newSite(d *Detector, name string, number int) *site {
 	s := &site{
 		d: d, name: name, phase: int64(number % stepSeconds), know: d.know.of(name),
@@ -114,12 +117,13 @@ func (s *site) take(p *Pane) {
 	}
 	b := &s.buckets[s.bucket]
 	s.filling.Join(p.Sample)
-	b.paths = append(b.paths, p.Served[:min(len(p.Served), bucketPaths-len(b.paths))]...)
-	s.d.held.found -= cap(b.found.text)
+	s.d.held.found -= b.bytes()
 	if s.d.held.found < heldFoundBytes {
+		served := p.Served[:min(len(p.Served), bucketPaths-len(b.paths))]
+		b.paths = append(roomy(b.paths, len(served)), served...)
 		b.found.join(&p.Found, bucketFound, bucketFoundText)
 	}
-	s.d.held.found += cap(b.found.text)
+	s.d.held.found += b.bytes()
 	p.Pane = s.windows.Take(p.Second, p.Pane)
 }
 
@@ -237,8 +241,9 @@ func (s *site) empty() {
 	if cap(kept) > 2*len(b.paths)+16 { // a site learns its paths once, and then few
 		kept = nil
 	}
-	s.d.held.found -= cap(b.found.text)
+	s.d.held.found -= b.bytes()
 	*b = bucket{paths: kept}
+	s.d.held.found += b.bytes()
 }
 
 func (s *site) learn(b *bucket) {

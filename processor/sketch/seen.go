@@ -14,6 +14,9 @@ const (
 	blockWords = 8
 	// seenFew is how many keys a generation holds exactly, before it becomes a filter.
 	seenFew = 512
+	// A large filter begins with a small one, of a quarter of its blocks, for a quarter of the keys:
+	// most sites know a thousand paths, not ten thousand.
+	seenSmall = 4
 )
 
 // Seen answers whether a key was added before, and forgets: two generations, of which
@@ -21,7 +24,9 @@ const (
 // Advance is told that it may be. A key stays known for at least one generation after
 // it was last added. A generation of up to 512 keys is a set, and exact, in 16 bytes a
 // key; a larger one is a blocked Bloom filter (Bloom 1970; Putze, Sanders and Singler
-// 2007). Wrong answers are always "seen", at most 2 % of new keys.
+// 2007), a small one until that is full, and a large one beside it from then on (Almeida,
+// Baquero, Preguiça and Hutchison 2007). Wrong answers are always "seen", at most 2 % of new
+// keys.
 //
 // Merging unites: commutative, associative, idempotent.
 type Seen struct {
@@ -33,12 +38,19 @@ type Seen struct {
 	old      generation
 }
 
-// generation is a set of few keys, or a filter where there are words.
+// generation is a set of few keys, or a filter of one or two parts where there are words.
 type generation struct {
 	few   []uint64 // open addressing, 0 is free
-	n     int
-	words []uint64
+	n     int      // keys of the set, or of the small part, about
+	small []uint64 // words
+	words []uint64 // of the large part
 }
+
+// smallKeys is how many keys the small part takes of a filter of so many blocks.
+func smallKeys(blocks uint64) int { return int(blocks/seenSmall) * (blockWords * 64 / seenBits) }
+
+// filter reports whether it is one.
+func (g *generation) filter() bool { return g.words != nil || g.small != nil }
 
 // NewSeen makes a filter for generations of up to capacity keys, in at most about
 // 3 bytes a key, taken when there are keys.
@@ -69,7 +81,7 @@ func (s *Seen) Has(hash uint64) bool {
 
 // add adds a key and reports whether it was there.
 func (g *generation) add(hash, blocks uint64) bool {
-	if g.words == nil {
+	if !g.filter() {
 		if g.n < seenFew {
 			return g.addFew(hash)
 		}
@@ -78,7 +90,25 @@ func (g *generation) add(hash, blocks uint64) bool {
 		}
 		g.thicken(blocks)
 	}
-	block := (*[blockWords]uint64)(g.words[(hash>>45&(blocks-1))*blockWords:]) // the low 45 bits are the probes'
+	if g.words == nil {
+		if g.n < smallKeys(blocks) {
+			in := mark(g.small, hash, blocks/seenSmall)
+			if !in {
+				g.n++
+			}
+			return in
+		}
+		g.words = make([]uint64, blocks*blockWords)
+	}
+	if g.small != nil && marked(g.small, hash, blocks/seenSmall) {
+		return true
+	}
+	return mark(g.words, hash, blocks)
+}
+
+// mark sets a key's bits in a filter of so many blocks, and reports whether all were.
+func mark(words []uint64, hash, blocks uint64) bool {
+	block := (*[blockWords]uint64)(words[(hash>>45&(blocks-1))*blockWords:]) // the low 45 bits are the probes'
 	in := true
 	for range seenProbes {
 		word, bit := hash>>6&7, uint64(1)<<(hash&63)
@@ -89,11 +119,9 @@ func (g *generation) add(hash, blocks uint64) bool {
 	return in
 }
 
-func (g *generation) has(hash, blocks uint64) bool {
-	if g.words == nil {
-		return g.n > 0 && g.hasFew(hash)
-	}
-	block := (*[blockWords]uint64)(g.words[(hash>>45&(blocks-1))*blockWords:])
+// marked reports whether all of a key's bits are set.
+func marked(words []uint64, hash, blocks uint64) bool {
+	block := (*[blockWords]uint64)(words[(hash>>45&(blocks-1))*blockWords:])
 	for range seenProbes {
 		if block[hash>>6&7]&(1<<(hash&63)) == 0 {
 			return false
@@ -101,6 +129,13 @@ func (g *generation) has(hash, blocks uint64) bool {
 		hash >>= 9
 	}
 	return true
+}
+
+func (g *generation) has(hash, blocks uint64) bool {
+	if !g.filter() {
+		return g.n > 0 && g.hasFew(hash)
+	}
+	return g.small != nil && marked(g.small, hash, blocks/seenSmall) || g.words != nil && marked(g.words, hash, blocks)
 }
 
 func (g *generation) hasFew(hash uint64) bool {
@@ -143,10 +178,15 @@ func (g *generation) addFew(hash uint64) bool {
 	}
 }
 
-// thicken makes a set a filter.
+// thicken makes a set a filter, a small one where a quarter of the blocks is some.
 func (g *generation) thicken(blocks uint64) {
 	few := g.few
-	g.few, g.n, g.words = nil, 0, make([]uint64, blocks*blockWords)
+	g.few, g.n = nil, 0
+	if smallKeys(blocks) > seenFew {
+		g.small = make([]uint64, blocks/seenSmall*blockWords)
+	} else {
+		g.words = make([]uint64, blocks*blockWords)
+	}
 	for _, key := range few {
 		if key != 0 {
 			g.add(key, blocks)
@@ -154,20 +194,58 @@ func (g *generation) thicken(blocks uint64) {
 	}
 }
 
+// merge adds the keys of a set to the large part where either is a filter or both are more
+// than a set: how full a small part is would depend on the order.
 func (g *generation) merge(other *generation, blocks uint64) {
-	if other.words == nil {
+	if !g.filter() && !other.filter() {
 		for _, key := range other.few {
-			if key != 0 {
-				g.add(key, blocks)
+			if key != 0 && g.n >= seenFew && !g.hasFew(key) {
+				g.enlarge(blocks)
+			}
+			if key != 0 && g.filter() {
+				mark(g.words, key, blocks)
+			} else if key != 0 {
+				g.addFew(key)
 			}
 		}
 		return
 	}
-	if g.words == nil {
-		g.thicken(blocks)
+	if !g.filter() && g.n > 0 || other.words != nil || !other.filter() && other.n > 0 {
+		g.enlarge(blocks)
+	}
+	if !other.filter() {
+		for _, key := range other.few {
+			if key != 0 {
+				mark(g.words, key, blocks)
+			}
+		}
+		return
+	}
+	if other.small != nil && g.small == nil {
+		g.small = make([]uint64, len(other.small))
+	}
+	for i, word := range other.small {
+		g.small[i] |= word
 	}
 	for i, word := range other.words {
 		g.words[i] |= word
+	}
+	g.n = max(g.n, other.n)
+}
+
+// enlarge makes a set, or a small filter, a large one.
+func (g *generation) enlarge(blocks uint64) {
+	few := !g.filter()
+	if g.words == nil {
+		g.words = make([]uint64, blocks*blockWords)
+	}
+	if few {
+		for _, key := range g.few {
+			if key != 0 {
+				mark(g.words, key, blocks)
+			}
+		}
+		g.few, g.n = nil, 0
 	}
 }
 
@@ -175,7 +253,7 @@ func (g *generation) merge(other *generation, blocks uint64) {
 // not be again.
 func (g *generation) empty() {
 	clear(g.few)
-	g.n, g.words = 0, nil
+	g.n, g.small, g.words = 0, nil, nil
 }
 
 // Rotate starts a new generation and forgets the one before the last.
@@ -228,34 +306,59 @@ func (s *Seen) Reset() {
 
 // AppendBinary appends the letter S, the version, the capacity, the keys added, when
 // the generation began (8 bytes each, least significant first), and of both generations
-// the number of keys of a set, or 65535 for a filter, in 2 bytes and its words: the keys in
-// ascending order, or the bits.
+// the number of keys of a set, in 2 bytes, and the keys in ascending order; or 65535 for a
+// filter and its words; or 65534, and what a small filter holds as a word, and its words; or
+// 65533 and both, the small one first.
 func (s *Seen) AppendBinary(dst []byte) ([]byte, error) {
 	dst = append(dst, 'S', 3)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.capacity))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.added))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.began))
 	for _, g := range []*generation{&s.young, &s.old} {
-		n, words := uint16(seenFilter), g.words
-		if words == nil {
-			n, words = uint16(g.n), make([]uint64, 0, g.n)
-			for _, key := range g.few {
-				if key != 0 {
-					words = append(words, key)
-				}
-			}
-			slices.Sort(words)
-		}
-		dst = binary.LittleEndian.AppendUint16(dst, n)
-		for _, word := range words {
-			dst = binary.LittleEndian.AppendUint64(dst, word)
-		}
+		dst = g.append(dst)
 	}
 	return dst, nil
 }
 
-// seenFilter stands in the binary form for a generation that is a filter.
-const seenFilter = 65535
+func (g *generation) append(dst []byte) []byte {
+	put := func(words []uint64) {
+		for _, word := range words {
+			dst = binary.LittleEndian.AppendUint64(dst, word)
+		}
+	}
+	switch {
+	case g.small != nil:
+		n := uint16(seenSmallFilter)
+		if g.words != nil {
+			n = seenBothFilters
+		}
+		dst = binary.LittleEndian.AppendUint16(dst, n)
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(g.n))
+		put(g.small)
+		put(g.words)
+	case g.words != nil:
+		dst = binary.LittleEndian.AppendUint16(dst, seenFilter)
+		put(g.words)
+	default:
+		keys := make([]uint64, 0, g.n)
+		for _, key := range g.few {
+			if key != 0 {
+				keys = append(keys, key)
+			}
+		}
+		slices.Sort(keys)
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(keys)))
+		put(keys)
+	}
+	return dst
+}
+
+// What stands in the binary form for the number of keys of a generation that is a filter.
+const (
+	seenFilter      = 65535
+	seenSmallFilter = 65534
+	seenBothFilters = 65533
+)
 
 // UnmarshalBinary reads what AppendBinary wrote into a filter made by NewSeen for
 // the same capacity; anything else is refused with ErrMalformed and changes nothing.
@@ -287,34 +390,50 @@ func (s *Seen) UnmarshalBinary(data []byte) error {
 }
 
 func (g *generation) unmarshal(data []byte, blocks uint64) (rest []byte, err error) {
+	take := func(n int) (words []uint64) {
+		if len(data) < 8*n {
+			err = fmt.Errorf("cut short")
+			return nil
+		}
+		words = make([]uint64, n)
+		for i := range words {
+			words[i] = binary.LittleEndian.Uint64(data[8*i:])
+		}
+		data = data[8*n:]
+		return words
+	}
 	if len(data) < 2 {
 		return nil, fmt.Errorf("cut short")
 	}
-	n, data := int(binary.LittleEndian.Uint16(data)), data[2:]
-	words := n
-	if n == seenFilter {
-		words = int(blocks * blockWords)
-	} else if n > seenFew {
+	n := int(binary.LittleEndian.Uint16(data))
+	data = data[2:]
+	switch small := int(blocks / seenSmall); {
+	case n == seenFilter:
+		g.words = take(int(blocks) * blockWords)
+	case n == seenSmallFilter || n == seenBothFilters:
+		if smallKeys(blocks) <= seenFew {
+			return nil, fmt.Errorf("a small filter where there is none")
+		}
+		if held := take(1); err == nil {
+			if held[0] > uint64(smallKeys(blocks)) {
+				return nil, fmt.Errorf("a small filter of %d keys, at most %d", held[0], smallKeys(blocks))
+			}
+			g.n, g.small = int(held[0]), take(small*blockWords)
+		}
+		if n == seenBothFilters && err == nil {
+			g.words = take(int(blocks) * blockWords)
+		}
+	case n > seenFew:
 		return nil, fmt.Errorf("a set of %d keys, at most %d", n, seenFew)
-	}
-	if len(data) < 8*words {
-		return nil, fmt.Errorf("cut short")
-	}
-	if n == seenFilter {
-		g.words = make([]uint64, words)
-	}
-	last := uint64(0)
-	for i := range words {
-		word := binary.LittleEndian.Uint64(data[8*i:])
-		if n == seenFilter {
-			g.words[i] = word
-			continue
+	default:
+		last := uint64(0)
+		for _, key := range take(n) {
+			if key <= last {
+				return nil, fmt.Errorf("keys out of order")
+			}
+			last = key
+			g.addFew(key)
 		}
-		if word <= last {
-			return nil, fmt.Errorf("keys out of order")
-		}
-		last = word
-		g.addFew(word)
 	}
-	return data[8*words:], nil
+	return data, err
 }

@@ -74,6 +74,47 @@ func TestSeenRoundTripAndRefusal(t *testing.T) {
 	}
 }
 
+// TestSeenGrows: a set, a small filter and a large one know their keys, invent few, and are
+// what they were when they come back from bytes.
+func TestSeenGrows(t *testing.T) {
+	const capacity = 16_384
+	for _, n := range []int{seenFew, 2000, smallKeys(512), 6000, capacity - 1} {
+		s := NewSeen(capacity)
+		keys := hashes(3, n+10_000)
+		for _, k := range keys[:n] {
+			s.Add(k)
+		}
+		data := form(t, s)
+		back := NewSeen(capacity)
+		if err := back.UnmarshalBinary(data); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(form(t, back), data) {
+			t.Errorf("%d keys come back as others", n)
+		}
+		for _, k := range keys[:n] {
+			if !back.Has(k) {
+				t.Fatalf("of %d keys one is lost", n)
+			}
+		}
+		wrong := 0
+		for _, k := range keys[n:] {
+			if back.Has(k) {
+				wrong++
+			}
+		}
+		if wrong > 100 {
+			t.Errorf("with %d keys %d of 10000 new ones seem known, want at most 1 %%", n, wrong)
+		}
+		if large := back.young.words != nil; large != (n > smallKeys(512)) {
+			t.Errorf("%d keys: a large filter is %t", n, large)
+		}
+		if err := back.UnmarshalBinary(data[:len(data)-3]); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%d keys, cut short: %v", n, err)
+		}
+	}
+}
+
 // TestSeenForgetsWithTime: a key is known for one to two lives after it was last added.
 func TestSeenForgetsWithTime(t *testing.T) {
 	const life = 3600
@@ -104,16 +145,17 @@ func TestSeenForgetsWithTime(t *testing.T) {
 
 func TestSeenLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		capacity := rapid.SampledFrom([]int{500, 4000}).Draw(t, "capacity")
 		part := rapid.Custom(func(t *rapid.T) *Seen {
-			s := NewSeen(500)
-			for _, k := range hashes(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(0, 900).Draw(t, "n")) {
+			s := NewSeen(capacity)
+			for _, k := range hashes(rapid.Uint64().Draw(t, "seed"), rapid.SampledFrom([]int{0, 100, 400, 600, 900, 2000, 3500}).Draw(t, "n")) {
 				s.Add(k)
 			}
 			return s
 		})
 		a, b, c := part.Draw(t, "a"), part.Draw(t, "b"), part.Draw(t, "c")
 		merged := func(parts ...*Seen) []byte {
-			s := NewSeen(500)
+			s := NewSeen(capacity)
 			for _, p := range parts {
 				if err := s.Merge(p); err != nil {
 					t.Fatal(err)
