@@ -22,6 +22,9 @@ type Knowledge struct {
 
 	data   sync.RWMutex // what is in the map, between shared Counters and Apply
 	noting bool         // what is learned is noted, for Changes
+
+	branched *Knowledge // that is told all, see branch
+	lessons  []lesson   // since it was last told
 }
 
 // siteKnowledge is that of one site.
@@ -34,6 +37,7 @@ type siteKnowledge struct {
 	troubled  int64        // unix second in which the open incident began, 0 where there is none
 
 	news siteNews
+	twin *siteKnowledge // of the branch
 }
 
 // siteNews is what was learned since it was last told.
@@ -68,18 +72,21 @@ func (k *Knowledge) of(name string) *siteKnowledge {
 
 // learnPath and learnProgram add to what a site knows.
 func (k *Knowledge) learnPath(s *siteKnowledge, path uint64) {
+	k.lesson(s, lessonPath, path)
 	if !s.known.Add(path) && k.noting {
 		s.news.paths = append(s.news.paths, path)
 	}
 }
 
 func (k *Knowledge) learnProgram(s *siteKnowledge, program uint64) {
+	k.lesson(s, lessonProgram, program)
 	if !s.familiar.Add(program) && k.noting {
 		s.news.programs = append(s.news.programs, program)
 	}
 }
 
 func (k *Knowledge) learnSure(s *siteKnowledge, path uint32) {
+	k.lesson(s, lessonSure, uint64(path))
 	if s.sure.add(path) && k.noting {
 		s.news.sure = append(s.news.sure, uint64(path))
 	}

@@ -13,6 +13,7 @@ import (
 type Processor struct {
 	counter  *Counter
 	detector *Detector
+	beside   *overlap // nil: one second after the other
 }
 
 // New makes a Processor. Errors are about the options, one clear line each.
@@ -73,14 +74,16 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 func (p *Processor) Advance(now int64, emit func(schemas.Event)) {
 	c, d := p.counter, p.detector
 	for until := c.reach(now); c.closed < until; {
-		if c.open == 0 && d.idle() {
-			c.skip(until)
-			d.skip(until)
-			return
+		if c.open == 0 {
+			if p.Finish(emit); d.idle() {
+				c.skip(until)
+				d.skip(until)
+				return
+			}
 		}
 		second, panes := c.take()
-		d.close(second, panes, emit)
-		c.release(panes)
+		p.Finish(emit)
+		p.judge(second, panes, emit)
 	}
 }
 
@@ -92,6 +95,7 @@ func (p *Processor) Regular(client netip.Addr, agent []byte) bool {
 
 // Detail reads a window of a site, see Detector.Detail.
 func (p *Processor) Detail(site string, length window.Length, out *window.Detail) bool {
+	p.wait()
 	return p.detector.Detail(site, length, out)
 }
 
@@ -111,6 +115,7 @@ type SiteStatus struct {
 // Sites tells of all sites, in the order of their first request. Requests of seconds
 // that are still open count.
 func (p *Processor) Sites() []SiteStatus {
+	p.wait()
 	var out []SiteStatus
 	at := make(map[string]int)
 	for _, s := range p.detector.sites {

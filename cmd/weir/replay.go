@@ -74,6 +74,9 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if r.processor, _, err = fromBaseline(configuration, c.Baseline, secret{}, o); err != nil {
 		return err
 	}
+	if c.Propagation >= overlapped {
+		r.processor.Overlap()
+	}
 	outputs, err := c.open(s, r)
 	if err != nil {
 		return err
@@ -88,6 +91,9 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		}
 		return store.write(ctx, chunk.Batch, r.verdicts, r.takeEvents(), &r.signals)
 	})
+	if r.processor.Finish(r.emit); err == nil {
+		err = errors.Join(r.err, store.events(ctx, r.takeEvents()))
+	}
 	err = errors.Join(err, store.close(ctx, &r.signals), outputs())
 	if !c.Quiet && (err == nil || stats.Lines() > 0) {
 		out := s.out
@@ -101,6 +107,10 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	}
 	return err
 }
+
+// overlapped is how long decisions must take to the edge for the overlap not to be seen: an
+// event comes up to a second later, and no verdict may need it before.
+const overlapped = time.Second
 
 // open makes the files that were asked for; the function it returns flushes and
 // closes them.

@@ -124,11 +124,8 @@ func (r *replayStore) write(ctx context.Context, b *schemas.Batch, verdicts []ve
 	if r.direct == nil {
 		return nil
 	}
-	if len(events) > 0 {
-		r.sets++
-		if err := r.db.RecordEvents(ctx, fmt.Sprintf("%s/%d", r.stream, r.sets), events); err != nil {
-			return err
-		}
+	if err := r.events(ctx, events); err != nil {
+		return err
 	}
 	if len(*signals) >= signalRows {
 		if err := r.recordSignals(ctx, signals); err != nil {
@@ -136,6 +133,15 @@ func (r *replayStore) write(ctx context.Context, b *schemas.Batch, verdicts []ve
 		}
 	}
 	return r.direct.Write(ctx, r.judged(b, verdicts))
+}
+
+// events stores what was decided.
+func (r *replayStore) events(ctx context.Context, events []schemas.Event) error {
+	if r.direct == nil || len(events) == 0 {
+		return nil
+	}
+	r.sets++
+	return r.db.RecordEvents(ctx, fmt.Sprintf("%s/%d", r.stream, r.sets), events)
 }
 
 // judged is the batch with the verdicts as its actions, as an edge that held the decisions

@@ -16,7 +16,9 @@ const (
 // the count of the weakest, and its place when that is at zero (Boyer and Moore's
 // majority vote), so that random values cannot push out those that matter.
 type names struct {
-	sets [nameSets][nameWays]nameSlot
+	sets   [nameSets][nameWays]nameSlot
+	noting bool
+	notes  []int32 // slots that changed hands since the last Follow, where that is noted
 }
 
 type nameSlot struct {
@@ -28,7 +30,7 @@ type nameSlot struct {
 
 func (n *names) see(t schemas.Trait, hash uint32, text []byte) {
 	set := &n.sets[hash%nameSets]
-	weakest := &set[0]
+	weakest, way := &set[0], 0
 	for i := range set {
 		slot := &set[i]
 		if slot.hash == hash && slot.trait == t {
@@ -38,7 +40,7 @@ func (n *names) see(t schemas.Trait, hash uint32, text []byte) {
 			return
 		}
 		if slot.count < weakest.count {
-			weakest = slot
+			weakest, way = slot, i
 		}
 	}
 	if weakest.count > 0 {
@@ -50,6 +52,9 @@ func (n *names) see(t schemas.Trait, hash uint32, text []byte) {
 	}
 	weakest.hash, weakest.trait, weakest.count = hash, t, 1
 	weakest.text = append(weakest.text[:0], text...)
+	if n.noting {
+		n.notes = append(n.notes, int32(hash%nameSets)*nameWays+int32(way))
+	}
 }
 
 // touch counts a value whose text is not at hand, and reports whether it is known.

@@ -286,6 +286,15 @@ func (s *Seen) Advance(now, life int64) {
 	}
 }
 
+// Clone is a copy that shares nothing.
+func (s *Seen) Clone() *Seen {
+	c := *s
+	for _, g := range []*generation{&c.young, &c.old} {
+		g.few, g.small, g.words = slices.Clone(g.few), slices.Clone(g.small), slices.Clone(g.words)
+	}
+	return &c
+}
+
 // Merge adds what other knows. The filters must have been made for the same capacity.
 func (s *Seen) Merge(other *Seen) error {
 	if s.capacity != other.capacity {
