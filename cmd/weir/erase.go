@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/weir-project/weir/internal/config"
@@ -56,7 +55,9 @@ func (r *storing) truncate(ctx context.Context, db *clickhouse.DB) error {
 		return nil
 	}
 	truncate := func(ctx context.Context) {
-		if err := db.Truncate(ctx, time.Now().Add(-r.privacy.FullFor)); err != nil && ctx.Err() == nil {
+		before := time.Now().Add(-r.privacy.FullFor)
+		err := errors.Join(db.Truncate(ctx, before), truncateDrafts(filepath.Join(r.data, "postmortems"), before))
+		if err != nil && ctx.Err() == nil {
 			r.log.Error("addresses that should be truncated are still in full; trying again", "in", truncatePace, "error", err)
 		}
 	}
@@ -196,33 +197,16 @@ func overwriteInLogs(data string, address netip.Addr) error {
 // eraseInFiles replaces an address in the files of a folder, and names those in which
 // it stood.
 func eraseInFiles(folder string, address netip.Addr) (changed []string, err error) {
-	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
 	pattern := addressText(address)
-	for _, entry := range entries {
-		path := filepath.Join(folder, entry.Name())
-		if !entry.Type().IsRegular() || !strings.HasSuffix(path, ".md") {
-			continue
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return changed, err
-		}
+	err = eachDraft(folder, func(path string, info fs.FileInfo, text []byte) error {
 		clean := replaceAt(text, textAt(pattern, text), clickhouse.ErasedText)
 		if bytes.Equal(clean, text) {
-			continue
-		}
-		if err := writeFile(path, func(w io.Writer) error { _, err := w.Write(clean); return err }); err != nil {
-			return changed, err
+			return nil
 		}
 		changed = append(changed, path)
-	}
-	return changed, nil
+		return rewriteDraft(path, info, clean)
+	})
+	return changed, err
 }
 
 // replaceAt puts a text in each of the places.
