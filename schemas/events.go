@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // EventsVersion is the layout of event messages that this code writes and reads.
@@ -46,7 +48,8 @@ type EventsHeader struct {
 }
 
 // EncodeEvents writes a set of events as one or more messages of at most
-// MaxMessage bytes: NDJSON, a header line and then an event a line. No events
+// MaxMessage bytes: NDJSON, a header line and then an event a line; of a large
+// snapshot each is packed by s2 behind a byte 1. No events
 // are one message, because an empty snapshot says something. Errors wrap
 // ErrEvents and name the event that is out of bounds.
 func EncodeEvents(revision uint64, snapshot bool, events []Event) ([][]byte, error) {
@@ -77,8 +80,36 @@ func EncodeEvents(revision uint64, snapshot bool, events []Event) ([][]byte, err
 		message := make([]byte, 0, len(header)+1+len(body))
 		message = append(append(message, header...), '\n')
 		messages[i] = append(message, body...)
+		if snapshot && len(messages[i]) > packedAbove {
+			messages[i] = append([]byte{packedEvents}, s2.Encode(nil, messages[i])...)
+		}
 	}
 	return messages, nil
+}
+
+// A snapshot of half a million decisions has 200 MB, which repeats itself: packed, the stream
+// has room for many, so that the one before is whole while the next comes in. What is
+// smaller is text for everybody to read.
+const (
+	packedAbove  = 64 << 10 // bytes
+	packedEvents = 1        // the first byte of a packed message: no text begins with it
+)
+
+// UnpackEvents is the text of a message of events, whether or not it is packed. Errors wrap
+// ErrEvents.
+func UnpackEvents(message []byte) ([]byte, error) {
+	if len(message) == 0 || message[0] != packedEvents {
+		return message, nil
+	}
+	n, err := s2.DecodedLen(message[1:])
+	if err != nil || n > MaxMessage {
+		return nil, fmt.Errorf("decode events: %w: packed, of %d bytes, at most %d: %v", ErrEvents, n, MaxMessage, err)
+	}
+	text, err := s2.Decode(nil, message[1:])
+	if err != nil {
+		return nil, fmt.Errorf("decode events: %w: packed: %v", ErrEvents, err)
+	}
+	return text, nil
 }
 
 // AppendEvent appends one event as a line of JSON with its newline: the line of
@@ -115,6 +146,10 @@ func DecodeEvents(message []byte) (EventsHeader, []Event, error) {
 	var header EventsHeader
 	if len(message) > MaxMessage {
 		return header, nil, fmt.Errorf("decode events: %w: %d bytes, at most %d", ErrEvents, len(message), MaxMessage)
+	}
+	message, err := UnpackEvents(message)
+	if err != nil {
+		return header, nil, err
 	}
 	first, rest, _ := bytes.Cut(message, []byte{'\n'})
 	if err := json.Unmarshal(first, &header); err != nil {

@@ -2,6 +2,9 @@ package schemas
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -66,4 +69,40 @@ func FuzzPlainLines(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A large snapshot is packed, and read as it was; what is cut short or says that it is larger
+// than any is refused.
+func TestLargeSnapshotsArePacked(t *testing.T) {
+	events := make([]Event, 3000)
+	for i := range events {
+		events[i] = plainDecision(fmt.Sprint("i1-", i), netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}).String())
+	}
+	packed, err := EncodeEvents(7, true, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := EncodeEvents(7, false, events)
+	if err != nil || len(plain) != len(packed) {
+		t.Fatalf("%d messages, %d packed, %v", len(plain), len(packed), err)
+	}
+	var got []Event
+	for i, message := range packed {
+		if len(message) > len(plain[i])/5 || plain[i][0] != '{' {
+			t.Errorf("message %d: %d bytes, packed %d", i, len(plain[i]), len(message))
+		}
+		header, part, err := DecodeEvents(message)
+		if err != nil || !header.Snapshot || header.Part != i+1 {
+			t.Fatal(header, err)
+		}
+		got = append(got, part...)
+	}
+	if len(got) != len(events) || got[2999].Value != events[2999].Value || !reflect.DeepEqual(got[1].Decision, events[1].Decision) {
+		t.Errorf("%d events: %+v", len(got), got[1].Decision)
+	}
+	for _, wrong := range [][]byte{packed[0][:1], packed[0][:len(packed[0])/2], {1, 0xff, 0xff, 0xff, 0x7f, 0}} {
+		if _, _, err := DecodeEvents(wrong); !errors.Is(err, ErrEvents) {
+			t.Errorf("%.10q: %v", wrong, err)
+		}
+	}
 }

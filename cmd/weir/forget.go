@@ -219,6 +219,9 @@ func (f *forgetting) panes(ctx context.Context, address netip.Addr, text *regexp
 func (f *forgetting) texts(ctx context.Context, stream string, text *regexp.Regexp) (int, error) {
 	newest := uint64(0)
 	found, err := f.bus.Find(ctx, stream, func(_ string, sequence uint64, data []byte) bool {
+		if plain, err := schemas.UnpackEvents(data); err == nil {
+			data = plain
+		}
 		if len(textAt(text, data)) == 0 {
 			return false
 		}
