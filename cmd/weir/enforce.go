@@ -75,7 +75,7 @@ func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Lo
 		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
 	}
 	o := nginxOptions(c, log, metrics)
-	o.Limit = limited
+	o.Limit, o.Workers = limited, nginx.Workers
 	if r.enforcer, err = nginx.New(o); err != nil {
 		return nil, usageError{err}
 	}

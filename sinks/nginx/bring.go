@@ -38,7 +38,7 @@ func (e *Enforcer) bring(ctx context.Context, now time.Time) error {
 			return dropped
 		}
 	}
-	if err := e.command(ctx, "reload", e.options.Reload); err != nil {
+	if err := e.reload(ctx); err != nil {
 		return err
 	}
 	e.enforced(files, lease, started)

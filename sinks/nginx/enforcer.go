@@ -32,6 +32,9 @@ type Options struct {
 	// OldWorkers counts nginx's processes that still serve what was asked before a reload:
 	// while there are many, reloads are up to 30 s apart. By default those of this machine.
 	OldWorkers func() int
+	// Workers are nginx's processes that take new connections, [Workers] on this machine: a reload
+	// counts once there is a new one. nil, or none to be seen: once nginx was told.
+	Workers func() map[string]bool
 	// Lease is how long nginx goes on enforcing without weir. 10 min.
 	Lease time.Duration
 	// CommandTimeout bounds Test and Reload. 30 s.
@@ -49,7 +52,7 @@ type Options struct {
 // Status is what an edge reports.
 type Status struct {
 	Intended    int       // decisions that are to be in force
-	Loaded      int       // those in the configuration that nginx was last told to read
+	Loaded      int       // those in the configuration that nginx last read
 	Refused     []Refusal // those that nginx cannot carry, as of the last rendering
 	Version     string    // of what is loaded: $weir_version; empty before the first load
 	LeaseUntil  time.Time // when nginx lets go without weir; zero where nothing is loaded

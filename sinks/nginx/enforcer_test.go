@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -173,6 +174,63 @@ func TestDeadWeirLetsGo(t *testing.T) {
 	s.start()
 	if err := s.until(within(t), get("h.example", "/", "10.0.0.1"), answers(200)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A configuration that nginx -t takes, and nginx cannot reload, is not in force, and said not to
+// be; when it can, it is.
+func TestReloadThatNginxDoesNotDo(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	main := filepath.Join(s.root, "nginx.conf")
+	good, err := os.ReadFile(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.options()
+	o.CommandTimeout = 2 * time.Second
+	o.Workers = func() map[string]bool { // those of this nginx alone: other tests have theirs
+		mine, all := map[string]bool{}, Workers()
+		for _, process := range s.children() {
+			if all[process] {
+				mine[process] = true
+			}
+		}
+		return mine
+	}
+	e := newEnforcer(t, o)
+	taken := strings.Replace(string(good), "server {", "server { listen "+l.Addr().String()+";", 1)
+	if err := os.WriteFile(main, []byte(taken), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.check(); err != nil {
+		t.Fatalf("nginx -t says it before: %v", err)
+	}
+	e.Apply(added(blocked(1)))
+	e.attempt(within(t))
+	if status := e.Status(); status.Err == nil || !strings.Contains(status.Err.Error(), "still runs what it had") || status.Loaded != 0 {
+		t.Errorf("%+v", status)
+	}
+	if status, _ := s.dial().say(get("h.example", "/", "10.0.0.1")); status != 200 {
+		t.Errorf("%d: nginx has reloaded", status)
+	}
+	if err := os.WriteFile(main, good, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.options.CommandTimeout = 20 * time.Second
+	e.attempt(within(t))
+	if status := e.Status(); status.Err != nil || status.Loaded != 1 {
+		t.Errorf("%+v", status)
+	}
+	// The workers before take a connection or two until they are told to leave.
+	if err := s.until(within(t), get("h.example", "/", "10.0.0.1"), answers(403)); err != nil {
+		t.Error(err)
 	}
 }
 
