@@ -207,7 +207,7 @@ func (s *site) keepDecisions(keep func(*decision) bool) {
 // review renews on fresh evidence alone, and lifts what matches visitors that the site
 // knows.
 func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	now, regulars := s.d.knownAt(second), normal.IDs()
+	now, regulars := s.d.knownAt(second), normal.Guests()
 	within, seen := s.withinBudget(normal, suspect), s.seenNow(suspect)
 	s.keepDecisions(func(d *decision) bool {
 		if d.signature != nil {

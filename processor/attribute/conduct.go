@@ -136,6 +136,38 @@ func (k conduct) String() string {
 	return text
 }
 
+// Guests are the hashes of the sample's clients, but for those that said they were browsers and
+// never did what browsers do: who looks like that may be a bot that came before, and nobody is
+// spared for it.
+func (s *Sample) Guests() map[uint64]bool {
+	guests := make(map[uint64]bool, len(s.clients))
+	for i := range s.clients {
+		if c := &s.clients[i]; !s.pretends(c) {
+			guests[c.id] = true
+		}
+	}
+	return guests
+}
+
+// pretends reports whether a client said that it was a browser, got pages, and neither loaded
+// anything nor brought a cookie nor came from page to page.
+func (s *Sample) pretends(c *client) bool {
+	if c.seen&(sawAsset|sawPage) != sawPage {
+		return false
+	}
+	for at := c.head; at >= 0; at = s.rows[at].next {
+		t := &s.rows[at].traits
+		switch s.x.familyNames[t[schemas.TraitAgentFamily]] {
+		case schemas.AgentRobot, schemas.AgentTool, schemas.AgentNone, "":
+			return false
+		}
+		if t[schemas.TraitCookie] == s.x.some || t[schemas.TraitReferer] == s.x.referers[1] {
+			return false
+		}
+	}
+	return true
+}
+
 // Seen is what a client has been seen to do.
 type Seen struct {
 	seen

@@ -11,7 +11,7 @@ type Live struct {
 	Regulars, Touched int
 }
 
-// Look tells what the signature matches among the suspects. regulars are the IDs of
+// Look tells what the signature matches among the suspects. regulars are the Guests of
 // the normal sample; paths says which paths are known, nil of none.
 func Look(regulars map[uint64]bool, suspect *Sample, signature schemas.Signature, paths *Resolver) (live Live) {
 	items := make([]item, len(signature))

@@ -12,7 +12,7 @@ const (
 	// An item is core where it is in at least this share of the attack, at least
 	// so much more often than in normal traffic. Every signature has one: what
 	// merely appears during an attack, a new tool or a new page, shares nothing with it.
-	coreShare = 0.25
+	coreShare = 0.15
 	coreRatio = 1.5
 )
 

@@ -20,6 +20,9 @@ const (
 	// leastBits is what must be held against one however many of the attack's there are: less may
 	// be the sum of chances.
 	leastBits = 5
+	// leastOfProgram is how many bits its agent must speak for the attack where it says that it is
+	// no browser: that a program loads nothing says nothing.
+	leastOfProgram = 2
 )
 
 // scored is a client with what is held against it.
@@ -227,7 +230,7 @@ func (a *analysis) openClients() map[uint64]bool {
 // suspects scores those who may be measured, and gives those of at least so many bits, the
 // highest first.
 func (s *scorer) suspects(open map[uint64]bool, least float64) (found []scored) {
-	sample, known := s.a.suspectSample, s.a.normalSample.IDs()
+	sample, known := s.a.suspectSample, s.a.normalSample.Guests()
 	for i := range sample.clients {
 		c := &sample.clients[i]
 		if c.young || c.regular || c.head < 0 || !open[c.id] || known[c.id] {
@@ -237,10 +240,11 @@ func (s *scorer) suspects(open map[uint64]bool, least float64) (found []scored) 
 			continue
 		}
 		k := s.a.conductOf(sample, c, false)
-		if !k.mayBeMeasured() {
+		first := &sample.rows[c.head].traits
+		if !k.mayBeMeasured() || k&saysMachine != 0 && s.ofTrait(schemas.TraitUserAgent, first, 0) < leastOfProgram {
 			continue
 		}
-		if score := s.score(k, &sample.rows[c.head].traits, 0); score >= least {
+		if score := s.score(k, first, 0); score >= least {
 			f := scored{client: c, score: score, conduct: k, measured: schemas.Allow}
 			if s.a.budget.Measured != nil {
 				f.measured = s.a.budget.Measured(netip.AddrFrom16(c.addr).Unmap())

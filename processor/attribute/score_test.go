@@ -199,3 +199,23 @@ func TestManyRareOnesArePeople(t *testing.T) {
 		t.Errorf("three fewer than expected cost %.2f", got)
 	}
 }
+
+// TestGuestsAreNotThoseWhoPretend: who came before as a browser and did nothing that browsers do is
+// no visitor to be spared; a program that says what it is needs to do no such thing.
+func TestGuestsAreNotThoseWhoPretend(t *testing.T) {
+	s := NewSample(NewExtractor(9), 64)
+	r := rand.New(rand.NewPCG(9, 1))
+	browser := "Mozilla/5.0 (X11; Linux x86_64; rv:157.0) Gecko/20100101 Firefox/157.0"
+	bot := request(1, browser, "gzip, br", "/page1", "", schemas.CookieNone)
+	feed := request(2, "curl/8.5.0", "gzip", "/feed.xml", "", schemas.CookieNone)
+	walker := request(3, browser, "gzip, br", "/page2", "https://www.example.org/", schemas.CookieNone)
+	for _, q := range []*schemas.Request{bot, feed, walker} {
+		s.take(q)
+	}
+	browse(s, r, browser)
+	guests := s.Guests()
+	of := func(q *schemas.Request) uint64 { return s.x.ClientHash(schemas.ClientOf(q.Client).As16()) }
+	if len(guests) != 3 || guests[of(bot)] || !guests[of(feed)] || !guests[of(walker)] {
+		t.Errorf("%d guests; the bot %v, the feed reader %v, who follows links %v", len(guests), guests[of(bot)], guests[of(feed)], guests[of(walker)])
+	}
+}
