@@ -274,3 +274,25 @@ func TestAlert(t *testing.T) {
 		}
 	}
 }
+
+// TestACrowdThatBringsASiteDown: who brought assets as long as the site answered is no botnet
+// once it does not; without that the same is one.
+func TestACrowdThatBringsASiteDown(t *testing.T) {
+	b := normalSite(t)
+	link := seen{requests: 700, clients: 200, fresh: 160, missing: 2, unknown: 110, unfamiliar: 70, notFound: 2, pages: 220, paths: 140, entropy: 5.2, loading: 150, declared: .05, distinct: 80, work: 20}
+	fails := seen{requests: 500, clients: 230, fresh: 170, missing: 2, unknown: 150, unfamiliar: 80, notFound: 2, errors: 120, pages: 250, paths: 140, entropy: 5.2, loading: 60, declared: .05, distinct: 80, work: 60}
+	for _, before := range []int64{0, 30} {
+		var state State
+		for second := range int64(60) {
+			r := fails.reading()
+			if second < before {
+				r = link.reading()
+			}
+			scores := Score(b, 2, &r)
+			state.Step(second, &r, &scores)
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != (before == 0) {
+			t.Errorf("%d s of a link before it fails: %q", before, state.Kind)
+		}
+	}
+}

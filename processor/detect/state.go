@@ -42,6 +42,9 @@ const (
 	loadingShare = 0.3
 	// usualLoading: of the visitors, those that ask for assets, below which it says nothing.
 	usualLoading = 0.2
+	// broughtLeast is for how many steps a crowd must have brought assets for that to be believed
+	// when the site fails under it.
+	broughtLeast = 5
 	// failing: of the requests let through, those that met an error, waited in vain or long, from
 	// which on missing assets say nothing.
 	failing = 0.1
@@ -100,6 +103,7 @@ type State struct {
 	Attack, Crowd, Breakage int // steps in a row that show one
 	Machines                int // steps in a row with many machines that ask for one page
 	Scattered               int // steps in a row with strangers who ask for pages all over the site
+	Brought                 int // steps since it was calm in which those above normal brought assets
 	Scanning                int // steps in a row with few clients who try what is not there
 
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
@@ -113,12 +117,18 @@ func (s *State) Suspicious() bool {
 	return s.Open || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
 }
 
+// people reports whether those above normal are people: they bring assets or, where the site
+// fails by now and nobody can, did before it failed.
+func (s *State) people(r *Reading, sc *Scores) bool {
+	return bringAssets(r, sc) || s.Brought >= broughtLeast && (failsVisitors(r) || harmScore(sc) >= enter)
+}
+
 // Drift takes the window of a whole step of ten seconds, and reports whether what departs
 // for long has just become doubtful: what was seen of late is then not to be learned.
 func (s *State) Drift(r *Reading, sc *Scores) bool {
 	before := s.Slow
 	mark := markScore(MissingShare, r, sc)
-	if r.Raw[DeclaredShare] < declaredShare && !bringAssets(r, sc) {
+	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
 		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc))
 	}
 	x := slowVolume(sc) + min(mark, slowMost) - slowStep
@@ -135,7 +145,13 @@ func (s *State) Doubtful() bool { return s.Slow >= slowDoubt }
 // Step takes the window that ended with a second. The caller steps every second
 // while Suspicious or where a cheap look at the counts gives reason to.
 func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
-	kind, attack := classify(r, sc)
+	switch {
+	case volumeScore(sc) < leave:
+		s.Brought = 0
+	case clientScore(sc) >= enter && !failsVisitors(r) && bringAssets(r, sc):
+		s.Brought = inRow(s.Brought, true)
+	}
+	kind, attack := classify(r, sc, s.people(r, sc))
 	declared := attack && kind == schemas.Flood && oneDeclared(r, sc)
 	s.Machines = inRow(s.Machines, declared)
 	if declared && s.Machines < machines {
@@ -374,11 +390,11 @@ func allOver(r *Reading, sc *Scores) bool {
 // classify says whether the window shows an attack, and of what kind: more
 // requests than normal, from more clients than normal, and the clients in excess ask
 // for what is not there or use programs that the site does not know.
-func classify(r *Reading, sc *Scores) (schemas.Kind, bool) {
+func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
 	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc))
 	missing := markScore(MissingShare, r, sc)
 	mark := missing
-	if r.Raw[DeclaredShare] < declaredShare && !bringAssets(r, sc) { // machines may well be new here, and fetch what is new
+	if r.Raw[DeclaredShare] < declaredShare && !people { // machines may well be new here, and fetch what is new
 		missing = max(missing, markScore(UnknownShare, r, sc))
 		mark = max(missing, markScore(UnfamiliarShare, r, sc))
 	}
@@ -418,7 +434,7 @@ func drowned(r *Reading, sc *Scores) bool {
 func scanning(r *Reading, sc *Scores) bool {
 	above := excess(r, sc)
 	missing := r.Raw[NotFoundShare]*r.Requests - sc.Level[NotFoundShare]*sc.Level[RequestRate]*window.Short
-	return above >= max(scanLeast, scanEach*excessClients(r, sc)) && max(missing, r.Holes) >= scanShare*above && varied(r, sc) &&
+	return above >= scanEach*excessClients(r, sc) && max(missing, r.Holes) >= max(scanLeast, scanShare*above) && varied(r, sc) &&
 		volumeScore(sc) >= scanVolume && sc.Score[NotFoundShare] >= scanScore
 }
 
