@@ -77,6 +77,7 @@ func (c *benchStoreCommand) Run(ctx context.Context, s screen) error {
 	}
 	defer os.RemoveAll(folder)
 	if c.Messages != "" {
+		storeFrugally() // as a replay does
 		round, err := c.round(ctx, folder)
 		return errors.Join(err, json.NewEncoder(s.out).Encode(round))
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -79,7 +80,8 @@ type program struct {
 }
 
 func main() {
-	embedded.ChildMain() // does not return in the child that holds ClickHouse
+	embedded.ChildMain()       // does not return in the child that holds ClickHouse
+	runtime.MemProfileRate = 0 // a library brings in the profile of allocations, which nobody asks for
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := run(ctx, os.Args[1:], screen{os.Stdin, os.Stdout, os.Stderr})
 	stop()

@@ -23,6 +23,13 @@ import (
 // wants its memory beside them.
 const storeGarbage = 50
 
+// storeFrugally lets a process that stores keep so little, unless GOGC says how much.
+func storeFrugally() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(storeGarbage)
+	}
+}
+
 // replayStore keeps what a replay read and decided. The zero value keeps nothing.
 type replayStore struct {
 	db     *clickhouse.DB
@@ -55,9 +62,7 @@ func (c *replayCommand) store(ctx context.Context, s screen, configuration confi
 	if err != nil {
 		return nil, err
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(storeGarbage)
-	}
+	storeFrugally()
 	var privacy clickhouse.Privacy
 	if privacy, err = privacyOf(configuration.Privacy, cmp.Or(c.Data, configuration.Data)); err == nil {
 		r.db.SetPrivacy(privacy)
