@@ -197,7 +197,7 @@ func (q *reporting) charts(r *page.Report) {
 func (q *reporting) facts(r *page.Report, incident clickhouse.Case) {
 	var f struct{ Requests, Stopped, Clients, Peak float64 }
 	q.rows("SELECT sum(t.requests) AS Requests, sum(t.throttled + t.challenged + t.blocked) AS Stopped, max(t.requests) / 60 AS Peak, "+
-		"(SELECT uniq(client) FROM requests WHERE "+incident.Expressions()["during"]+") AS Clients FROM traffic_1m AS t WHERE site IN ("+
+		"(SELECT uniqExact(client) FROM requests WHERE "+incident.Expressions()["during"]+") AS Clients FROM traffic_1m AS t WHERE site IN ("+
 		incident.Expressions()["sites"]+") AND time >= toStartOfMinute("+incident.Expressions()["begin"]+") AND time <= "+incident.Expressions()["end"],
 		func(d *json.Decoder) error { return d.Decode(&f) })
 	r.Facts = []page.Fact{
