@@ -330,18 +330,23 @@ func (r *enforcing) followPanic(ctx context.Context) error {
 				r.log.Warn("a message of panic was passed over", "sequence", m.Sequence(), "error", err)
 				return nil
 			}
-			r.mu.Lock()
-			newer, same := r.panicked.newer(m.Sequence(), m.Time()), r.off == p.Off
-			if newer {
-				r.panicked.Sequence = m.Sequence()
-			}
-			r.mu.Unlock()
-			if !newer {
-				return nil
-			}
-			if !same {
-				r.log.Warn("panic, for every edge", "off", p.Off, "by", p.By, "time", p.Time)
-			}
-			return r.panicSaid(p.Off, same)
+			return r.hearPanic(&p, m.Sequence(), m.Time())
 		})
+}
+
+// hearPanic does what a message says, where nothing was said here since it was sent.
+func (r *enforcing) hearPanic(p *schemas.Panic, sequence uint64, sent time.Time) error {
+	r.mu.Lock()
+	newer, same := r.panicked.newer(sequence, sent), r.off == p.Off
+	if newer {
+		r.panicked.Sequence = sequence
+	}
+	r.mu.Unlock()
+	if !newer {
+		return nil
+	}
+	if !same {
+		r.log.Warn("panic, for every edge", "off", p.Off, "by", p.By, "time", p.Time)
+	}
+	return r.panicSaid(p.Off, same)
 }
