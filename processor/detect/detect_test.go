@@ -296,3 +296,25 @@ func TestACrowdThatBringsASiteDown(t *testing.T) {
 		}
 	}
 }
+
+// TestPeopleFollowPreviews: a site fails under a link's previews, and people follow: there are
+// fewer machines then, and nobody gets assets.
+func TestPeopleFollowPreviews(t *testing.T) {
+	b := normalSite(t)
+	previews := seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}
+	follow := seen{requests: 170, clients: 130, fresh: 95, missing: 1, unknown: 1, unfamiliar: 100, notFound: 1, errors: 90, pages: 140, paths: 20, entropy: 1.5, declared: .5, loading: 10, direct: 120}
+	for _, before := range []int64{0, 40} {
+		var state State
+		for second := range int64(80) {
+			r := follow.reading()
+			if second < before {
+				r = previews.reading()
+			}
+			scores := Score(b, 2, &r)
+			state.Step(second, &r, &scores)
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != (before == 0) {
+			t.Errorf("%d s of previews before: %q", before, state.Kind)
+		}
+	}
+}

@@ -66,6 +66,8 @@ const (
 	scanVolume, scanScore = 1.5, 2.5
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
+	// declaredRest is the same once they have come: people follow.
+	declaredRest = 0.3
 	// machines is for how many seconds machines that say so may ask for one page all at
 	// once: link previews and inboxes are over by then, or are known.
 	machines = 900
@@ -123,6 +125,12 @@ func (s *State) people(r *Reading, sc *Scores) bool {
 	return bringAssets(r, sc) || s.Brought >= broughtLeast && (failsVisitors(r) || harmScore(sc) >= enter)
 }
 
+// released reports whether machines that say so have come for one page, and are still many of
+// those above normal: people follow a link's previews, and a site may fail under both.
+func (s *State) released(r *Reading, sc *Scores) bool {
+	return s.Open && s.Kind == schemas.Release && r.Raw[DeclaredShare] >= declaredRest && !varied(r, sc) && markScore(MissingShare, r, sc) < enter
+}
+
 // Drift takes the window of a whole step of ten seconds, and reports whether what departs
 // for long has just become doubtful: what was seen of late is then not to be learned.
 func (s *State) Drift(r *Reading, sc *Scores) bool {
@@ -152,7 +160,7 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 		s.Brought = inRow(s.Brought, true)
 	}
 	kind, attack := classify(r, sc, s.people(r, sc))
-	declared := attack && kind == schemas.Flood && oneDeclared(r, sc)
+	declared := attack && kind == schemas.Flood && (oneDeclared(r, sc) || s.released(r, sc))
 	s.Machines = inRow(s.Machines, declared)
 	if declared && s.Machines < machines {
 		attack = false
