@@ -33,22 +33,34 @@ const (
 // is charged on the held-out half. A greedy cover is within 1-1/e of the best
 // (Nemhauser, Wolsey and Fisher 1978).
 func (a *analysis) choose(measures []Measure) []Measure {
-	for refused := 0; refused < maxRefused && len(measures) < a.budget.MaxMeasures; {
+	refused := make(map[reach]bool)
+	for len(refused) < maxRefused && len(measures) < a.budget.MaxMeasures {
 		best := a.best()
 		if best < 0 {
 			break
 		}
 		c := a.candidates[best]
 		a.candidates = slices.Delete(a.candidates, best, best+1)
+		of := reach{c.gain, a.touchedBy(a.normal.match(c.items))}
+		if refused[of] { // the same with other words
+			continue
+		}
 		m, ok := a.charge(a.specialise(c))
 		if !ok {
-			refused++
+			refused[of] = true
 			a.narrow(c)
 			continue
 		}
 		measures = append(measures, m)
 	}
 	return measures
+}
+
+// reach is what a candidate stops and touches. Two that are alike in both are the same rows, said
+// with other traits.
+type reach struct {
+	gain    float64
+	touched int
 }
 
 // chosen is what a measure was made of.
