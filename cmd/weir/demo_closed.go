@@ -15,10 +15,9 @@ import (
 
 const (
 	// demoTTL is how long a decision of a closed loop holds without fresh evidence, and
-	// expireWait how long is waited until none is left: it may be renewed as long as the
-	// incident is open.
+	// expireWait how long is waited until none is left: those on clients may hold longer.
 	demoTTL    = 3 * time.Minute
-	expireWait = demoTTL + 2*time.Minute
+	expireWait = 12 * time.Minute
 	// The folders of the two plays.
 	demoWithout = "without"
 	demoWith    = "with"
