@@ -11,8 +11,9 @@ const (
 	// chance is how likely normal traffic alone may show a candidate as often as
 	// it was seen, over all that are tried.
 	chance = 1e-6
-	// minRatio is the least lower bound of the risk ratio.
-	minRatio = 5
+	// minRatio is the least lower bound of the risk ratio of what is blocked, softRatio of what is
+	// challenged: that refuses nobody for good.
+	minRatio, softRatio = 5, 3
 	// strongRatio is the same for a pair that others may narrow.
 	strongRatio = 10
 	// aloneShare and narrowShare are the least shares of the attack's requests that are
@@ -152,11 +153,18 @@ func (a *analysis) score(c *candidate) float64 {
 func (a *analysis) stands(c *candidate, clients int) bool {
 	attack := a.attackShare * a.suspect.total
 	expected := a.normalClients * a.upper(c.normal.all)
-	if c.gain >= aloneShare*attack && poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= minRatio {
+	if c.gain >= aloneShare*attack && poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= a.leastRatio() {
 		return true
 	}
 	mean := a.normalClients * (float64(c.normal.all) + 0.5) / float64(a.choose0.all+1)
 	return c.gain >= narrowShare*attack && mean <= falseShare*float64(clients) && a.narrowsStrong(c)
+}
+
+func (a *analysis) leastRatio() float64 {
+	if a.soft {
+		return softRatio
+	}
+	return minRatio
 }
 
 func (a *analysis) ratio(clients, normal int) float64 {
