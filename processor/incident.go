@@ -333,7 +333,7 @@ func (s *site) normalMean(second int64) float64 {
 func reason(m attribute.Measure) string {
 	if e := m.Evidence; m.Scope == schemas.ScopeClient && e != nil && len(e.Traits) > 0 {
 		return shorten(fmt.Sprintf("%.0f times likelier one of the attack's than a normal client: %s; clients as unlike the normal ones are at most %.2f %% of this site's people (%d looked at)",
-			min(e.RiskRatio, 1e6), e.Traits[0].Value, 100*m.Collateral, m.CollateralClients), schemas.MaxSentence)
+			min(e.RiskRatio, 1e6), e.Traits[0].Value, 100*m.Together, m.CollateralClients), schemas.MaxSentence)
 	}
 	return fmt.Sprintf("stops %.0f %% of the attack's requests that nothing else stops; touches at most %.2f %% of this site's people (%d looked at)",
 		100*m.Stops, 100*m.Collateral, m.CollateralClients)

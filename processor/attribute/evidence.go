@@ -203,7 +203,7 @@ func (a *analysis) heavyClients() []Measure {
 		share := float64(k.requests) / max(s.Requests, 1)
 		m := Measure{
 			Action: schemas.Block, Scope: schemas.ScopeClient, Value: clientText(k.addr),
-			Stops: min(1, share/a.attackShare), Collateral: bound, CollateralClients: n,
+			Stops: min(1, share/a.attackShare), Collateral: bound, Together: bound, CollateralClients: n,
 			CollateralPerHour: bound * a.clientsPerHour(),
 			Evidence: &schemas.Evidence{AttackShare: min(1, share/a.attackShare),
 				RiskRatio: float64(k.peak) / float64(max(limit, 1))},

@@ -159,7 +159,23 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 			break
 		}
 	}
+	a.shareOut(measures)
 	return measures
+}
+
+// shareOut divides what the clients of one action touch together, the bound that each was given,
+// among them: the collaterals of decisions are added up where they are shown.
+func (a *analysis) shareOut(measures []Measure) {
+	alike := make(map[schemas.Action]int)
+	for i := range measures {
+		alike[measures[i].Action]++
+	}
+	for i := range measures {
+		m := &measures[i]
+		m.Together = m.Collateral
+		m.Collateral /= float64(alike[m.Action])
+		m.CollateralPerHour = m.Collateral * a.clientsPerHour()
+	}
 }
 
 // charge is whom signatures touch: normal rows, and clients that none were seen to be.
@@ -336,7 +352,6 @@ func (s *scorer) measure(m Measure, f *scored) Measure {
 	share := float64(c.requests) * sample.scale() / max(sample.Requests, 1)
 	m.Scope, m.Value = schemas.ScopeClient, clientText(c.addr)
 	m.Stops = min(1, share/a.attackShare)
-	m.CollateralPerHour = m.Collateral * a.clientsPerHour()
 	m.Evidence = &schemas.Evidence{
 		AttackShare: m.Stops, RiskRatio: math.Exp2(f.score),
 		Traits: []schemas.TraitEvidence{s.evidence("conduct", f.conduct.String(), s.suspect.conducts[f.conduct], s.normal.conducts[f.conduct], s.ofConduct(f.conduct, 0))},

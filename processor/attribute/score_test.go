@@ -67,24 +67,28 @@ func TestClientsByWhatTheyDo(t *testing.T) {
 	}
 	mimics(suspect, r, 900)
 	measures := Analyse(normal, suspect, Budget{MaxClients: 4096, Site: "www.example.org"})
-	bots, touched := 0, 0
+	bots, touched, sums := 0, 0, map[schemas.Action]float64{}
 	for _, m := range measures {
 		if m.Scope != schemas.ScopeClient {
 			continue
 		}
+		sums[m.Action] += m.Collateral
 		if persons[m.Value] {
 			touched++
 		} else {
 			bots++
 		}
-		if m.Collateral > 0.02 || m.Action == schemas.Block && m.Collateral > 0.005 || m.CollateralClients < 2500 {
-			t.Fatalf("%s %s touches %.4f of %d", m.Action, m.Value, m.Collateral, m.CollateralClients)
+		if m.Together > 0.02 || m.Action == schemas.Block && m.Together > 0.005 || m.CollateralClients < 2500 {
+			t.Fatalf("%s %s touches, with the others, %.4f of %d", m.Action, m.Value, m.Together, m.CollateralClients)
 		}
 		e := m.Evidence
 		if len(e.Traits) == 0 || e.Traits[0].Trait != "conduct" || !strings.Contains(e.Traits[0].Value, "loads nothing") || e.Traits[0].Bits < 3 ||
 			len(e.SQL) == 0 || e.RiskRatio < minOdds {
 			t.Fatalf("the evidence against %s: %+v", m.Value, e)
 		}
+	}
+	if sums[schemas.Block] > 0.005+1e-9 || sums[schemas.Challenge] > 0.02+1e-9 {
+		t.Errorf("added up, they touch more than the budget: %v", sums)
 	}
 	if bots < 700 || touched > 3 {
 		t.Errorf("%d of 900 bots are measured, and %d of 60 people", bots, touched)
