@@ -40,6 +40,7 @@ type matrix struct {
 	shown    map[itemKey]int // clients
 	uppers   []float64       // UpperShare by count, of the choosing half
 	conducts []knownConduct  // by the sample's clients
+	visitors *tally          // of them
 
 	scratch []uint64 // a bitmap
 }

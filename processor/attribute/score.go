@@ -40,6 +40,8 @@ type scorer struct {
 	attack  float64 // share of the suspect clients
 	suspect tally
 	normal  tally // all of them; who is scored himself is left out
+
+	told [2]map[itemKey]float64 // what ofTrait said, of suspects and of normal clients: few items, very often
 }
 
 // tally counts clients. A normal one has two conducts: its own, and the one that it would have
@@ -96,7 +98,13 @@ func (s *scorer) ofTrait(t schemas.Trait, first *Traits, but float64) float64 {
 	if it.hash == 0 {
 		return 0
 	}
-	return s.bits(s.suspect.items[it], s.suspect.clients, s.normal.items[it], but)
+	told := s.told[int(but)]
+	bits, known := told[it.key()]
+	if !known {
+		bits = s.bits(s.suspect.items[it], s.suspect.clients, s.normal.items[it], but)
+		told[it.key()] = bits
+	}
+	return bits
 }
 
 // score adds up what a client is and does. Agent, encodings, TLS and protocol are one program's,
@@ -186,14 +194,8 @@ type charge struct {
 
 // scorer counts clients; nil where next to none is the attack's.
 func (a *analysis) scorer() *scorer {
-	s := &scorer{a: a, suspect: newTally(), normal: newTally()}
-	for i, k := range a.conducts() {
-		c := &a.normalSample.clients[i]
-		if k.visitor {
-			s.normal.add(k.own, &a.normalSample.rows[c.head].traits)
-			s.normal.conducts[k.failing]++
-		}
-	}
+	s := &scorer{a: a, suspect: newTally(), normal: *a.visitors()}
+	s.told[0], s.told[1] = make(map[itemKey]float64), make(map[itemKey]float64)
 	for i := range a.suspectSample.clients {
 		c := &a.suspectSample.clients[i]
 		if c.head < 0 || c.young {
@@ -230,6 +232,21 @@ func (a *analysis) conducts() []knownConduct {
 		}
 	}
 	return a.normal.conducts
+}
+
+// visitors counts the normal sample's clients, kept like their conducts.
+func (a *analysis) visitors() *tally {
+	if a.normal.visitors == nil {
+		t := newTally()
+		for i, k := range a.conducts() {
+			if k.visitor {
+				t.add(k.own, &a.normalSample.rows[a.normalSample.clients[i].head].traits)
+				t.conducts[k.failing]++
+			}
+		}
+		a.normal.visitors = &t
+	}
+	return a.normal.visitors
 }
 
 // openClients are the hashes of the suspect clients with a request that no measure matches.
