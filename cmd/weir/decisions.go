@@ -148,11 +148,7 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 	if err != nil {
 		return usageError{err}
 	}
-	configuration, err := p.configuration()
-	if err != nil {
-		return err
-	}
-	rules, err := newHandRules(configuration, c.Own)
+	rules, _, err := p.handRules(c.Own)
 	if err != nil {
 		return err
 	}

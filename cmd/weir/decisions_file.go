@@ -111,11 +111,7 @@ func (c *importDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if len(text) > maxImport {
 		return usagef("%s: over %d bytes", name, maxImport)
 	}
-	configuration, err := p.configuration()
-	if err != nil {
-		return err
-	}
-	rules, err := newHandRules(configuration, c.Own)
+	rules, configuration, err := p.handRules(c.Own)
 	if err != nil {
 		return err
 	}

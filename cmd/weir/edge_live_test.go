@@ -22,9 +22,9 @@ type liveEdge struct {
 	bus   *bus.Bus
 }
 
-func newLiveEdge(t *testing.T) *liveEdge {
+// busAndEnforce are a NATS and a configuration that enforces, each in a directory of its own.
+func busAndEnforce(t *testing.T) (*bus.Bus, config.Config) {
 	t.Helper()
-	n, weirDir := realNginx(t)
 	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +32,13 @@ func newLiveEdge(t *testing.T) *liveEdge {
 	t.Cleanup(func() { b.Close() })
 	c := config.Default()
 	c.Mode, c.Data = config.Enforce, t.TempDir()
+	return b, c
+}
+
+func newLiveEdge(t *testing.T) *liveEdge {
+	t.Helper()
+	n, weirDir := realNginx(t)
+	b, c := busAndEnforce(t)
 	c.Nginx.Directory, c.Nginx.Test, c.Nginx.Reload, c.Nginx.MinReloadInterval = weirDir, n.TestCommand(), n.ReloadCommand(), 10*time.Millisecond
 	r, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
 	if err != nil {

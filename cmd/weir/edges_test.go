@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/internal/bus"
-	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/sinks/lapi"
 	"github.com/weir-project/weir/sinks/nftables"
@@ -208,13 +207,7 @@ func TestDecisionsLastAsLongByAWrongClock(t *testing.T) {
 
 // Panic for everybody reaches an edge elsewhere, and is taken back there.
 func TestPanicEverywhere(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	c := config.Default()
-	c.Mode, c.Data = config.Enforce, t.TempDir()
+	b, c := busAndEnforce(t)
 	far, err := newEnforcing(nearBus{b}, c, newApplications(c), slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,16 @@ type ownAddress struct {
 	what    string
 }
 
+// handRules are those of the configuration.
+func (p *program) handRules(own bool) (*handRules, config.Config, error) {
+	c, err := p.configuration()
+	if err != nil {
+		return nil, c, err
+	}
+	rules, err := newHandRules(c, own)
+	return rules, c, err
+}
+
 // newHandRules looks at the configuration and at this machine; own says that even its own
 // addresses may be decided against.
 func newHandRules(c config.Config, own bool) (*handRules, error) {

@@ -9,21 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-project/weir/internal/bus"
-	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 )
 
 // What was last said counts after weir has started again: here or everywhere, while it ran or
 // while it did not.
 func TestPanicIsRemembered(t *testing.T) {
-	b, err := bus.Open(t.Context(), bus.Options{Dir: t.TempDir(), StartTimeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	c := config.Default()
-	c.Mode, c.Data = config.Enforce, t.TempDir()
+	b, c := busAndEnforce(t)
 	near := &enforcing{bus: nearBus{b}}
 	// run is a weir that has heard what there is, and ends when it is told to.
 	run := func() (r *enforcing, end func()) {

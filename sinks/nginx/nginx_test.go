@@ -257,6 +257,14 @@ func get(host, uri, from string, lines ...string) string {
 	return b.String() + "\r\n"
 }
 
+// refuses waits until a client's request is refused.
+func (s *server) refuses(t *testing.T, client string) {
+	t.Helper()
+	if err := s.until(within(t), get("h.example", "/", client), answers(403)); err != nil {
+		t.Error(err)
+	}
+}
+
 // until asks over new connections until the answer is as wanted.
 func (s *server) until(ctx context.Context, raw string, want func(status int, body string) bool) error {
 	last := ""
