@@ -139,18 +139,28 @@ var errDistant = errors.New("not connected to NATS yet")
 
 // run connects, however long that takes, and disconnects when ctx ends.
 func (d *distantBus) run(ctx context.Context) error {
+	b := reachBus(ctx, d.options, d.meanwhile)
+	if b == nil {
+		return nil
+	}
+	d.bus.Store(b)
+	d.options.Logger.Info("connected to NATS")
+	<-ctx.Done()
+	return b.Close()
+}
+
+// reachBus opens a bus, however often that must be tried; nil once ctx has ended. What becomes of
+// things meanwhile is logged.
+func reachBus(ctx context.Context, o bus.Options, meanwhile string) *bus.Bus {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		b, err := bus.Open(ctx, d.options)
+		b, err := bus.Open(ctx, o)
 		if err == nil {
-			d.bus.Store(b)
-			d.options.Logger.Info("connected to NATS")
-			<-ctx.Done()
-			return b.Close()
+			return b
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		d.options.Logger.Warn("NATS is not reached; "+d.meanwhile, "error", err, "pause", pause)
+		o.Logger.Warn("NATS is not reached; "+meanwhile, "error", err, "pause", pause)
 		select {
 		case <-ctx.Done():
 			return nil

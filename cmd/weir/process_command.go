@@ -8,8 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"github.com/weir-project/weir/internal/bus"
 )
 
 type processCommand struct {
@@ -33,9 +31,9 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	o := busOptions(configuration)
 	o.Logger, o.Registerer, o.Name = log, metrics, "weir process"
-	b, err := bus.Open(ctx, o)
-	if err != nil {
-		return err
+	b := reachBus(ctx, o, "nothing is processed until it is, and what was published waits there")
+	if b == nil {
+		return nil
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	stream, err := streamName(ctx, b)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,6 +78,37 @@ func startFleet(t testing.TB, n int) *fleet {
 		}
 	})
 	return f
+}
+
+// TestProcessorsWaitForNATS: a processor that starts before its NATS is there processes once it is.
+func TestProcessorsWaitForNATS(t *testing.T) {
+	f := &fleet{t: t, dir: t.TempDir()}
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nobody.Close()
+	if err := nobody.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	address := nobody.Addr().String()
+	f.config = writeTo(t, filepath.Join(f.dir, "weir.yml"), fmt.Sprintf("nats: {url: \"nats://%s\"}\n", address))
+	startCommand(t, "--config", f.config, "process")
+	for range 2 { // it asks, is hung up on, and asks again
+		c, err := nobody.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	nobody.Close()
+	b, err := bus.Open(t.Context(), bus.Options{Dir: filepath.Join(f.dir, "nats"), Listen: address, StartTimeout: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	f.bus = b
+	f.settled()
 }
 
 // settled returns when every partition has a counter, and there is a detector.
