@@ -13,7 +13,7 @@ import (
 // effect is what decisions would do to the requests of a simulated log.
 type effect struct {
 	attack, stopped int // requests of the attack, and those of them that a decision matches
-	others, touched int // all other requests, and those
+	others, touched int // the other clients, and those of whom a request matches
 }
 
 // effectOf matches every request of a log against every decision that was ever added; the
@@ -52,6 +52,7 @@ func effectOf(t testing.TB, log string, events []schemas.Event) (e effect) {
 			known[pathKey(&r)] = true
 		}
 	}
+	others := make(map[string]bool) // clients, and whether one of their requests matches
 	for i, line := range lines {
 		if reason := parser.Parse(line, &r); reason != accesslog.None {
 			t.Fatalf("line %d: %s", i+1, reason)
@@ -62,13 +63,20 @@ func effectOf(t testing.TB, log string, events []schemas.Event) (e effect) {
 				match, scratch = s.rest.Match(&r, scratch)
 			}
 		}
-		all, matched := &e.others, &e.touched
 		if attack[i] {
-			all, matched = &e.attack, &e.stopped
+			e.attack++
+			if match {
+				e.stopped++
+			}
+			continue
 		}
-		*all++
+		client := schemas.ClientOf(r.Client).String()
+		others[client] = others[client] || match
+	}
+	e.others = len(others)
+	for _, match := range others {
 		if match {
-			*matched++
+			e.touched++
 		}
 	}
 	return e

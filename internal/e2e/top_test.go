@@ -21,24 +21,24 @@ func TestTopOnATerminal(t *testing.T) {
 	w := start(t, "--data", data, "--http", freeAddress(t), log)
 	until(t, "decisions are in force", func() bool {
 		screen, err := weir(t, "top", "--once", "--data", data)
-		return err == nil && strings.Contains(screen, "decisions in force")
+		return err == nil && strings.Contains(screen, " in force: ")
 	})
 
 	x := onTerminal(t, 80, 24, "top", "--data", data, "--every", "200ms")
 	x.shows(t, "sites, incident, decisions and lag", " weir top ", "lag ", "REQ/S", "CLIENTS", "ENTROPY", "LAST 10 MIN", "www.example.org",
-		"shop.example.org", "█", "INCIDENTS\n", " flood ", " open ", "decisions in force", "DECISIONS IN FORCE\n", "collateral", "q quit")
+		"shop.example.org", "█", "INCIDENTS\n", " open ", " in force: ", "DECISIONS IN FORCE\n", "collateral", "q quit")
 	if !x.fits() {
 		t.Errorf("80 by 24 is not filled:\n%s", x.text())
 	}
 	t.Logf("80 by 24:\n%s", x.text())
 	x.resize(t, 120, 40)
 	until(t, "120 by 40 is filled", x.fits)
-	x.shows(t, "the same, larger", " weir top ", "www.example.org", " flood ", "collateral", "q quit")
+	x.shows(t, "the same, larger", " weir top ", "www.example.org", " open ", "collateral", "q quit")
 	t.Logf("120 by 40:\n%s", x.text())
 	x.press(t, "\r")
 	x.shows(t, "the signals of a site", "request_rate", "path_entropy", "unique_clients", "q quit")
 	x.press(t, "w")
-	x.shows(t, "what the site gets", "WINDOW ", "10m", "entropy of agents", "latency, 95 % within", "MOST OF 10m", "Mozilla/5.0", "/24", "%   /")
+	x.shows(t, "what the site gets", "WINDOW ", "10m", "entropy of agents", "latency, 95 % within", "MOST OF 10m", "path ", "% ", "Mozilla/5.0", "/24")
 	t.Logf("its windows:\n%s", x.text())
 	x.resize(t, 80, 24)
 	until(t, "80 by 24 is filled again", x.fits)

@@ -201,6 +201,7 @@ func (p *page) edges(edges []edge) {
 	for i := range edges {
 		e := &edges[i]
 		load, active, queued, dropped, cpu, io, clock, style := "-", "-", "-", "-", "-", "-", "right", ""
+		wrong := "" // how far its clock is, on a line of its own: columns are narrow
 		if v := e.vitals; v != nil {
 			load, cpu, io = number(v.Load), percent(v.CPUPressure), percent(v.IOPressure)
 			if n := v.Nginx; n != nil {
@@ -223,7 +224,7 @@ func (p *page) edges(edges []edge) {
 			if ahead < 0 {
 				way, ahead = "behind", -ahead
 			}
-			clock, style = span(ahead)+" "+way+" ("+c.Source+")", yellow
+			clock, wrong, style = "wrong", span(ahead)+" "+way+" ("+c.Source+")", yellow
 		}
 		holds, stopped := "-", "-"
 		if h := e.held; h != nil {
@@ -238,6 +239,9 @@ func (p *page) edges(edges []edge) {
 			}
 		}
 		p.add(style, fmt.Sprintf(form, plain(e.name, 16), holds, stopped, load, active, queued, dropped, cpu, io, clock))
+		if wrong != "" {
+			p.add(style, "   its clock is "+wrong)
+		}
 	}
 }
 
