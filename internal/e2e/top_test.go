@@ -21,12 +21,12 @@ func TestTopOnATerminal(t *testing.T) {
 	w := start(t, "--data", data, "--http", freeAddress(t), log)
 	until(t, "decisions are in force", func() bool {
 		screen, err := weir(t, "top", "--once", "--data", data)
-		return err == nil && strings.Contains(screen, " in force: ")
+		return err == nil && strings.Contains(screen, " in force") && !strings.Contains(screen, "nothing in force")
 	})
 
 	x := onTerminal(t, 80, 24, "top", "--data", data, "--every", "200ms")
 	x.shows(t, "sites, incident, decisions and lag", " weir top ", "lag ", "REQ/S", "CLIENTS", "ENTROPY", "LAST 10 MIN", "www.example.org",
-		"shop.example.org", "█", "INCIDENTS\n", " open ", " in force: ", "DECISIONS IN FORCE\n", "collateral", "q quit")
+		"shop.example.org", "█", "INCIDENTS\n", " open ", " in force", "DECISIONS IN FORCE\n", "collateral", "q quit")
 	if !x.fits() {
 		t.Errorf("80 by 24 is not filled:\n%s", x.text())
 	}
