@@ -148,6 +148,7 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 	challenge, challenged := a.softThreshold(held, soft, a.budget.Soft*softForClients)
 	challengeFailed, challengedFailed := a.softThreshold(heldFailed, soft, a.budget.Soft*softForClients)
 	var measures []Measure
+	alike := make(map[schemas.Action]int) // with those that were measured before
 	for i := range found {
 		f := &found[i]
 		m := Measure{Action: schemas.Challenge, Collateral: challenged, CollateralClients: a.calibrate0.all}
@@ -159,6 +160,7 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 		case f.conduct&failed != 0 || f.score <= challenge:
 			continue
 		}
+		alike[m.Action]++
 		if f.measured.Severity() >= m.Action.Severity() {
 			continue
 		}
@@ -167,17 +169,13 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 			break
 		}
 	}
-	a.shareOut(measures)
+	a.shareOut(measures, alike)
 	return measures
 }
 
 // shareOut divides what the clients of one action touch together, the bound that each was given,
-// among them: the collaterals of decisions are added up where they are shown.
-func (a *analysis) shareOut(measures []Measure) {
-	alike := make(map[schemas.Action]int)
-	for i := range measures {
-		alike[measures[i].Action]++
-	}
+// among them and those who are under it already: the collaterals of decisions are added up where they are shown.
+func (a *analysis) shareOut(measures []Measure, alike map[schemas.Action]int) {
 	for i := range measures {
 		m := &measures[i]
 		m.Together = m.Collateral
