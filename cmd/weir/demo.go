@@ -221,10 +221,6 @@ func (d *demonstration) configure() error {
 		// What nobody publishes to: weir run wants something to follow.
 		edge = fmt.Sprintf("nats:\n  listen: %s\nsources:\n  - nats: weir.ingest.weir\n", d.nats)
 	}
-	mode := "enforce"
-	if d.observe {
-		mode = "observe"
-	}
 	if d.Closed { // what is waited for at the end
 		edge += fmt.Sprintf("decisions: {ttl: %s}\n", demoTTL)
 	}
@@ -243,7 +239,7 @@ statuspage:
   title: Status of the demo
   languages: [en, de]
   components:
-%s`, d.path("data"), mode, edge, port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
+%s`, d.path("data"), d.mode(), edge, port, d.inbox.URL(), d.inbox.Key(), d.path("status"), d.components())
 	if err := os.WriteFile(d.path("weir.yml"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -256,6 +252,14 @@ statuspage:
 		}
 	}
 	return nil
+}
+
+// mode is what weir does with what it decides.
+func (d *demonstration) mode() string {
+	if d.observe {
+		return "observe"
+	}
+	return "enforce"
 }
 
 // components are the demo's sites as its status page shows them.

@@ -37,6 +37,7 @@ type demoEdge struct {
 	nginx     *demo.Nginx
 	decisions string // the directory that nginx includes from
 	space     []string
+	wire      string       // this end of it
 	hold      io.Closer    // the namespace, until it is closed
 	nats      net.Listener // in the namespace: leads to weir run's
 }
@@ -65,7 +66,7 @@ func (c *demoCommand) apart(ctx context.Context, s screen) error {
 // ownHost gives the demo's network its address.
 func (d *demonstration) ownHost() error {
 	d.nats = "127.0.0.1:4222" // the network is the demo's own: nobody else has the port
-	return runAll([][]string{{"ip", "link", "set", "lo", "up"}, {"ip", "address", "add", demoHost + "/32", "dev", "lo"}})
+	return runAll([][]string{{"ip", "link", "set", "lo", "up"}, {"ip", "address", "replace", demoHost + "/32", "dev", "lo"}})
 }
 
 func runAll(commands [][]string) error {
@@ -122,6 +123,7 @@ func (e *demoEdge) enter(n int, here, there string) error {
 	pid, wire := strconv.Itoa(holder.Process.Pid), fmt.Sprintf("edge%d", n)
 	e.space = []string{"nsenter", "--target", pid, "--net"}
 	inside := func(words ...string) []string { return append(append([]string{}, e.space...), words...) }
+	e.wire = wire
 	err = runAll([][]string{
 		{"ip", "link", "add", wire, "type", "veth", "peer", "name", "wire", "netns", pid},
 		{"ip", "address", "add", here + "/30", "dev", wire},
@@ -181,11 +183,17 @@ func (e *demoEdge) lead(ctx context.Context, to string) error {
 	}
 }
 
-// leave ends the namespaces.
+// leave ends the namespaces. Their wires go at once, not when the kernel has taken the
+// namespaces down: another play makes wires of the same names.
 func (d *demonstration) leave() {
 	for _, e := range d.edges {
-		if e.hold != nil {
-			_ = e.hold.Close()
+		if e.hold == nil {
+			continue
+		}
+		_ = exec.Command("ip", "link", "delete", e.wire).Run() // it may never have been made
+		_ = e.hold.Close()
+		if e.nats != nil {
+			_ = e.nats.Close()
 		}
 	}
 }
@@ -212,7 +220,7 @@ func edgeName(n int) string { return fmt.Sprintf("edge%d", n+1) }
 
 // configureEdge writes what the weir of one of several edges is told.
 func (d *demonstration) configureEdge(n int, e *demoEdge) error {
-	text := fmt.Sprintf("# Written by weir demo.\nmode: enforce\nedge:\n  name: %s\nnats:\n  url: nats://%s\n%s", edgeName(n), d.nats, e.config())
+	text := fmt.Sprintf("# Written by weir demo.\nmode: %s\nedge:\n  name: %s\nnats:\n  url: nats://%s\n%s", d.mode(), edgeName(n), d.nats, e.config())
 	if err := os.WriteFile(d.path(edgeName(n)+"/weir.yml"), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}

@@ -67,7 +67,8 @@ func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Lo
 	}
 	// What is in force is not touched. A directory that cannot be written is the enforcer's to
 	// retry and complain of.
-	limited, err := nginx.Prepare(context.Background(), c.Nginx.Directory, snippetOptions(c.Nginx), c.Nginx.Test, log)
+	snippets := snippetOptions(c.Nginx)
+	limited, err := nginx.Prepare(context.Background(), c.Nginx.Directory, snippets, c.Nginx.Test, log)
 	if err != nil {
 		log.Error("nginx's snippets were not written", "error", err)
 	} else {
@@ -75,7 +76,7 @@ func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Lo
 		log.Info("nginx needs these lines once", "http", forHTTP, "server", forServer)
 	}
 	o := nginxOptions(c, log, metrics)
-	o.Limit, o.Workers = limited, nginx.Workers
+	o.Limit, o.Snippets, o.Workers = limited, &snippets, nginx.Workers
 	if r.enforcer, err = nginx.New(o); err != nil {
 		return nil, usageError{err}
 	}

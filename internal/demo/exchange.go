@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -20,15 +21,21 @@ import (
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
+// Dial connects a client to an address, host:port.
+type Dial func(ctx context.Context, client netip.Addr, address string) (net.Conn, error)
+
+func dialAsOurselves(ctx context.Context, _ netip.Addr, address string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", address)
+}
+
 // exchange sends one request to nginx on a connection of its own and reads the
 // answer to its end.
 //
 // It speaks HTTP by hand because the traits are the demo: net/http's client adds
 // headers of its own, knows no HTTP/1.0, and silently sends again what a closed
 // connection lost, which would count twice.
-func exchange(ctx context.Context, address string, q *simulate.Request, ticket string) Answered {
-	var dialer net.Dialer
-	connection, err := dialer.DialContext(ctx, "tcp", address)
+func exchange(ctx context.Context, dial Dial, address string, q *simulate.Request, ticket string) Answered {
+	connection, err := dial(ctx, q.Client, address)
 	if err != nil {
 		return Answered{HungUp: ctx.Err() != nil}
 	}

@@ -49,7 +49,7 @@ func TestExchange(t *testing.T) {
 		{"nobody waits any more", hangUp, func(c net.Conn) { cancel(); io.Copy(io.Discard, c) }, Answered{HungUp: true}},
 		{"nobody waited from the first", hangUp, nil, Answered{HungUp: true}},
 	} {
-		if got := exchange(x.ctx, serveOnce(t, x.answer), q, "1"); got != x.want {
+		if got := exchange(x.ctx, dialAsOurselves, serveOnce(t, x.answer), q, "1"); got != x.want {
 			t.Errorf("%s: %+v, want %+v", x.name, got, x.want)
 		}
 	}
@@ -58,7 +58,7 @@ func TestExchange(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	if got := exchange(t.Context(), listener.Addr().String(), q, "1"); got != (Answered{}) {
+	if got := exchange(t.Context(), dialAsOurselves, listener.Addr().String(), q, "1"); got != (Answered{}) {
 		t.Errorf("nobody there: %+v", got)
 	}
 }

@@ -34,6 +34,9 @@ type TrafficOptions struct {
 	Plan      Plan
 	Board     *Scoreboard
 	Patience  time.Duration // of the story; 0 is DefaultPatience
+	// Dial connects a client to one of the Addresses; nil: all of them come from this
+	// machine's own address, and say who they are in X-Forwarded-For.
+	Dial Dial
 }
 
 // Traffic lets visits happen in real time: the traffic that a simulated log has,
@@ -58,8 +61,11 @@ func NewTraffic(o TrafficOptions) *Traffic {
 		visitors: make(chan struct{}, maxVisitors),
 		bots:     make(chan struct{}, maxBots),
 	}
+	if o.Dial == nil {
+		o.Dial = dialAsOurselves
+	}
 	t.send = func(ctx context.Context, q *simulate.Request, ticket string) Answered {
-		return exchange(ctx, addressFor(o.Addresses, q.Client), q, ticket)
+		return exchange(ctx, o.Dial, addressFor(o.Addresses, q.Client), q, ticket)
 	}
 	return t
 }

@@ -43,6 +43,9 @@ type Options struct {
 	Allow []netip.Prefix
 	// Limit says that the snippets were installed with SnippetOptions.UnknownRate.
 	Limit bool
+	// Snippets are what Prepare was called with; with them Run calls it again where the
+	// site's own configuration has changed. nil: the snippets stay as they are.
+	Snippets *SnippetOptions
 	// MaxDecisions bounds what is kept; more are refused and counted. 1,000,000.
 	MaxDecisions int
 	Logger       *slog.Logger          // nil: none
@@ -96,6 +99,7 @@ type Enforcer struct {
 	lastTry    time.Time
 	nextExpiry time.Time
 	tidyAt     time.Time // when the lists of before the last reload go; zero: there are none
+	own        own
 }
 
 // loaded is what nginx was last told to read.
@@ -265,6 +269,7 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		e.tidy(time.Now())
+		e.watchOwn(ctx, time.Now())
 		wait := e.until(time.Now())
 		if wait <= 0 {
 			e.attempt(ctx)
@@ -351,12 +356,16 @@ func (e *Enforcer) outside(wall time.Time) bool {
 	return !l.Until.IsZero() && (wall.Before(l.From) || wall.After(l.Until.Add(clockSlack)))
 }
 
-// patience bounds how long Run waits: timers do not see that a clock is set.
+// patience bounds how long Run waits: timers do not see that a clock is set, nor that a file
+// has changed.
 func (e *Enforcer) patience() time.Duration {
-	if e.loaded.lease.Until.IsZero() {
-		return time.Hour
+	switch {
+	case !e.loaded.lease.Until.IsZero():
+		return clockPace
+	case e.watchesOwn():
+		return ownPace
 	}
-	return clockPace
+	return time.Hour
 }
 
 func later(a, b time.Time) time.Time {

@@ -54,6 +54,9 @@ func Prepare(ctx context.Context, dir string, o SnippetOptions, test []string, l
 			own, err = OwnLimit(dump, dir)
 		}
 		switch {
+		case err != nil && d.limited() && d.clashes(ctx, o, test):
+			o.UnknownRate = 0
+			log.Warn("what decisions throttle of unknown pages is refused, not limited: nginx refuses its configuration with weir's limit, and takes it without", "error", err)
 		case err != nil && !d.limited(): // it is broken, or not there yet: the simpler one is safe
 			o.UnknownRate = 0
 			log.Warn("what decisions throttle of unknown pages is refused, not limited: nginx's configuration cannot be read", "error", err)
@@ -80,6 +83,22 @@ func Prepare(ctx context.Context, dir string, o SnippetOptions, test []string, l
 		return d.limited(), fmt.Errorf("nginx refuses the snippets, those before stay: %w", refused)
 	}
 	return d.limited(), fmt.Errorf("nginx refuses its configuration with these snippets and with those before, which stay: %w", refused)
+}
+
+// clashes reports whether nginx, which refuses its configuration beside snippets with a limit,
+// takes it beside those without, and leaves them there then.
+func (d directory) clashes(ctx context.Context, o SnippetOptions, test []string) bool {
+	with := d.snippets()
+	o.UnknownRate = 0
+	if with == nil || Install(d.path, o) != nil {
+		return false
+	}
+	e := Enforcer{options: Options{CommandTimeout: commandTimeout}, dir: d}
+	if e.command(ctx, "test", test) == nil {
+		return true
+	}
+	_ = d.putSnippets(with) // where that fails those without stay, which are as good
+	return false
 }
 
 // snippets are those in the directory, by name; nil where one is missing.
