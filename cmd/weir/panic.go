@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,8 @@ const panicFile = "panic"
 
 const (
 	panicPatience = 10 * time.Second // of the command, with a weir that may be stuck
-	panicTelling  = 5 * time.Second  // of a weir, with a NATS that may be away
+	panicTelling  = 4 * time.Second  // of a weir, with a NATS that may be away
+	panicLifting  = 4 * time.Second  // of a weir, with its own edges
 )
 
 // panicState is what the file holds: what was last said, and up to which message of
@@ -165,6 +167,30 @@ func (r *enforcing) panicEverywhere(ctx context.Context, off bool, by string) er
 		return err
 	}
 	return r.bus.Publish(ctx, schemas.SubjectPanic, "", message)
+}
+
+// lifted waits until none of this machine's edges holds anything any more, and says which do when
+// ctx ends before: an nginx whose configuration is broken cannot be told.
+func (r *enforcing) lifted(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var holding error
+		for _, part := range r.now().Parts {
+			if part.Loaded > 0 {
+				why := cmp.Or(part.Error, "it has not answered yet")
+				holding = errors.Join(holding, fmt.Errorf("weir has let go, but %s still holds %s, until its lease ends: %s", part.Name, plural(part.Loaded, "decision"), why))
+			}
+		}
+		if holding == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return holding
+		case <-tick.C:
+		}
+	}
 }
 
 func setPanic(data string, state panicState) error {

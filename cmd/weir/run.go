@@ -158,7 +158,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing, apps: apps}, mode: string(w.config.Mode), vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
 		panic:        func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
 		correct:      func(ctx context.Context, c processor.Correction) error { return noteCorrection(ctx, b, c) },
-		applications: apps, panicEverywhere: enforcing.panicEverywhere, bouncers: enforcing.bouncers, edges: edges,
+		applications: apps, panicEverywhere: enforcing.panicEverywhere, lifted: enforcing.lifted, bouncers: enforcing.bouncers, edges: edges,
 	}
 	if server.forgetting, err = w.newForgetting(b, processing, desk, pushed); err != nil {
 		return err

@@ -56,6 +56,8 @@ type server struct {
 	forgetting *forgetting // nil where nothing is to be erased
 	// panicEverywhere tells every edge; nil where that cannot be.
 	panicEverywhere func(ctx context.Context, off bool, by string) error
+	// lifted waits until this machine's edges have let go of everything; nil: there are none.
+	lifted func(context.Context) error
 }
 
 // routes are what the loopback listener answers.
@@ -173,6 +175,11 @@ func (s *server) setPanic(w http.ResponseWriter, r *http.Request) {
 		if telling := s.panicEverywhere(hurry, state == "off", peerOf(r.Context())); telling != nil {
 			err = errors.Join(err, fmt.Errorf("done on this machine, and other edges were not told: %w", telling))
 		}
+	}
+	if state == "off" && s.lifted != nil {
+		hurry, cancel := context.WithTimeout(r.Context(), panicLifting)
+		defer cancel()
+		err = errors.Join(err, s.lifted(hurry))
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)

@@ -114,7 +114,9 @@ func TestPanicOffOnEachKindOfEdge(t *testing.T) {
 	command("decisions", "add", "--own", "client", "192.0.2.7")
 	want("every edge refuses the client", all)
 	command("panic", "off")
-	want("panic off lifts it everywhere", none)
+	if got := enforced(); got != none { // at once, not some time after it has said so
+		t.Errorf("after panic off %v is enforced", got)
+	}
 	command("panic", "on")
 	want("panic on brings it back", all)
 
@@ -128,7 +130,9 @@ func TestPanicOffOnEachKindOfEdge(t *testing.T) {
 	if text, err := os.ReadFile(p.list); err != nil || strings.Contains(string(text), "block") {
 		t.Errorf("what a HAProxy that starts anew reads: %v, %q", err, text)
 	}
-	want("panic off without weir lifts it", none)
+	if got := enforced(); got != none {
+		t.Errorf("after panic off without weir %v is enforced", got)
+	}
 	w = startWith(t, config)
 	until(t, "weir is there again", func() bool {
 		out, err := weir(t, "decisions", "list", "--data", data)
@@ -139,5 +143,21 @@ func TestPanicOffOnEachKindOfEdge(t *testing.T) {
 	}
 	command("panic", "on")
 	want("panic on brings it back after all", all)
+
+	// An nginx that cannot be told is not called lifted.
+	good, err := os.ReadFile(n.conf)
+	if err == nil {
+		err = os.WriteFile(n.conf, []byte("broken"), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := weir(t, "--config", config, "panic", "off"); err == nil || !strings.Contains(err.Error(), "nginx still holds 1 decision") {
+		t.Errorf("with nginx's configuration broken: %v", err)
+	}
+	if err := os.WriteFile(n.conf, good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("nginx lets go once it is mended", none)
 	w.end(t)
 }
