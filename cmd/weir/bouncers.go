@@ -84,7 +84,7 @@ type addBouncerCommand struct {
 	dataFlag
 	Name string   `arg:"" help:"What you call it: letters, digits, '.', '_', '-'."`
 	Site []string `placeholder:"NAME" help:"A site that it guards; may be repeated. It is told of decisions on one of them or on all. Default: every site."`
-	Can  []string `placeholder:"ACTION" enum:"block,challenge,throttle" default:"block,challenge" help:"What it can do, of block (ban), challenge (captcha) and throttle. What it cannot do it is not told."`
+	Can  []string `placeholder:"ACTION" enum:"block,challenge,throttle" default:"block,challenge" help:"All that it can do, of block (ban), challenge (captcha) and throttle: ${default} unless said. What it cannot do it is not told."`
 }
 
 func (c *addBouncerCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -107,7 +107,7 @@ func (c *addBouncerCommand) Run(ctx context.Context, s screen, p *program) error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "%s: its API key, not shown again; its API URL is that of http.listen, such as http://127.0.0.1:8480/\n", c.Name)
+	fmt.Fprintf(s.err, "%s: its API key, not shown again; its API URL is that of http.listen, such as http://127.0.0.1:8480/. It is told of %s alone.\n", c.Name, strings.Join(c.Can, " and "))
 	fmt.Fprintln(s.out, key)
 	return nil
 }

@@ -209,13 +209,13 @@ func newStreet(t *testing.T, address string) *street {
 	return s
 }
 
-// dialAs connects from the client's own address. Those of IPv6 come by way of this machine's, which
+// dialAs connects from the client's own address. Those of IPv6 come by way of loopback's, which
 // nginx believes who they are.
 func dialAs(ctx context.Context, client netip.Addr, address string) (net.Conn, error) {
-	d := net.Dialer{}
-	if client.Is4() {
-		d.LocalAddr = &net.TCPAddr{IP: client.AsSlice()}
+	if client.Is6() {
+		client = netip.MustParseAddr("127.0.0.1")
 	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: client.AsSlice()}}
 	return d.DialContext(ctx, "tcp", address)
 }
 
