@@ -44,7 +44,7 @@ func (c *Counter) visit(r *schemas.Request, second int64) window.Visit {
 	client := schemas.ClientOf(r.Client)
 	network := networkOf(client.As16(), client.Is4() || client.Is4In6())
 	return window.Visit{
-		Second: second, Client: c.extract.ClientHash(client.As16()), Network: xxh3.HashSeed(network[:], c.seed+3),
+		Second: second, Network: xxh3.HashSeed(network[:], c.seed+3),
 		Host: xxh3.HashSeed(r.Site, c.seed+6), Served: r.Status > 0 && r.Status < 400,
 		Regular: c.Regular(client, r.UserAgent),
 	}

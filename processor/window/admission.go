@@ -11,8 +11,14 @@ const (
 	// creditSites are given to hosts that have shown nothing yet: a small estate has its
 	// sites from their first request on.
 	creditSites = 64
-	// trustedClients is how many clients known from earlier days make a host trusted.
+	// trustedClients is how many clients known from earlier days, each of another network, make
+	// a host trusted.
 	trustedClients = 3
+	// vouches is how many hosts the clients of a network can speak for in a week: whoever is
+	// patient for some days with a handful of addresses makes no more of them trusted.
+	vouches = 4
+	// vouchSlots is among how many counters, by keyed hash, networks share.
+	vouchSlots = 4096
 	// provenNetworks is from how many networks of 64 (by hash) a host must have served
 	// clients to be proven, and provenMinutes in how many different minutes.
 	provenNetworks = 24
@@ -25,7 +31,8 @@ const (
 
 // How long a site must have been silent to lose its place to another of its own kind.
 const (
-	idleChance  = 3600      // seconds; served to one network in one minute, or the newcomer is worth more
+	idleChance  = 3600      // seconds; served to one network in one minute
+	idleYoung   = 3 * 86400 // likewise; not trusted, while the newcomer is, and has not been there for long
 	idleSite    = 7 * 86400 // likewise; of all others
 	idleAtLeast = 2 * Open  // so that none is open, of whatever kind
 )
@@ -45,14 +52,15 @@ const (
 //
 //   - the first 64 hosts are sites at once, on credit;
 //   - beyond these a host must be proven: served to clients from at least 24 of 64 groups of
-//     networks, in five different minutes; or trusted: by three clients that are known from
-//     earlier days;
+//     networks, in five different minutes; or trusted: by clients of three networks that are
+//     known from earlier days, and who speak for four hosts in a week at most;
 //   - where all places are taken, a host takes that of one which was never served; or to one
 //     network in one minute, and has been silent for an hour; or of one worth no more and
 //     silent for a week. A trusted host takes that of one which is not and has been silent for
-//     an hour. It is the longest silent of the least worth. So no site that people come to, on
-//     its first day too, goes for a host that only strangers, or attackers, ask for; and the
-//     places that those have filled go to hosts that are trusted.
+//     three days, and for twice as long as it was there before, up to a week. It is the longest
+//     silent of the least worth. So no site that people come to, on its first day too, goes for
+//     a host that only strangers, or attackers, ask for, however many and however patient they
+//     are; and the places that those have filled go to hosts that are trusted.
 //
 // Hosts without a place are counted in a bounded sketch; from the fourth request on, the
 // evidence of the heaviest 1,024 is kept. A flood of random hosts fills nothing. Not for
@@ -64,23 +72,26 @@ type Admission struct {
 	knocks     sketch.Tally
 	candidates map[string]*Place
 	swept      int64 // second of the last sweep of candidates
+
+	vouched [vouchSlots]uint8 // hosts that a network has spoken for since
+	since   int64
 }
 
 // Place is what is known of a host that is a site or may become one.
 type Place struct {
 	host     string
-	last     int64  // unix second of the last request
-	minute   int64  // the last one counted
-	minutes  int    // different ones with a served request
-	networks uint64 // groups that were served
-	regulars [trustedClients]uint64
+	first    int64                  // unix second of the first request
+	last     int64                  // and of the last
+	minute   int64                  // the last one counted
+	minutes  int                    // different ones with a served request
+	networks uint64                 // groups that were served
+	regulars [trustedClients]uint64 // networks that have spoken for it
 	worth    worth
 }
 
 // Visit is what is known of a request when its site is looked for.
 type Visit struct {
 	Second  int64  // event time, unix
-	Client  uint64 // keyed hash
 	Network uint64 // keyed hash of its /24 or /48
 	Host    uint64 // keyed hash of the host
 	Served  bool   // answered with a status below 400
@@ -102,8 +113,8 @@ func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
 		return p, ""
 	}
 	if a.credit < min(creditSites, a.max) && len(a.sites) < a.max {
-		p := &Place{host: string(host)}
-		p.Visit(v)
+		p := newPlace(host, v)
+		a.note(p, v)
 		if p.worth == onCredit {
 			a.credit++
 		}
@@ -114,7 +125,7 @@ func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
 	if c == nil {
 		return nil, ""
 	}
-	if c.Visit(v); c.worth == onCredit {
+	if a.note(c, v); c.worth == onCredit {
 		return nil, ""
 	}
 	if len(a.sites) >= a.max {
@@ -136,7 +147,7 @@ func (a *Admission) Restore(host string, second int64) *Place {
 	if p := a.sites[host]; p != nil || len(a.sites) >= a.max {
 		return p
 	}
-	p := &Place{host: host, last: second, worth: proven}
+	p := &Place{host: host, first: second - idleSite, last: second, worth: proven}
 	a.sites[host] = p
 	return p
 }
@@ -164,27 +175,41 @@ func (a *Admission) candidate(host []byte, v *Visit) *Place {
 		}
 	}
 	a.knocks.Insert(v.Host, 1, nil)
-	if !v.Regular && a.knocks.Least(v.Host) < candidateFrom {
+	speaks := v.Regular && v.Served && a.speaks(v)
+	if !speaks && a.knocks.Least(v.Host) < candidateFrom {
 		return nil
 	}
-	if len(a.candidates) >= candidatesMax && !a.makeRoom(v) {
+	if len(a.candidates) >= candidatesMax && !a.makeRoom(v, speaks) {
 		return nil
 	}
-	c := &Place{host: string(host)}
+	c := newPlace(host, v)
 	a.candidates[c.host] = c
 	return c
 }
 
+func newPlace(host []byte, v *Visit) *Place {
+	return &Place{host: string(host), first: v.Second, last: v.Second}
+}
+
+// speaks reports whether a regular's network can speak for one more host. It begins anew every
+// week.
+func (a *Admission) speaks(v *Visit) bool {
+	if v.Second-a.since >= idleSite {
+		a.since, a.vouched = v.Second, [vouchSlots]uint8{}
+	}
+	return a.vouched[v.Network%vouchSlots] < vouches
+}
+
 // makeRoom drops the candidate with the least evidence, if the newcomer may have more: a
-// regular client has come to it.
-func (a *Admission) makeRoom(v *Visit) bool {
+// regular client has come that speaks for it.
+func (a *Admission) makeRoom(v *Visit, speaks bool) bool {
 	var least *Place
 	for _, c := range a.candidates {
 		if least == nil || c.less(least) {
 			least = c
 		}
 	}
-	if !v.Regular && v.Second-least.last < idleAtLeast {
+	if !speaks && v.Second-least.last < idleAtLeast {
 		return false
 	}
 	delete(a.candidates, least.host)
@@ -202,7 +227,7 @@ func (p *Place) less(o *Place) bool {
 	return p.host < o.host
 }
 
-// known is how many regular clients have come, at most trustedClients.
+// known is how many regular clients have spoken for it, at most trustedClients.
 func (p *Place) known() (n int) {
 	for _, c := range p.regulars {
 		if c != 0 {
@@ -230,8 +255,10 @@ func (p *Place) tenure(newcomer worth) int64 {
 	switch {
 	case p.worth == onCredit && p.networks == 0:
 		return idleAtLeast
-	case p.worth == onCredit && p.minutes < 2 && bits.OnesCount64(p.networks) < 2, newcomer == trusted && p.worth < trusted:
+	case p.worth == onCredit && p.minutes < 2 && bits.OnesCount64(p.networks) < 2:
 		return idleChance
+	case newcomer == trusted && p.worth < trusted:
+		return min(max(2*(p.last-p.first), idleYoung), idleSite)
 	}
 	return idleSite
 }
@@ -239,7 +266,7 @@ func (p *Place) tenure(newcomer worth) int64 {
 // Visit notes a request to the site.
 func (a *Admission) Visit(p *Place, v *Visit) {
 	was := p.worth
-	if p.Visit(v); was == onCredit && p.worth > was {
+	if a.note(p, v); was == onCredit && p.worth > was {
 		a.credit--
 	}
 }
@@ -247,8 +274,8 @@ func (a *Admission) Visit(p *Place, v *Visit) {
 // Last is the second of the last request noted.
 func (p *Place) Last() int64 { return p.last }
 
-// Visit notes a request.
-func (p *Place) Visit(v *Visit) {
+// note notes a request to a site or a candidate.
+func (a *Admission) note(p *Place, v *Visit) {
 	p.last = max(p.last, v.Second)
 	if p.worth == trusted || !v.Served {
 		return
@@ -258,8 +285,9 @@ func (p *Place) Visit(v *Visit) {
 		p.minute = m
 		p.minutes++
 	}
-	if v.Regular {
-		p.regular(v.Client)
+	if at := p.slotFor(v.Network); v.Regular && at >= 0 && a.speaks(v) {
+		p.regulars[at] = v.Network | 1
+		a.vouched[v.Network%vouchSlots]++
 	}
 	switch {
 	case p.known() == trustedClients:
@@ -269,15 +297,15 @@ func (p *Place) Visit(v *Visit) {
 	}
 }
 
-func (p *Place) regular(client uint64) {
-	client |= 1 // 0 is none
-	for i := range p.regulars {
-		switch p.regulars[i] {
-		case client:
-			return
+// slotFor is where a network's word for the host is put down, negative where it has spoken.
+func (p *Place) slotFor(network uint64) int {
+	for i, known := range p.regulars {
+		switch known {
+		case network | 1: // 0 is none
+			return -1
 		case 0:
-			p.regulars[i] = client
-			return
+			return i
 		}
 	}
+	return -1
 }

@@ -11,6 +11,7 @@ import (
 type visitor struct {
 	*Admission
 	gone []string
+	came uint64 // regulars so far
 }
 
 // ask is one request; it reports whether the host is a site.
@@ -29,10 +30,16 @@ func (a *visitor) ask(host string, v Visit) bool {
 	return true
 }
 
-// regulars come to a host.
+// regulars come to a host, others to each.
 func (a *visitor) regulars(host string, second int64) (site bool) {
+	a.came += 4
+	return a.regularsOf(host, second, a.came)
+}
+
+// regularsOf are four of four networks, from a number on.
+func (a *visitor) regularsOf(host string, second int64, from uint64) (site bool) {
 	for c := range uint64(4) {
-		site = a.ask(host, Visit{Second: second, Client: hash(c), Network: hash(c), Served: true, Regular: true})
+		site = a.ask(host, Visit{Second: second, Network: hash(from + c), Served: true, Regular: true})
 	}
 	return site
 }
@@ -69,7 +76,7 @@ func TestRandomHostsFillNothing(t *testing.T) {
 		if i%3 == 0 {
 			host = fmt.Sprintf("again%d.example", i%5000)
 		}
-		a.ask(host, Visit{Second: second, Client: hash(i % 100_000), Network: hash(i % 30_000), Served: i%2 == 0})
+		a.ask(host, Visit{Second: second, Network: hash(i % 30_000), Served: i%2 == 0})
 	}
 	if len(a.candidates) > candidatesMax {
 		t.Errorf("%d candidates", len(a.candidates))
@@ -98,7 +105,7 @@ func TestAttackersNeverEvictARealSite(t *testing.T) {
 	}
 	for i := range uint64(200_000) {
 		second := now + int64(i)*6*86400/200_000
-		if a.ask(fmt.Sprintf("fake%d.example", i%7), Visit{Second: second, Client: hash(i), Network: hash(i), Served: true}) {
+		if a.ask(fmt.Sprintf("fake%d.example", i%7), Visit{Second: second, Network: hash(i), Served: true}) {
 			t.Fatal("a host of attackers alone took a real site's place")
 		}
 	}
@@ -119,7 +126,7 @@ func TestAttackersEvictNoSiteOfItsFirstDay(t *testing.T) {
 	now := t0 / 1000
 	visits := func(host string, networks, minutes uint64) {
 		for i := range networks * minutes {
-			a.ask(host, Visit{Second: now + int64(i/networks)*60, Client: hash(i), Network: i % networks, Served: true})
+			a.ask(host, Visit{Second: now + int64(i/networks)*60, Network: i % networks, Served: true})
 		}
 	}
 	for i := range 25 {
@@ -131,7 +138,7 @@ func TestAttackersEvictNoSiteOfItsFirstDay(t *testing.T) {
 	}
 	for i := range uint64(200_000) {
 		second := now + 600 + int64(i)*86400/200_000
-		if a.ask(fmt.Sprintf("fake%d.example", i%7), Visit{Second: second, Client: hash(i), Network: hash(i), Served: true}) {
+		if a.ask(fmt.Sprintf("fake%d.example", i%7), Visit{Second: second, Network: hash(i), Served: true}) {
 			t.Fatalf("a host of attackers alone took the place of %v after %d s", a.gone, second-now)
 		}
 	}
@@ -151,14 +158,14 @@ func TestFakeSitesMakeRoom(t *testing.T) {
 	a := visitor{Admission: NewAdmission(100)}
 	now := t0 / 1000
 	for i := range uint64(100 * 400) {
-		a.ask(fmt.Sprintf("fake%d.example", i%100), Visit{Second: now + int64(i)/60, Client: hash(i), Network: hash(i), Served: true})
+		a.ask(fmt.Sprintf("fake%d.example", i%100), Visit{Second: now + int64(i)/60, Network: hash(i), Served: true})
 	}
 	if a.Len() != 100 {
 		t.Fatalf("%d fake sites: the test does not test it", a.Len())
 	}
-	later := now + 40000/60 + idleChance
-	for i := range 100 {
-		if !a.regulars(fmt.Sprintf("real%d.example", i), later) {
+	later := now + 40000/60 + idleYoung
+	for i := range uint64(100) {
+		if !a.regularsOf(fmt.Sprintf("real%d.example", i), later, 4*i) {
 			t.Fatalf("real site %d has no place among fake ones", i)
 		}
 	}
@@ -172,7 +179,7 @@ func TestAdmissionIsBounded(t *testing.T) {
 		for range rapid.IntRange(0, 400).Draw(t, "n") {
 			now += rapid.SampledFrom([]int64{0, 1, 60, 4000, 700_000}).Draw(t, "seconds")
 			n := rapid.Uint64Range(0, 200).Draw(t, "host")
-			a.ask(fmt.Sprint(n), Visit{Second: now, Client: hash(n), Network: hash(uint64(now)), Served: true, Regular: rapid.Bool().Draw(t, "regular")})
+			a.ask(fmt.Sprint(n), Visit{Second: now, Network: hash(uint64(now)), Served: true, Regular: rapid.Bool().Draw(t, "regular")})
 			credit := 0
 			for _, p := range a.sites {
 				if p.worth == onCredit {
