@@ -162,8 +162,14 @@ func (r *enforcing) replace(events []schemas.Event) {
 	}
 }
 
-// keep runs everything of it in a stage.
+// keep runs everything of it in a stage. It comes after the control socket is there: what a panic
+// off that found none has noted meanwhile counts.
 func (r *enforcing) keep(ctx context.Context, s *stage) {
+	r.mu.Lock()
+	if said := panicked(r.config.Data); said.Off {
+		r.off, r.panicked = true, said
+	}
+	r.mu.Unlock()
 	if r.enforcer != nil {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
 		s.keep(ctx, r.log, "applications", r.apps.hear(r.bus, r.log))

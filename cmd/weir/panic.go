@@ -72,8 +72,7 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 	stuck := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
 	switch {
 	case err == nil:
-		fmt.Fprintf(s.out, "Off: nothing is enforced %s. weir goes on watching and deciding; weir panic on enforces again.\n", c.where())
-		return nil
+		return c.sayOff(s)
 	case !stuck && !errors.Is(err, errNotRunning):
 		return err
 	case !stuck && !c.enforces(configuration):
@@ -82,6 +81,9 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 	// What can be lifted is, whatever else fails.
 	lifting := liftHere(ctx, configuration)
 	marking := setPanic(configuration.Data, panicState{Off: true, Time: time.Now()})
+	if !stuck && c.ask(ctx, configuration.Data, "off") == nil { // it has begun to run meanwhile
+		return c.sayOff(s)
+	}
 	switch {
 	case lifting != nil:
 		return fmt.Errorf("leases end by themselves within minutes, but now: %w", errors.Join(lifting, marking))
@@ -93,6 +95,11 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 	if marking != nil {
 		return fmt.Errorf("everything is lifted now, but weir will enforce again when it starts: %w", marking)
 	}
+	return nil
+}
+
+func (c *panicOffCommand) sayOff(s screen) error {
+	fmt.Fprintf(s.out, "Off: nothing is enforced %s. weir goes on watching and deciding; weir panic on enforces again.\n", c.where())
 	return nil
 }
 

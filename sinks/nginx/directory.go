@@ -127,12 +127,16 @@ func (d directory) switchTo(content []byte) error {
 	return nil
 }
 
-// settle ends a switch that nginx accepted.
+// settle ends a switch that nginx accepted. Another weir on the same directory, which a person's
+// panic off may be, has perhaps done so already.
 func (d directory) settle() error {
 	if err := d.before("settle"); err != nil {
 		return err
 	}
-	return os.Remove(filepath.Join(d.path, previousName))
+	if err := os.Remove(filepath.Join(d.path, previousName)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // rollback takes a switch back.
