@@ -96,7 +96,9 @@ func (s *site) recall(second int64, emit func(schemas.Event)) {
 		return
 	}
 	suspect := s.suspects(second, second-stepSeconds)
-	r := attribute.Recall(s.normalSample(), suspect, signatures, s.budget(second, second-before))
+	budget := s.budget(second, second-before)
+	budget.Alike = s.alikeNow()
+	r := attribute.Recall(s.normalSample(), suspect, signatures, budget)
 	if len(r.Measures) == 0 {
 		return
 	}

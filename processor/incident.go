@@ -249,6 +249,7 @@ func (s *site) renew(d *decision, now time.Time, emit func(schemas.Event)) {
 func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
 	budget := s.budget(second, s.incident.second-before)
 	budget.MaxClients = maxScored - len(s.know.scored.list)
+	budget.Alike = s.alikeNow()
 	budget.Measured = s.measured
 	budget.Elsewhere = s.elsewhere()
 	if budget.MaxMeasures > 0 {

@@ -95,6 +95,14 @@ func (s *site) seenNow(suspect *attribute.Sample) map[string]attribute.Seen {
 // a few times in an attack, and again when another would be over.
 const scoredLives = 3
 
+// alikeNow are the normal clients who are like those that are under a decision of their own.
+func (s *site) alikeNow() attribute.Alike {
+	if s.alike == nil || len(s.know.scored.list) == 0 {
+		s.alike = make(attribute.Alike)
+	}
+	return s.alike
+}
+
 // measured is what a client is under already.
 func (s *site) measured(client netip.Addr) schemas.Action {
 	if d := s.know.scored.of(client); d != nil {

@@ -62,6 +62,8 @@ type site struct {
 	paths pathList
 	told  uint64 // of the list's versions, plus one; 0 is none
 
+	alike attribute.Alike // normal clients like those that are under a decision of their own; nil for none
+
 	trusted  bool        // its first enforcement was confirmed, see probation
 	regulars regularPast // of the last minutes
 	visits   []visit     // probes that are watched

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/s2"
 	"github.com/zeebo/xxh3"
 
+	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/processor/detect"
 	"github.com/weir-project/weir/processor/sketch"
 	"github.com/weir-project/weir/processor/state"
@@ -288,6 +289,7 @@ type savedOpen struct {
 	Armed     *savedArmed     `json:"armed,omitempty"`
 	Trusted   bool            `json:"trusted,omitempty"`
 	Visits    []visit         `json:"visits,omitempty"`
+	Alike     attribute.Alike `json:"alike,omitempty"`
 	Regulars  []savedSecond   `json:"regulars,omitempty"`
 }
 
@@ -329,6 +331,9 @@ type savedDecision struct {
 
 func (s *site) open() savedOpen {
 	saved := savedOpen{State: s.state, Tail: s.tail, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits}
+	if len(s.know.scored.list) > 0 {
+		saved.Alike = s.alike
+	}
 	if s.know.inForce() > 0 || s.incident != nil {
 		saved.Regulars = s.regulars.save()
 	}
@@ -357,7 +362,11 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		r.Fail("site %q watches %d probes, at most %d", s.name, len(saved.Visits), maxVisits)
 		return
 	}
-	s.trusted, s.visits = saved.Trusted, saved.Visits
+	if len(saved.Alike) > s.d.o.SampleClients*2 {
+		r.Fail("site %q has %d clients like those under decisions, more than it may know", s.name, len(saved.Alike))
+		return
+	}
+	s.trusted, s.visits, s.alike = saved.Trusted, saved.Visits, saved.Alike
 	s.regulars.load(saved.Regulars)
 	if err := s.rearm(saved.Armed); err != nil {
 		r.Fail("%v", err)

@@ -176,6 +176,9 @@ type Evidence struct {
 	NormalShare float64 `json:"normal_share"`
 	// RiskRatio is the lower 95 % bound of AttackShare to NormalShare.
 	RiskRatio float64 `json:"risk_ratio"`
+	// Together is the upper 95 % bound of the share of the site's people whom all decisions of
+	// weir's own that were in force there when this was taken touch together, this one among them.
+	Together float64 `json:"together,omitempty"`
 	// Samples are requests that it matches, Nearest the normal ones that come
 	// closest to being matched; each as "METHOD path?query | agent", cut and printable.
 	Samples []string `json:"samples,omitempty"`

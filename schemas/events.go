@@ -288,7 +288,7 @@ func (v *Evidence) validate() error {
 	if len(v.Traits) > MaxEvidence || len(v.Samples) > MaxEvidence || len(v.Nearest) > MaxEvidence {
 		return fmt.Errorf("evidence: more than %d traits, samples or nearest", MaxEvidence)
 	}
-	if !finite(v.AttackShare, v.NormalShare, v.RiskRatio) {
+	if !finite(v.AttackShare, v.NormalShare, v.RiskRatio, v.Together) {
 		return errors.New("evidence: a share is not a finite number")
 	}
 	for _, t := range v.Traits {

@@ -21,6 +21,9 @@ type Budget struct {
 	// which measure a client is under already; nil is none.
 	MaxClients int
 	Measured   func(netip.Addr) schemas.Action
+	// Alike are the held-out clients who are like those that are under a measure of their own;
+	// Analyse adds to them. nil: none is.
+	Alike Alike
 	// Elsewhere are the normal samples of the estate's other sites: what none of their clients
 	// is either can hardly be somebody here. They must come from the same Extractor.
 	Elsewhere []*Sample
@@ -59,6 +62,9 @@ func (b Budget) withDefaults() Budget {
 	if b.MaxMeasures <= 0 {
 		b.MaxMeasures = 64
 	}
+	if b.Alike == nil {
+		b.Alike = make(Alike)
+	}
 	return b
 }
 
@@ -80,7 +86,8 @@ type Measure struct {
 // that stops most first. It is empty where there is no excess, too little is
 // known of normal clients, or nothing sets the excess apart within the budget.
 // What cannot be blocked within the budget is challenged within a wider one, and
-// clients that no signature stops are measured by what they did. The samples must come from the same Extractor; they are not changed.
+// clients that no signature stops are measured by what they did. The samples must come from the
+// same Extractor; they are not changed.
 func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	budget = budget.withDefaults()
 	if len(normal.IDs()) < budget.MinClients || suspect.Len() < minSupport {
@@ -108,7 +115,9 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 			heavy = append(heavy, m)
 		}
 	}
-	return append(measures, heavy...)
+	measures = append(measures, heavy...)
+	a.tellTogether(measures)
+	return measures
 }
 
 const (

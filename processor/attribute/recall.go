@@ -36,6 +36,7 @@ func Recall(normal, suspect *Sample, armed []schemas.Signature, budget Budget) (
 	r.Share = min(1, (before-after)/max(a.attackShare*a.suspect.total, 1))
 	r.Clients = clients - left
 	a.settle(r.Measures)
+	a.tellTogether(r.Measures)
 	return r
 }
 

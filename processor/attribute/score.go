@@ -149,16 +149,21 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 	challengeFailed, challengedFailed := a.softThreshold(heldFailed, soft, a.budget.Soft*softForClients)
 	var measures []Measure
 	alike := make(map[schemas.Action]int) // with those that were measured before
+	var blocks, asks, asksFailing bool
 	for i := range found {
 		f := &found[i]
 		m := Measure{Action: schemas.Challenge, Collateral: challenged, CollateralClients: a.calibrate0.all}
 		switch {
 		case f.conduct&failed != 0 && f.score > challengeFailed:
 			m.Collateral = challengedFailed // and a challenge, whatever the score: it has not shown what it does
+			asksFailing = true
 		case f.conduct&failed == 0 && f.score > block:
 			m.Action, m.Collateral = schemas.Block, blocked
+			blocks = true
 		case f.conduct&failed != 0 || f.score <= challenge:
 			continue
+		default:
+			asks = true
 		}
 		alike[m.Action]++
 		if f.measured.Severity() >= m.Action.Severity() {
@@ -170,6 +175,16 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 		}
 	}
 	a.shareOut(measures, alike)
+	for _, of := range []struct {
+		any       bool
+		held      []scored
+		threshold float64
+		blocked   bool
+	}{{blocks, held, block, true}, {asks, held, challenge, false}, {asksFailing, heldFailed, challengeFailed, false}} {
+		if of.any {
+			a.budget.Alike.note(of.held, of.threshold, of.blocked)
+		}
+	}
 	return measures
 }
 
@@ -326,7 +341,8 @@ func sortScored(list []scored) {
 // where none may.
 func (a *analysis) threshold(held []scored, with charge, share float64) (score, bound float64) {
 	doubt := with.doubt / float64(max(a.choose0.all+a.calibrate0.all, 1))
-	return a.highest(held, a.normal.clientsOf(with.rows), a.normal.touched(with.rows, true), func(t touched) bool {
+	already := a.normal.clientsOf(with.rows)
+	return a.highest(held, already, a.beside(already, a.normal.touched(with.rows, true), true), func(t touched) bool {
 		return a.bound(t) <= share && float64(t.all)/float64(max(a.calibrate0.all, 1))+doubt <= share
 	})
 }
@@ -334,7 +350,8 @@ func (a *analysis) threshold(held []scored, with charge, share float64) (score, 
 // softThreshold is the same for challenges, which have a budget of their own: what signatures
 // touch does not count.
 func (a *analysis) softThreshold(held []scored, with charge, share float64) (score, bound float64) {
-	return a.highest(held, a.normal.clientsOf(with.rows), touched{}, func(t touched) bool {
+	already := a.normal.clientsOf(with.rows)
+	return a.highest(held, already, a.beside(already, touched{}, false), func(t touched) bool {
 		few := t.all == 0 && a.calibrate0.all >= a.budget.MinClients/2
 		return few || a.bound(t) <= softBound*share && float64(t.all)/float64(max(a.calibrate0.all, 1)) <= share
 	})

@@ -244,12 +244,7 @@ func (d *draft) done() {
 // collateral is what it cost visitors, as promised and as measured.
 func (d *draft) collateral() {
 	d.say("\n## Collateral\n\n")
-	promised, hour := 0.0, 0.0
-	for _, e := range d.decisions {
-		if e.Origin == "weir" {
-			promised, hour = promised+e.Collateral, hour+e.CollateralPerHour
-		}
-	}
+	promised, hour := schemas.Promised(d.decisions)
 	d.say("- Promised: all of weir's decisions together would touch at most %s of a site's people, %s an hour.\n", fine(min(promised, 1)), figure(hour))
 	if f := d.Figures; f == nil {
 		d.say("- Measured: not known, the requests could not be counted.\n")

@@ -60,6 +60,7 @@ type measure struct {
 	Action     schemas.Action `json:"action"`
 	Enforced   bool           `json:"enforced"`
 	Collateral float64        `json:"collateral"`
+	Together   float64        `json:"together,omitempty"` // with all that was in force when it was taken
 	Until      time.Time      `json:"until"`
 	Ended      bool           `json:"ended,omitempty"`
 }
@@ -253,8 +254,12 @@ func (s *story) decision(e *schemas.Event, now time.Time) {
 		m = new(measure)
 		measures[e.ID] = m
 	}
+	together := m.Together // told once: renewals may come without evidence
+	if e.Evidence != nil {
+		together = e.Evidence.Together
+	}
 	*m = measure{
-		Action: e.Action, Enforced: e.Origin != "weir" || s.enforced(e.Sites), Collateral: e.Collateral, Until: e.Expires,
+		Together: together, Action: e.Action, Enforced: e.Origin != "weir" || s.enforced(e.Sites), Collateral: e.Collateral, Until: e.Expires,
 		Ended: e.Type == schemas.DecisionRemoved,
 	}
 	if g == nil {
@@ -417,7 +422,9 @@ type tally struct {
 func (s *story) count(g *group, now time.Time) tally {
 	t := tally{byAction: make(map[schemas.Action]int), off: s.o.Enforcing != nil && !s.o.Enforcing()}
 	for _, i := range g.Incidents {
-		sum := 0.0
+		// Everything in force was there when the newest of it was taken, so that the greatest
+		// bound of all together is one of what is in force now. Those without one add up.
+		together, sum := 0.0, 0.0
 		for _, m := range i.Measures {
 			switch {
 			case !m.counts(now):
@@ -426,12 +433,14 @@ func (s *story) count(g *group, now time.Time) tally {
 			case m.Enforced:
 				t.enforced++
 				t.byAction[m.Action]++
-				sum += m.Collateral
+				if together = max(together, m.Together); m.Together == 0 {
+					sum += m.Collateral
+				}
 			default:
 				t.waiting++
 			}
 		}
-		t.collateral = max(t.collateral, min(sum, 1))
+		t.collateral = max(t.collateral, min(together+sum, 1))
 	}
 	return t
 }

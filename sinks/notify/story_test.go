@@ -561,3 +561,29 @@ func TestNothingIsEnforced(t *testing.T) {
 		})
 	}
 }
+
+// TestTogetherIsNotAddedUp: each decision says what all that were in force with it touch together;
+// that is told once, not for each of them.
+func TestTogetherIsNotAddedUp(t *testing.T) {
+	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
+	s := &story{o: &Options{}, state: newState(at), readings: map[string]reading{}, mode: func(string) string { return "enforce" }}
+	open := schemas.Event{Type: schemas.IncidentOpened, Time: at, Sites: []string{"www.example.org"}, Incident: "i1", Kind: schemas.Flood, Opened: at}
+	s.apply(&open, at)
+	for n := range 144 {
+		e := decided(fmt.Sprintf("i1-%d", n), "i1", "www.example.org")
+		e.Expires = at.Add(time.Minute)
+		e.Evidence = &schemas.Evidence{Together: 0.002 + float64(n)*1e-5}
+		s.apply(&e, at)
+		e.Type, e.Evidence = schemas.DecisionRenewed, nil // of a snapshot
+		s.apply(&e, at)
+	}
+	if got := s.count(s.state.Groups[0], at).collateral; got < 0.0034 || got > 0.0035 {
+		t.Errorf("144 decisions touch %.4f of the visitors together, want 0.0034", got)
+	}
+	hand := decided("i1-old", "i1", "www.example.org")
+	hand.Expires = at.Add(time.Minute)
+	s.apply(&hand, at)
+	if got := s.count(s.state.Groups[0], at).collateral; got < 0.0046 || got > 0.0047 {
+		t.Errorf("with one more that does not say so, %.4f, want 0.0046", got)
+	}
+}
