@@ -54,8 +54,12 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 	}
 	now := time.Now()
 	shown := c.choose(events, now)
+	done, err := effectsOf(ctx, data, shown)
+	if err != nil { // the list is worth reading without
+		fmt.Fprintf(s.err, "What the edges did for them is not known: %s\n", printable(err.Error(), 200))
+	}
 	if c.Output == "json" {
-		return json.NewEncoder(s.out).Encode(shown)
+		return json.NewEncoder(s.out).Encode(withEffects(shown, done))
 	}
 	if len(shown) == 0 {
 		if c.Armed {
@@ -65,7 +69,8 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 		}
 		return nil
 	}
-	fmt.Fprintf(s.out, "%-22s %-9s %-9s %-20s %10s  %s\n", "decision", "action", "scope", "sites", "left", "value")
+	const form = "%-22s %-9s %-9s %-20s %10s %9s %8s %6s  %s\n"
+	fmt.Fprintf(s.out, form, "decision", "action", "scope", "sites", "left", "stopped", "clients", "known", "value")
 	for _, e := range shown {
 		left := "ended"
 		if c.Armed {
@@ -74,9 +79,28 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 		if d := e.Expires.Sub(now); d > 0 && e.Type != schemas.DecisionRemoved {
 			left = short(d)
 		}
-		fmt.Fprintf(s.out, "%-22s %-9s %-9s %-20s %10s  %s\n", e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, printable(e.Value, 100))
+		stopped, clients, known := "?", "?", "?"
+		if one := done[e.ID]; one != nil {
+			requests, who, _ := one.stopped()
+			stopped, clients, known = count(requests), count(who), count(one.Known)
+		}
+		fmt.Fprintf(s.out, form, e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, stopped, clients, known, printable(e.Value, 100))
 	}
 	return nil
+}
+
+// effective is a decision with what the edges did for it.
+type effective struct {
+	schemas.Event
+	Effect *effect `json:"effect,omitempty"`
+}
+
+func withEffects(events []schemas.Event, done effects) []effective {
+	list := make([]effective, len(events))
+	for i, e := range events {
+		list[i] = effective{e, done[decisionOf(e)]}
+	}
+	return list
 }
 
 // choose picks the decisions in force, or those that were asked for.

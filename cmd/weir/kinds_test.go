@@ -63,7 +63,7 @@ func TestDearInEvidence(t *testing.T) {
 	}
 	for name, known := range map[string]map[string]*profile.Profile{"known": {"forum.example": forum}, "unknown": nil} {
 		var out bytes.Buffer
-		explain(&out, e, known, "")
+		newSheet(&out).explain(e, known, nil)
 		for _, want := range []string{"(2 of 4 are for what is dear to discourse)", "(dear) GET /search?q | a", "(machine) GET /latest.rss | d"} {
 			if strings.Contains(out.String(), want) != (known != nil) {
 				t.Errorf("%s: %q in\n%s", name, want, out.String())

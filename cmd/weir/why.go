@@ -12,8 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/schemas/profile"
@@ -24,6 +22,7 @@ type whyCommand struct {
 	Subject string `arg:"" help:"An address, a decision's id or an incident's id."`
 	dataFlag
 	Events string `placeholder:"FILE" help:"Where weir replay --events wrote them, instead of a data directory; '-' is standard input."`
+	All    bool   `help:"Of an incident, every decision with its evidence, instead of one page."`
 	Output string `default:"text" enum:"text,json" help:"text or json."`
 }
 
@@ -65,8 +64,13 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil { // the rest is worth reading without
 		fmt.Fprintf(s.err, "What the edges did for it is not known: %s\n", printable(err.Error(), 200))
 	}
+	sheet := newSheet(s.out)
+	if first := found[0]; !c.All && first.Incident == c.Subject && len(found) > 1 {
+		sheet.incidentPage(found, known, done)
+		return nil
+	}
 	for _, e := range found {
-		explain(s.out, e, known, done[decisionOf(e)])
+		sheet.explain(e, known, done)
 	}
 	return nil
 }
@@ -250,118 +254,4 @@ func concerns(d *schemas.Decision, addr netip.Addr) bool {
 		return err == nil && p.Contains(addr.Unmap())
 	}
 	return false
-}
-
-// explain prints one incident or decision so that a tired person understands it.
-// done is what the edges did for it so far, whole lines.
-func explain(w io.Writer, e schemas.Event, known map[string]*profile.Profile, done string) {
-	if e.Decision == nil || e.ID == "" {
-		explainIncident(w, e)
-		return
-	}
-	d := e.Decision
-	fmt.Fprintf(w, "Decision %s: %s %s %s\n", d.ID, d.Action, d.Scope, printable(d.Value, 160))
-	sites := "every site"
-	if len(e.Sites) > 0 {
-		sites = printable(strings.Join(e.Sites, ", "), 80)
-	}
-	state := "until " + d.Expires.UTC().Format(time.DateTime) + " UTC"
-	if e.Type == schemas.DecisionRemoved {
-		state = "removed " + e.Time.UTC().Format(time.DateTime) + " UTC"
-		if !d.Armed.IsZero() {
-			state += ", armed until " + d.Armed.UTC().Format(time.DateOnly)
-		}
-	}
-	fmt.Fprintf(w, "  on %s, %s; by %s", sites, state, printable(d.Origin, 40))
-	if e.Incident != "" {
-		fmt.Fprintf(w, ", for incident %s", e.Incident)
-	}
-	fmt.Fprintln(w)
-	if d.Reason != "" {
-		fmt.Fprintf(w, "  %s\n", printable(d.Reason, 400))
-	}
-	if d.Origin == "weir" {
-		fmt.Fprintf(w, "  Would touch at most %.2f %% of the site's visitors (%.1f an hour), measured on %s of normal traffic.\n",
-			100*d.Collateral, d.CollateralPerHour, plural(d.CollateralClients, "held-out client"))
-	}
-	fmt.Fprint(w, done)
-	if l := d.Live; l != nil {
-		fmt.Fprintf(w, "  %s let through to see, %d of them like people: of the clients that it matches at most %.0f %% are.\n",
-			plural(l.Probes, "probe"), l.People, 100*l.Upper)
-	}
-	var app *profile.Profile
-	if len(e.Sites) == 1 {
-		app = known[e.Sites[0]]
-	}
-	explainEvidence(w, d.Evidence, app)
-}
-
-func explainIncident(w io.Writer, e schemas.Event) {
-	state := "still open"
-	if e.Type == schemas.IncidentClosed {
-		state = "closed " + e.Time.UTC().Format(time.DateTime) + " UTC"
-	}
-	fmt.Fprintf(w, "Incident %s: %s on %s, %s\n", e.Incident, e.Kind, printable(strings.Join(e.Sites, ", "), 80), state)
-	if e.Cause != "" {
-		fmt.Fprintf(w, "  %s\n", printable(e.Cause, 200))
-	}
-	for _, g := range e.Signals {
-		fmt.Fprintf(w, "  %-22s %10s   normal %10s   score %.1f\n", g.Name, figure(g.Value), figure(g.Normal), g.Score)
-	}
-	fmt.Fprintln(w)
-}
-
-func explainEvidence(w io.Writer, e *schemas.Evidence, app *profile.Profile) {
-	if e == nil {
-		fmt.Fprintln(w)
-		return
-	}
-	fmt.Fprintf(w, "  Matches %.1f %% of the attack's requests and %.2f %% of normal clients (at least %.0f times as likely in the attack).\n",
-		100*e.AttackShare, 100*e.NormalShare, e.RiskRatio)
-	if len(e.Traits) > 0 {
-		fmt.Fprintf(w, "  %-16s %8s %8s %6s  %s\n", "trait", "attack", "normal", "bits", "value")
-		for _, t := range e.Traits {
-			fmt.Fprintf(w, "  %-16s %6.1f %% %6.1f %% %6.1f  %s\n", t.Trait, 100*t.Attack, 100*t.Normal, t.Bits, printable(fmt.Sprintf("%q", t.Value), 80))
-		}
-	}
-	for _, list := range []struct {
-		title string
-		lines []string
-	}{{"Requests that it matches", e.Samples}, {"The nearest normal requests", e.Nearest}} {
-		if len(list.lines) > 0 {
-			fmt.Fprintf(w, "  %s:%s\n", list.title, dearOf(list.lines, app))
-		}
-		for _, line := range list.lines {
-			kind := ""
-			if kind = kindOf(app, targetOf(line)); kind != "" {
-				kind = "(" + kind + ") "
-			}
-			fmt.Fprintf(w, "    %s%s\n", kind, printable(line, 140))
-		}
-	}
-	if e.SQL != "" {
-		fmt.Fprintf(w, "  To see for yourself:\n    %s\n", printable(e.SQL, 1000))
-	}
-	fmt.Fprintln(w)
-}
-
-// targetOf is the path and query of a request as evidence has it: "GET /a?b=c | agent".
-func targetOf(line string) string {
-	request, _, _ := strings.Cut(line, " | ")
-	_, target, _ := strings.Cut(request, " ")
-	return target
-}
-
-// dearOf says how many of some requests are for what costs the application much.
-func dearOf(lines []string, app *profile.Profile) string {
-	n := 0
-	for _, line := range lines {
-		if kindOf(app, targetOf(line)) == profile.Dear.String() {
-			n++
-		}
-	}
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" (%d of %d are for what is dear to %s)", n, len(lines), app.Name())
 }

@@ -135,6 +135,31 @@ var columns = [schemas.NumTraits]bool{
 	schemas.TraitTLS: true, schemas.TraitProtocol: true, schemas.TraitMethod: true,
 }
 
+// familySQL are conditions of an agent's family: its words, and none of robots'. An agent with the words of
+// two browsers is shown for both, as families go by the first.
+func familySQL(name string) []string {
+	families := schemas.AgentFamilies()
+	i := slices.IndexFunc(families, func(f schemas.AgentWords) bool { return f.Name == name })
+	if i < 0 {
+		return nil
+	}
+	words := func(f *schemas.AgentWords) string {
+		list := make([]string, len(f.Words))
+		for i, w := range f.Words {
+			list[i] = Quote(w)
+		}
+		function := "multiSearchAny"
+		if f.Fold {
+			function += "CaseInsensitive"
+		}
+		return function + "(user_agent, [" + strings.Join(list, ", ") + "])"
+	}
+	if i == 0 {
+		return []string{words(&families[0])}
+	}
+	return []string{words(&families[i]), "NOT " + words(&families[0])}
+}
+
 // SQL is a query that shows the requests that a signature matches, as far as its
 // traits are columns. since is unix milliseconds, 0 for all.
 func SQL(site string, since int64, s schemas.Signature) string {
@@ -146,6 +171,8 @@ func SQL(site string, since int64, s schemas.Signature) string {
 		switch {
 		case columns[t.Trait]:
 			where = append(where, t.Trait.String()+" = "+Quote(t.Value))
+		case t.Trait == schemas.TraitAgentFamily:
+			where = append(where, familySQL(t.Value)...)
 		case t.Trait == schemas.TraitReferer && t.Value == "none":
 			where = append(where, "referer IN ('', '-')")
 		case t.Trait == schemas.TraitReferer:

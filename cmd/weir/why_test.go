@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/mattn/go-runewidth"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// hostileText is what an attacker would have a tired person's terminal do.
+const hostileText = "\x1b[2J\x1b]0;gone\x07\r\n\u202e\u200b" + `'; DROP TABLE requests; --`
+
+// hostileIncident is an incident with so many decisions, in all of whose texts stands what the
+// attacker chose.
+func hostileIncident(decisions int) []schemas.Event {
+	at := time.Date(2026, 11, 21, 5, 8, 12, 0, time.UTC)
+	events := []schemas.Event{{
+		Type: schemas.IncidentUpdated, Time: at, Incident: "i261121-050812", Kind: schemas.Flood, Opened: at, Sites: []string{hostileText + ".example.org"},
+		Cause:   "112 requests/s (normal 3.1) from 812 clients (normal 24) in 10 s; of these clients 88 % ask for paths never served before " + hostileText,
+		Signals: []schemas.Signal{{Name: "request_rate", Value: 112, Normal: 3.1, Score: 9}, {Name: "unique_clients", Value: 812, Normal: 24, Score: 12}},
+	}}
+	for n := range decisions {
+		e := schemas.Event{Type: schemas.DecisionAdded, Time: at, Incident: "i261121-050812", Sites: events[0].Sites, Decision: &schemas.Decision{
+			ID: fmt.Sprintf("i261121-050812-%d", n+1), Action: schemas.Block, Scope: schemas.ScopeSignature, Value: `user_agent="` + hostileText + `"`,
+			Expires: at.Add(10 * time.Minute), Collateral: 0.0007, CollateralPerHour: 2.4, CollateralClients: 7795, Origin: schemas.OriginWeir,
+			Reason: "stops 96 % of the attack's requests " + hostileText + strings.Repeat(" and more", 40),
+			Live:   &schemas.Live{Probes: 9, Upper: .28},
+			Evidence: &schemas.Evidence{AttackShare: .953, NormalShare: 0.00001, RiskRatio: 1756, Together: 0.0049,
+				Traits: []schemas.TraitEvidence{{Trait: "user_agent", Value: hostileText + strings.Repeat("x", 300), Attack: 1, Normal: .047, Bits: 4.4},
+					{Trait: "accept_language", Value: "\u754c\u754c\u754c" + strings.Repeat("\u754c", 100), Attack: 1, Normal: .158, Bits: 2.7}, {Trait: "method", Value: "GET", Attack: 1, Normal: 1, Bits: 0}},
+				Samples: []string{"GET /" + hostileText + " | " + hostileText, "GET /a | b"},
+				Nearest: []string{"GET / | Blackbox", "GET / | Blackbox", "GET /x | y"},
+				SQL:     "SELECT time FROM requests WHERE site = 'x' ORDER BY time LIMIT 100"},
+		}}
+		if n > 2 {
+			e.Scope, e.Value = schemas.ScopeClient, fmt.Sprintf("198.51.100.%d", n%256)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// readable fails where text could do something to a terminal of 80 columns, or does not fit it.
+func readable(t *testing.T, text string, lines int) {
+	t.Helper()
+	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
+		if i > lines {
+			t.Fatalf("more than %d lines", lines)
+		}
+		if runewidth.StringWidth(line) > 80 && !strings.HasPrefix(line, "    SELECT") {
+			t.Errorf("line %d is wider than the terminal: %q", i+1, line)
+		}
+		if strings.ContainsFunc(line, func(r rune) bool { return r != ' ' && !unicode.IsPrint(r) }) {
+			t.Errorf("line %d does something to a terminal: %q", i+1, line)
+		}
+	}
+}
+
+// TestWhyOnOnePage: an incident with hundreds of decisions is told on one screen of 80 columns: what it
+// is, what sets it apart, whom what is done touches, requests to look at.
+func TestWhyOnOnePage(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	var out bytes.Buffer
+	at := time.Date(2026, 11, 21, 5, 9, 0, 0, time.UTC)
+	done := effects{
+		"": {Actions: []actionEffect{{schemas.Block, 9005, 3400, at, at}, {schemas.Allow, 88, 34, at, at}}, Known: 2},
+		"i261121-050812-3": {Actions: []actionEffect{{schemas.Block, 9000, 3390, at, at}}, Known: 2},
+	}
+	found := hostileIncident(322)
+	newSheet(&out).incidentPage(found, nil, done)
+	readable(t, out.String(), 50)
+	text := out.String()
+	for _, part := range []string{
+		"Incident i261121-050812: flood on", "still open", "88 % ask for paths never served before", "unique_clients", "What sets it apart",
+		"user_agent       100.0 %    4.7 %    4.4", "Requests of it:", "The nearest normal requests:", "2 x GET / | Blackbox", "SELECT time FROM requests",
+		"322 decisions, 322 block", "9,005 requests of 3,400 clients; 88 requests let through", "at most 0.49 % of the site's people, 16.8 an hour",
+		"2 clients that it stopped had been answered well on the day before", "of 27 probes 0 behaved", "... and 316 more",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(part), " ")) {
+			t.Errorf("it does not say %q:\n%s", part, text)
+		}
+	}
+	if strings.Contains(text, "method") {
+		t.Error("what sets nothing apart is among what does")
+	}
+	if first := text[strings.Index(text, "decision  "):]; strings.Index(first, "050812-3 ") > strings.Index(first, "050812-1 ") {
+		t.Errorf("what stopped most does not stand first:\n%s", first)
+	}
+}
+
+// TestWhyOfADecision: the evidence of one, and what it did; without a terminal nothing is broken
+// into lines, for others to search.
+func TestWhyOfADecision(t *testing.T) {
+	e := hostileIncident(4)[4]
+	at := time.Date(2026, 11, 21, 5, 9, 0, 0, time.UTC)
+	done := effects{e.ID: {Actions: []actionEffect{{schemas.Challenge, 4, 1, at, at}}, Known: 1}}
+	t.Setenv("COLUMNS", "80")
+	var narrow bytes.Buffer
+	newSheet(&narrow).explain(e, nil, done)
+	readable(t, narrow.String(), 50)
+	t.Setenv("COLUMNS", "")
+	var out bytes.Buffer
+	newSheet(&out).explain(e, nil, done)
+	for _, part := range []string{
+		"Decision i261121-050812-4: block client 198.51.100.3", "Did so far: challenge: 4 requests of 1 client, 2026-11-21 05:09:00 to 05:09:00 UTC.",
+		"Of those it stopped, the site had answered 1 client well on the day before.", "With all that was in force when it was taken: at most 0.49 %.",
+		"It came again after it was challenged", "Matches 95 % of the attack's requests and 0.001 % of normal clients (at least 1,756 times",
+	} {
+		if !strings.Contains(out.String(), part) {
+			t.Errorf("it does not say %q:\n%s", part, out.String())
+		}
+	}
+	bold := sheet{w: &narrow, bold: true}
+	narrow.Reset()
+	bold.explain(e, nil, done)
+	if !strings.HasPrefix(narrow.String(), "\x1b[1mDecision") || strings.Count(narrow.String(), "\x1b") != 2 {
+		t.Errorf("the heading alone is to be bold: %q", narrow.String())
+	}
+}
+
+// TestWrap: words stay whole where they fit.
+func TestWrap(t *testing.T) {
+	for _, line := range wrap(strings.Repeat("word ", 40)+strings.Repeat("x", 100)+" end", 30, 30) {
+		if runewidth.StringWidth(line) > 30 || strings.TrimSpace(line) != line {
+			t.Errorf("%q", line)
+		}
+	}
+	if got := wrap("as it is  whole", 10, 0); len(got) != 1 || got[0] != "as it is  whole" {
+		t.Errorf("%q", got)
+	}
+}
