@@ -114,6 +114,41 @@ func checkReturn(t *testing.T, tr *traffic, e *edge, verdicts []schemas.Action, 
 	}
 }
 
+// TestInForceIsArmedForADrill: right after an attack its signatures are in force and not armed yet; who
+// plays its return, from what was saved, finds them all the same, and they are decided at once.
+func TestInForceIsArmedForADrill(t *testing.T) {
+	tr, first, again := returning(1, 60*minute)
+	batches, cut, back := tr.batches(200), 0, 0
+	for batches[cut].Time[0] < start+first+2*minute {
+		cut++
+	}
+	for batches[back].Time[0] < start+again-15*minute {
+		back++
+	}
+	long := shortLived
+	long.TTL = 0 // ten minutes: nothing has ended
+	p := make1(t, long)
+	e, _ := run(t, p, batches[:cut])
+	if len(e.held) == 0 || len(p.Armed(tr.site)) != 0 {
+		t.Fatalf("%d decisions are in force, %d armed", len(e.held), len(p.Armed(tr.site)))
+	}
+	var saved bytes.Buffer
+	if err := p.detector.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	p = make1(t, long)
+	if err := p.LoadDetector(&saved); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Armed(tr.site)) == 0 {
+		t.Fatal("no signature is armed")
+	}
+	e, _ = run(t, p, batches[back:])
+	if after := firstDecision(e.log, again); after > 6*time.Second {
+		t.Errorf("the first decision came %s after the attack returned", after)
+	}
+}
+
 // TestNormalIsDisarmed: what a person called normal is not kept armed.
 func TestNormalIsDisarmed(t *testing.T) {
 	p, e := make1(t, shortLived), newEdge()

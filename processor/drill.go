@@ -7,8 +7,8 @@ import (
 )
 
 // LoadDetector takes up what a Detector has learned, as Detector.Save wrote it with the same
-// secret, and forgets when that was; what is armed stays. What cannot be used is refused
-// with one clear line that wraps ErrState; the processor is then to be thrown away.
+// secret, and forgets when that was; what is armed stays, as by Rewind. What cannot
+// be used is refused with one clear line that wraps ErrState; the processor is then to be thrown away.
 func (p *Processor) LoadDetector(in io.Reader) error {
 	if err := p.detector.Load(in); err != nil {
 		return err

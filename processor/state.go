@@ -86,15 +86,22 @@ func (p *Processor) Load(r io.Reader) error {
 }
 
 // Rewind keeps what was learned and forgets when: the next request may be of any time,
-// also long before. Incidents and decisions that were open are gone. To be called after
-// Load where what was saved is a baseline and not the same stream's past.
+// also long before. Incidents and decisions that were open are gone; signatures that would be kept armed
+// when they end are armed. To be called after Load where what was saved is a baseline and not the
+// same stream's past.
 func (p *Processor) Rewind() {
 	c, d := p.counter, p.detector
+	closed := d.closed
 	fresh := newCounter(c.o, c.know, c.count)
 	fresh.clients, fresh.extract = c.clients, c.extract
 	fresh.clients.Rewind()
 	p.counter, d.closed, d.held.quarantined = fresh, 0, 0
 	for i, s := range d.sites {
+		for _, held := range s.know.decisions {
+			if s.arms(held) {
+				s.arm(held, closed)
+			}
+		}
 		fresh := newSite(d, s.name, i)
 		s.windows.Drop()
 		s.windows, s.buckets, s.bucket, s.filling = fresh.windows, fresh.buckets, fresh.bucket, fresh.filling

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/internal/simulate"
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/processor/attribute"
@@ -74,7 +75,11 @@ func (d *drill) lines(s screen, p *program) ([]drillLine, error) {
 		return nil, err
 	}
 	if d.command.Scenario == "armed" && len(d.processor.Armed(d.report.Site)) == 0 {
-		return nil, usagef("--scenario armed: no signature of %s is armed; give another scenario", printable(d.report.Site, 100))
+		return nil, usagef("--scenario armed: no signature of %s is armed, and none in force has stopped anything for long enough to be; give another scenario", printable(d.report.Site, 100))
+	}
+	if d.command.Scenario == "armed" && len(base) < drillLeast {
+		return nil, usagef("--scenario armed: it is played in a site's own traffic, and of %s %s of the last %s are stored that are no attack's, less than %d",
+			printable(d.report.Site, 100), plural(len(base), "request"), short(drillBase), drillLeast)
 	}
 	if len(base) < drillLeast {
 		return d.simulated(scenario, len(base))
@@ -97,7 +102,8 @@ func busiest(sites []processor.SiteStatus) (name string) {
 }
 
 // own are the site's last requests that were let through, from the store, where there is
-// one and weir has learned the site.
+// one and weir has learned the site. Who was stopped meanwhile, and what the site's signatures match,
+// is left out: an attack of just now is no ordinary traffic, and stopping it harms nobody.
 func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
 	if !d.learned || d.report.Site == "" {
 		return nil, nil
@@ -115,13 +121,36 @@ func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
 	query := fmt.Sprintf(`SELECT toUnixTimestamp64Milli(time) / 1000 AS time, site AS host, client, method,
 		if(query = '', path, concat(path, '?', query)) AS uri, protocol, status, bytes, duration, upstream_duration, referer, user_agent,
 		accept_language, accept_encoding, tls, if(cookie = 'some', '1', '') AS cookie, 'allow' AS action
-		FROM requests_readable WHERE site = %[1]s AND action IN ('allow', '')
+		FROM requests_readable WHERE site = %[1]s AND action IN ('allow', '') AND client NOT IN (
+			SELECT client FROM requests_readable WHERE site = %[1]s AND action NOT IN ('allow', '')
+			AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND)
 		AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND ORDER BY time LIMIT 500000`, site, int(drillBase.Seconds()))
 	var out bytes.Buffer
 	if err := db.Query(d.ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &out); err != nil {
 		return nil, err
 	}
-	return readOwn(out.Bytes())
+	if lines, err = readOwn(out.Bytes()); err != nil {
+		return nil, err
+	}
+	return withoutAttack(lines, d.processor.Armed(d.report.Site)), nil
+}
+
+// withoutAttack are the lines that none of the signatures matches, as far as a line alone says.
+func withoutAttack(lines []drillLine, signatures []schemas.Signature) []drillLine {
+	parser := accesslog.New(accesslog.Weir)
+	var r schemas.Request
+	var scratch []byte
+	return slices.DeleteFunc(lines, func(l drillLine) (match bool) {
+		if parser.Parse(bytes.TrimSpace(l.text), &r) != 0 {
+			return false // it is refused where it is played
+		}
+		for _, s := range signatures {
+			if match, scratch = s.Match(&r, scratch); match {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // readOwn takes the store's rows apart into lines.
@@ -208,6 +237,10 @@ func wear(r *simulate.Record, s schemas.Signature) {
 		switch t.Trait {
 		case schemas.TraitUserAgent:
 			r.UserAgent = t.Value
+		case schemas.TraitAgentFamily:
+			if schemas.AgentFamily([]byte(r.UserAgent)) != t.Value {
+				r.UserAgent = agentOf(t.Value)
+			}
 		case schemas.TraitAcceptLanguage:
 			r.AcceptLanguage = t.Value
 		case schemas.TraitAcceptEncoding:
@@ -235,6 +268,16 @@ func wear(r *simulate.Record, s schemas.Signature) {
 			}
 		}
 	}
+}
+
+// agentOf is an agent of a family.
+func agentOf(family string) string {
+	for _, f := range schemas.AgentFamilies() {
+		if f.Name == family {
+			return "Mozilla/5.0 (X11; Linux x86_64) " + f.Words[0]
+		}
+	}
+	return map[string]string{schemas.AgentTool: "curl/8.5.0"}[family] // or none
 }
 
 // shaped is a path of a shape: see schemas.PathShape.

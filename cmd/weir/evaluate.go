@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gaissmai/bart"
 	"github.com/schollz/progressbar/v3"
 	"github.com/zeebo/xxh3"
 
@@ -94,7 +96,7 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 				defer func() { <-limit; done() }()
 				run := &evaluation{command: c, trial: trials[i], ctx: ctx}
 				edge := judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles})
-				run.edge = edge
+				run.edge, run.verified = edge, within(configuration.Allowed())
 				o := processor.Options{Known: edge.Known}
 				if run.processor, failed[i] = newProcessor(configuration, secret{}, o); failed[i] == nil {
 					results[i], failed[i] = run.run()
@@ -116,6 +118,15 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 		return tell.err
 	}
 	return c.show(s, results)
+}
+
+// within reports of an address whether one of the prefixes has it.
+func within(prefixes []netip.Prefix) func(netip.Addr) bool {
+	table := new(bart.Lite)
+	for _, p := range prefixes {
+		table.Insert(p.Masked())
+	}
+	return func(a netip.Addr) bool { return table.Contains(a.Unmap()) }
 }
 
 // earlier are the results of runs that were written as JSON: a long scorecard is made in
@@ -256,6 +267,7 @@ type evaluation struct {
 	ctx       context.Context
 	processor *processor.Processor
 	edge      *judge.Edge
+	verified  func(netip.Addr) bool // whom nothing may touch
 	compare   *simulate.Trial
 	parser    accesslog.Parser
 	builder   *schemas.Builder
@@ -277,6 +289,7 @@ func (e *evaluation) run() (simulate.Result, error) {
 		return simulate.Result{}, err
 	}
 	e.compare = simulate.NewTrial(&e.scenario, &c)
+	e.compare.Verified = e.verified
 	e.parser = accesslog.New(accesslog.Weir)
 	if e.format == simulate.FormatCombined {
 		e.parser = accesslog.New(accesslog.Combined)

@@ -59,20 +59,22 @@ func attackTable(b *strings.Builder, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | traffic then, worst | incidents, median / worst | blocked, median / worst | stopped, median / worst | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | crawlers' requests | other sites' or earlier incidents |")
-	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | traffic then, worst | incidents, median / worst | blocked, median / worst | stopped, median / worst | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | verified crawlers' requests stopped | other crawlers' requests stopped | other sites' or earlier incidents |")
+	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var people, shared pool
 	for _, g := range groups {
 		g.attackRow(b, &people, &shared)
 	}
-	fmt.Fprintf(b, "\nAll attacks together: %s of the people there had a request blocked that would have succeeded, %s one challenged or throttled; of those behind addresses that bots use too %s and %s.\n\n",
+	fmt.Fprintf(b, "\nAll attacks together: %s of the people there had a request blocked that would have succeeded, %s one challenged or throttled; of those behind addresses that bots use too %s and %s.\n",
 		people.bound(people.blocked), people.bound(people.slowed), shared.bound(shared.blocked), shared.bound(shared.slowed))
+	crawlersLine(b, groups)
 }
 
 func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 	var factors, incidents, noticed, blocked, stopped, ceiling []float64
 	var own, behind pool
-	never, crawlers, wrong := 0, int64(0), 0
+	never, wrong := 0, 0
+	var verified, others simulate.Stopped
 	for _, r := range g.runs {
 		if r.Noticed == nil {
 			never++
@@ -86,18 +88,23 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 		ceiling = append(ceiling, r.Ceiling)
 		own.add(r.Visitors)
 		behind.add(r.Shared)
-		crawlers += r.Crawlers
+		verified.Join(r.Verified)
+		others.Join(r.Unverified)
 		wrong += len(r.False)
 	}
 	*people, *shared = people.with(own), shared.with(behind)
-	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s | %.3g / %.3g | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d | %d |\n", g.name, g.format, len(g.runs),
+	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s | %.3g / %.3g | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d of %d | %d of %d | %d |\n", g.name, g.format, len(g.runs),
 		medianAndWorst(noticed), never, times(factors), median(incidents), highest(incidents), percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
-		percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all, crawlers, wrong)
+		percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all,
+		verified.Any(), verified.Requests, others.Any(), others.Requests, wrong)
 }
 
 func innocentTable(b *strings.Builder, groups []*group) {
 	if len(groups) == 0 {
 		return
+	}
+	if b.Len() > 0 {
+		fmt.Fprintln(b)
 	}
 	fmt.Fprintln(b, "| innocent | format | runs | with an incident of an attack kind | decisions | blocked | slowed | people | incidents |")
 	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|")
@@ -125,6 +132,23 @@ func innocentTable(b *strings.Builder, groups []*group) {
 			own.blocked, own.slowed, own.all, strings.Join(list, ", "))
 	}
 	fmt.Fprintf(b, "\nAll innocent scenarios together: %s of the people blocked, %s challenged or throttled.\n", people.bound(people.blocked), people.bound(people.slowed))
+	crawlersLine(b, groups)
+}
+
+// crawlersLine says what was done to crawlers' requests: to those at the addresses that their
+// operators publish nothing may be.
+func crawlersLine(b *strings.Builder, groups []*group) {
+	var verified, others simulate.Stopped
+	for _, g := range groups {
+		for _, r := range g.runs {
+			verified.Join(r.Verified)
+			others.Join(r.Unverified)
+		}
+	}
+	if verified.Requests+others.Requests > 0 {
+		fmt.Fprintf(b, "\nVerified crawlers: %d of %d requests blocked, %d challenged or throttled. Other crawlers, which nothing shows to be what they say: %d of %d blocked, %d challenged or throttled.\n",
+			verified.Block, verified.Requests, verified.Any()-verified.Block, others.Block, others.Requests, others.Any()-others.Block)
+	}
 }
 
 // pool is people of several runs together.

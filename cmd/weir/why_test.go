@@ -69,7 +69,7 @@ func TestWhyOnOnePage(t *testing.T) {
 	var out bytes.Buffer
 	at := time.Date(2026, 11, 21, 5, 9, 0, 0, time.UTC)
 	done := effects{
-		"": {Actions: []actionEffect{{schemas.Block, 9005, 3400, at, at}, {schemas.Allow, 88, 34, at, at}}, Known: 2},
+		"":                 {Actions: []actionEffect{{schemas.Block, 9005, 3400, at, at}, {schemas.Allow, 88, 34, at, at}}, Known: 2},
 		"i261121-050812-3": {Actions: []actionEffect{{schemas.Block, 9000, 3390, at, at}}, Known: 2},
 	}
 	found := hostileIncident(322)

@@ -36,11 +36,19 @@ func (s *Stopped) add(a schemas.Action) {
 	}
 }
 
+// Join adds others.
+func (s *Stopped) Join(o Stopped) {
+	s.Requests, s.Block, s.Challenge, s.Throttle = s.Requests+o.Requests, s.Block+o.Block, s.Challenge+o.Challenge, s.Throttle+o.Throttle
+}
+
+// Any is how many were not let through as they came.
+func (s Stopped) Any() int64 { return s.Block + s.Challenge + s.Throttle }
+
 // BlockShare is the share blocked, 0 to 1; 0 of none.
 func (s Stopped) BlockShare() float64 { return share(s.Block, s.Requests) }
 
 // Share is the share blocked, challenged or throttled.
-func (s Stopped) Share() float64 { return share(s.Block+s.Challenge+s.Throttle, s.Requests) }
+func (s Stopped) Share() float64 { return share(s.Any(), s.Requests) }
 
 // Touched counts actors, and those of them who lost something.
 type Touched struct {

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 // Trial compares what was done in one run of a scenario with the truth, while it runs. It
 // holds about 32 bytes for every request since the scenario began.
 type Trial struct {
+	// Verified says of an address that a crawler there is what it says; nil: of none.
+	Verified func(netip.Addr) bool
+
 	begins time.Time
 	rows   []trialRow
 	actors map[actorKey]uint32
@@ -35,6 +39,7 @@ type trialRow struct {
 	site, client, actor uint32
 	severity            uint8
 	attack, succeeds    bool
+	verified            bool // its client is
 }
 
 // Result is what a Trial found. Times are when requests were sent.
@@ -69,8 +74,11 @@ type Result struct {
 	Scanners Touched          `json:"scanners"`
 	// Requests are the visitors' that would have succeeded, by what was done to them.
 	Requests Stopped `json:"requests"`
-	// Crawlers are the requests of search engines that were not let through.
-	Crawlers int64 `json:"crawlers"`
+	// Verified are the requests of crawlers at addresses that nothing may touch, those that their
+	// operators publish, by what was done to them; Unverified those of all others that call themselves
+	// crawlers, and are, without anything that shows it.
+	Verified   Stopped `json:"verified_crawlers"`
+	Unverified Stopped `json:"unverified_crawlers"`
 
 	Kinds     map[schemas.Kind]int64 `json:"kinds"`     // incidents opened or turned to
 	Incidents int64                  `json:"incidents"` // of an attack kind, each once
@@ -118,6 +126,7 @@ func (t *Trial) Add(r *Record, action schemas.Action, vector uint64) {
 	row := trialRow{
 		sent: r.Sent.UnixMilli(), vector: vector, site: t.name(r.Site), client: t.name(schemas.ClientOf(r.Client).String()), actor: actor,
 		severity: uint8(action.Severity()), attack: r.Attack(), succeeds: r.WouldSucceed(),
+		verified: t.Verified != nil && t.Verified(r.Client),
 	}
 	t.rows = append(t.rows, row)
 	if !row.attack {
@@ -222,8 +231,10 @@ func (t *Trial) Result() Result {
 		s := &l[row.actor]
 		_, shared := botnet[row.client]
 		s.seen, s.shared = true, s.shared || shared
-		if t.kinds[row.actor] == Crawler && row.severity > 0 {
-			x.Crawlers++
+		if t.kinds[row.actor] == Crawler && row.verified {
+			x.Verified.add(bySeverity[row.severity])
+		} else if t.kinds[row.actor] == Crawler {
+			x.Unverified.add(bySeverity[row.severity])
 		}
 		if !row.succeeds {
 			continue

@@ -347,20 +347,13 @@ func (a *analysis) threshold(held []scored, with charge, share float64) (score, 
 	})
 }
 
-// softThreshold is the same for challenges, which have a budget of their own: what signatures
-// touch does not count. Each look may touch a share; those of all looks together, with thresholds that
-// move, all that challenges may.
+// softThreshold is the same for challenges, which have a budget of their own, each look anew: what
+// signatures touch does not count, nor who is like those that were challenged before.
 func (a *analysis) softThreshold(held []scored, with charge, share float64) (score, bound float64) {
-	within := func(share float64) func(touched) bool {
-		return func(t touched) bool {
-			few := t.all == 0 && a.calibrate0.all >= a.budget.MinClients/2
-			return few || a.bound(t) <= softBound*share && float64(t.all)/float64(max(a.calibrate0.all, 1)) <= share
-		}
-	}
-	signed := a.normal.clientsOf(with.rows)
-	score, bound = a.highest(held, signed, touched{}, within(share))
-	together, _ := a.highest(held, signed, a.beside(signed, touched{}, false), within(a.budget.Soft))
-	return max(score, together), bound
+	return a.highest(held, a.normal.clientsOf(with.rows), touched{}, func(t touched) bool {
+		few := t.all == 0 && a.calibrate0.all >= a.budget.MinClients/2
+		return few || a.bound(t) <= softBound*share && float64(t.all)/float64(max(a.calibrate0.all, 1)) <= share
+	})
 }
 
 // highest is the lowest threshold that a budget allows, the scores descending: whoever is above it
