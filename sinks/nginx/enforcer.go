@@ -265,6 +265,7 @@ func (e *Enforcer) Status() Status {
 // the lease: nginx keeps what it has until then.
 func (e *Enforcer) Run(ctx context.Context) error {
 	e.recover(ctx)
+	e.own.at = time.Now() // Prepare has just looked, and decisions come first
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {

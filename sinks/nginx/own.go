@@ -29,21 +29,25 @@ func (e *Enforcer) watchOwn(ctx context.Context, now time.Time) {
 		return
 	}
 	e.own.at = now
-	first := e.own.files == nil
-	if !first && looks(e.own.files) == e.own.seen {
+	// As it is before nginx reads it: what changes meanwhile is seen the next time.
+	seen := looks(e.own.files)
+	if e.own.files != nil && seen == e.own.seen {
 		return
 	}
-	// As it was before nginx reads it: what changes meanwhile is seen the next time.
-	seen := looks(e.own.files)
+	where := ""
 	dump, err := Dump(ctx, e.options.Test, e.options.Dir)
 	if err == nil {
+		where, err = OwnLimit(dump, e.options.Dir)
 		if files := filesOf(dump, e.options.Dir); !slices.Equal(files, e.own.files) {
 			e.own.files, seen = files, looks(files)
 		}
 	}
 	e.own.seen = seen
-	if err == nil && first || err != nil && !e.options.Limit {
-		return // Prepare has just looked; or it is broken, and there is no limit to blame
+	switch {
+	case err == nil && (where == "") == e.options.Limit: // as it should be
+		return
+	case err != nil && !e.options.Limit: // broken, and no limit of weir's to blame
+		return
 	}
 	limited, err := Prepare(ctx, e.options.Dir, *e.options.Snippets, e.options.Test, e.log)
 	if err != nil {

@@ -45,7 +45,11 @@ func TestOwnLimitsAddedMeanwhile(t *testing.T) {
 			look := func(limited bool) {
 				t.Helper()
 				now = now.Add(ownPace)
+				before := e.options.Limit
 				e.watchOwn(within(t), now)
+				if e.options.Limit != before && !e.dirty {
+					t.Error("Run does not tell nginx")
+				}
 				if e.options.Limit != limited || e.dir.limited() != limited {
 					t.Fatalf("limited %t, in the snippets %t, want %t", e.options.Limit, e.dir.limited(), limited)
 				}
