@@ -25,6 +25,12 @@ const (
 	logFiles = 2
 )
 
+// leastMerged is how many parts a merge takes at least. Left alone ClickHouse writes a row
+// anew as soon as a few parts lie beside each other, on the two cores that weir needs itself;
+// so most rows are written twice in their life, and a query reads some parts more. Nor are
+// statistics made of each column: they are for joins, and merging takes longer by them.
+const leastMerged = 12
+
 // secretHeader is the HTTP header without whose right value a listener that others
 // can reach answers nothing: clickhouse-local itself needs a user without a password.
 const secretHeader = "X-Weir-Store"
@@ -81,7 +87,10 @@ func (s *settings) config() string {
 	element("mark_cache_size", strconv.FormatInt(s.memory/16, 10))
 	element("max_connections", "256")
 	element("keep_alive_timeout", "30")
-	b.WriteString("<logger>\n")
+	b.WriteString("<merge_tree>\n")
+	element("min_parts_to_merge_at_once", strconv.Itoa(leastMerged))
+	element("auto_statistics_types", "")
+	b.WriteString("</merge_tree>\n<logger>\n")
 	element("level", "warning")
 	element("log", filepath.Join(s.dir, logFile))
 	element("size", logSize)

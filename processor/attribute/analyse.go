@@ -90,7 +90,7 @@ type Measure struct {
 // same Extractor; they are not changed.
 func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	budget = budget.withDefaults()
-	if len(normal.IDs()) < budget.MinClients || suspect.Len() < minSupport {
+	if normal.Distinct() < budget.MinClients || suspect.Len() < minSupport {
 		return nil
 	}
 	a := newAnalysis(normal, suspect, budget)

@@ -48,6 +48,8 @@ const (
 	saysMachine                       // its agent does not claim to be a browser
 	isNew                             // it had not been at the site before
 	failed                            // the site failed it each time: nothing but its first request tells
+
+	conducts = 2 * failed // more than any
 )
 
 // conductOf is what a client does.
@@ -138,15 +140,19 @@ func (k conduct) String() string {
 
 // Guests are the hashes of the sample's clients, but for those that said they were browsers and
 // never did what browsers do: who looks like that may be a bot that came before, and nobody is
-// spared for it.
+// spared for it. They are kept as long as the sample stands still, as the normal one does in an
+// incident, and must not be changed.
 func (s *Sample) Guests() map[uint64]bool {
-	guests := make(map[uint64]bool, len(s.clients))
+	if s.guests != nil {
+		return s.guests
+	}
+	s.guests = make(map[uint64]bool, len(s.clients))
 	for i := range s.clients {
 		if c := &s.clients[i]; !s.pretends(c) {
-			guests[c.id] = true
+			s.guests[c.id] = true
 		}
 	}
-	return guests
+	return s.guests
 }
 
 // pretends reports whether a client said that it was a browser, got pages, and neither loaded

@@ -19,7 +19,7 @@ type Recalled struct {
 // mines nothing, so that seconds of traffic are enough.
 func Recall(normal, suspect *Sample, armed []schemas.Signature, budget Budget) (r Recalled) {
 	budget = budget.withDefaults()
-	if len(normal.IDs()) < budget.MinClients || suspect.Len() < minSupport {
+	if normal.Distinct() < budget.MinClients || suspect.Len() < minSupport {
 		return r
 	}
 	a := newAnalysis(normal, suspect, budget)

@@ -38,6 +38,8 @@ type Sample struct {
 	period  uint64
 	young   bool
 	laid    *matrix // as it was laid out last, nil once something changed
+	guests  map[uint64]bool // likewise, see Guests
+	ids     int             // likewise, see Distinct; 0 is not counted
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
 	// length. Together they are the site's rate.
@@ -280,9 +282,12 @@ func (s *Sample) Forget(address netip.Addr) bool {
 	return true
 }
 
+// changed forgets what was worked out of what the sample held.
+func (s *Sample) changed() { s.laid, s.guests, s.ids = nil, nil, 0 }
+
 // keep drops the clients that are not wanted.
 func (s *Sample) keep(wanted func(*client) bool) {
-	s.laid = nil
+	s.changed()
 	kept := s.clients[:0]
 	for _, c := range s.clients {
 		if wanted(&c) {
@@ -320,7 +325,7 @@ func (t *Traits) key() uint32 {
 // addRow counts a request with these traits and their key, which takes the place of another
 // if the client has many.
 func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
-	s.laid = nil
+	s.changed()
 	c := &s.clients[at]
 	largest, tail := int32(-1), int32(-1)
 	for i := c.head; i >= 0; i = s.rows[i].next {
@@ -363,7 +368,8 @@ func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
 
 // Reset empties the sample and keeps its memory.
 func (s *Sample) Reset() {
-	s.level, s.sparse, s.free, s.laid, s.young = 0, 0, -1, nil, false
+	s.level, s.sparse, s.free, s.young = 0, 0, -1, false
+	s.changed()
 	clear(s.table)
 	s.clients, s.rows, s.texts = s.clients[:0], s.rows[:0], s.texts[:0]
 	s.Requests, s.Span, s.first, s.last, s.visits = 0, 0, 0, 0, 0

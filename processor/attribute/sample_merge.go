@@ -100,7 +100,8 @@ func (s *Sample) Young(young bool) { s.young = young }
 // not to be added to.
 func (s *Sample) Pack() *Sample {
 	c := *s
-	c.laid, c.table, c.free = nil, nil, -1
+	c.changed()
+	c.table, c.free = nil, -1
 	c.clients, c.texts = exactly(s.clients), exactly(s.texts)
 	c.rows = make([]row, 0, len(s.rows))
 	for i := range c.clients {
@@ -144,7 +145,7 @@ func (s *Sample) Thin() {
 // Clone is a copy that shares nothing but the Extractor.
 func (s *Sample) Clone() *Sample {
 	c := *s
-	c.laid = nil
+	c.changed()
 	c.table, c.clients = slices.Clone(s.table), slices.Clone(s.clients)
 	c.rows, c.texts = slices.Clone(s.rows), slices.Clone(s.texts)
 	return &c

@@ -70,6 +70,14 @@ func (s *Sample) IDs() map[uint64]bool {
 	return ids
 }
 
+// Distinct is how many of them there are, counted once while the sample stands still.
+func (s *Sample) Distinct() int {
+	if s.ids == 0 {
+		s.ids = len(s.IDs())
+	}
+	return s.ids
+}
+
 // Len is how many clients the sample holds, each counted in every period.
 func (s *Sample) Len() int { return len(s.clients) }
 

@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -41,7 +42,12 @@ type scorer struct {
 	suspect tally
 	normal  tally // all of them; who is scored himself is left out
 
-	told [2]map[itemKey]float64 // what ofTrait said, of suspects and of normal clients: few items, very often
+	// What ofTrait and ofConduct said, of suspects and of normal clients: few facts, very often.
+	told         [2]map[itemKey]float64
+	toldConducts [2][conducts]struct {
+		bits  float64
+		known bool
+	}
 }
 
 // tally counts clients. A normal one has two conducts: its own, and the one that it would have
@@ -86,6 +92,14 @@ func (s *scorer) bits(suspect, of, normal, but float64) float64 {
 }
 
 func (s *scorer) ofConduct(k conduct, but float64) float64 {
+	told := &s.toldConducts[int(but)][k]
+	if !told.known {
+		told.bits, told.known = s.conductBits(k, but), true
+	}
+	return told.bits
+}
+
+func (s *scorer) conductBits(k conduct, but float64) float64 {
 	of := s.suspect.clients - s.suspect.failed
 	if k&failed != 0 {
 		of = s.suspect.failed
@@ -112,13 +126,23 @@ func (s *scorer) ofTrait(t schemas.Trait, first *Traits, but float64) float64 {
 // the others; a search engine's program has a library's encodings, and is none of the attack's. What it
 // does is counted together, and only what it asked for first tells as little as half.
 func (s *scorer) score(k conduct, first *Traits, but float64) float64 {
+	return s.first(first, but).score(s.ofConduct(k, but))
+}
+
+// firstBits are what a client's first request says, apart from what it does.
+type firstBits struct{ program, language, shape float64 }
+
+func (b firstBits) score(conduct float64) float64 {
+	return conduct + b.program + b.language + b.shape/2
+}
+
+func (s *scorer) first(first *Traits, but float64) firstBits {
 	program := s.ofTrait(schemas.TraitUserAgent, first, but)
 	if others := max(s.ofTrait(schemas.TraitAcceptEncoding, first, but), s.ofTrait(schemas.TraitTLS, first, but),
 		s.ofTrait(schemas.TraitProtocol, first, but)); program > -1 || others < 0 {
 		program += others
 	}
-	return s.ofConduct(k, but) + program +
-		s.ofTrait(schemas.TraitAcceptLanguage, first, but) + s.ofTrait(schemas.TraitPathShape, first, but)/2
+	return firstBits{program, s.ofTrait(schemas.TraitAcceptLanguage, first, but), s.ofTrait(schemas.TraitPathShape, first, but)}
 }
 
 // clientMeasures are clients that no signature stops, by what they are and do: whoever attacked is
@@ -298,9 +322,7 @@ func (s *scorer) suspects(open map[uint64]bool, least float64) (found []scored) 
 			found = append(found, f)
 		}
 	}
-	slices.SortFunc(found, func(x, y scored) int {
-		return cmp.Or(cmp.Compare(y.score, x.score), cmp.Compare(x.client.hash, y.client.hash))
-	})
+	slices.SortFunc(found, higher)
 	return found
 }
 
@@ -309,31 +331,32 @@ func (k conduct) mayBeMeasured() bool {
 	return k&(loadsNothing|getsNothing|failed) != 0 && k&bringsCookie == 0
 }
 
-// heldOut scores the held-out normal clients, the highest first: by what they do, and by what
-// they would have shown had the site failed them.
+// higher is the order of scores, the highest first.
+func higher(x, y scored) int {
+	return cmp.Or(cmp.Compare(y.score, x.score), cmp.Compare(x.client.hash, y.client.hash))
+}
+
+// heldOut scores the held-out normal clients: by what they do, and by what they would have shown
+// had the site failed them.
 func (s *scorer) heldOut() (own, failing []scored) {
 	for i, k := range s.a.conducts() {
 		c := &s.a.normalSample.clients[i]
 		if !k.visitor || !heldOut(c.id) {
 			continue
 		}
-		first := &s.a.normalSample.rows[c.head].traits
-		if k.own.mayBeMeasured() {
-			own = append(own, scored{client: c, score: s.score(k.own, first, 1), conduct: k.own})
+		ownMay, failingMay := k.own.mayBeMeasured(), k.failing.mayBeMeasured()
+		if !ownMay && !failingMay {
+			continue
 		}
-		if k.failing.mayBeMeasured() {
-			failing = append(failing, scored{client: c, score: s.score(k.failing, first, 1), conduct: k.failing})
+		first := s.first(&s.a.normalSample.rows[c.head].traits, 1)
+		if ownMay {
+			own = append(own, scored{client: c, score: first.score(s.ofConduct(k.own, 1)), conduct: k.own})
+		}
+		if failingMay {
+			failing = append(failing, scored{client: c, score: first.score(s.ofConduct(k.failing, 1)), conduct: k.failing})
 		}
 	}
-	sortScored(own)
-	sortScored(failing)
 	return own, failing
-}
-
-func sortScored(list []scored) {
-	slices.SortFunc(list, func(x, y scored) int {
-		return cmp.Or(cmp.Compare(y.score, x.score), cmp.Compare(x.client.hash, y.client.hash))
-	})
 }
 
 // threshold is the score above which clients may be blocked within a budget, beside all that
@@ -357,24 +380,59 @@ func (a *analysis) softThreshold(held []scored, with charge, share float64) (sco
 }
 
 // highest is the lowest threshold that a budget allows, the scores descending: whoever is above it
-// and not touched already is touched then.
+// and not touched already is touched then. It changes the order of held.
 func (a *analysis) highest(held []scored, already map[uint64]bool, t touched, within func(touched) bool) (score, bound float64) {
 	if !within(t) {
 		return math.Inf(1), 1
 	}
-	for i := range held {
+	for top := range descending(held) {
 		more := t
-		if !already[held[i].client.id] {
-			if more.all++; held[i].client.fresh {
+		if !already[top.client.id] {
+			if more.all++; top.client.fresh {
 				more.fresh++
 			}
 		}
 		if !within(more) {
-			return held[i].score, a.bound(t)
+			return top.score, a.bound(t)
 		}
 		t = more
 	}
 	return math.Inf(-1), a.bound(t)
+}
+
+// descending yields the scores in their order, the highest first, by a heap: of thousands the
+// budget ends it after some.
+func descending(list []scored) iter.Seq[scored] {
+	return func(yield func(scored) bool) {
+		for i := len(list)/2 - 1; i >= 0; i-- {
+			sink(list, i)
+		}
+		for n := len(list); n > 0; n-- {
+			if !yield(list[0]) {
+				return
+			}
+			list[0], list[n-1] = list[n-1], list[0]
+			sink(list[:n-1], 0)
+		}
+	}
+}
+
+// sink puts the scored at a place of the heap below those that are higher.
+func sink(heap []scored, at int) {
+	for {
+		child := 2*at + 1
+		if child >= len(heap) {
+			return
+		}
+		if other := child + 1; other < len(heap) && higher(heap[other], heap[child]) < 0 {
+			child = other
+		}
+		if higher(heap[child], heap[at]) >= 0 {
+			return
+		}
+		heap[at], heap[child] = heap[child], heap[at]
+		at = child
+	}
 }
 
 // measure makes a decision of a score.
