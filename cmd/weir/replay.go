@@ -92,9 +92,9 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		return store.write(ctx, chunk.Batch, r.verdicts, r.takeEvents(), &r.signals)
 	})
 	if r.processor.Finish(r.emit); err == nil {
-		err = errors.Join(r.err, store.events(ctx, r.takeEvents()))
+		err = r.err
 	}
-	err = errors.Join(err, store.close(ctx, &r.signals), outputs())
+	err = errors.Join(err, store.close(ctx, r.takeEvents(), &r.signals, err == nil), outputs())
 	if !c.Quiet && (err == nil || stats.Lines() > 0) {
 		out := s.out
 		if c.Events == "-" || c.Verdicts == "-" {

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/internal/config"
@@ -32,52 +34,68 @@ func storeFrugally() {
 
 // replayStore keeps what a replay read and decided. The zero value keeps nothing.
 type replayStore struct {
-	db     *clickhouse.DB
 	direct *clickhouse.Direct
-	end    func() error
+	end    func() error // closes the store, if there is one
 	stream string
-	sets   int
+
+	events  []schemas.Event // that wait
+	sets    [2]int          // of events and of signals, so far
+	aside   chan struct{}   // holds one while a set is being stored
+	failure atomic.Pointer[error]
 
 	batch   schemas.Batch     // the last one, judged
 	indices map[string]uint32 // of what verdicts say, in its strings
 }
 
-// store opens where --data or --clickhouse say.
+// Few sets are stored, as each costs ClickHouse a part of a table.
+const (
+	signalRows = 20000 // in a set
+	eventRows  = 500
+)
+
+// store opens where --data or --clickhouse say, beside the reading: the embedded ClickHouse
+// takes half a second to start.
 func (c *replayCommand) store(ctx context.Context, s screen, configuration config.Config, inputs []tail.Input) (*replayStore, error) {
-	r := &replayStore{indices: make(map[string]uint32)}
-	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
-	var err error
-	switch {
-	case c.Data != "" && c.ClickHouse != "":
-		return nil, usagef("--data and --clickhouse: give one of them")
-	case c.Data != "":
-		r.db, r.end, err = openData(ctx, c.Data, true, log)
-	case c.ClickHouse != "":
-		if r.db, err = clickhouse.Open(ctx, clickhouse.Options{DSN: c.ClickHouse, Logger: log}); err == nil {
-			r.end = r.db.Close
-		}
-	default:
+	r := &replayStore{indices: make(map[string]uint32), aside: make(chan struct{}, 1), end: func() error { return nil }}
+	if c.Data == "" && c.ClickHouse == "" {
 		return r, nil
 	}
+	if c.Data != "" && c.ClickHouse != "" {
+		return nil, usagef("--data and --clickhouse: give one of them")
+	}
+	stream, err := replayName(inputs)
+	if err != nil {
+		return nil, err
+	}
+	privacy, err := privacyOf(configuration.Privacy, cmp.Or(c.Data, configuration.Data))
 	if err != nil {
 		return nil, err
 	}
 	storeFrugally()
-	var privacy clickhouse.Privacy
-	if privacy, err = privacyOf(configuration.Privacy, cmp.Or(c.Data, configuration.Data)); err == nil {
-		r.db.SetPrivacy(privacy)
-		r.stream, err = replayName(inputs)
+	r.stream = stream
+	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
+	r.direct, err = clickhouse.OpenDirect(ctx, clickhouse.DirectOptions{Stream: stream}, privacy, func(ctx context.Context) (*clickhouse.DB, error) {
+		db, end, err := c.home(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		r.end = end
+		db.SetPrivacy(privacy)
+		return db, db.Migrate(ctx)
+	})
+	return r, err
+}
+
+// home is the store that the flags name.
+func (c *replayCommand) home(ctx context.Context, log *slog.Logger) (*clickhouse.DB, func() error, error) {
+	if c.Data != "" {
+		return openData(ctx, c.Data, true, log)
 	}
-	if err == nil {
-		err = r.db.Migrate(ctx)
-	}
-	if err == nil {
-		r.direct, err = r.db.NewDirect(ctx, clickhouse.DirectOptions{Stream: r.stream})
-	}
+	db, err := clickhouse.Open(ctx, clickhouse.Options{DSN: c.ClickHouse, Logger: log})
 	if err != nil {
-		return nil, errors.Join(err, r.end())
+		return nil, nil, err
 	}
-	return r, nil
+	return db, db.Close, nil
 }
 
 // replayName names a replay by what it reads, so that the same replay into the same
@@ -120,33 +138,51 @@ func fingerprint(h io.Writer, path string) error {
 	return err
 }
 
-// signalRows is how many signals are stored at once.
-const signalRows = 20000
-
-// write stores a chunk's requests and the events that came of it, and signals once
-// there are many.
+// write stores a chunk's requests, and the events and signals that came of it once there are
+// many.
 func (r *replayStore) write(ctx context.Context, b *schemas.Batch, verdicts []verdict, events []schemas.Event, signals *[]schemas.SignalRow) error {
 	if r.direct == nil {
 		return nil
 	}
-	if err := r.events(ctx, events); err != nil {
-		return err
+	r.events = append(r.events, events...)
+	if len(r.events) >= eventRows {
+		r.recordEvents(ctx)
 	}
 	if len(*signals) >= signalRows {
-		if err := r.recordSignals(ctx, signals); err != nil {
-			return err
-		}
+		r.recordSignals(ctx, signals)
+	}
+	if failure := r.failure.Load(); failure != nil {
+		return *failure
 	}
 	return r.direct.Write(ctx, r.judged(b, verdicts))
 }
 
-// events stores what was decided.
-func (r *replayStore) events(ctx context.Context, events []schemas.Event) error {
-	if r.direct == nil || len(events) == 0 {
-		return nil
-	}
-	r.sets++
-	return r.db.RecordEvents(ctx, fmt.Sprintf("%s/%d", r.stream, r.sets), events)
+// recordEvents stores what was decided, and lets go of it.
+func (r *replayStore) recordEvents(ctx context.Context) {
+	events := r.events
+	r.events = nil
+	r.record(0, "events", func(db *clickhouse.DB, token string) error { return db.RecordEvents(ctx, token, events) })
+}
+
+func (r *replayStore) recordSignals(ctx context.Context, signals *[]schemas.SignalRow) {
+	rows := *signals
+	*signals = make([]schemas.SignalRow, 0, len(rows)+len(rows)/8)
+	r.record(1, "signals", func(db *clickhouse.DB, token string) error { return db.RecordSignals(ctx, token, rows) })
+}
+
+// record stores a set beside what goes on, one at a time.
+func (r *replayStore) record(kind int, name string, store func(db *clickhouse.DB, token string) error) {
+	r.sets[kind]++
+	token := fmt.Sprintf("%s/%s/%d", r.stream, name, r.sets[kind])
+	r.aside <- struct{}{}
+	go func() {
+		defer func() { <-r.aside }()
+		if db := r.direct.DB(); db != nil {
+			if err := store(db, token); err != nil {
+				r.failure.CompareAndSwap(nil, &err)
+			}
+		}
+	}()
 }
 
 // judged is the batch with the verdicts as its actions, as an edge that held the decisions
@@ -188,16 +224,24 @@ func (r *replayStore) index(text string) uint32 {
 	return at
 }
 
-func (r *replayStore) recordSignals(ctx context.Context, signals *[]schemas.SignalRow) error {
-	r.sets++
-	err := r.db.RecordSignals(ctx, fmt.Sprintf("%s/%d", r.stream, r.sets), *signals)
-	*signals = (*signals)[:0]
-	return err
-}
-
-func (r *replayStore) close(ctx context.Context, signals *[]schemas.SignalRow) error {
+// close stores what is left; whole says that nothing failed before, or else its error was
+// returned already.
+func (r *replayStore) close(ctx context.Context, events []schemas.Event, signals *[]schemas.SignalRow, whole bool) error {
 	if r.direct == nil {
 		return nil
 	}
-	return errors.Join(r.recordSignals(ctx, signals), r.direct.Close(ctx), r.end())
+	if whole {
+		r.events = append(r.events, events...)
+	}
+	r.recordEvents(ctx)
+	r.recordSignals(ctx, signals)
+	r.aside <- struct{}{}
+	err := r.direct.Close(ctx)
+	if failure := r.failure.Load(); failure != nil && err == nil {
+		err = *failure
+	}
+	if !whole {
+		err = nil
+	}
+	return errors.Join(err, r.end())
 }

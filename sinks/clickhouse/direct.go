@@ -23,11 +23,14 @@ type DirectOptions struct {
 // Direct stores batches that come from no stream, such as a replay's, every one
 // once. The same Stream must bring the same batches in the same order.
 type Direct struct {
-	db     *DB
-	stream string
-	latest uint64 // the greatest sequence in the store at the start
-	span   *span
-	next   uint64 // sequence of the next batch
+	stream  string
+	privacy Privacy
+	span    *span
+	next    uint64 // sequence of the next batch
+
+	opened chan struct{} // closed once there is a store, or none
+	db     *DB           // from then on
+	latest uint64        // the greatest sequence in it at the start
 
 	slots chan struct{}
 	all   sync.WaitGroup
@@ -38,25 +41,73 @@ type Direct struct {
 
 // NewDirect finds out what of the stream is stored.
 func (db *DB) NewDirect(ctx context.Context, o DirectOptions) (*Direct, error) {
+	d, err := newDirect(o, db.privacy)
+	if err == nil {
+		err = d.begin(ctx, db)
+		close(d.opened)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// OpenDirect is a Direct whose store is opened beside what it is given meanwhile, which is
+// a block or two; what it keeps of people is privacy, and not the store's. Where open fails,
+// Write and Close return its error.
+func OpenDirect(ctx context.Context, o DirectOptions, privacy Privacy, open func(context.Context) (*DB, error)) (*Direct, error) {
+	d, err := newDirect(o, privacy)
+	if err != nil {
+		return nil, err
+	}
+	d.all.Go(func() {
+		defer close(d.opened)
+		db, err := open(ctx)
+		if err == nil {
+			err = d.begin(ctx, db)
+		}
+		d.fail(err)
+	})
+	return d, nil
+}
+
+func newDirect(o DirectOptions, privacy Privacy) (*Direct, error) {
 	if o.Stream == "" {
 		return nil, errors.New("store batches: their stream has no name")
 	}
 	if o.Parallel == 0 {
 		o.Parallel = 2
 	}
-	latest, err := db.latest(ctx, o.Stream)
+	return &Direct{stream: o.Stream, privacy: privacy, next: 1, opened: make(chan struct{}), slots: make(chan struct{}, o.Parallel)}, nil
+}
+
+func (d *Direct) begin(ctx context.Context, db *DB) error {
+	latest, err := db.latest(ctx, d.stream)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", db.where, oneLine(err))
+		return fmt.Errorf("%s: %s", db.where, oneLine(err))
 	}
-	return &Direct{db: db, stream: o.Stream, latest: latest[0], next: 1, slots: make(chan struct{}, o.Parallel)}, nil
+	d.db, d.latest = db, latest[0]
+	return nil
+}
+
+// DB waits for the store; nil where it could not be opened.
+func (d *Direct) DB() *DB {
+	<-d.opened
+	return d.db
 }
 
 // Stored reports whether the store had some of the stream before.
-func (d *Direct) Stored() bool { return d.latest > 0 }
+func (d *Direct) Stored() bool {
+	<-d.opened
+	return d.latest > 0
+}
 
 // Write takes a batch and keeps nothing of it. It waits while Parallel blocks are
 // being inserted. Not for concurrent use.
 func (d *Direct) Write(ctx context.Context, b *schemas.Batch) error {
+	if err := d.failed(); err != nil {
+		return err
+	}
 	if d.span == nil {
 		d.span = d.fresh()
 	}
@@ -68,12 +119,15 @@ func (d *Direct) Write(ctx context.Context, b *schemas.Batch) error {
 	return d.flush(ctx)
 }
 
-// Close stores the rest, waits until all is stored, and returns the first error:
-// there is one only where a ctx ended first.
+// Close stores the rest, waits until all is stored, and returns the first error: there is
+// one only where the store could not be opened, or a ctx ended first.
 func (d *Direct) Close(ctx context.Context) error {
 	err := d.flush(ctx)
 	d.all.Wait()
-	return errors.Join(err, d.failed())
+	if first := d.failed(); first != nil {
+		return first
+	}
+	return err
 }
 
 func (d *Direct) flush(ctx context.Context) error {
@@ -92,16 +146,26 @@ func (d *Direct) flush(ctx context.Context) error {
 	}
 	d.all.Go(func() {
 		defer func() { <-d.slots }()
-		err := d.db.store(ctx, s, s.first <= d.latest)
+		db := d.DB()
+		if db == nil {
+			return
+		}
+		d.fail(db.store(ctx, s, s.first <= d.latest))
 		s.reset()
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.idle = append(d.idle, s)
-		if d.err == nil {
-			d.err = err
-		}
 	})
 	return nil
+}
+
+// fail keeps the first error.
+func (d *Direct) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err == nil {
+		d.err = err
+	}
 }
 
 func (d *Direct) failed() error {
@@ -119,5 +183,5 @@ func (d *Direct) fresh() *span {
 		d.idle = d.idle[:n-1]
 		return s
 	}
-	return newSpan(d.stream, 0, d.db.privacy)
+	return newSpan(d.stream, 0, d.privacy)
 }
