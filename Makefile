@@ -27,7 +27,7 @@ TESTFLAGS ?=
 PACKAGES  ?= ./...
 ARGS      ?=
 
-.PHONY: help build plugin plugin-twice front test demo closed-loop screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench clean
+.PHONY: help build plugin plugin-twice front test demo closed-loop screenshots setup lint vet fmt fmt-check generate check-generated tidy-check check bench bench-ingest clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,9 @@ screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a de
 
 bench: ## every benchmark once; compare on one machine only
 	go test -run '^$$' -bench . -benchmem $(TESTFLAGS) $(PACKAGES)
+
+bench-ingest: build setup ## how fast weir replay is, stored and not, with rollups and without (ARGS=--long: ten million requests, too)
+	bin/weir bench ingest $(ARGS)
 
 fmt: ## gofmt what is not
 	gofmt -w $$(gofmt -l .)

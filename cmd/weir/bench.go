@@ -19,6 +19,7 @@ type benchCommand struct {
 	Process benchProcessCommand `cmd:"" help:"What it costs to process one where nothing is wrong."`
 	Memory  benchMemoryCommand  `cmd:"" help:"What the processor takes while everything that a client can choose is random, and with a million clients on a thousand sites."`
 	Store   benchStoreCommand   `cmd:"" help:"What it costs to store requests, with the rollups and without, and what a row takes on disk."`
+	Ingest  benchIngestCommand  `cmd:"" help:"How fast weir replay is, and what it and ClickHouse take, without a store, with one, and with one that makes no rollups."`
 	SQL     benchSQLCommand     `cmd:"" name:"sql" help:"How long the cookbook's and the dashboards' queries take on a store of so many requests."`
 }
 

@@ -182,10 +182,8 @@ func (c *benchStoreCommand) round(ctx context.Context, folder string) (round sto
 		return round, err
 	}
 	if !c.Views {
-		for _, view := range []string{"incoming_to_rollup_10s", "incoming_to_decision_hits"} {
-			if err := db.Query(ctx, "DROP VIEW "+view, clickhouse.QueryOptions{Write: true}, io.Discard); err != nil {
-				return round, err
-			}
+		if err := dropRollups(ctx, db); err != nil {
+			return round, err
 		}
 	}
 	before, weir := childUsage(), cpuTime()

@@ -134,8 +134,11 @@ type usage struct {
 	mib float64 // resident at the most
 }
 
-// childUsage is of this process's children that live, by proc_pid_stat(5).
-func childUsage() (u usage) {
+// childUsage is of this process's children that live.
+func childUsage() usage { return usageBelow(os.Getpid()) }
+
+// usageBelow is of a process's children that live, by proc_pid_stat(5).
+func usageBelow(parent int) (u usage) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
@@ -144,7 +147,7 @@ func childUsage() (u usage) {
 		}
 		_, rest, _ := strings.Cut(string(text), ") ")
 		fields := strings.Fields(rest) // from field 3, the state
-		if len(fields) < 13 || fields[1] != strconv.Itoa(os.Getpid()) {
+		if len(fields) < 13 || fields[1] != strconv.Itoa(parent) {
 			continue
 		}
 		user, _ := strconv.Atoi(fields[11])

@@ -37,7 +37,7 @@ type Sample struct {
 	free    int32 // list of free rows
 	period  uint64
 	young   bool
-	laid    *matrix // as it was laid out last, nil once something changed
+	laid    *matrix         // as it was laid out last, nil once something changed
 	guests  map[uint64]bool // likewise, see Guests
 	ids     int             // likewise, see Distinct; 0 is not counted
 

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -222,4 +225,28 @@ func TestGuestsAreNotThoseWhoPretend(t *testing.T) {
 	if len(guests) != 3 || guests[of(bot)] || !guests[of(feed)] || !guests[of(walker)] {
 		t.Errorf("%d guests; the bot %v, the feed reader %v, who follows links %v", len(guests), guests[of(bot)], guests[of(feed)], guests[of(walker)])
 	}
+}
+
+// TestDescending: a heap that is read to any place gives what a sorted list has up to there, and
+// can be read again.
+func TestDescending(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := make([]scored, rapid.IntRange(0, 40).Draw(t, "length"))
+		for i := range list {
+			list[i] = scored{client: &client{hash: uint64(i)}, score: float64(rapid.IntRange(0, 9).Draw(t, "score"))}
+		}
+		want := slices.SortedFunc(slices.Values(list), higher)
+		for range 2 {
+			up, got := rapid.IntRange(0, len(list)).Draw(t, "up to"), []scored(nil)
+			for top := range descending(list) {
+				if len(got) == up {
+					break
+				}
+				got = append(got, top)
+			}
+			if !slices.Equal(got, want[:up]) {
+				t.Fatalf("%v, want %v", got, want[:up])
+			}
+		}
+	})
 }
