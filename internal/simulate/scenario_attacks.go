@@ -114,6 +114,13 @@ func attackScenarios() []Scenario {
 				return []source{st.crowd("crowd", s.scaled(1500), st.begin, 4*time.Minute, st.visitor(to, "https://news.example.com/")), n.prepare()}
 			})
 		})),
+		hard(attack("inrelease", "forum", "a flood while thousands of servers post to an inbox", 20*time.Minute, func(p *Params, s *plot) {
+			s.add(func(st *stage) []source {
+				n := st.assault("b")
+				n.begin, n.span = st.begin+4*time.Minute, st.end-st.begin-4*time.Minute
+				return append(fediverse(st, s), n.prepare())
+			})
+		})),
 		attack("warmed", "main", "bots that came as visitors the days before", 10*time.Minute, one1(func(n *assault) {
 			n.warm = 2
 			n.profile = n.st.mimic

@@ -318,3 +318,134 @@ func TestPeopleFollowPreviews(t *testing.T) {
 		}
 	}
 }
+
+// TestAFewThatAskForMuch: a service that catches up posts to one page from six addresses, while
+// by chance some visitors more are there. The page's requests are none of those visitors'.
+func TestAFewThatAskForMuch(t *testing.T) {
+	b := normalSite(t)
+	hooks := seen{requests: 450, clients: 31, fresh: 4, missing: 1, unknown: 1, unfamiliar: 2, notFound: 1, pages: 420, paths: 45, entropy: 2.5, loading: 14, declared: .32, distinct: 22, work: 30}
+	bots := hooks
+	bots.clients, bots.declared = 60, .1
+	for name, c := range map[string]struct {
+		s      seen
+		attack bool
+	}{"six": {hooks, false}, "many": {bots, true}} {
+		var state State
+		r := c.s.reading()
+		scores := Score(b, 2, &r)
+		for second := range int64(60) {
+			state.Step(second, &r, &scores)
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != c.attack {
+			t.Errorf("%s: %q (%+v)", name, state.Kind, Signals(&r, &scores))
+		}
+	}
+}
+
+// TestAReleaseEbbs: towards the end of a release a single scanner makes its few requests look
+// as if machines went all over the site. That is no attack. What begins then is: browsers that
+// are none, or more machines than the release has left behind, even if the height was above.
+func TestAReleaseEbbs(t *testing.T) {
+	b := normalSite(t)
+	height := seen{requests: 350, clients: 300, fresh: 200, missing: 1, unknown: 1, unfamiliar: 260, notFound: 1, pages: 330, paths: 20, entropy: 1.2, declared: .95}
+	tail := seen{requests: 105, clients: 62, fresh: 18, missing: 2, unknown: 2, unfamiliar: 40, notFound: 9, holes: 8, pages: 75, paths: 58, entropy: 5.3, loading: 9, declared: .78, distinct: 30}
+	bots := seen{requests: 210, clients: 150, fresh: 140, missing: 1, unknown: 2, unfamiliar: 80, notFound: 2, pages: 190, paths: 190, entropy: 7.4, loading: 9, declared: .3}
+	tools := seen{requests: 210, clients: 160, fresh: 140, missing: 1, unknown: 2, unfamiliar: 140, notFound: 2, pages: 190, paths: 190, entropy: 7.4, loading: 9, declared: .9, distinct: 150}
+	// after plays the height, wait seconds of what it leaves behind, and then s for ten minutes.
+	after := func(s seen, wait int64) (attack bool, took int64) {
+		var state State
+		step := func(second int64, s seen) {
+			r := s.reading()
+			scores := Score(b, 2, &r)
+			state.Step(second, &r, &scores)
+		}
+		second := int64(0)
+		for ; second < 60; second++ {
+			step(second, height)
+		}
+		quiet := tail // without the scanner
+		quiet.notFound, quiet.holes, quiet.paths, quiet.entropy, quiet.pages = 1, 0, 40, 4.5, 70
+		for ; second < 60+wait; second++ {
+			step(second, quiet)
+		}
+		if state.Kind != schemas.Release {
+			t.Fatalf("the height is %q", state.Kind)
+		}
+		for from := second; second < from+600; second++ {
+			now := s
+			if s == tail && second%60 >= 30 {
+				now = quiet // and now and then
+			}
+			if step(second, now); state.Kind.Attack() {
+				return true, second - from
+			}
+		}
+		return false, 0
+	}
+	if attack, took := after(tail, 120); attack {
+		t.Errorf("a scanner in the tail is an attack after %d s", took)
+	}
+	for name, s := range map[string]seen{"bots": bots, "tools": tools} {
+		if attack, took := after(s, 120); !attack || took > 10 {
+			t.Errorf("%s: attack %v after %d s", name, attack, took)
+		}
+	}
+	if attack, took := after(tools, 0); !attack || took > 180 {
+		t.Errorf("tools just after the height, fewer than the release: attack %v after %d s", attack, took)
+	}
+}
+
+// TestMachinesThatStay: machines that say so may ask for one page for a quarter of an hour.
+// Where the site fails under them for longer, they are a flood; where it holds, and where they
+// are gone by then, they are not.
+func TestMachinesThatStay(t *testing.T) {
+	b := normalSite(t)
+	hold := seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}
+	fail := hold
+	fail.errors = 100
+	for name, c := range map[string]struct {
+		s      seen
+		until  int64
+		attack bool
+	}{"it holds": {hold, 3600, false}, "it fails": {fail, 3600, true}, "they go": {fail, 800, false}} {
+		var state State
+		for second := range int64(3600) {
+			s := c.s
+			if second >= c.until {
+				s = ordinary
+			}
+			r := s.reading()
+			scores := Score(b, 2, &r)
+			state.Step(second, &r, &scores)
+			if state.Open && state.Kind.Attack() && second < machines-1 {
+				t.Fatalf("%s: %q after %d s", name, state.Kind, second)
+			}
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != c.attack {
+			t.Errorf("%s: %q", name, state.Kind)
+		}
+	}
+}
+
+// TestTheFirstLookSaysTheKind: what an attack is does not depend on how much of it the first
+// look sees.
+func TestTheFirstLookSaysTheKind(t *testing.T) {
+	b := normalSite(t)
+	for kind, all := range map[schemas.Kind]seen{
+		schemas.Scrape: {requests: 400, clients: 350, fresh: 330, missing: 4, unknown: 8, unfamiliar: 330, notFound: 4, pages: 390, paths: 380, entropy: 8},
+		schemas.Flood:  {requests: 400, clients: 350, fresh: 330, missing: 200, unknown: 230, unfamiliar: 330, notFound: 220, pages: 390, paths: 380, entropy: 8},
+	} {
+		for _, part := range []float64{.12, .2, .4, 1} {
+			s := ordinary
+			for to, v := range map[*float64]float64{&s.requests: all.requests, &s.clients: all.clients, &s.fresh: all.fresh, &s.missing: all.missing, &s.unknown: all.unknown, &s.unfamiliar: all.unfamiliar, &s.notFound: all.notFound, &s.pages: all.pages, &s.paths: all.paths} {
+				*to += part * v
+			}
+			s.entropy, s.declared = 6, s.declared*ordinary.clients/s.clients
+			r := s.reading()
+			scores := Score(b, 2, &r)
+			if got, attack := classify(&r, &scores, false); !attack || got != kind {
+				t.Errorf("%.0f %% of it: %q, %v, want %q", 100*part, got, attack, kind)
+			}
+		}
+	}
+}

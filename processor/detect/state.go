@@ -69,8 +69,15 @@ const (
 	// declaredRest is the same once they have come: people follow.
 	declaredRest = 0.3
 	// machines is for how many seconds machines that say so may ask for one page all at
-	// once: link previews and inboxes are over by then, or are known.
+	// once: link previews and inboxes are over by then, or are known. Those that stay longer are
+	// a flood where the site fails under them.
 	machines = 900
+	// scrapeShare: distinct paths among the requests above normal, from which on a flood of
+	// pages that are there reads the site.
+	scrapeShare = 0.7
+	// swellHalf is in how many seconds what is left of a release is expected to have halved,
+	// where nothing tells that there is more.
+	swellHalf = 120
 	// slowStep is what a step's volume and mark, each at least slowLeast and counted up to slowMost, must be above to
 	// add up; slowDoubt is the sum from which on nothing is learned, slowEnough the one that
 	// is an attack.
@@ -107,6 +114,9 @@ type State struct {
 	Scattered               int // steps in a row with strangers who ask for pages all over the site
 	Brought                 int // steps since it was calm in which those above normal brought assets
 	Scanning                int // steps in a row with few clients who try what is not there
+
+	// Swell is how many of the clients that an open release brought may still be there.
+	Swell float64
 
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
 	// Page 1954).
@@ -160,10 +170,18 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 		s.Brought = inRow(s.Brought, true)
 	}
 	kind, attack := classify(r, sc, s.people(r, sc))
-	declared := attack && kind == schemas.Flood && (oneDeclared(r, sc) || s.released(r, sc))
-	s.Machines = inRow(s.Machines, declared)
-	if declared && s.Machines < machines {
+	onePage := oneDeclared(r, sc) || s.released(r, sc)
+	declared := attack && kind == schemas.Flood && onePage
+	s.Machines = inRow(s.Machines, onePage && clientScore(sc) >= enter && enough(r, sc))
+	switch stay := s.Machines >= machines; {
+	case declared && !stay:
 		attack = false
+	case stay && (failsVisitors(r) || harmScore(sc) >= enter):
+		kind, attack = schemas.Flood, true
+	}
+	s.swell(excessClients(r, sc), attack)
+	if s.ebbs(r, sc) {
+		attack, declared = false, true
 	}
 	if s.Slow >= sc.Limits.slow && !attack && !declared {
 		kind, attack = schemas.Flood, true
@@ -197,6 +215,27 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	}
 	s.Open, s.Quiet = true, 0
 	return Opened
+}
+
+// swell follows how many clients a release brings: up at once where nothing speaks for an
+// attack, and down as releases do where something does.
+func (s *State) swell(above float64, attack bool) {
+	if !s.Open || s.Kind != schemas.Release {
+		return
+	}
+	s.Swell *= math.Exp2(-1.0 / swellHalf)
+	if !attack {
+		s.Swell = max(s.Swell, above)
+	}
+}
+
+// ebbs reports whether there are no more clients above normal than what an open release has
+// left behind, hardly one of which claims to be a browser: towards its end a single scanner
+// or reader is enough for its few requests to look as if machines went all over the site. An
+// attack that begins then brings browsers, what is not there, or more clients.
+func (s *State) ebbs(r *Reading, sc *Scores) bool {
+	return s.Open && s.Kind == schemas.Release && newcomers(r, sc) < minClients &&
+		excessClients(r, sc) <= s.Swell+minClients && markScore(MissingShare, r, sc) < enter
 }
 
 func inRow(n int, yes bool) int {
@@ -299,8 +338,7 @@ func surge(r *Reading, sc *Scores) schemas.Kind {
 
 // varied reports whether the requests above normal go to many pages.
 func varied(r *Reading, sc *Scores) bool {
-	paths := r.Raw[DistinctPaths]*r.Requests - sc.Level[DistinctPaths]*sc.Level[RequestRate]*window.Short
-	return paths >= variedShare*max(excess(r, sc), 1) || r.Raw[PathEntropy] >= sc.Level[PathEntropy]+2
+	return pathsAbove(r, sc) >= variedShare*max(excess(r, sc), 1) || r.Raw[PathEntropy] >= sc.Level[PathEntropy]+2
 }
 
 // oneDeclared reports whether most of the clients say that they are machines, and all ask
@@ -335,21 +373,39 @@ func newcomers(r *Reading, sc *Scores) float64 {
 	return r.Raw[UniqueClients]*(1-r.Raw[DeclaredShare]) - sc.Level[UniqueClients]*(1-sc.Level[DeclaredShare])
 }
 
+// idlers is how many of the newcomers are not accounted for by those that ask for assets, as
+// many of the site's visitors do: where a few ask for much, and some visitors more than usual
+// are there by chance, those have nothing to do with it.
+func idlers(r *Reading, sc *Scores) float64 {
+	n := newcomers(r, sc)
+	loading, usual := loadingAbove(r, sc)
+	if usual < usualLoading {
+		return n
+	}
+	return n - max(loading, 0)/usual
+}
+
+// loadingAbove is how many clients above normal ask for assets, and which share of the site's
+// visitors do.
+func loadingAbove(r *Reading, sc *Scores) (above, usual float64) {
+	people := sc.Level[UniqueClients] * (1 - sc.Level[DeclaredShare])
+	loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
+	if people > 0 {
+		usual = min(1, loaded/people)
+	}
+	return r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - loaded, usual
+}
+
 // bareClients is by how many spreads fewer of the clients above normal, of those that claim
 // to be browsers, ask for assets than as many visitors of this site would; 0 where a fair part
 // does. A crowd of people brings assets, whatever they come for.
 func bareClients(r *Reading, sc *Scores) float64 {
 	n := newcomers(r, sc)
-	people := sc.Level[UniqueClients] * (1 - sc.Level[DeclaredShare])
+	loading, usual := loadingAbove(r, sc)
+	if n < minClients || failsVisitors(r) || usual < usualLoading || loading > loadingShare*usual*n {
+		return 0
+	}
 	loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
-	if n < minClients || people <= 0 || failsVisitors(r) {
-		return 0
-	}
-	usual := min(1, loaded/people)
-	loading := r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - loaded
-	if usual < usualLoading || loading > loadingShare*usual*n {
-		return 0
-	}
 	return (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
 }
 
@@ -357,7 +413,7 @@ func bareClients(r *Reading, sc *Scores) float64 {
 // for assets: they are people, and that a site has not seen before what they read, or read it
 // with, says nothing.
 func bringAssets(r *Reading, sc *Scores) bool {
-	loading := r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - sc.Level[UniqueClients]*(1-sc.Level[BareShare])
+	loading, _ := loadingAbove(r, sc)
 	n := newcomers(r, sc)
 	return n >= minClients && 2*loading >= n
 }
@@ -406,8 +462,8 @@ func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
 		missing = max(missing, markScore(UnknownShare, r, sc))
 		mark = max(missing, markScore(UnfamiliarShare, r, sc))
 	}
-	if r.Raw[DeclaredShare] < declaredShare || varied(r, sc) {
-		mark = max(mark, bare) // no browser, though it says so; or a machine that reads everything
+	if r.Raw[DeclaredShare] < declaredShare && idlers(r, sc) >= minClients || varied(r, sc) {
+		mark = max(mark, bare) // no browsers, though they say so; or machines that read everything
 	}
 	mark = max(mark, machinesAllOver(r, sc))
 	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < sc.Limits.sum || !enough(r, sc) || excessClients(r, sc) < minClients {
@@ -422,10 +478,23 @@ func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
 	if r.Holes >= scanShare*max(excess(r, sc), excessPages(r, sc), minExcess) {
 		return schemas.Scan, true
 	}
-	if markScore(MissingShare, r, sc) < enter && harmScore(sc) < enter && r.Raw[DistinctPaths] > 0.7 {
+	if reads(r, sc) {
 		return schemas.Scrape, true
 	}
 	return schemas.Flood, true
+}
+
+// reads reports whether what is above normal goes to ever other pages that are there, and the
+// site holds. It is of what is above normal alone, so that the first look says the same as
+// later ones, in which there is more of it.
+func reads(r *Reading, sc *Scores) bool {
+	missing := r.Raw[MissingShare]*r.Raw[UniqueClients] - sc.Level[MissingShare]*sc.Level[UniqueClients]
+	return missing < excessShare*excessClients(r, sc) && harmScore(sc) < enter && pathsAbove(r, sc) >= scrapeShare*excess(r, sc)
+}
+
+// pathsAbove is how many distinct paths more than normal there are.
+func pathsAbove(r *Reading, sc *Scores) float64 {
+	return r.Raw[DistinctPaths]*r.Requests - sc.Level[DistinctPaths]*sc.Level[RequestRate]*window.Short
 }
 
 // drowned reports whether a site fails under strangers who all ask for one page, and who are
