@@ -22,6 +22,36 @@ func (s *site) beginProbation(second int64) {
 	}
 }
 
+// becomesEnforced begins the probation of what was decided while nothing was enforced, and is from
+// now on: it ends with the probation, and nobody stays blocked by its address meanwhile.
+func (s *site) becomesEnforced(second int64, emit func(schemas.Event)) {
+	i := s.incident
+	if i == nil || i.began != 0 || i.number == 0 || s.trusted {
+		return
+	}
+	s.beginProbation(second)
+	end, ok := s.probationEnds()
+	if !ok {
+		return
+	}
+	now := s.d.knownAt(second)
+	s.keepDecisions(func(d *decision) bool {
+		switch {
+		case d.incident != i.id:
+			return true
+		case d.Scope == schemas.ScopeClient && d.Action == schemas.Block:
+			d.Reason = "it is enforced from now on, for the first time on this site: nobody is blocked by an address until that has proved right"
+			s.tell(schemas.DecisionRemoved, d, now, emit)
+			return false
+		case d.Expires.After(end):
+			d.Expires = end
+		}
+		d.Reason = shorten(d.Reason, schemas.MaxSentence/2) + s.onProbation()
+		s.tell(schemas.DecisionRenewed, d, now, emit)
+		return true
+	})
+}
+
 // probationEnds is when the open incident's probation does; ok is false where there is none.
 func (s *site) probationEnds() (end time.Time, ok bool) {
 	if i := s.incident; i != nil && i.began != 0 && !s.trusted {
@@ -54,6 +84,7 @@ func (s *site) onProbation() string {
 
 // probation ends it once probes are clean, or its time is over.
 func (s *site) probation(second int64, emit func(schemas.Event)) {
+	s.becomesEnforced(second, emit)
 	end, ok := s.probationEnds()
 	if !ok || s.incident.lapsed {
 		return

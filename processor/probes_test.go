@@ -234,3 +234,52 @@ func TestConduct(t *testing.T) {
 		}
 	}
 }
+
+// TestEnforcingLaterIsOnProbation: what was decided while the site was only observed is on probation
+// from when it is enforced: nobody stays blocked by an address, and all of it lapses.
+func TestEnforcingLaterIsOnProbation(t *testing.T) {
+	tr := siege(1, 5)
+	o, enforce, since := doubted, false, time.Time{}
+	o.Enforced = func(string) bool { return enforce }
+	p, e := make1(t, o), newEdge()
+	for _, b := range tr.batches(200) {
+		if now := time.UnixMilli(p.counter.latest); !enforce && len(e.held) > 0 && now.Sub(e.log[0].Time) > 50*time.Second {
+			enforce, since = true, now
+		}
+		p.Consume(b, func(row int, r *schemas.Request) schemas.Action {
+			if !enforce {
+				return schemas.Allow
+			}
+			return e.judge(row, r)
+		}, e.take)
+	}
+	if since.IsZero() {
+		t.Fatal("nothing was decided while the site was observed")
+	}
+	blocked, lapsed := map[string]bool{}, 0
+	for _, d := range e.log {
+		if d.Decision == nil || d.ID == "" {
+			continue
+		}
+		if blocked[d.ID] = d.Type != schemas.DecisionRemoved && d.Scope == schemas.ScopeClient && d.Action == schemas.Block; blocked[d.ID] && d.Time.After(since.Add(3*time.Second)) {
+			t.Errorf("%s blocks an address on probation", d.ID)
+		}
+		if d.Time.After(since.Add(3*time.Second)) && d.Type != schemas.DecisionRemoved && d.Expires.After(since.Add(doubted.Probation+5*time.Second)) {
+			t.Errorf("%s of %s holds until %s, beyond the probation from %s on", d.ID, d.Time, d.Expires, since)
+		}
+		if strings.HasPrefix(d.Reason, "lapsed: ") {
+			lapsed++
+		}
+	}
+	if lapsed == 0 {
+		t.Error("nothing lapsed")
+	}
+	for id, still := range blocked {
+		if d := e.held[id]; still && d.Scope == schemas.ScopeClient {
+			t.Errorf("%s still blocks an address", id)
+		}
+	}
+	if len(e.held) > 0 {
+		t.Errorf("%d decisions hold after all has lapsed", len(e.held))
+	}
+}

@@ -27,6 +27,7 @@ type enforcing struct {
 	config   config.Config
 	apps     *applications
 	enforcer *nginx.Enforcer // nil: there is no nginx
+	modes    *modes
 	firewall *nftables.Firewall
 	haproxy  *haproxy.Edge
 	bouncers *lapi.Server // nil: nobody asks
@@ -57,7 +58,7 @@ type edge interface {
 // newEnforcing checks what the configuration says of this machine's edges.
 func newEnforcing(b transport, c config.Config, apps *applications, log *slog.Logger, metrics prometheus.Registerer) (*enforcing, error) {
 	said := panicked(c.Data)
-	r := &enforcing{bus: b, config: c, apps: apps, log: log, allowing: newAllowing(log), off: said.Off, panicked: said, keys: lapi.OpenKeys(keysFile(c.Data))}
+	r := &enforcing{bus: b, config: c, modes: newModes(c), apps: apps, log: log, allowing: newAllowing(log), off: said.Off, panicked: said, keys: lapi.OpenKeys(keysFile(c.Data))}
 	r.bouncers = lapi.New(lapi.Options{Keys: r.keys, Allow: c.Allowed(), MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics})
 	if err := r.openOthers(metrics); err != nil {
 		return nil, usageError{err}
@@ -189,6 +190,16 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 	s.keep(ctx, r.log, "edge's clock", r.watchClock)
 }
 
+// again has what is to be in force read again from its beginning, where something has changed which
+// of it that is.
+func (r *enforcing) again() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reread != nil {
+		r.reread()
+	}
+}
+
 // holds reports whether there is anything on this machine that can enforce.
 func (r *enforcing) holds() bool {
 	if r == nil {
@@ -280,13 +291,13 @@ func (r *enforcing) enforced(events []schemas.Event) []schemas.Event {
 			continue
 		}
 		byHand := e.Origin != "weir"
-		if e.Type == schemas.DecisionRemoved || byHand || len(e.Sites) == 0 && r.config.Mode == config.Enforce {
+		if e.Type == schemas.DecisionRemoved || byHand || len(e.Sites) == 0 && r.modes.enforces("") {
 			out = append(out, e)
 			continue
 		}
 		var sites []string
 		for _, site := range e.Sites {
-			if r.config.ModeOf(site) == config.Enforce {
+			if r.modes.enforces(site) {
 				sites = append(sites, site)
 			}
 		}

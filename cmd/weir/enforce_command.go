@@ -57,7 +57,7 @@ func enforce(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 		return err
 	}
 	server := &server{
-		board: newBoard(), mode: string(c.Mode), ready: distant.check, metrics: metrics, log: log, bouncers: r.bouncers,
+		board: newBoard(), modes: r.modes, ready: distant.check, metrics: metrics, log: log, bouncers: r.bouncers,
 		panic: func(off bool) error { return r.panic(off, nil) },
 		publish: func(context.Context, []schemas.Event) error {
 			return errors.New("this weir only enforces: give the command the data directory of the weir that decides")

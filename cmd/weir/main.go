@@ -72,6 +72,7 @@ type program struct {
 	Panic     panicCommand     `cmd:"" help:"Lift everything at once: off, and on again."`
 	Bouncers  bouncersCommand  `cmd:"" help:"Who may ask for decisions as a CrowdSec bouncer does: add, list, rm."`
 	Notify    notifyCommand    `cmd:"" help:"Who is told: test."`
+	Reload    reloadCommand    `cmd:"" help:"Have a running weir read the modes of its configuration again; what else stands there counts from the next start."`
 	Check     checkCommand     `cmd:"" help:"Check the configuration and what a log's lines are read as."`
 	Demo      demoCommand      `cmd:"" help:"An attack and its end, live on this machine: real nginx, a small application, visitors, a botnet."`
 	Simulate  simulateCommand  `cmd:"" help:"Write a log with known truth: an estate's ordinary hours, then an attack."`

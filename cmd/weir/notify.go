@@ -139,6 +139,9 @@ func newNotifying(ctx context.Context, b *bus.Bus, c config.Config, stream strin
 	if err != nil {
 		return nil, err
 	}
+	if enforcing != nil {
+		o.Mode = enforcing.modes.text
+	}
 	o.Stream, o.Ailing, o.Healthy, o.Logger, o.Registerer = stream, health.ailing, health.healthy, log, metrics
 	o.Enforcing = func() bool { return enforcing.on() || edges.enforces(c.Edge.Name, time.Now()) }
 	if !enforcing.holds() {

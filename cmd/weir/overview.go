@@ -102,7 +102,7 @@ func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overv
 func (s *server) answerOverview(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	o := s.board.overview(s.sites, s.mode, time.Now())
+	o := s.board.overview(s.sites, s.modes.text(""), time.Now())
 	if o.Vitals = s.vitals.all(); len(o.Vitals) > top.MaxEdges {
 		o.Vitals = o.Vitals[:top.MaxEdges]
 	}

@@ -56,6 +56,7 @@ type processing struct {
 	saving   sync.RWMutex // held by whoever writes the snapshots anew
 	counters sync.Map     // *counting by partition: those that count here
 
+	modes    *modes
 	crawlers *crawler.Verifier // nil: nobody is verified by DNS
 	spared   bart.Lite         // the configuration's own allowlist
 
@@ -68,7 +69,7 @@ type processing struct {
 func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, baseline string, c config.Config, metrics prometheus.Registerer, log *slog.Logger) (*processing, error) {
 	r := &processing{
 		bus: b, desk: desk, snapshots: cluster.Snapshots{Bucket: b.Snapshots()},
-		stream: stream, file: file, baseline: baseline, log: log, sites: newSiteBoard(),
+		stream: stream, file: file, baseline: baseline, log: log, sites: newSiteBoard(), modes: newModes(c),
 	}
 	var err error
 	if r.meters, err = newProcessMetrics(metrics); err != nil {
@@ -82,7 +83,7 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 		return nil, err
 	}
 	o, err := processorOptions(c, r.secret, processor.Options{
-		Registerer: metrics, Signals: r.takeSignals, Known: r.takeKnown, Enforced: func(site string) bool { return c.ModeOf(site) == config.Enforce },
+		Registerer: metrics, Signals: r.takeSignals, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) },
 	})
 	if err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 		if err != nil {
 			return usagef("--http %s: %w", c.HTTP, unwrapNet(err))
 		}
-		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing, apps: apps}, applications: apps, mode: string(configuration.Mode), log: log}
+		server := &server{ready: b.Check, metrics: metrics, board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing, apps: apps}, applications: apps, modes: processing.modes, log: log}
 		roles.keep(ctx, log, "applications", apps.hear(nearBus{b}, log))
 		roles.keep(ctx, log, "serve", func(ctx context.Context) error { return serveHTTP(ctx, l, http.Handler(server.routes())) })
 	}

@@ -45,7 +45,13 @@ func (c *runCommand) Run(ctx context.Context, s screen, p *program) error {
 		return usagef("nothing to follow: name a log (weir run /var/log/nginx/access.log) or give the configuration sources")
 	}
 	frugal()
-	w := &weir{config: configuration, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
+	modes := newModes(configuration)
+	modes.read = func() (config.Config, error) {
+		fresh, err := p.configuration()
+		c.override(&fresh)
+		return fresh, err
+	}
+	w := &weir{config: configuration, modes: modes, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
 	w.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return stopped(ctx, w.run(ctx, c.Baseline))
 }
@@ -84,6 +90,7 @@ func (c *runCommand) override(configuration *config.Config) {
 // weir is one process with every role.
 type weir struct {
 	config  config.Config
+	modes   *modes
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	stored  atomic.Bool // ClickHouse has its tables
@@ -141,6 +148,8 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		return err
 	}
 	enforcing.matched = logs.stopped.Load
+	enforcing.modes, processing.modes = w.modes, w.modes
+	w.modes.changed = enforcing.again
 	edges := newEdgeBoard(b, w.log, w.metrics)
 	watch := &health{
 		data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status,
@@ -155,7 +164,7 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 		return err
 	}
 	server := &server{
-		board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing, apps: apps}, mode: string(w.config.Mode), vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
+		board: desk.board, sites: processing.sites, windows: &windowBoard{processing: processing, apps: apps}, modes: w.modes, vitals: vitals, publish: desk.publish, ready: w.ready(b), metrics: w.metrics, log: w.log,
 		panic:        func(off bool) error { return enforcing.panic(off, desk.board.inForce) },
 		correct:      func(ctx context.Context, c processor.Correction) error { return noteCorrection(ctx, b, c) },
 		applications: apps, panicEverywhere: enforcing.panicEverywhere, lifted: enforcing.lifted, bouncers: enforcing.bouncers, edges: edges,

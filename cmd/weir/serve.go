@@ -39,7 +39,7 @@ type server struct {
 	vitals  *edgesVitals // nil where nobody follows them
 	sites   *siteBoard
 	windows *windowBoard // where sites are
-	mode    string
+	modes   *modes // nil: nothing is decided by one
 	publish func(context.Context, []schemas.Event) error // to every edge and the store
 	ready   func() error
 	panic   func(off bool) error // nothing is enforced on this machine, or everything again
@@ -100,6 +100,9 @@ func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
 	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
+	if s.modes != nil && s.modes.read != nil {
+		mux.HandleFunc("POST /api/modes", s.modes.answer(s))
+	}
 	if s.forgetting != nil {
 		mux.HandleFunc("POST /api/forget/{address}", s.forgetting.answer(s))
 	}

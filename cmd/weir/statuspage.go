@@ -242,7 +242,7 @@ func (r *telling) decisions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mode := enforcing{config: r.config}
+	mode := enforcing{config: r.config, modes: newModes(r.config)}
 	return followEvents(ctx, r.bus, r.log, bus.FollowOptions{
 		Stream: schemas.StreamDecisions, From: start, Reader: "statuspage",
 	}, func(events []schemas.Event, replace bool) { r.page.Decision(mode.enforced(events), replace) })
