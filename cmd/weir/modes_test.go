@@ -52,7 +52,10 @@ func TestModesChangeWhileRunning(t *testing.T) {
 	if _, err := m.again(); err == nil || m.of("www.example.org") != config.Enforce {
 		t.Errorf("a file that does not hold changed the mode: %v", err)
 	}
-	if changes, err := func() ([]modeChange, error) { m.read = func() (config.Config, error) { return next, nil }; return m.again() }(); err != nil || len(changes) != 0 || told != 1 {
+	if changes, err := func() ([]modeChange, error) {
+		m.read = func() (config.Config, error) { return next, nil }
+		return m.again()
+	}(); err != nil || len(changes) != 0 || told != 1 {
 		t.Errorf("nothing has changed, and yet %v, %v, told %d times", changes, err, told)
 	}
 }

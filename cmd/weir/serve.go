@@ -38,8 +38,8 @@ type server struct {
 	board   *board
 	vitals  *edgesVitals // nil where nobody follows them
 	sites   *siteBoard
-	windows *windowBoard // where sites are
-	modes   *modes // nil: nothing is decided by one
+	windows *windowBoard                                 // where sites are
+	modes   *modes                                       // nil: nothing is decided by one
 	publish func(context.Context, []schemas.Event) error // to every edge and the store
 	ready   func() error
 	panic   func(off bool) error // nothing is enforced on this machine, or everything again
