@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,11 +21,29 @@ import (
 
 // privacyOf is what the configuration says, with the key of hashed addresses, which is
 // made where there is none.
-func privacyOf(c config.Privacy, data string) (clickhouse.Privacy, error) {
-	p := clickhouse.Privacy{Addresses: clickhouse.Addresses(c.Addresses), DropValues: c.QueryValues == "drop", KeepValues: c.QueryKeys}
-	if p.Addresses != clickhouse.HashedAddresses {
-		return p, nil
+func privacyOf(c config.Privacy, data string) (p clickhouse.Privacy, err error) {
+	p = clickhouse.Privacy{Addresses: clickhouse.Addresses(c.Addresses), DropValues: c.QueryValues == "drop", KeepValues: c.QueryKeys}
+	if p.Addresses == clickhouse.HashedAddresses {
+		p.Key, err = privacyKey(data)
 	}
+	return p, err
+}
+
+// writersPrivacy is the same for what writes requests: the rollups' hashes have a key, too. A
+// command that stores elsewhere and may not write to the data directory does without.
+func writersPrivacy(c config.Privacy, data string, log *slog.Logger) (clickhouse.Privacy, error) {
+	p, err := privacyOf(c, data)
+	if err != nil || p.Key != nil {
+		return p, err
+	}
+	if p.Key, err = privacyKey(data); err != nil {
+		log.Warn("what the rollups keep of addresses has no key, so that whoever has the database can test for one", "error", err)
+	}
+	return p, nil
+}
+
+// privacyKey is the key in a data directory.
+func privacyKey(data string) ([]byte, error) {
 	path := filepath.Join(data, "privacy.key")
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -40,10 +59,9 @@ func privacyOf(c config.Privacy, data string) (clickhouse.Privacy, error) {
 		err = errors.New("want 32 bytes: remove it, and the same address has another hash from now on")
 	}
 	if err != nil {
-		return p, fmt.Errorf("the key of hashed addresses, %s: %w", path, unwrapPath(err))
+		return nil, fmt.Errorf("the key of hashed addresses, %s: %w", path, unwrapPath(err))
 	}
-	p.Key = key
-	return p, nil
+	return key, nil
 }
 
 // truncatePace is how often addresses that have come of age are looked for.

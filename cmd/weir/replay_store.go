@@ -67,13 +67,18 @@ func (c *replayCommand) store(ctx context.Context, s screen, configuration confi
 	if err != nil {
 		return nil, err
 	}
-	privacy, err := privacyOf(configuration.Privacy, cmp.Or(c.Data, configuration.Data))
+	if c.Data != "" { // the key is in it
+		if err := makeData(c.Data); err != nil {
+			return nil, err
+		}
+	}
+	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
+	privacy, err := writersPrivacy(configuration.Privacy, cmp.Or(c.Data, configuration.Data), log)
 	if err != nil {
 		return nil, err
 	}
 	storeFrugally()
 	r.stream = stream
-	log := newLogger(s.err, config.Log{Level: "warn", Format: "text"}) // a store that cannot be written is waited for, not in silence
 	r.direct, err = clickhouse.OpenDirect(ctx, clickhouse.DirectOptions{Stream: stream}, privacy, func(ctx context.Context) (*clickhouse.DB, error) {
 		db, end, err := c.home(ctx, log)
 		if err != nil {

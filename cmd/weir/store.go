@@ -57,7 +57,7 @@ func (r *storing) run(ctx context.Context) error {
 		return ctxDone(ctx, err)
 	}
 	defer db.Close()
-	privacy, err := privacyOf(r.privacy, r.data)
+	privacy, err := writersPrivacy(r.privacy, r.data, r.log)
 	if err != nil {
 		return err
 	}
@@ -234,8 +234,8 @@ func openHome(ctx context.Context, home embedded.Home, log *slog.Logger, metrics
 func openData(ctx context.Context, data string, create bool, log *slog.Logger) (db *clickhouse.DB, closeAll func() error, err error) {
 	options := embedded.Options{Dir: data, Logger: log}
 	if create {
-		if err := os.MkdirAll(filepath.Join(data, "clickhouse"), 0o700); err != nil {
-			return nil, nil, fmt.Errorf("data directory %s: %w; give another with --data", data, unwrapPath(err))
+		if err := makeData(data); err != nil {
+			return nil, nil, err
 		}
 	}
 	home, closeHome, err := embedded.DialOrStart(ctx, options)
@@ -247,6 +247,14 @@ func openData(ctx context.Context, data string, create bool, log *slog.Logger) (
 		return nil, nil, errors.Join(err, closeHome())
 	}
 	return db, func() error { return errors.Join(db.Close(), closeHome()) }, nil
+}
+
+// makeData makes a data directory with a store's folder where there is none.
+func makeData(data string) error {
+	if err := os.MkdirAll(filepath.Join(data, "clickhouse"), 0o700); err != nil {
+		return fmt.Errorf("data directory %s: %w; give another with --data", data, unwrapPath(err))
+	}
+	return nil
 }
 
 // streamName names the sequences of the request stream for ever: a bus that was

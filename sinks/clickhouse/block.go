@@ -21,6 +21,8 @@ type block struct {
 	time            number
 	client, network proto.ColIPv6
 
+	countedClient, countedNetwork proto.ColIPv6 // by which the rollups count them
+
 	site, method, protocol, userAgent           dictionary
 	acceptLanguage, acceptEncoding, tls         dictionary
 	action, decision, cacheStatus, edge, stream dictionary
@@ -46,6 +48,7 @@ func newBlock() *block {
 	b.time.kind = "DateTime64(3, 'UTC')"
 	b.input = proto.Input{
 		{Name: "time", Data: &b.time}, {Name: "client", Data: &b.client}, {Name: "network", Data: &b.network},
+		{Name: "counted_client", Data: &b.countedClient}, {Name: "counted_network", Data: &b.countedNetwork},
 		{Name: "site", Data: &b.site}, {Name: "method", Data: &b.method}, {Name: "path", Data: &b.path},
 		{Name: "query", Data: &b.query}, {Name: "protocol", Data: &b.protocol}, {Name: "referer", Data: &b.referer},
 		{Name: "user_agent", Data: &b.userAgent}, {Name: "accept_language", Data: &b.acceptLanguage},
@@ -133,6 +136,8 @@ func (b *block) append(x *schemas.Batch, s *splitter, at place, from, to int) {
 		client, network := s.filter.client([16]byte(x.Client[16*i:]))
 		b.client = append(b.client, proto.IPv6(client))
 		b.network = append(b.network, proto.IPv6(network))
+		b.countedClient = append(b.countedClient, proto.IPv6(s.filter.count(client)))
+		b.countedNetwork = append(b.countedNetwork, proto.IPv6(s.filter.count(network)))
 	}
 	b.appendTexts(x, s, from, to)
 	for _, status := range x.Status[from:to] {

@@ -2,6 +2,8 @@ package clickhouse
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/json"
@@ -29,7 +31,9 @@ const (
 // Privacy says what of requests is kept. The zero value keeps everything.
 type Privacy struct {
 	Addresses Addresses
-	Key       []byte // of hashed addresses; the same address is the same hash while it stays
+	// Key is of hashed addresses, the same of an address while it stays, and of what the
+	// rollups count clients by; where it is empty they count addresses as they are kept.
+	Key []byte
 	// DropValues leaves query values out, in referers too, but those of the keys named.
 	DropValues bool
 	KeepValues []string
@@ -43,6 +47,8 @@ type filter struct {
 	addresses Addresses
 	mac       hash.Hash
 	sum       []byte
+	counts    cipher.Block // nil: without a key
+	counted   [16]byte     // scratch of it
 	drop      bool
 	keep      map[string]bool
 
@@ -54,10 +60,27 @@ func newFilter(p Privacy) *filter {
 	if f.addresses == HashedAddresses {
 		f.mac = hmac.New(sha256.New, p.Key)
 	}
+	if len(p.Key) > 0 {
+		key := hmac.New(sha256.New, p.Key)
+		key.Write([]byte("what rollups count"))
+		f.counts, _ = aes.NewCipher(key.Sum(nil)) // 32 bytes are a key
+	}
 	for _, key := range p.KeepValues {
 		f.keep[key] = true
 	}
 	return f
+}
+
+// count is by what the rollups count an address, as it is kept: one block of AES-256, so
+// that there are as many of the one as of the other and nobody without the key knows which is
+// whose, though there are few addresses (IPv4).
+func (f *filter) count(kept [16]byte) [16]byte {
+	if f.counts == nil {
+		return kept
+	}
+	f.counted = kept
+	f.counts.Encrypt(f.counted[:], f.counted[:])
+	return f.counted
 }
 
 // client is how an address and its network are kept.

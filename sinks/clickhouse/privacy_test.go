@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -208,4 +209,36 @@ func FuzzSentences(f *testing.F) {
 			t.Errorf("%q: %q", text, got)
 		}
 	})
+}
+
+// TestRollupsCountByAKey: a sketch of few clients is the list of their hashes. With a key, whoever
+// has the database finds none of an address that was there; the numbers are the same, and those
+// that were counted before the key go on being told.
+func TestRollupsCountByAKey(t *testing.T) {
+	db := client(t, home(t, t.TempDir()))
+	requests := []schemas.Request{from("192.0.2.77"), from("192.0.2.77"), from("192.0.2.78"), from("2001:db8:1:2::3")}
+	for _, p := range []struct {
+		name string
+		key  []byte
+		has  string
+	}{{"none", nil, "1"}, {"one", []byte("key"), "0"}, {"another", []byte("other"), "0"}} {
+		if err := db.Query(t.Context(), "TRUNCATE TABLE rollup_10s", QueryOptions{Write: true}, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		private(t, db, Privacy{Addresses: FullAddresses, Key: p.key}, p.name, requests...)
+		if got := ask(t, db, "SELECT requests, clients, networks FROM traffic_10s"); got != "4\t3\t2" {
+			t.Errorf("with the key %q: %s", p.key, got)
+		}
+		// Adding an address that is in a sketch makes it no larger.
+		if got := ask(t, db, "SELECT toUInt8(uniqCombined64Merge(14)(s) = 3) FROM (SELECT arrayJoin([clients, (SELECT uniqCombined64State(14)(toIPv6('192.0.2.77')))]) AS s FROM rollup_10s)"); got != p.has {
+			t.Errorf("with the key %q the address is told to be there: %s, want %s", p.key, got, p.has)
+		}
+	}
+	if got := ask(t, db, "SELECT uniqExact(client) FROM requests"); got != "3" {
+		t.Errorf("the rows' clients: %s", got)
+	}
+	private(t, db, Privacy{Addresses: FullAddresses, Key: []byte("other")}, "again", requests...)
+	if got := ask(t, db, "SELECT requests, clients FROM traffic_10s"); got != "8\t3" {
+		t.Errorf("the same again: %s", got)
+	}
 }
