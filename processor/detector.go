@@ -42,7 +42,7 @@ type Detector struct {
 
 // windowBytes is what the closed steps in all sites' windows may take; beyond it the ten
 // minutes of the sites that take most become shorter.
-const windowBytes = 104 << 20
+const windowBytes = 88 << 20
 
 // newDetector makes a Detector of options that were checked; extract knows the names of
 // what the panes' samples hold.

@@ -34,7 +34,7 @@ const (
 	paneFoundBytes  = 8 << 10 // and their text
 	bucketFound     = 1024    // of one step of a site
 	bucketFoundText = 64 << 10
-	heldFoundBytes  = 16 << 20 // of all steps of all sites, what they served and was not known among it
+	heldFoundBytes  = 8 << 20 // of all steps of all sites, what they served and was not known among it
 )
 
 // How a client is known that found a path.

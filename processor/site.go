@@ -85,13 +85,13 @@ type site struct {
 
 // bucket is what one step saw, in quarantine.
 type bucket struct {
-	sample   *attribute.Sample // once it is filled, packed
-	reading  detect.Reading
-	evidence float64  // of that
-	paths    []uint64 // served and not known yet
-	found    found    // served and not known for sure
-	second   int64    // in which it ended
-	tainted  bool     // not to be learned
+	sample   *attribute.Sample          // once it is filled, packed
+	even     [detect.NumSignals]float64 // its signals, on the baseline's scale
+	evidence float64                    // of that
+	paths    []uint64                   // served and not known yet
+	found    found                      // served and not known for sure
+	second   int64                      // in which it ended
+	tainted  bool                       // not to be learned
 	filled   bool
 }
 
@@ -210,7 +210,7 @@ func hourOf(second int64) int { return baseline.HourOf(time.Unix(second, 0)) }
 // leaves it.
 func (s *site) endStep(second int64) {
 	current := s.filled(second)
-	current.reading, current.evidence = s.reading, detect.Evidence(&s.reading, &s.scores)
+	current.even, current.evidence = s.reading.Even, detect.Evidence(&s.reading, &s.scores)
 	current.tainted = current.tainted || s.state.Open || s.state.Doubtful()
 	if s.incident != nil {
 		s.learnTroubled(&current.found)
@@ -249,15 +249,11 @@ func (s *site) empty() {
 }
 
 func (s *site) learn(b *bucket) {
-	s.base.Learn(hourOf(b.second), b.reading.Even[:])
+	s.base.Learn(hourOf(b.second), b.even[:])
 	if s.base.Windows() > minWindows {
 		s.tail.Learn(b.evidence)
 	}
-	b.sample.Programs(func(client, program uint64) {
-		if !s.users.Add(program^client) && s.once.Add(program) {
-			s.d.know.learnProgram(s.know, program)
-		}
-	})
+	b.sample.Programs(s.learnProgram)
 	for _, path := range b.paths {
 		s.d.know.learnPath(s.know, path)
 	}
@@ -273,6 +269,18 @@ func (s *site) learn(b *bucket) {
 	}
 	s.d.held.normal += s.knows() - before
 	s.d.thin()
+}
+
+// learnProgram takes a program that a normal client used: it is familiar from the second
+// client on. Whose programs these are is of interest no longer then, and not kept: it would be
+// every client of the site.
+func (s *site) learnProgram(client, program uint64) {
+	familiar := s.know.familiar
+	switch {
+	case familiar.Recent(program):
+	case familiar.Has(program), !s.users.Add(program^client) && s.once.Add(program):
+		s.d.know.learnProgram(s.know, program)
+	}
 }
 
 // knows is how many normal clients the site's samples hold.

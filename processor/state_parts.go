@@ -184,7 +184,7 @@ func (d *Detector) Filled() {
 		for _, was := range s.recent {
 			for i := range s.buckets {
 				if b := &s.buckets[i]; b.filled && b.second == was.second {
-					b.tainted, b.reading, b.evidence = was.tainted, was.reading, was.evidence
+					b.tainted, b.even, b.evidence = was.tainted, was.even, was.evidence
 				}
 			}
 		}
@@ -198,7 +198,7 @@ type recentStep struct {
 	second   int64
 	tainted  bool
 	evidence float64
-	reading  detect.Reading // what is learned of it
+	even     [detect.NumSignals]float64 // what is learned of it
 }
 
 func (s *site) writeRecent(w *state.Writer) {
@@ -218,7 +218,7 @@ func (s *site) writeRecent(w *state.Writer) {
 			w.Int(b.second)
 			w.Bool(b.tainted)
 			w.Float(b.evidence)
-			for _, v := range b.reading.Even {
+			for _, v := range b.even {
 				w.Float(v)
 			}
 		}
@@ -233,8 +233,8 @@ func (s *site) readRecent(r *state.Reader) {
 	for range r.Count(quarantine + 1) {
 		var step recentStep
 		step.second, step.tainted, step.evidence = r.Int(), r.Bool(), r.Float()
-		for i := range step.reading.Even {
-			step.reading.Even[i] = r.Float()
+		for i := range step.even {
+			step.even[i] = r.Float()
 		}
 		s.recent = append(s.recent, step)
 	}

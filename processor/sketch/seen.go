@@ -79,6 +79,9 @@ func (s *Seen) Has(hash uint64) bool {
 	return s.young.has(hash, s.blocks) || s.old.has(hash, s.blocks)
 }
 
+// Recent reports whether the key is in the newer generation, and adds nothing.
+func (s *Seen) Recent(hash uint64) bool { return s.young.has(hash, s.blocks) }
+
 // add adds a key and reports whether it was there.
 func (g *generation) add(hash, blocks uint64) bool {
 	if !g.filter() {

@@ -12,6 +12,7 @@ type Estate struct {
 	sum    Pane
 	read   Pane // see unpack
 	bytes  []byte
+	shelf  shelf // closed steps and quiet seconds, in their tight form
 
 	budget int // bytes
 	used   int
@@ -103,27 +104,38 @@ const crowdedSites = 128
 
 func (e *Estate) crowded() bool { return e.sites >= crowdedSites }
 
-// unpack is the pane that was packed, until the next call.
-func (e *Estate) unpack(data []byte) *Pane {
-	if err := e.read.UnmarshalBinary(data); err != nil {
+// unpack is the pane that was packed, until the next call of this or load.
+func (e *Estate) unpack(k kept) *Pane {
+	e.read.Reset()
+	if err := e.read.mergeTight(e.load(k)); err != nil {
 		panic("window: its own pane is refused: " + err.Error())
 	}
 	return &e.read
 }
 
-// pack writes a pane into dst, whose content is lost, without taking much more memory than
-// it needs.
-func (e *Estate) pack(dst []byte, p *Pane) []byte {
+// load is what a packed pane's bytes are, until the next call of this, pack or unpack.
+func (e *Estate) load(k kept) []byte {
+	e.bytes = e.shelf.load(e.bytes[:0], k)
+	return e.bytes
+}
+
+// countsOf are a packed pane's.
+func (e *Estate) countsOf(k kept) Counts {
+	_, _, form, err := loosen(e.load(k))
+	if err == nil {
+		var counts Counts
+		if counts, _, err = readCounts(form); err == nil {
+			return counts
+		}
+	}
+	panic("window: its own pane is refused: " + err.Error())
+}
+
+// pack keeps a pane in its tight form.
+func (e *Estate) pack(p *Pane) kept {
 	var err error
-	if e.bytes, err = p.AppendBinary(e.bytes[:0]); err != nil {
+	if e.bytes, err = p.appendTight(e.bytes[:0]); err != nil {
 		panic("window: a pane has no form: " + err.Error())
 	}
-	n, spare := len(e.bytes), 64+len(e.bytes)/8 // memory comes in sizes that far apart
-	if !e.crowded() {
-		spare += n / 4
-	}
-	if cap(dst) < n || cap(dst) > n+spare {
-		dst = nil
-	}
-	return append(dst[:0], e.bytes...)
+	return e.shelf.put(e.bytes)
 }

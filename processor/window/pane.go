@@ -136,7 +136,10 @@ const maxCount = 1 << 48
 // them; the set of sketches that are not empty, one bit each from the lowest: clients,
 // paths, duration, size, the marks, the keys, the pages; and for each its length and its own binary
 // form. All numbers are varints.
-func (p *Pane) AppendBinary(dst []byte) ([]byte, error) {
+func (p *Pane) AppendBinary(dst []byte) ([]byte, error) { return p.appendForm(dst, 0) }
+
+// appendForm does so without some sketches, a bit each.
+func (p *Pane) appendForm(dst []byte, without uint64) ([]byte, error) {
 	dst = append(dst, 'P', paneVersion, byte(NumCounts))
 	for _, n := range p.Counts {
 		dst = binary.AppendUvarint(dst, n)
@@ -148,6 +151,7 @@ func (p *Pane) AppendBinary(dst []byte) ([]byte, error) {
 		}
 		return true
 	})
+	set &^= without
 	dst = binary.AppendUvarint(dst, set)
 	var failed error
 	p.each(func(number int, s part) bool {

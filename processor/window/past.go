@@ -39,14 +39,14 @@ type past struct {
 type step struct {
 	end    int64 // the last second
 	counts stepCounts
-	data   []byte // the pane; empty where nothing came or its sketches were dropped
-	less   bool   // they were
+	data   kept // the pane; empty where nothing came or its sketches were dropped
+	less   bool // they were
 }
 
 // piece is a merge of blocks in its binary form.
 type piece struct {
 	number int64 // of the block it begins with, plus 1; 0 is none
-	data   []byte
+	data   kept
 }
 
 func (p *past) step(n int64) *step { return &p.steps[n%tens] }
@@ -56,12 +56,11 @@ func (p *past) push(e *Estate, end int64, pane *Pane) {
 	p.expire(e, end)
 	s := p.step(p.next)
 	s.end, s.counts, s.less = end, stepCountsOf(&pane.Counts), false
-	s.data = s.data[:0]
-	if !pane.Empty() {
-		s.data = e.pack(s.data, pane)
+	if s.data = (kept{}); !pane.Empty() {
+		s.data = e.pack(pane)
 	}
-	e.used += len(s.data)
-	p.size += len(s.data)
+	e.used += s.data.bytes()
+	p.size += s.data.bytes()
 	p.long.add(&s.counts)
 	p.next++
 	p.countMinute()
@@ -85,9 +84,10 @@ func (p *past) expire(e *Estate, end int64) {
 
 // drop forgets a step's sketches.
 func (p *past) drop(e *Estate, s *step) {
-	e.used -= len(s.data)
-	p.size -= len(s.data)
-	s.data = s.data[:0]
+	e.used -= s.data.bytes()
+	p.size -= s.data.bytes()
+	e.shelf.drop(s.data)
+	s.data = kept{}
 }
 
 // countMinute sums the last six steps. They are few: a difference is not worth it.
@@ -115,21 +115,21 @@ func (p *past) bound(e *Estate) {
 		p.forget(e)
 	}
 	for n := p.first; n < p.next-1 && p.size > share; n++ {
-		if s := p.step(n); len(s.data) > 0 {
+		if s := p.step(n); s.data.size > 0 {
 			p.drop(e, s)
-			s.data, s.less = nil, true
+			s.less = true
 		}
 	}
 }
 
 // forget drops what is merged.
 func (p *past) forget(e *Estate) {
-	e.used -= p.merged
-	p.merged = 0
 	for i := range p.block {
-		p.block[i], p.front[i] = piece{}, piece{}
+		p.clear(e, &p.block[i])
+		p.clear(e, &p.front[i])
 	}
-	p.back, p.flip, p.indexed = piece{}, 0, 0
+	p.clear(e, &p.back)
+	p.flip, p.indexed = 0, 0
 }
 
 // index merges the blocks that ended since the window was last read, where that is worth it.
@@ -159,36 +159,37 @@ func (p *past) index(e *Estate) {
 // add merges a block, and what is back with it.
 func (p *past) add(e *Estate, b int64) {
 	e.sum.Reset()
-	p.mergeSteps(&e.sum, b*six, (b+1)*six)
+	p.mergeSteps(e, &e.sum, b*six, (b+1)*six)
 	p.set(e, &p.block[b%(blocks+1)], b, &e.sum)
 	if p.back.number == 0 {
 		p.flip = b
 		p.set(e, &p.back, b, &e.sum)
 		return
 	}
-	p.merge(&e.sum, p.back.data)
+	p.merge(e, &e.sum, p.back.data)
 	p.set(e, &p.back, p.back.number-1, &e.sum)
 }
 
 // set makes a piece of what is merged.
 func (p *past) set(e *Estate, to *piece, number int64, merged *Pane) {
-	before := len(to.data)
-	to.number, to.data = number+1, e.pack(to.data, merged)
-	e.used += len(to.data) - before
-	p.merged += len(to.data) - before
+	p.clear(e, to)
+	to.number, to.data = number+1, e.pack(merged)
+	e.used += to.data.bytes()
+	p.merged += to.data.bytes()
 }
 
 func (p *past) clear(e *Estate, piece *piece) {
-	e.used -= len(piece.data)
-	p.merged -= len(piece.data)
-	piece.number, piece.data = 0, nil
+	e.used -= piece.data.bytes()
+	p.merged -= piece.data.bytes()
+	e.shelf.drop(piece.data)
+	piece.number, piece.data = 0, kept{}
 }
 
 // turn is the flip: the blocks from first on that are complete become a new front.
 func (p *past) turn(e *Estate, first, end int64) {
 	e.sum.Reset()
 	for b := end - 1; b >= first; b-- {
-		p.mergeBlock(&e.sum, b)
+		p.mergeBlock(e, &e.sum, b)
 		p.set(e, &p.front[b%(blocks+1)], b, &e.sum)
 		p.clear(e, &p.block[b%(blocks+1)])
 	}
@@ -210,34 +211,34 @@ func (p *past) mergeLong(e *Estate, into *Pane) (covered int) {
 	covered = int(p.next - begin)
 	first, end := (begin+six-1)/six, p.next/six
 	if p.merged == 0 || first >= end {
-		p.mergeSteps(into, begin, p.next)
+		p.mergeSteps(e, into, begin, p.next)
 		return covered
 	}
 	if p.back.number > 0 && first > p.flip {
 		if p.turn(e, first, end); e.used > e.budget {
 			p.forget(e)
-			p.mergeSteps(into, begin, p.next)
+			p.mergeSteps(e, into, begin, p.next)
 			return covered
 		}
 	}
-	p.mergeSteps(into, begin, first*six)
+	p.mergeSteps(e, into, begin, first*six)
 	if f := &p.front[first%(blocks+1)]; first < p.flip && f.number == first+1 {
-		p.merge(into, f.data)
+		p.merge(e, into, f.data)
 		first = p.flip
 	}
 	if p.back.number == first+1 {
-		p.merge(into, p.back.data)
+		p.merge(e, into, p.back.data)
 		first = end
 	}
 	for ; first < end; first++ {
-		p.mergeBlock(into, first)
+		p.mergeBlock(e, into, first)
 	}
-	p.mergeSteps(into, end*six, p.next)
+	p.mergeSteps(e, into, end*six, p.next)
 	return covered
 }
 
 // mergeMinute merges the last six steps, and returns how many have their sketches.
-func (p *past) mergeMinute(into *Pane) (covered int) {
+func (p *past) mergeMinute(e *Estate, into *Pane) (covered int) {
 	if p.first == p.next {
 		return 0
 	}
@@ -245,29 +246,29 @@ func (p *past) mergeMinute(into *Pane) (covered int) {
 	for first < p.next && (p.step(first).end <= end-six*Short || p.step(first).less) {
 		first++
 	}
-	p.mergeSteps(into, first, p.next)
+	p.mergeSteps(e, into, first, p.next)
 	return int(p.next - first)
 }
 
-func (p *past) mergeBlock(into *Pane, b int64) {
+func (p *past) mergeBlock(e *Estate, into *Pane, b int64) {
 	if block := &p.block[b%(blocks+1)]; block.number == b+1 {
-		p.merge(into, block.data)
+		p.merge(e, into, block.data)
 		return
 	}
-	p.mergeSteps(into, b*six, (b+1)*six)
+	p.mergeSteps(e, into, b*six, (b+1)*six)
 }
 
-func (p *past) mergeSteps(into *Pane, from, to int64) {
+func (p *past) mergeSteps(e *Estate, into *Pane, from, to int64) {
 	for n := max(from, p.first); n < min(to, p.next); n++ {
-		if s := p.step(n); len(s.data) > 0 {
-			p.merge(into, s.data)
+		if s := p.step(n); s.data.size > 0 {
+			p.merge(e, into, s.data)
 		}
 	}
 }
 
 // merge adds what pack wrote; it cannot be malformed.
-func (p *past) merge(into *Pane, data []byte) {
-	if err := into.MergeBinary(data); err != nil {
+func (p *past) merge(e *Estate, into *Pane, k kept) {
+	if err := into.mergeTight(e.load(k)); err != nil {
 		panic("window: its own pane is refused: " + err.Error())
 	}
 }

@@ -130,7 +130,7 @@ func (s *Site) Detail(length Length, d *Detail) {
 		d.Seconds, d.Counts = Short, s.short
 	case OneMinute:
 		m.Reset()
-		d.Seconds, d.Counts = Short*s.past.mergeMinute(m), s.past.minute
+		d.Seconds, d.Counts = Short*s.past.mergeMinute(s.estate, m), s.past.minute
 	default:
 		m.Reset()
 		d.Seconds, d.Counts = Short*s.past.mergeLong(s.estate, m), s.past.long

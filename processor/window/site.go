@@ -15,9 +15,9 @@ const (
 // nothing with other sites. Not for concurrent use.
 type Site struct {
 	estate *Estate
-	panes  [ring]*Pane  // of the short window, and the one that closes next; nil is empty
-	packed [ring][]byte // of the short window, what is not among panes, see quiet
-	closed int64        // the last second closed; 0 before the first
+	panes  [ring]*Pane // of the short window, and the one that closes next; nil is empty
+	packed [ring]kept  // of the short window, what is not among panes, see quiet
+	closed int64       // the last second closed; 0 before the first
 	short  Counts
 	step   int64                 // the second that the last step ended in
 	merged int64                 // the last second that is in since
@@ -110,7 +110,7 @@ const quiet = 64
 // pack turns a second that has closed into its bytes.
 func (s *Site) pack(second int64) {
 	at := slot(second)
-	s.packed[at] = s.estate.pack(s.packed[at], s.panes[at])
+	s.packed[at] = s.estate.pack(s.panes[at])
 	s.estate.Release(s.panes[at])
 	s.panes[at] = nil
 }
@@ -119,7 +119,7 @@ func (s *Site) pack(second int64) {
 // call.
 func (s *Site) second(second int64) *Pane {
 	at := slot(second)
-	if p := s.panes[at]; p != nil || len(s.packed[at]) == 0 {
+	if p := s.panes[at]; p != nil || s.packed[at].size == 0 {
 		return p
 	}
 	return s.estate.unpack(s.packed[at])
@@ -128,11 +128,8 @@ func (s *Site) second(second int64) *Pane {
 // leave takes a second out of the short window, into the step where that has not ended yet.
 func (s *Site) leave(second int64) {
 	at := slot(second)
-	if p := s.panes[at]; p == nil && len(s.packed[at]) > 0 && second <= s.merged {
-		counts, _, err := readCounts(s.packed[at])
-		if err != nil {
-			panic("window: its own pane is refused: " + err.Error())
-		}
+	if p := s.panes[at]; p == nil && s.packed[at].size > 0 && second <= s.merged {
+		counts := s.estate.countsOf(s.packed[at])
 		s.short.Sub(&counts)
 	} else if p := s.second(second); p != nil {
 		if second > s.merged {
@@ -146,7 +143,8 @@ func (s *Site) leave(second int64) {
 
 // drop empties a place of the short window.
 func (s *Site) drop(at int) {
-	s.packed[at] = s.packed[at][:0]
+	s.estate.shelf.drop(s.packed[at])
+	s.packed[at] = kept{}
 	if p := s.panes[at]; p != nil {
 		s.estate.Release(p)
 		s.panes[at] = nil
