@@ -2,7 +2,9 @@ package processor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -296,6 +298,7 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 	}
 	var log []second
 	var saved bytes.Buffer
+	pieces := make(map[int64][]byte) // of the long windows
 	f := newFleet(t, small)
 	savedAt := int64(0)
 	for len(rows) > 0 {
@@ -329,6 +332,13 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 		until := f.counters[0].Closed()
 		f.deliver(messages, until)
 		log = append(log, second{at: until, messages: messages, events: lines(t, f.e.log[before:])})
+		if number := (until+1)/StepSeconds - 1; saved.Len() == 0 && until > 0 && pieces[number] == nil {
+			var w bytes.Buffer
+			if _, err := f.detector.SaveSteps(&w, number); err != nil {
+				t.Fatal(err)
+			}
+			pieces[number] = w.Bytes()
+		}
 		if saved.Len() == 0 && len(f.e.log) > 0 {
 			savedAt = f.detector.Closed()
 			if err := f.detector.Save(&saved); err != nil {
@@ -340,6 +350,15 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 	d := f.parts.Detector()
 	if err := d.Load(bytes.NewReader(saved.Bytes())); err != nil {
 		t.Fatal(err)
+	}
+	for _, number := range slices.Sorted(maps.Keys(pieces)) {
+		steps, err := d.ReadSteps(bytes.NewReader(pieces[number]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.RestoreSteps(steps); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var seconds Seconds
 	for _, s := range log {
@@ -374,5 +393,86 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 	}
 	if events < 2 {
 		t.Errorf("only %d events after the restart: the test shows little", events)
+	}
+	for _, length := range []window.Length{window.TenSeconds, window.OneMinute, window.TenMinutes} {
+		sameWindow(t, f.detector, d, length)
+	}
+}
+
+// sameWindow holds a window of all sites of a detector that was restored against that of one
+// that never died.
+func sameWindow(t *testing.T, whole, restored *Detector, length window.Length) {
+	t.Helper()
+	for _, s := range whole.sites {
+		var want, got window.Detail
+		whole.Detail(s.name, length, &want)
+		if !restored.Detail(s.name, length, &got) {
+			t.Errorf("there is no site %s", s.name)
+		}
+		for k := range want.Top { // what keys are called is known of those of the last minutes
+			for i := range want.Top[k] {
+				want.Top[k][i].Name = nil
+			}
+			for i := range got.Top[k] {
+				got.Top[k][i].Name = nil
+			}
+		}
+		if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); a != b {
+			t.Errorf("window %d of %s\n%s\nwithout a restart\n%s", length, s.name, a, b)
+		}
+		if length == window.TenMinutes && s.name != Other && (got.Seconds != 600 || got.Counts[window.Requests] == 0) {
+			t.Errorf("%d s of %s, %d requests: the test shows nothing", got.Seconds, s.name, got.Counts[window.Requests])
+		}
+	}
+}
+
+// TestMalformedSteps: pieces of windows that were cut or changed, that are of another secret, or
+// that come twice, are refused.
+func TestMalformedSteps(t *testing.T) {
+	tr, _ := brief(1)
+	f := newFleet(t, small)
+	f.run(sortedRows(tr)[:3000])
+	var w bytes.Buffer
+	number := f.detector.Closed()/StepSeconds - 3
+	if some, err := f.detector.SaveSteps(&w, number); err != nil || !some {
+		t.Fatalf("%t %v", some, err)
+	}
+	fresh := func() *Detector { return f.parts.Detector() }
+	for at := range w.Len() {
+		if _, err := fresh().ReadSteps(bytes.NewReader(w.Bytes()[:at])); !errors.Is(err, ErrState) {
+			t.Fatalf("%d of %d bytes: %v", at, w.Len(), err)
+		}
+		changed := slices.Clone(w.Bytes())
+		changed[at] ^= 0x55
+		if _, err := fresh().ReadSteps(bytes.NewReader(changed)); !errors.Is(err, ErrState) {
+			t.Fatalf("byte %d changed: %v", at, err)
+		}
+	}
+	o := small
+	o.Secret[3] = 9
+	others, err := NewParts(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := others.Detector().ReadSteps(bytes.NewReader(w.Bytes())); !errors.Is(err, ErrState) {
+		t.Errorf("of another secret: %v", err)
+	}
+	var state bytes.Buffer
+	if err := f.detector.Save(&state); err != nil {
+		t.Fatal(err)
+	}
+	d := fresh()
+	if err := d.Load(&state); err != nil {
+		t.Fatal(err)
+	}
+	steps, err := d.ReadSteps(&w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.RestoreSteps(steps); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.RestoreSteps(steps); !errors.Is(err, ErrState) {
+		t.Errorf("twice: %v", err)
 	}
 }

@@ -109,8 +109,9 @@ func (p *Pane) read(r *state.Reader) {
 	p.Found.read(r)
 }
 
-// Save writes what a Detector has learned and what is open. What is in its windows and in
-// quarantine is in the panes of the last FillSeconds: Fill takes them.
+// Save writes what a Detector has learned and what is open. What is in quarantine and in the
+// short windows is in the panes of the last FillSeconds: Fill takes them. What is in the long
+// ones SaveSteps writes.
 func (d *Detector) Save(w io.Writer) error {
 	return saving(w, func(s *state.Writer) error {
 		s.Uint(fingerprint(seedOf(d.o.Secret)))
@@ -119,6 +120,9 @@ func (d *Detector) Save(w io.Writer) error {
 		}
 		for _, site := range d.sites {
 			site.writeRecent(s)
+		}
+		for _, site := range d.sites { // last, so that state without it can be read
+			s.Uint(uint64(site.phase))
 		}
 		return nil
 	})
@@ -139,6 +143,11 @@ func (d *Detector) Load(in io.Reader) error {
 	for _, site := range d.sites {
 		site.readRecent(r)
 		site.know.news.decided = true
+	}
+	if r.Err() == nil && r.More() {
+		for _, site := range d.sites {
+			site.phase = int64(r.Uint(stepSeconds - 1))
+		}
 	}
 	r.End()
 	if r.Err() != nil {

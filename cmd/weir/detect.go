@@ -61,6 +61,7 @@ type detecting struct {
 	signals  []schemas.SignalRow
 	known    map[string]schemas.PathsPart // lists of known paths, on their way to the edges
 	dirty    bool
+	steps    int64 // number of the last ten seconds whose steps were saved
 }
 
 // paneSet is the parts of a set of panes that have come.
@@ -114,6 +115,7 @@ func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
 	}
 	aside.Go(func() { every(following, idleTick, d.tick) })
 	aside.Go(func() { every(following, time.Second, d.saveWhenDue()) })
+	aside.Go(func() { every(following, time.Second, d.saveSteps) })
 	aside.Go(func() { every(following, knowledgeTick, d.saveKnowledge) })
 	aside.Go(func() { every(following, snapshotTick, d.snapshot) })
 	subjects := make([]string, schemas.Partitions)
@@ -130,7 +132,9 @@ func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
 	}
 	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(ctxDone(ctx, err), d.save(saving, true))
+	err = errors.Join(ctxDone(ctx, err), d.save(saving, true))
+	d.saveSteps(saving)
+	return err
 }
 
 // hearPeople takes what people said of incidents, and goes on aside with what they say.

@@ -24,6 +24,9 @@ func (d *detecting) begin(ctx context.Context) error {
 	data, err := d.snapshots.Load(ctx, detectorLease)
 	if err == nil {
 		if err = d.restore(bytes.NewReader(data)); err == nil {
+			if d.past > 0 {
+				d.loadSteps(ctx)
+			}
 			return nil
 		}
 		d.log.Error("the detector's snapshot cannot be used; what it had learned is lost, unless the state file has it", "error", err)

@@ -53,12 +53,17 @@ func (p *past) step(n int64) *step { return &p.steps[n%tens] }
 
 // push adds a step that ended with a second, and drops those that are too old.
 func (p *past) push(e *Estate, end int64, pane *Pane) {
-	p.expire(e, end)
-	s := p.step(p.next)
-	s.end, s.counts, s.less = end, stepCountsOf(&pane.Counts), false
-	if s.data = (kept{}); !pane.Empty() {
-		s.data = e.pack(pane)
+	data := kept{}
+	if !pane.Empty() {
+		data = e.pack(pane)
 	}
+	p.add(e, step{end: end, counts: stepCountsOf(&pane.Counts), data: data})
+}
+
+// add adds a step.
+func (p *past) add(e *Estate, s step) {
+	p.expire(e, s.end)
+	*p.step(p.next) = s
 	e.used += s.data.bytes()
 	p.size += s.data.bytes()
 	p.long.add(&s.counts)
@@ -149,15 +154,15 @@ func (p *past) index(e *Estate) {
 		}
 	}
 	for ; p.indexed < p.next/six; p.indexed++ {
-		if p.add(e, p.indexed); e.used > e.budget {
+		if p.mergeNext(e, p.indexed); e.used > e.budget {
 			p.forget(e)
 			return
 		}
 	}
 }
 
-// add merges a block, and what is back with it.
-func (p *past) add(e *Estate, b int64) {
+// mergeNext merges a block, and what is back with it.
+func (p *past) mergeNext(e *Estate, b int64) {
 	e.sum.Reset()
 	p.mergeSteps(e, &e.sum, b*six, (b+1)*six)
 	p.set(e, &p.block[b%(blocks+1)], b, &e.sum)

@@ -187,7 +187,9 @@ func (s *Site) Step() {
 	}
 	s.mix.of(since)
 	s.names.learn(since, &s.called)
-	s.past.push(s.estate, s.closed, since)
+	if s.past.end() < s.closed { // or it was restored, whole
+		s.past.push(s.estate, s.closed, since)
+	}
 	s.forgetStep()
 	s.step = s.closed
 }
