@@ -41,8 +41,22 @@ type Detector struct {
 }
 
 // windowBytes is what the closed steps in all sites' windows may take; beyond it the ten
-// minutes of the sites that take most become shorter.
-const windowBytes = 88 << 20
+// minutes of the sites that take most become shorter. It is enough for ten minutes of a
+// thousand sites with a hundred clients each in ten seconds. Where sites have so many paths that
+// those take much memory, they take it, twice over, from the windows, down to windowLeast: an
+// estate that has much of everything is to fit into the processor's memory, too.
+const (
+	windowBytes = 112 << 20
+	windowLeast = 72 << 20
+)
+
+// pathCost is what a path in a list takes beside its text, about.
+const pathCost = 24
+
+func (d *Detector) shareMemory() {
+	paths := d.held.found + d.held.pathBytes + pathCost*d.held.paths
+	d.windows.Bound(max(windowLeast, windowBytes-2*paths))
+}
 
 // newDetector makes a Detector of options that were checked; extract knows the names of
 // what the panes' samples hold.
@@ -107,6 +121,7 @@ func (d *Detector) Knowledge() *Knowledge { return d.know }
 func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) {
 	d.closed = second
 	if second%60 == 0 {
+		d.shareMemory()
 		d.watched = 0
 		for _, s := range d.sites {
 			if s.established() {

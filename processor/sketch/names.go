@@ -41,14 +41,29 @@ func (l *names) set(i int, key, n uint32, text []byte) {
 	slot := &l.list[i]
 	if len(text) > int(slot.room) {
 		slot.at, slot.room = uint16(len(l.text)), uint8((len(text)+15)/16*16)
-		l.text = append(l.text, make([]byte, slot.room)...)
+		l.grow(int(slot.room))
 	}
 	slot.key, slot.n, slot.size = key, n, uint8(len(text))
 	copy(l.text[slot.at:], text)
 }
 
+// grow makes the text longer. There are tens of thousands of lists, which keep their memory:
+// doubled ones would stand half empty.
+func (l *names) grow(by int) {
+	n := len(l.text)
+	if n+by > cap(l.text) {
+		text := make([]byte, n, n+by+n/8)
+		copy(text, l.text)
+		l.text = text
+	}
+	l.text = l.text[:n+by]
+}
+
 // add makes a name of a key that has none, where there is room.
 func (l *names) add(key, n uint32, text []byte) {
+	if len(l.list) == cap(l.list) {
+		l.list = append(make([]name, 0, min(len(l.list)+4, namesMax)), l.list...)
+	}
 	l.list = append(l.list, name{})
 	l.set(len(l.list)-1, key, n, text)
 	l.least = 0

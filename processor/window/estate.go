@@ -93,6 +93,9 @@ func (e *Estate) Release(p *Pane) {
 	}
 }
 
+// Bound sets how many bytes the closed steps of all sites may take from now on.
+func (e *Estate) Bound(budget int) { e.budget = budget }
+
 // Used is how many bytes the closed steps of all sites take.
 func (e *Estate) Used() int { return e.used }
 
