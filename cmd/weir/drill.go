@@ -132,7 +132,7 @@ func (d *drill) play(s screen, p *program) error {
 		return err
 	}
 	d.report.Mode = string(d.config.ModeOf(d.report.Site))
-	d.edge = judge.New(judge.Options{Propagation: d.config.Decisions.Propagation, Allow: d.config.Allowed()})
+	d.edge = judge.New(judge.Options{Propagation: d.config.Decisions.Propagation, Allow: d.config.Allowed(), AllowPaths: d.config.AllowedPaths()})
 	d.builder = schemas.NewBuilder("drill", "drill")
 	slices.SortStableFunc(lines, func(a, b drillLine) int { return a.at.Compare(b.at) })
 	if d.learned { // whoever came of late is known here

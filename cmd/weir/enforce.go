@@ -96,7 +96,7 @@ func snippetOptions(c config.Nginx) nginx.SnippetOptions {
 func nginxOptions(c config.Config, log *slog.Logger, metrics prometheus.Registerer) nginx.Options {
 	return nginx.Options{
 		Dir: c.Nginx.Directory, Test: c.Nginx.Test, Reload: c.Nginx.Reload,
-		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allowed(),
+		MinReloadInterval: c.Nginx.MinReloadInterval, Lease: c.Nginx.Lease, Allow: c.Allowed(), AllowPaths: c.AllowedPaths(),
 		MaxDecisions: c.Decisions.Max, Logger: log, Registerer: metrics,
 	}
 }

@@ -95,7 +95,7 @@ func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 			group.Go(func() {
 				defer func() { <-limit; done() }()
 				run := &evaluation{command: c, trial: trials[i], ctx: ctx}
-				edge := judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles})
+				edge := judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), AllowPaths: configuration.AllowedPaths(), Profiles: profiles})
 				run.edge, run.verified = edge, within(configuration.Allowed())
 				o := processor.Options{Known: edge.Known}
 				if run.processor, failed[i] = newProcessor(configuration, secret{}, o); failed[i] == nil {

@@ -61,7 +61,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		return err
 	}
 	r := &replay{
-		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), Profiles: profiles}),
+		edge:    judge.New(judge.Options{Propagation: c.Propagation, Allow: configuration.Allowed(), AllowPaths: configuration.AllowedPaths(), Profiles: profiles}),
 		summary: newSummary(),
 	}
 	o := processor.Options{Known: r.edge.Known}

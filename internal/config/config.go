@@ -57,6 +57,8 @@ type Config struct {
 type Site struct {
 	Mode    Mode   `yaml:"mode" doc:"As 'mode' above, for this site." default:"as above"`
 	Profile string `yaml:"profile" doc:"The application that the site is, so that its paths are understood: 'discourse', 'gitlab', 'forgejo', 'wordpress', 'woocommerce', 'apt', 'rpm', 'mastodon', 'nextcloud' or 'mattermost'. 'weir check LOG' says which one it looks like." default:"none"`
+	// AllowPaths begin with a slash, see validateSites.
+	AllowPaths []string `yaml:"allow_paths" doc:"Paths that no decision touches at nginx, such as health checks and webhooks: '/healthz' is that one, '/hooks/' all below it. An attack on them is let through, too. Firewalls and bouncers see no paths: who calls them belongs into 'allow'." default:"none"`
 }
 
 // Edge names this machine.
@@ -209,6 +211,20 @@ func (c *Config) ModeOf(site string) Mode {
 		return s.Mode
 	}
 	return c.Mode
+}
+
+// AllowedPaths are, by site, the paths that no decision touches.
+func (c *Config) AllowedPaths() map[string][]string {
+	var paths map[string][]string
+	for site, s := range c.Sites {
+		if len(s.AllowPaths) > 0 {
+			if paths == nil {
+				paths = make(map[string][]string)
+			}
+			paths[site] = s.AllowPaths
+		}
+	}
+	return paths
 }
 
 // maxFile bounds a configuration file, in bytes.

@@ -127,7 +127,31 @@ func (c *Config) validateSites(d *decoder) {
 		if name := c.Sites[site].Profile; name != "" {
 			oneOf(d, path+".profile", name, profile.Names()...)
 		}
+		if err := checkPaths(c.Sites[site].AllowPaths); err != nil {
+			d.wrong(path+".allow_paths", "%v", err)
+		}
 	}
+}
+
+// maxAllowPaths bounds the paths of a site that no decision touches, maxAllowPath each of them in bytes:
+// nginx looks at one after the other.
+const maxAllowPaths, maxAllowPath = 32, 255
+
+func checkPaths(paths []string) error {
+	if len(paths) > maxAllowPaths {
+		return fmt.Errorf("%d paths, at most %d", len(paths), maxAllowPaths)
+	}
+	for _, p := range paths {
+		switch {
+		case len(p) < 2 || p[0] != '/' || len(p) > maxAllowPath:
+			return fmt.Errorf("%.80q is no path such as /healthz or /hooks/; and / would let everything through", p)
+		case strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r >= 0x7F || r == '?' || r == '#' || r == '%' }):
+			return fmt.Errorf("%.80q has what no path has as nginx sees it: no query, no escapes", p)
+		case strings.Contains(p, "//") || strings.Contains(p, "/./") || strings.Contains(p, "/../"):
+			return fmt.Errorf("%.80q is not as nginx sees it: it takes out such segments", p)
+		}
+	}
+	return nil
 }
 
 func (c *Config) validateNATS(d *decoder) {

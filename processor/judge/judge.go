@@ -6,6 +6,7 @@
 package judge
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -23,6 +24,8 @@ type Options struct {
 	Propagation time.Duration
 	// Allow are the addresses that no decision touches.
 	Allow []netip.Prefix
+	// AllowPaths are, by site, paths that no decision touches: exact, or all below where they end in "/".
+	AllowPaths map[string][]string
 	// Profiles are the applications that sites are: what machines call there no decision
 	// on the whole site touches.
 	Profiles map[string]*profile.Profile
@@ -37,6 +40,7 @@ type Edge struct {
 	propagation int64 // milliseconds
 	allow       bart.Lite
 	profiles    map[string]*profile.Profile
+	open        map[string][]string // paths, by site
 
 	swept int64 // event time of the last sweep, unix milliseconds
 
@@ -81,6 +85,7 @@ func New(o Options) *Edge {
 	e := &Edge{
 		propagation: o.Propagation.Milliseconds(),
 		profiles:    o.Profiles,
+		open:        o.AllowPaths,
 		byID:        make(map[string]*held),
 		clients:     make(map[netip.Addr][]*held),
 		sites:       make(map[string][]*held),
@@ -211,7 +216,7 @@ func (e *Edge) Judge(r *schemas.Request) (schemas.Action, string) {
 	if len(e.byID) == 0 {
 		return schemas.Allow, ""
 	}
-	if e.allow.Contains(r.Client) {
+	if e.allow.Contains(r.Client) || e.isOpen(r) {
 		return schemas.Allow, ""
 	}
 	if hs := e.clients[schemas.ClientOf(r.Client)]; len(hs) > 0 {
@@ -247,6 +252,21 @@ func (e *Edge) beyondClient(r *schemas.Request) (best *held) {
 		best = e.strongest(nil, hs, r)
 	}
 	return best
+}
+
+// isOpen reports whether a request is for a path that no decision touches.
+func (e *Edge) isOpen(r *schemas.Request) bool {
+	paths := e.open[string(r.Site)]
+	if len(paths) == 0 {
+		return false
+	}
+	e.path = profile.Normal(e.path[:0], r.Path)
+	for _, path := range paths {
+		if path[len(path)-1] == '/' && bytes.HasPrefix(e.path, []byte(path)) || string(e.path) == path {
+			return true
+		}
+	}
+	return false
 }
 
 // machine reports whether a request is for a path that machines call.

@@ -282,3 +282,25 @@ func TestProbes(t *testing.T) {
 		}
 	}
 }
+
+// TestAllowedPaths: as at nginx.
+func TestAllowedPaths(t *testing.T) {
+	e := New(Options{AllowPaths: map[string][]string{"shop.example.org": {"/healthz", "/hooks/"}}})
+	if err := e.Apply(decision("d1", schemas.Block, schemas.ScopeClient, "198.51.100.7")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]schemas.Action{
+		"/healthz": schemas.Allow, "/hooks/stripe": schemas.Allow, "/a/../healthz": schemas.Allow, "/%68ealthz": schemas.Allow,
+		"/healthz/more": schemas.Block, "/hooks": schemas.Block, "/hooks/../admin": schemas.Block, "/hooks/%2e%2e/admin": schemas.Block, "/": schemas.Block,
+	} {
+		r := request(time.Minute, "198.51.100.7", "shop.example.org")
+		r.Path = []byte(path)
+		if got, _ := e.Judge(r); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+		r.Site = []byte("www.example.org")
+		if got, _ := e.Judge(r); got != schemas.Block {
+			t.Errorf("%s of another site: %s", path, got)
+		}
+	}
+}

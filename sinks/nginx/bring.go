@@ -52,7 +52,7 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	defer e.mutex.Unlock()
 	e.dirty = false
 	e.nextExpiry = time.Time{}
-	set = Set{Limit: e.options.Limit, Allow: e.allow, Regulars: e.regularList(), Machines: e.machines, Measures: make([]Measure, 0, len(e.intended))}
+	set = Set{Limit: e.options.Limit, Allow: e.allow, AllowPaths: e.options.AllowPaths, Regulars: e.regularList(), Machines: e.machines, Measures: make([]Measure, 0, len(e.intended))}
 	for id, m := range e.intended {
 		if !m.Expires.After(now) {
 			delete(e.intended, id)
@@ -84,7 +84,7 @@ func (e *Enforcer) renewal(now time.Time, next Lease) bool {
 // free text an attacker chose stands in signatures alone, and they must not keep
 // the addresses from being stopped. dropped says that they are not in force.
 func (e *Enforcer) withoutSignatures(ctx context.Context, set Set, lease Lease, now time.Time, why error) (files Files, dropped, err error) {
-	rest := Set{Limit: set.Limit, Allow: set.Allow, Regulars: set.Regulars, Machines: set.Machines}
+	rest := Set{Limit: set.Limit, Allow: set.Allow, AllowPaths: set.AllowPaths, Regulars: set.Regulars, Machines: set.Machines}
 	for _, m := range set.Measures {
 		if m.Scope != schemas.ScopeSignature {
 			rest.Measures = append(rest.Measures, m)

@@ -41,6 +41,8 @@ type Options struct {
 	CommandTimeout time.Duration
 	// Allow are addresses that nothing here ever touches.
 	Allow []netip.Prefix
+	// AllowPaths are, by site, paths that no decision touches: exact, or all below where they end in "/".
+	AllowPaths map[string][]string
 	// Limit says that the snippets were installed with SnippetOptions.UnknownRate.
 	Limit bool
 	// Snippets are what Prepare was called with; with them Run calls it again where the

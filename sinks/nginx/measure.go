@@ -35,6 +35,8 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 type Set struct {
 	Measures []Measure      // in any order
 	Allow    []netip.Prefix // never touched, whatever the measures say
+	// AllowPaths are, by site, paths that no measure touches: exact, or all below where they end in "/".
+	AllowPaths map[string][]string
 	// Regulars pass before every measure that is not Hand; nil: none are known.
 	Regulars *RegularList
 	// Paths are those that sites are known to have; nil: of none is anything known. A measure

@@ -44,7 +44,7 @@ func sortedPrefixes[V any](m map[netip.Prefix]V) []netip.Prefix {
 }
 
 // writeAllowed defines the variable that is 1 for an allowlisted address.
-func writeAllowed(b *bytes.Buffer, prefix string, allow []netip.Prefix) {
+func writeAllowed(b *bytes.Buffer, name string, allow []netip.Prefix) {
 	set := make(map[netip.Prefix]struct{}, len(allow))
 	for _, p := range allow {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
@@ -54,7 +54,7 @@ func writeAllowed(b *bytes.Buffer, prefix string, allow []netip.Prefix) {
 			set[p.Masked()] = struct{}{}
 		}
 	}
-	fmt.Fprintf(b, "geo $%s_allowed {\n    default 0;\n", prefix)
+	fmt.Fprintf(b, "geo $%s {\n    default 0;\n", name)
 	for _, p := range sortedPrefixes(set) {
 		fmt.Fprintf(b, "    %s 1;\n", p)
 	}

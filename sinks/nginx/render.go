@@ -247,7 +247,7 @@ func (l *lists) askPaths(sites []string) error {
 // precedence, and $<prefix>_allowed. include brings a list in, in place or as a
 // file of its own.
 func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name string, content []byte) string) {
-	writeAllowed(b, prefix, set.Allow)
+	writeAllowedAll(b, prefix, set.Allow, set.AllowPaths)
 	l.sets.write(b, prefix)
 	l.clients.write(b, prefix, include)
 	l.prefixes.write(b, prefix)

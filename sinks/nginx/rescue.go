@@ -37,7 +37,7 @@ func NewRescue(measures []Measure, allow []netip.Prefix) Rescue {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# weir rescue, for http { }: save this as\n#   %s\n# and remove it when the attack is over.\n", RescuePath)
 	if r.InForce == l.inForce[schemas.ScopeSignature] && len(l.sets.numbers) == 0 {
-		writeAllowed(&b, "weir_rescue", allow)
+		writeAllowed(&b, "weir_rescue_allowed", allow)
 		l.signatures.write(&b, "weir_rescue")
 		writeStatus(&b, "$weir_rescue_signature", ".*:block:", ".*:")
 	} else {
