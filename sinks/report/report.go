@@ -73,7 +73,7 @@ var pageText string
 // Write writes the page.
 func Write(w io.Writer, r Report) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
-		"utc": utc, "text": inert, "timeline": timeline, "shares": shares, "traits": traits, "prefixes": prefixes, "hours": hours, "join": strings.Join, "words": words,
+		"utc": utc, "text": inert, "timeline": timeline, "shares": shares, "traits": traits, "prefixes": prefixes, "hours": hours, "join": strings.Join, "words": words, "whole": whole,
 	}).Parse(pageText)
 	if err != nil {
 		return err
@@ -83,6 +83,9 @@ func Write(w io.Writer, r Report) error {
 
 // words are the pieces of a column's name, which may be broken between them.
 func words(name string) []string { return strings.SplitAfter(name, "_") }
+
+// whole reports whether a cell is not to be broken: an IPv4 address, a number, a decision's id.
+func whole(text string) bool { return len(text) <= len("i261121-050809-99") && !strings.Contains(text, " ") }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
