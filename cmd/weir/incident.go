@@ -24,14 +24,19 @@ func (c *incidentCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	r, err := reportOf(ctx, db, c.Incident)
-	if err = errors.Join(err, end()); err != nil {
+	return errors.Join(writeReport(ctx, db, c.Incident, c.Report), end())
+}
+
+// writeReport writes the page of an incident.
+func writeReport(ctx context.Context, db *clickhouse.DB, incident, path string) error {
+	r, err := reportOf(ctx, db, incident)
+	if err != nil {
 		return err
 	}
-	if err := writeFile(c.Report, func(w io.Writer) error { return page.Write(w, r) }); err != nil {
+	if err := writeFile(path, func(w io.Writer) error { return page.Write(w, r) }); err != nil {
 		return err
 	}
-	return os.Chmod(c.Report, 0o600) // addresses of people
+	return os.Chmod(path, 0o600) // addresses of people
 }
 
 // reportRows bounds a table of a report; reportNames the bars of a chart.

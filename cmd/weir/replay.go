@@ -17,6 +17,7 @@ import (
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/processor/judge"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/clickhouse"
 )
 
 // logFlags say which logs to read, for every command that reads past ones.
@@ -34,6 +35,7 @@ type replayCommand struct {
 	Baseline    string        `placeholder:"FILE" help:"Start with what weir learn wrote."`
 	Data        string        `placeholder:"DIR" help:"Store requests, incidents and decisions in the embedded ClickHouse there."`
 	ClickHouse  string        `name:"clickhouse" placeholder:"DSN" help:"Store them in this ClickHouse instead."`
+	Report      string        `placeholder:"FILE.html" help:"Write the page of the first attack there, as weir incident --report does, and of further incidents beside it, FILE-INCIDENT.html. Without --data or --clickhouse the store is a temporary one."`
 	Probation   bool          `help:"As on a site where nothing was enforced before: the first enforcement lapses unless its probes are clean. Without it, as if a person had confirmed it."`
 	Quiet       bool          `short:"q" help:"No progress bar and no report."`
 }
@@ -68,7 +70,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if c.Probation {
 		o.Enforced = func(string) bool { return true }
 	}
-	if c.Data != "" || c.ClickHouse != "" {
+	if c.stores() {
 		o.Signals = r.takeSignals
 	}
 	if r.processor, _, err = fromBaseline(configuration, c.Baseline, secret{}, o); err != nil {
@@ -81,6 +83,11 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	removed, err := c.reported()
+	if err != nil {
+		return errors.Join(err, outputs())
+	}
+	defer removed()
 	store, err := c.store(ctx, s, configuration, inputs)
 	if err != nil {
 		return errors.Join(err, outputs())
@@ -94,7 +101,9 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 	if r.processor.Finish(r.emit); err == nil {
 		err = r.err
 	}
-	err = errors.Join(err, store.close(ctx, r.takeEvents(), &r.signals, err == nil), outputs())
+	err = errors.Join(err, store.close(ctx, r.takeEvents(), &r.signals, err == nil, func(db *clickhouse.DB) error {
+		return c.report(ctx, s, db, r.incidents)
+	}), outputs())
 	if !c.Quiet && (err == nil || stats.Lines() > 0) {
 		out := s.out
 		if c.Events == "-" || c.Verdicts == "-" {
@@ -186,6 +195,7 @@ type replay struct {
 	verdictWriter *verdictWriter // nil: not asked for
 	verdicts      []verdict      // of the chunk's rows
 	emitted       []schemas.Event
+	incidents     []schemas.Event     // how each was opened
 	signals       []schemas.SignalRow // for the store
 	probe         []byte              // the decision of the last request
 	err           error
@@ -220,6 +230,9 @@ func (r *replay) emit(event schemas.Event) {
 		r.err = fmt.Errorf("a decision that no edge can hold: %w", err)
 	}
 	r.summary.event(event)
+	if event.Type == schemas.IncidentOpened {
+		r.incidents = append(r.incidents, event)
+	}
 	r.emitted = append(r.emitted, event)
 	if r.events != nil {
 		if err := r.events.Encode(event); err != nil && r.err == nil {

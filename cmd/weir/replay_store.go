@@ -229,9 +229,9 @@ func (r *replayStore) index(text string) uint32 {
 	return at
 }
 
-// close stores what is left; whole says that nothing failed before, or else its error was
-// returned already.
-func (r *replayStore) close(ctx context.Context, events []schemas.Event, signals *[]schemas.SignalRow, whole bool) error {
+// close stores what is left, and lets last ask the store; whole says that nothing failed before,
+// or else its error was returned already, and last is not called.
+func (r *replayStore) close(ctx context.Context, events []schemas.Event, signals *[]schemas.SignalRow, whole bool, last func(*clickhouse.DB) error) error {
 	if r.direct == nil {
 		return nil
 	}
@@ -245,8 +245,11 @@ func (r *replayStore) close(ctx context.Context, events []schemas.Event, signals
 	if failure := r.failure.Load(); failure != nil && err == nil {
 		err = *failure
 	}
-	if !whole {
+	switch {
+	case !whole:
 		err = nil
+	case err == nil:
+		err = last(r.direct.DB())
 	}
 	return errors.Join(err, r.end())
 }

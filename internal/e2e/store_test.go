@@ -133,6 +133,12 @@ func TestEraseAndExport(t *testing.T) {
 	if err != nil || len(columnar) < 1000 || string(columnar[:4]) != "PAR1" || string(columnar[len(columnar)-4:]) != "PAR1" {
 		t.Errorf("Parquet: %d bytes, %v", len(columnar), err)
 	}
+	// What another reader finds in it are rows of the table, each once, in all columns.
+	readBack := "SELECT count() > 1000, uniqExact(tuple(*)) = count(), (SELECT count() FROM (SELECT * FROM file('" + parquet + "', Parquet) EXCEPT SELECT * FROM requests_readable)) " +
+		"FROM file('" + parquet + "', Parquet)"
+	if got := mustWeir(t, "sql", "--write", "--data", data, readBack); got != "1\t1\t0" {
+		t.Errorf("read back: %s", got)
+	}
 	rows, err := os.ReadFile(ndjson)
 	if err != nil || !strings.Contains(string(rows), "192.0.2.99") {
 		t.Errorf("NDJSON: %d bytes, %v", len(rows), err)
@@ -147,6 +153,33 @@ func TestEraseAndExport(t *testing.T) {
 	}
 	if got := mustWeir(t, "sql", "--data", data, "SELECT count() FROM requests_readable WHERE client = '192.0.2.99'"); got != "0" {
 		t.Errorf("%s requests left", got)
+	}
+}
+
+// TestReplayReport writes the page of a replay that is kept nowhere, and of one without an
+// incident none.
+func TestReplayReport(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	log, page := filepath.Join(dir, "access.log"), filepath.Join(dir, "page.html")
+	mustWeir(t, "simulate", log, "--hours", "1", "--tail", "1m")
+	mustWeir(t, "replay", "-q", "--report", page, log)
+	text, err := os.ReadFile(page)
+	if err != nil || !strings.Contains(string(text), "www.example.org") || !strings.Contains(string(text), "<title>Incident i261121-0508") {
+		t.Errorf("the report: %d bytes, %v", len(text), err)
+	}
+	if info, err := os.Stat(page); err == nil && info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %v", info.Mode())
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "weir-replay-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	calm, none := filepath.Join(dir, "calm.log"), filepath.Join(dir, "none.html")
+	mustWeir(t, "simulate", calm, "--hours", "0.1", "--tail", "1m", "--requests", "0")
+	mustWeir(t, "replay", "-q", "--report", none, calm)
+	if _, err := os.Stat(none); !os.IsNotExist(err) {
+		t.Errorf("a page of nothing: %v", err)
 	}
 }
 
