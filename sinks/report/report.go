@@ -85,7 +85,9 @@ func Write(w io.Writer, r Report) error {
 func words(name string) []string { return strings.SplitAfter(name, "_") }
 
 // whole reports whether a cell is not to be broken: an IPv4 address, a number, a decision's id.
-func whole(text string) bool { return len(text) <= len("i261121-050809-99") && !strings.Contains(text, " ") }
+func whole(text string) bool {
+	return len(text) <= len("i261121-050809-99") && !strings.Contains(text, " ")
+}
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
