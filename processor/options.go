@@ -58,7 +58,7 @@ type Options struct {
 	// MinBaseline is how much normal traffic a site must have shown before anything is
 	// decided on it; 20 min.
 	MinBaseline time.Duration
-	// MinClients is how many normal clients must be known before; 200.
+	// MinClients is how many normal clients must be known before; 100.
 	MinClients int
 	// MaxSites bounds the sites; whatever host comes beyond is counted as the site
 	// "(other)", on which nothing is decided; 1000.
@@ -113,7 +113,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MinBaseline = 20 * time.Minute
 	}
 	if o.MinClients == 0 {
-		o.MinClients = 200
+		o.MinClients = 100
 	}
 	if o.MaxSites == 0 {
 		o.MaxSites = 1000

@@ -13,7 +13,7 @@ type Budget struct {
 	// touch, 0 to 1; 0 is the default, 0.005.
 	Collateral float64
 	// MinClients is how many normal clients must be known before anything is
-	// decided; 0 is the default, 200.
+	// decided; 0 is the default, 100.
 	MinClients int
 	// MaxMeasures bounds the list; 0 is the default, 64.
 	MaxMeasures int
@@ -57,7 +57,7 @@ func (b Budget) withDefaults() Budget {
 		b.Soft = 4 * b.Collateral
 	}
 	if b.MinClients <= 0 {
-		b.MinClients = 200
+		b.MinClients = 100
 	}
 	if b.MaxMeasures <= 0 {
 		b.MaxMeasures = 64
@@ -90,12 +90,13 @@ type Measure struct {
 // same Extractor; they are not changed.
 func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	budget = budget.withDefaults()
+	refused := refusedClients(normal, suspect, budget)
 	if normal.Distinct() < budget.MinClients || suspect.Len() < minSupport {
-		return nil
+		return refused
 	}
 	a := newAnalysis(normal, suspect, budget)
 	if a.attackShare < minAttackShare || len(a.suspect.rows) == 0 {
-		return nil
+		return refused
 	}
 	a.cover(budget.InForce)
 	var measures []Measure
@@ -109,15 +110,21 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	a.mine()
 	measures = a.choose(measures)
 	a.settle(measures)
-	heavy := a.heavyClients()
-	for _, m := range a.clientMeasures(hard) {
-		if !slices.ContainsFunc(heavy, func(h Measure) bool { return h.Value == m.Value }) {
-			heavy = append(heavy, m)
-		}
-	}
-	measures = append(measures, heavy...)
+	measures = append(measures, eachOnce(refused, a.heavyClients(), a.clientMeasures(hard))...)
 	a.tellTogether(measures)
 	return measures
+}
+
+// eachOnce joins lists of measures of clients: of one that is in several the first stays.
+func eachOnce(lists ...[]Measure) (all []Measure) {
+	seen := make(map[string]bool)
+	for _, m := range slices.Concat(lists...) {
+		if !seen[m.Value] {
+			seen[m.Value] = true
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 const (
@@ -142,6 +149,7 @@ type analysis struct {
 	normal, suspect *matrix
 	choose0         touched // sizes of the halves
 	calibrate0      touched
+	young           bool    // the held-out clients are too few to certify the budget
 	normalShare     float64 // (1-a): upper estimate of the normal part of the suspects' requests
 	attackShare     float64 // a
 	normalClients   float64 // clients expected in the suspect sample without the attack
@@ -164,6 +172,7 @@ func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
 	known := knownTraits(suspect, budget.Paths)
 	a.normal, a.suspect = newMatrix(normal, known, budget.Paths, true), newMatrix(suspect, known, budget.Paths, false)
 	a.choose0, a.calibrate0 = a.normal.halves()
+	a.young = UpperShare(0, a.calibrate0.all) > budget.Collateral
 	rate := budget.NormalRate
 	if rate <= 0 && normal.Span > 0 {
 		rate = normal.Requests / normal.Span.Seconds()

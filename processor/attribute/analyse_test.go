@@ -133,7 +133,7 @@ func TestTooFewVisitorsToCertifyAsksForAChallenge(t *testing.T) {
 	x := NewExtractor(1)
 	r := rand.New(rand.NewPCG(1, 1))
 	normal, suspect := NewSample(x, 4096), NewSample(x, 4096)
-	visitors(normal, r, 400, 400*time.Second)
+	visitors(normal, r, 110, 400*time.Second)
 	visitors(suspect, r, 30, time.Minute)
 	bots(suspect, r, 900, "gzip, deflate")
 	suspect.Span = time.Minute
@@ -147,7 +147,7 @@ func TestTooFewVisitorsToCertifyAsksForAChallenge(t *testing.T) {
 		}
 	}
 	if few := Analyse(normal, suspect, Budget{MinClients: 500}); len(few) > 0 {
-		t.Errorf("with 400 of 500 clients known: %v", few)
+		t.Errorf("with 110 of 500 clients known: %v", few)
 	}
 }
 

@@ -87,3 +87,36 @@ func LowerRiskRatio(a, na, b, nb float64) float64 {
 	variance := 1/a - 1/max(na, a) + 1/b - 1/nb
 	return a / na / (b / nb) * math.Exp(-1.645*math.Sqrt(max(variance, 0)))
 }
+
+// upperCount is the upper 95 % point of a count of which so much was believed before and nothing was
+// seen since: of a gamma distribution of that shape and scale one, which is the believed share's
+// posterior by how many were looked at (Gelman et al., Bayesian Data Analysis, 2.6).
+func upperCount(shape float64) float64 {
+	if shape <= 0 {
+		return 0
+	}
+	low, high := 0.0, shape+10*math.Sqrt(shape)+10
+	for range 50 {
+		if x := (low + high) / 2; gammaAtMost(shape, x) < confidence {
+			low = x
+		} else {
+			high = x
+		}
+	}
+	return high
+}
+
+// gammaAtMost is P(X <= x) for X gamma of the shape and scale one, by its series.
+func gammaAtMost(shape, x float64) float64 {
+	if x <= 0 {
+		return 0
+	}
+	log, _ := math.Lgamma(shape + 1)
+	term := math.Exp(shape*math.Log(x) - x - log)
+	sum := 0.0
+	for k := 1.0; term > sum*1e-12; k++ {
+		sum += term
+		term *= x / (shape + k)
+	}
+	return min(sum, 1)
+}

@@ -33,6 +33,16 @@ func TestUpperShareGrowsWithWhatWasSeen(t *testing.T) {
 	})
 }
 
+// TestUpperCount compares with quantiles of the chi-squared distribution of twice the shape in
+// degrees of freedom, halved, and with the exponential's.
+func TestUpperCount(t *testing.T) {
+	for _, c := range []struct{ shape, want float64 }{{0, 0}, {0.5, 1.9207}, {1, 2.9957}, {2, 4.7439}, {5, 9.1535}, {50, 62.171}} {
+		if got := upperCount(c.shape); math.Abs(got-c.want) > 0.001*max(c.want, 1) {
+			t.Errorf("upperCount(%v) = %.4f, want %.4f", c.shape, got, c.want)
+		}
+	}
+}
+
 func TestPoissonAtLeast(t *testing.T) {
 	for _, c := range []struct {
 		x          int

@@ -8,19 +8,20 @@ var saysOfClient = [schemas.NumTraits]bool{
 	schemas.TraitProtocol: true, schemas.TraitMethod: true, schemas.TraitReferer: true, schemas.TraitAgentFamily: true,
 }
 
-// mayBlock reports whether there are clients enough, here or elsewhere, for any block.
+// mayBlock reports whether there are clients enough, here or elsewhere, for any block: of a young
+// site, whose own few certify nothing, what is known of programs everywhere tells.
 func (a *analysis) mayBlock() bool {
 	n := 0
 	for _, s := range a.budget.Elsewhere {
 		n += s.Len()
 	}
-	return UpperShare(0, a.calibrate0.all) <= a.budget.Collateral || UpperShare(0, n) <= a.budget.Collateral
+	return !a.young || UpperShare(0, n) <= a.budget.Collateral || a.enoughHeld()
 }
 
-// elsewhereNobody reports whether no visitor of the estate's other sites is what the items say
-// of a client, and there are visitors enough for that to certify the budget. What a signature
-// says of paths is left out: without it, it matches more.
-func (a *analysis) elsewhereNobody(items []item) bool {
+// elsewhere is how many visitors of the estate's other sites were asked whether they are what the
+// items say of a client, and whether one of them is. What a signature says of paths is left out:
+// without it, it matches more.
+func (a *analysis) elsewhere(items []item) (asked int, somebody bool) {
 	var of []item
 	for _, it := range items {
 		if saysOfClient[it.trait] {
@@ -28,9 +29,8 @@ func (a *analysis) elsewhereNobody(items []item) bool {
 		}
 	}
 	if len(of) == 0 {
-		return false
+		return 0, false
 	}
-	n := 0
 	for _, s := range a.budget.Elsewhere {
 		for i := range s.clients {
 			c := &s.clients[i]
@@ -38,12 +38,12 @@ func (a *analysis) elsewhereNobody(items []item) bool {
 				continue
 			}
 			if s.shows(c, of) {
-				return false
+				return asked, true
 			}
-			n++
+			asked++
 		}
 	}
-	return UpperShare(0, n) <= a.budget.Collateral
+	return asked, false
 }
 
 // shows reports whether a client was served a request with all the items.

@@ -169,7 +169,7 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	c.regular = c.regular || m.Regular
 	c.seen |= seenIn(r, m)
 	served := uint32(1)
-	if refusedBySite(r.Status) {
+	if refusedBySite(r.Status) && !m.Stopped { // what an edge answers is not the site's word
 		served = 0
 	}
 	s.addRow(at, t, t.key(), 1, served)

@@ -241,7 +241,7 @@ func (a *analysis) scorer() *scorer {
 		s.suspect.add(a.conductOf(a.suspectSample, c, false), &a.suspectSample.rows[c.head].traits)
 	}
 	s.attack = 1 - a.normalClients/max(float64(len(a.suspectSample.clients)), 1)
-	if s.attack*s.suspect.clients < 2*minSupport || s.normal.clients < float64(a.budget.MinClients)/2 {
+	if s.attack*s.suspect.clients < 2*minSupport || 4*s.normal.clients < 3*float64(a.budget.MinClients) {
 		return nil
 	}
 	return s
@@ -374,7 +374,7 @@ func (a *analysis) threshold(held []scored, with charge, share float64) (score, 
 // signatures touch does not count, nor who is like those that were challenged before.
 func (a *analysis) softThreshold(held []scored, with charge, share float64) (score, bound float64) {
 	return a.highest(held, a.normal.clientsOf(with.rows), touched{}, func(t touched) bool {
-		few := t.all == 0 && a.calibrate0.all >= a.budget.MinClients/2
+		few := t.all == 0 && a.enoughHeld()
 		return few || a.bound(t) <= softBound*share && float64(t.all)/float64(max(a.calibrate0.all, 1)) <= share
 	})
 }
