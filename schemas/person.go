@@ -43,7 +43,10 @@ func Accept(inForce []Event, ids []string, duration time.Duration, by string, no
 		d := *e.Decision
 		d.Reason = "accepted: " + d.ID
 		d.ID = manualID(now, len(accepted)+1)
-		d.Expires, d.Origin, d.Evidence, d.Probes = now.Add(duration), by, nil, ""
+		d.Expires, d.Origin, d.Probes = now.Add(duration), by, ""
+		if d.Evidence != nil { // that stays with weir's own, but not what both touch with all others
+			d.Evidence = &Evidence{Together: d.Evidence.Together}
+		}
 		accepted = append(accepted, Event{Type: DecisionAdded, Time: now, Sites: e.Sites, Incident: e.Incident, Decision: &d})
 	}
 	return accepted

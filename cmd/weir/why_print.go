@@ -129,6 +129,10 @@ func (s *sheet) evidence(e *schemas.Evidence, app *profile.Profile) {
 		s.gap()
 		return
 	}
+	if e.AttackShare == 0 && len(e.Traits) == 0 { // of weir's own, which somebody accepted
+		s.gap()
+		return
+	}
 	s.say(2, "Matches %s of the attack's requests and %s of normal clients (at least %s times as likely in the attack).",
 		finely(e.AttackShare), finely(e.NormalShare), figure(e.RiskRatio))
 	s.traits(e.Traits)
