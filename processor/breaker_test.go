@@ -1,10 +1,13 @@
 package processor
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -100,5 +103,54 @@ func TestCapsHold(t *testing.T) {
 	}
 	if renewed == 0 {
 		t.Error("nothing was renewed: the test shows nothing")
+	}
+}
+
+// TestCapsHoldOverARestart: in mid-attack what was decided is saved, and another takes over. What is in
+// force never exceeds the cap, and the budget of blocks on clients is not had a second time.
+func TestCapsHoldOverARestart(t *testing.T) {
+	const most = 4
+	o := shortLived
+	o.MaxDecisions = most
+	tr, first, _ := returning(1, 60*minute)
+	batches, cut := tr.batches(100), 0
+	for batches[cut].Time[0] < start+first+45_000 {
+		cut++
+	}
+	p := make1(t, o)
+	e, _ := run(t, p, batches[:cut])
+	if len(e.held) == 0 {
+		t.Fatal("nothing was decided before the restart")
+	}
+	s := p.detector.index[tr.site]
+	s.alike = attribute.Alike{1: true, 2: false}
+	s.know.scored.add(&decision{incident: s.incident.id, since: s.incident.second, Decision: schemas.Decision{ID: "i1-99", Action: schemas.Challenge, Scope: schemas.ScopeClient, Value: "198.51.100.7", Expires: time.UnixMilli(start).Add(time.Hour), Origin: schemas.OriginWeir}})
+	var saved bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	p = make1(t, o)
+	if err := p.Load(&saved); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.detector.index[tr.site].alike; len(got) != 2 || !got[1] || got[2] {
+		t.Errorf("whom decisions on clients touch is %v after a restart", got)
+	}
+	inForce := map[string]bool{}
+	for id := range e.held {
+		inForce[id] = true
+	}
+	for _, b := range batches[cut:] {
+		p.Consume(b, e.judge, func(d schemas.Event) {
+			e.take(d)
+			if d.Decision == nil || d.ID == "" {
+				return
+			}
+			if d.Type == schemas.DecisionRemoved {
+				delete(inForce, d.ID)
+			} else if inForce[d.ID] = true; len(inForce) > most {
+				t.Fatalf("%d decisions are in force, at most %d may be", len(inForce), most)
+			}
+		})
 	}
 }
