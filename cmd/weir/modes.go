@@ -39,7 +39,8 @@ func (m *modes) text(site string) string {
 	return string(m.of(site))
 }
 
-func (m *modes) enforces(site string) bool { return m.of(site) == config.Enforce }
+// enforces reports whether decisions on a site go to edges without a person; nil: none do.
+func (m *modes) enforces(site string) bool { return m != nil && m.of(site) == config.Enforce }
 
 // modeChange is one site's, or "" for all that are not named.
 type modeChange struct {

@@ -49,7 +49,7 @@ func TestPanicOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &enforcing{config: c, enforcer: e, log: slog.New(slog.DiscardHandler), allowing: newAllowing(slog.New(slog.DiscardHandler))}
+	r := &enforcing{config: c, modes: newModes(c), enforcer: e, log: slog.New(slog.DiscardHandler), allowing: newAllowing(slog.New(slog.DiscardHandler))}
 	inForce := func(time.Time) []schemas.Event { return []schemas.Event{added("i1-1", "i1", "weir", "a")} }
 	e.Replace(inForce(time.Now())...)
 	want := func(n int) {
