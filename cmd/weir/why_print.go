@@ -129,7 +129,7 @@ func (s *sheet) evidence(e *schemas.Evidence, app *profile.Profile) {
 		s.gap()
 		return
 	}
-	if e.AttackShare == 0 && len(e.Traits) == 0 { // of weir's own, which somebody accepted
+	if e.AttackShare == 0 && len(e.Traits)+len(e.Samples) == 0 { // of weir's own, which somebody accepted
 		s.gap()
 		return
 	}
