@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/weir-project/weir/internal/config"
@@ -69,7 +71,10 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 		configuration.Data = c.Data
 	}
 	err = c.ask(ctx, configuration.Data, "off")
-	stuck := errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+	if hungUp(err) { // it ended while it was asked: mostly it is gone now, or another has begun
+		err = c.ask(ctx, configuration.Data, "off")
+	}
+	stuck := (errors.Is(err, context.DeadlineExceeded) || hungUp(err)) && ctx.Err() == nil
 	switch {
 	case err == nil:
 		return c.sayOff(s)
@@ -96,6 +101,11 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 		return fmt.Errorf("everything is lifted now, but weir will enforce again when it starts: %w", marking)
 	}
 	return nil
+}
+
+// hungUp reports whether a weir ended the conversation without an answer, as one that is killed does.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func (c *panicOffCommand) sayOff(s screen) error {

@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +136,51 @@ func TestPanicNewer(t *testing.T) {
 	} {
 		if got := c.state.newer(c.sequence, c.sent); got != c.want {
 			t.Errorf("%+v, message %d of %s: %t", c.state, c.sequence, c.sent.Sub(now), got)
+		}
+	}
+}
+
+// A weir that is killed while it is asked gives no answer: the command lifts everything itself,
+// whether another begins meanwhile or not.
+func TestPanicOffWhereWeirHangsUp(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		data, edge := t.TempDir(), t.TempDir()
+		socket, err := net.Listen("unix", filepath.Join(data, controlSocket))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { socket.Close() })
+		go func() {
+			for {
+				c, err := socket.Accept()
+				if err != nil {
+					return
+				}
+				if !again {
+					socket.Close() // and its name with it: nobody is there any more
+				}
+				c.Close()
+			}
+		}()
+		configuration := filepath.Join(t.TempDir(), "weir.yml")
+		text := fmt.Sprintf("data: %s\nnginx: {directory: %s, test: [\"true\"], reload: [\"true\"]}\n", data, edge)
+		for path, content := range map[string]string{configuration: text, filepath.Join(edge, "current.conf"): "# a block\n"} {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out strings.Builder
+		if err := (&panicOffCommand{}).Run(t.Context(), screen{out: &out, err: io.Discard}, &program{Config: configuration}); err != nil {
+			t.Errorf("there again: %t: %v", again, err)
+		}
+		if !strings.HasPrefix(out.String(), "Off: nothing is enforced on this machine") {
+			t.Errorf("there again: %t: it says %q", again, out.String())
+		}
+		if current, err := os.ReadFile(filepath.Join(edge, "current.conf")); err != nil || strings.Contains(string(current), "block") {
+			t.Errorf("there again: %t: nginx reads %q, %v", again, current, err)
+		}
+		if !panicked(data).Off {
+			t.Errorf("there again: %t: weir will enforce when it starts", again)
 		}
 	}
 }
