@@ -192,7 +192,7 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 	if s.base.Windows() < minWindows || s.name == Other {
 		return
 	}
-	if second%stepSeconds == s.phase && s.state.Drift(&s.reading, &s.scores) {
+	if second%stepSeconds == s.phase && s.state.Drift(second, &s.reading, &s.scores) {
 		s.taint()
 	}
 	change := s.state.Step(second, &s.reading, &s.scores)

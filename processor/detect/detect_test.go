@@ -79,6 +79,7 @@ func TestKinds(t *testing.T) {
 		"a broken deploy":              {seen{requests: 55, clients: 16, fresh: 3, missing: 1, unknown: 1, unfamiliar: 1, notFound: 1, errors: 30, pages: 30, paths: 35, entropy: 4.8}, schemas.Breakage, true},
 		"link previews":                {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 190, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .9}, schemas.Release, true},
 		"a tool, all over the site":    {seen{requests: 110, clients: 67, fresh: 45, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 70, paths: 85, entropy: 5.4, loading: 9, declared: .76, distinct: 62}, schemas.Scrape, true},
+		"machines it knows, all over":  {seen{requests: 180, clients: 67, fresh: 8, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 150, paths: 85, entropy: 6.4, loading: 9, declared: .76, distinct: 82, work: 25}, schemas.Release, true},
 		"machines on few pages":        {seen{requests: 110, clients: 67, fresh: 45, missing: 1, unknown: 2, unfamiliar: 2, notFound: 1, pages: 70, paths: 40, entropy: 4.9, loading: 9, declared: .76, distinct: 30}, schemas.Release, true},
 		"drowned, and logs little":     {seen{requests: 52, clients: 50, fresh: 45, missing: 30, unknown: 40, unfamiliar: 30, notFound: 5, errors: 30, pages: 52, paths: 50, entropy: 5.6}, schemas.Flood, true},
 		"one page hammered":            {seen{requests: 250, clients: 220, fresh: 200, missing: 1, unknown: 1, unfamiliar: 10, notFound: 1, pages: 230, paths: 20, entropy: 1.2, declared: .1}, schemas.Flood, true},
@@ -236,7 +237,7 @@ func TestASlowRampIsNoticed(t *testing.T) {
 			}
 			r := s.reading()
 			scores := Score(b, 2, &r)
-			state.Drift(&r, &scores)
+			state.Drift(int64(step*10), &r, &scores)
 			if doubtful == 0 && state.Doubtful() {
 				doubtful = step
 			}

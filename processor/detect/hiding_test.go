@@ -99,7 +99,7 @@ func (g *siege) step(at int, n float64, add func(*seen, float64)) bool {
 	reading, hour := s.reading(), at/360%168
 	scores := Score(g.base, hour, &reading)
 	scores.Limits = LimitsOf(&g.tail, 1, 1)
-	g.state.Drift(&reading, &scores)
+	g.state.Drift(int64(10*at), &reading, &scores)
 	for second := range int64(10) {
 		g.state.Step(int64(10*at)+second, &reading, &scores)
 	}

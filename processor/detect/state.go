@@ -120,13 +120,14 @@ type State struct {
 
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
 	// Page 1954).
-	Slow float64
+	Slow    float64
+	Drifted int64 // second of the last of these steps
 }
 
 // Suspicious reports whether the last step showed the beginning of something: then
 // nothing is to be learned, and the next second is looked at in full.
 func (s *State) Suspicious() bool {
-	return s.Open || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
+	return s.Open || s.Doubtful() || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
 }
 
 // people reports whether those above normal are people: they bring assets or, where the site
@@ -141,20 +142,36 @@ func (s *State) released(r *Reading, sc *Scores) bool {
 	return s.Open && s.Kind == schemas.Release && r.Raw[DeclaredShare] >= declaredRest && !varied(r, sc) && markScore(MissingShare, r, sc) < enter
 }
 
-// Drift takes the window of a whole step of ten seconds, and reports whether what departs
-// for long has just become doubtful: what was seen of late is then not to be learned.
-func (s *State) Drift(r *Reading, sc *Scores) bool {
+// Drift takes the window of a whole step of ten seconds, which ends with a second, and reports
+// whether what departs for long has just become doubtful: what was seen of late is then not to
+// be learned.
+func (s *State) Drift(second int64, r *Reading, sc *Scores) bool {
 	before := s.Slow
+	s.Slow = min(max(0, s.Slow+s.departs(r, sc)), 2*sc.Limits.slow)
+	s.Drifted = second
+	return before < slowDoubt && s.Slow >= slowDoubt
+}
+
+// departs is what a step adds to what departs a little and long.
+func (s *State) departs(r *Reading, sc *Scores) float64 {
 	mark := markScore(MissingShare, r, sc)
 	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
 		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc))
 	}
-	x := slowVolume(sc) + min(mark, slowMost) - slowStep
 	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || newcomers(r, sc) < minClients || mark < 2 || slowVolume(sc) < slowLeast || oneDeclared(r, sc) {
-		x = -slowStep
+		return -slowStep
 	}
-	s.Slow = min(max(0, s.Slow+x), 2*sc.Limits.slow)
-	return before < slowDoubt && s.Slow >= slowDoubt
+	return slowVolume(sc) + min(mark, slowMost) - slowStep
+}
+
+// slowNow is what departs a little and long up to a second within a step: the part of it that
+// is over counts, so that what is an attack is one before the step ends.
+func (s *State) slowNow(second int64, r *Reading, sc *Scores) float64 {
+	part := second - s.Drifted
+	if s.Slow < slowDoubt || part <= 0 || part >= window.Short {
+		return s.Slow
+	}
+	return s.Slow + max(0, s.departs(r, sc))*float64(part)/window.Short
 }
 
 // Doubtful reports whether the traffic departs too long to be learned.
@@ -183,7 +200,7 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	if s.ebbs(r, sc) {
 		attack, declared = false, true
 	}
-	if s.Slow >= sc.Limits.slow && !attack && !declared {
+	if !attack && !declared && s.slowNow(second, r, sc) >= sc.Limits.slow {
 		kind, attack = schemas.Flood, true
 		s.Attack = max(s.Attack, persist)
 	}
@@ -428,6 +445,12 @@ func scattered(r *Reading, sc *Scores) bool {
 	return above >= minClients && fresh >= strangersShare*above && newcomers(r, sc) >= strangersShare*above && allOver(r, sc)
 }
 
+// strange reports whether half of the clients above normal have never been here: machines
+// that the site knows read much of it, all at once, when there is something new.
+func strange(r *Reading, sc *Scores) bool {
+	return 2*(r.Raw[NewClients]-sc.Level[NewClients]) >= excessClients(r, sc)
+}
+
 // machinesAllOver is by how many spreads more machines that say so, strangers nearly all, ask
 // for pages all over a site that is made for people; 0 where they ask for few, or few come.
 func machinesAllOver(r *Reading, sc *Scores) float64 {
@@ -462,8 +485,11 @@ func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
 		missing = max(missing, markScore(UnknownShare, r, sc))
 		mark = max(missing, markScore(UnfamiliarShare, r, sc))
 	}
-	if r.Raw[DeclaredShare] < declaredShare && idlers(r, sc) >= minClients || varied(r, sc) {
-		mark = max(mark, bare) // no browsers, though they say so; or machines that read everything
+	switch machines := r.Raw[DeclaredShare] >= declaredShare; {
+	case !machines && (varied(r, sc) || idlers(r, sc) >= minClients): // no browsers, though they say so
+		mark = max(mark, bare)
+	case machines && varied(r, sc) && strange(r, sc): // that read everything, and never came before
+		mark = max(mark, bare)
 	}
 	mark = max(mark, machinesAllOver(r, sc))
 	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < sc.Limits.sum || !enough(r, sc) || excessClients(r, sc) < minClients {
