@@ -207,11 +207,11 @@ func (s *site) keepDecisions(keep func(*decision) bool) {
 // review renews on fresh evidence alone, and lifts what matches visitors that the site
 // knows.
 func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	now, regulars := s.d.knownAt(second), normal.Guests()
+	now := s.d.knownAt(second)
 	within, seen := s.withinBudget(normal, suspect), s.seenNow(suspect)
 	s.keepDecisions(func(d *decision) bool {
 		if d.signature != nil {
-			live := attribute.Look(regulars, suspect, d.signature, s.resolver())
+			live := attribute.Look(normal, suspect, d.signature, s.resolver())
 			if live.Clients > 0 {
 				d.matched = second
 			}

@@ -39,6 +39,7 @@ type Sample struct {
 	young   bool
 	laid    *matrix         // as it was laid out last, nil once something changed
 	guests  map[uint64]bool // likewise, see Guests
+	agents  map[uint64]bool // likewise, see agentsOfGuests
 	ids     int             // likewise, see Distinct; 0 is not counted
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
@@ -283,7 +284,7 @@ func (s *Sample) Forget(address netip.Addr) bool {
 }
 
 // changed forgets what was worked out of what the sample held.
-func (s *Sample) changed() { s.laid, s.guests, s.ids = nil, nil, 0 }
+func (s *Sample) changed() { s.laid, s.guests, s.agents, s.ids = nil, nil, nil, 0 }
 
 // keep drops the clients that are not wanted.
 func (s *Sample) keep(wanted func(*client) bool) {

@@ -1,0 +1,39 @@
+package attribute
+
+import (
+	"testing"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// TestBotsBehindAVisitorsAddress: a signature touches whom the site knows where it matches what they came
+// with before, and not for what somebody else sends from the same address.
+func TestBotsBehindAVisitorsAddress(t *testing.T) {
+	const visitors, bots = "Mozilla/5.0 (X11; Linux x86_64; rv:157.0) Gecko/20100101 Firefox/157.0", "Mozilla/5.0 Chrome/109.0.0.0"
+	x := NewExtractor(12)
+	normal, suspect := NewSample(x, 64), NewSample(x, 64)
+	send := func(s *Sample, client uint32, agent, encoding string, m Mark) {
+		q := request(client, agent, encoding, "/", "https://www.example.org/", schemas.CookieSome)
+		var traits Traits
+		x.Profile(&traits, q)
+		x.Rest(&traits, q)
+		s.AddTraits(x.ClientHash(schemas.ClientOf(q.Client).As16()), &traits, q, m)
+	}
+	for client := range uint32(10) {
+		send(normal, 100+client, visitors, "gzip, br", Mark{})
+		send(suspect, 100+client, bots, "gzip", Mark{Regular: true})
+		send(suspect, 100+client, visitors, "gzip, br", Mark{Regular: true})
+	}
+	signature := schemas.Signature{{Trait: schemas.TraitAcceptEncoding, Value: "gzip"}}
+	if live := Look(normal, suspect, signature, nil); live.Regulars != 10 || live.Clients != 10 || live.Touched != 0 {
+		t.Errorf("bots behind ten visitors' addresses: %+v", live)
+	}
+	suspect.Reset()
+	for client := range uint32(10) {
+		send(suspect, 100+client, visitors, "gzip", Mark{})
+		send(suspect, 200+client, bots, "gzip", Mark{Regular: true}) // known from an earlier day
+	}
+	if live := Look(normal, suspect, signature, nil); live.Regulars != 20 || live.Clients != 20 || live.Touched != 20 {
+		t.Errorf("twenty visitors themselves: %+v", live)
+	}
+}
