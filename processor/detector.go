@@ -42,20 +42,23 @@ type Detector struct {
 
 // windowBytes is what the closed steps in all sites' windows may take; beyond it the ten
 // minutes of the sites that take most become shorter. It is enough for ten minutes of a
-// thousand sites with a hundred clients each in ten seconds. Where sites have so many paths that
-// those take much memory, they take it, twice over, from the windows, down to windowLeast: an
+// thousand sites with a hundred clients each in ten seconds. Where what is known of the sites' paths
+// takes more than pathsFree, it takes that, twice over, from the windows, down to windowLeast: an
 // estate that has much of everything is to fit into the processor's memory, too.
 const (
 	windowBytes = 112 << 20
-	windowLeast = 72 << 20
+	windowLeast = 64 << 20
+	pathsFree   = 8 << 20
+	pathCost    = 24 // of one in a list, beside its text, about
 )
 
-// pathCost is what a path in a list takes beside its text, about.
-const pathCost = 24
-
+// shareMemory divides memory between windows and paths.
 func (d *Detector) shareMemory() {
 	paths := d.held.found + d.held.pathBytes + pathCost*d.held.paths
-	d.windows.Bound(max(windowLeast, windowBytes-2*paths))
+	for _, s := range d.sites {
+		paths += 4 * len(s.know.sure.slots)
+	}
+	d.windows.Bound(max(windowLeast, windowBytes-2*max(0, paths-pathsFree)))
 }
 
 // newDetector makes a Detector of options that were checked; extract knows the names of
