@@ -42,23 +42,24 @@ type Detector struct {
 
 // windowBytes is what the closed steps in all sites' windows may take; beyond it the ten
 // minutes of the sites that take most become shorter. It is enough for ten minutes of a
-// thousand sites with a hundred clients each in ten seconds. Where what is known of the sites' paths
-// takes more than pathsFree, it takes that, twice over, from the windows, down to windowLeast: an
-// estate that has much of everything is to fit into the processor's memory, too.
+// thousand sites with a hundred clients each in ten seconds. An estate that has more of
+// everything has less room for them: where the windows cannot be whole they get windowLess, until
+// they take so little that they can.
 const (
 	windowBytes = 112 << 20
-	windowLeast = 64 << 20
-	pathsFree   = 8 << 20
-	pathCost    = 24 // of one in a list, beside its text, about
+	windowFull  = 110 << 20
+	windowLess  = 76 << 20
+	windowAgain = 64 << 20
 )
 
-// shareMemory divides memory between windows and paths.
+// shareMemory gives the windows what they may take.
 func (d *Detector) shareMemory() {
-	paths := d.held.found + d.held.pathBytes + pathCost*d.held.paths
-	for _, s := range d.sites {
-		paths += 4 * len(s.know.sure.slots)
+	switch used := d.windows.Used(); {
+	case used >= windowFull:
+		d.windows.Bound(windowLess)
+	case used < windowAgain:
+		d.windows.Bound(windowBytes)
 	}
-	d.windows.Bound(max(windowLeast, windowBytes-2*max(0, paths-pathsFree)))
 }
 
 // newDetector makes a Detector of options that were checked; extract knows the names of
