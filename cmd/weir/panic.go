@@ -142,7 +142,9 @@ func liftHere(ctx context.Context, c config.Config) error {
 	var failed error
 	log := slog.New(slog.DiscardHandler)
 	if c.Nginx.Directory != "" {
-		e, err := nginx.New(nginxOptions(c, log, nil))
+		o := nginxOptions(c, log, nil)
+		o.Workers = nginx.Workers // or nginx may still run what it was to let go of
+		e, err := nginx.New(o)
 		if err == nil {
 			e.Replace()
 			err = e.Sync(ctx)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,18 @@ func TestPanicOffOnEachKindOfEdge(t *testing.T) {
 	w.kill()
 	if got := enforced(); got != all {
 		t.Fatalf("with weir killed: %v, want each to keep what it has", got)
+	}
+	// An nginx that goes on with what it had is not called lifted.
+	text, err := os.ReadFile(config)
+	deaf := filepath.Join(t.TempDir(), "deaf.yml")
+	if err == nil {
+		err = os.WriteFile(deaf, regexp.MustCompile(`(?m)^  reload: .*$`).ReplaceAll(text, []byte(`  reload: ["true"]`)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := weir(t, "--config", deaf, "panic", "off"); err == nil || !strings.Contains(err.Error(), "still runs what it had") {
+		t.Errorf("with an nginx that does not reload: %v", err)
 	}
 	if out := command("panic", "off"); !strings.Contains(out, "is not running here") {
 		t.Errorf("it says %q", out)
