@@ -23,18 +23,17 @@ const (
 	demoWith    = "with"
 )
 
-// closedLoop plays the same story twice, without weir's measures and with them, and judges
-// each promise by truth.
+// closedLoop plays the story twice, its first minutes without weir's measures and then all of it with
+// them, and judges each promise by truth.
 func (c *demoCommand) closedLoop(ctx context.Context, s screen) error {
 	if c.Output != "text" {
 		return usagef("--closed-loop prints text")
 	}
-	plan := demo.DefaultPlan()
-	plan.Workers = demo.ClosedWorkers
 	var reports [2]demo.Report
 	var ending demo.Ending
+	plans := [...]demo.Plan{demo.ClosedPlanWithout(), demo.ClosedPlan()}
 	for i, folder := range []string{demoWithout, demoWith} {
-		d, err := c.prepare(ctx, s, plan, folder)
+		d, err := c.prepare(ctx, s, plans[i], folder)
 		if err != nil {
 			return err
 		}

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// ClosedWorkers make an application that can serve 30 requests a second: nine at once, and the
+// closedWorkers make an application that can serve 30 requests a second: nine at once, and the
 // mean page of a flood of pages that there are not takes 0.28 s.
-const ClosedWorkers = 9
+const closedWorkers = 9
 
 // What a closed loop promises.
 const (
 	closedStopped = 0.95 // share of the attack's requests after its first minute that never reach the application
+	closedFailed  = 0.01 // share of visitors' requests that fail then, at most, beyond the share before the attack
 	closedWait    = 2    // times visitors' quiet p95, from a minute after the first block on
 	closedRefused = 0.01 // share of visitors that meet a refusal, at most
 	overwhelmed   = 0.25 // share of visitors' requests that fail without weir, at least: the application's queue is full
@@ -34,9 +35,10 @@ type Clause struct {
 	Held bool   `json:"held"`
 }
 
-// ClosedLoop judges the same story without weir's measures and with them.
+// ClosedLoop judges the same story without weir's measures and with them. Who comes to a page
+// and gets none waits for ever.
 func ClosedLoop(without, with *Report, end Ending) []Clause {
-	quiet := with.Phases[0].Visitors.P95
+	settled, quiet := &with.Settled, &with.Phases[0].Visitors
 	failed := 0.0
 	if n := without.Flooded.Requests; n > 0 {
 		failed = float64(without.Flooded.Failed) / float64(n)
@@ -51,8 +53,9 @@ func ClosedLoop(without, with *Report, end Ending) []Clause {
 			failed >= overwhelmed},
 		{fmt.Sprintf("at least %.0f %% of the attack's requests after 60 s never reach it", 100*closedStopped), fmt.Sprintf("%.1f %% of %s", floor(100*with.Later.StoppedShare()), thousands(with.Later.Sent)),
 			with.Later.Sent > 0 && with.Later.StoppedShare() >= closedStopped},
-		{"visitors' p95 is within twice the quiet value 60 s after the first block", fmt.Sprintf("%s from then on, %s before the attack", wait(with.Settled.P95), wait(quiet)),
-			with.Settled.Requests > 0 && quiet > 0 && with.Settled.P95 <= closedWait*quiet},
+		{"visitors' p95 is within twice the quiet value 60 s after the first block, and no more fail", fmt.Sprintf("%s from then on, %s before the attack; %.1f %% of %s fail, %.1f %% before",
+			wait(settled.Endured), wait(quiet.P95), 100*settled.failedShare(), thousands(settled.Requests), 100*quiet.failedShare()),
+			settled.Requests > 0 && quiet.P95 > 0 && settled.Endured <= closedWait*quiet.P95},
 		{fmt.Sprintf("at most %.0f %% of visitors meet a refusal", 100*closedRefused), fmt.Sprintf("%d of %d", with.VisitorsRefused, with.Visitors),
 			with.Visitors > 0 && refused <= closedRefused},
 		{"the incident stays open until the attack ends, then closes", sinceEnd(end.Closed, end.AttackEnded, "closed"),

@@ -21,7 +21,7 @@ func TestClosedLoopJudgesEachPromise(t *testing.T) {
 		phases := []PhaseReport{{Phase: PhaseBefore, Visitors: VisitorReport{P95: quiet}}}
 		return &loop{
 			Report{Phases: phases, Flooded: VisitorReport{Requests: 100, Failed: 25, P95: 3 * quiet}},
-			Report{Phases: phases, Later: AttackReport{Sent: 1000, Stopped: 950}, Settled: VisitorReport{Requests: 100, P95: 2 * quiet}, Visitors: 200, VisitorsRefused: 2},
+			Report{Phases: phases, Later: AttackReport{Sent: 1000, Stopped: 950}, Settled: VisitorReport{Requests: 100, Failed: 1, P95: 2 * quiet, Endured: 2 * quiet}, Visitors: 200, VisitorsRefused: 2},
 			Ending{AttackEnded: at, Opened: 1, Closed: at.Add(end), Expired: at.Add(2 * end)},
 		}
 	}
@@ -34,7 +34,12 @@ func TestClosedLoopJudgesEachPromise(t *testing.T) {
 		{"not overwhelmed", func(l *loop) { l.without.Flooded.Failed = 24 }, "overwhelmed"},
 		{"too many reach it", func(l *loop) { l.with.Later.Stopped = 949 }, "never reach it"},
 		{"no late attack", func(l *loop) { l.with.Later = AttackReport{} }, "never reach it"},
-		{"still slow", func(l *loop) { l.with.Settled.P95 = 2.01 * quiet }, "p95"},
+		{"still slow", func(l *loop) { l.with.Settled.Endured = 2.01 * quiet }, "p95"},
+		{"more fail", func(l *loop) { l.with.Settled.Failed = 2 }, "p95"},
+		{"half of them never come", func(l *loop) { l.with.Settled = settledOf(0, 50, 50, Answered{Status: 502}) }, "p95"},
+		{"half of them hang up", func(l *loop) { l.with.Settled = settledOf(0, 50, 50, Answered{HungUp: true}) }, "p95"},
+		{"one in a hundred hangs up", func(l *loop) { l.with.Settled = settledOf(0, 99, 1, Answered{HungUp: true}) }, ""},
+		{"of ten pages one, among files", func(l *loop) { l.with.Settled = settledOf(90, 9, 1, Answered{Status: 504}) }, "p95"},
 		{"never blocked", func(l *loop) { l.with.Settled = VisitorReport{} }, "p95"},
 		{"three refused", func(l *loop) { l.with.VisitorsRefused = 3 }, "refusal"},
 		{"closed too soon", func(l *loop) { l.ending.Closed = at.Add(-time.Second) }, "stays open"},
@@ -58,6 +63,46 @@ func TestClosedLoopJudgesEachPromise(t *testing.T) {
 		if held := WriteClauses(&text, clauses); held != (x.want == "") || strings.Count(text.String(), "\n") != 12 {
 			t.Errorf("%s: %v\n%s", x.name, held, &text)
 		}
+	}
+}
+
+// settledOf are so many files and pages that came in no time, and so many pages that did not.
+func settledOf(files, came, lost int, a Answered) (v VisitorReport) {
+	for i := range files + came + lost {
+		r := &record{Sent: Sent{Page: i >= files}, Answered: Answered{Status: 200}, wait: time.Second / 10, done: true, reached: true}
+		if i >= files+came {
+			r.Answered = a
+		}
+		v.add(r)
+	}
+	v.close()
+	return v
+}
+
+// A closed loop's plan has the short plan's rate, and so many visitors that one in a hundred of
+// them is a number.
+func TestClosedPlan(t *testing.T) {
+	short, long := ClosedPlanWithout(), ClosedPlan()
+	if err := long.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	rate := func(c simulate.Attack, n int) float64 { return float64(n) / c.Duration.Seconds() }
+	s, l := StoryConfig(3, time.Now(), short).Attack, StoryConfig(3, time.Now(), long).Attack
+	if rate(s, s.Requests) != rate(l, l.Requests) || rate(s, s.Addresses) != rate(l, l.Addresses) || long.Workers != short.Workers {
+		t.Errorf("%+v is not the rate of %+v", l, s)
+	}
+	visits, err := simulate.NewTraffic(StoryConfig(3, time.Date(2026, 11, 29, 23, 0, 0, 0, time.UTC), long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	come := make(map[simulate.Actor]bool)
+	for v := visits.Next(); v != nil && v.Start < long.Total(); v = visits.Next() {
+		if (&record{Sent: Sent{Actor: v.Actor}}).visitor() && v.Start >= -time.Minute {
+			come[v.Actor] = true
+		}
+	}
+	if len(come) < 400 {
+		t.Errorf("%d visitors come, want 400", len(come))
 	}
 }
 

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/weir-project/weir/internal/simulate"
@@ -15,7 +16,7 @@ const (
 	appTimeout = 15 * time.Second
 )
 
-// The botnet's size, as in the story that weir begins with, in a sixth of the
+// The botnet's size in DefaultPlan, as in the story that weir begins with, in a sixth of the
 // time.
 const (
 	botRequests  = 10000
@@ -53,6 +54,6 @@ func StoryConfig(seed uint64, from time.Time, plan Plan) simulate.Config {
 	if plan.Workers > 0 {
 		c.Sites[0].Workers = plan.Workers
 	}
-	c.Attack = simulate.Attack{Requests: botRequests, Addresses: botAddresses, Duration: plan.Attack, Existing: botExisting}
+	c.Attack = simulate.Attack{Requests: cmp.Or(plan.Requests, botRequests), Addresses: cmp.Or(plan.Addresses, botAddresses), Duration: plan.Attack, Existing: botExisting}
 	return c
 }

@@ -16,12 +16,32 @@ type Plan struct {
 	Speed float64
 	// Workers is how many requests the application works on at once; 0: appWorkers.
 	Workers int
+	// Requests and Addresses are the botnet's in the whole attack; 0: botRequests, botAddresses.
+	Requests, Addresses int
 }
 
 // DefaultPlan is two and a half minutes: half a minute of peace, 100 seconds of
 // attack, 20 seconds afterwards.
 func DefaultPlan() Plan {
 	return Plan{Before: 30 * time.Second, Attack: 100 * time.Second, After: 20 * time.Second, Speed: 1}
+}
+
+// ClosedPlan is a closed loop's: the default's botnet at the same rate for six minutes, so that
+// over 400 visitors come. Of 200, two are 1 %.
+func ClosedPlan() Plan {
+	p := ClosedPlanWithout()
+	const longer = 6 * time.Minute
+	p.Requests = int(botRequests * longer / p.Attack)
+	p.Addresses = int(botAddresses * longer / p.Attack)
+	p.Attack = longer
+	return p
+}
+
+// ClosedPlanWithout is as much of it as shows what becomes of the application without weir.
+func ClosedPlanWithout() Plan {
+	p := DefaultPlan()
+	p.Workers = closedWorkers
+	return p
 }
 
 // firstMinute is how long after the attack's first request the verdict begins to

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -91,9 +92,15 @@ type VisitorReport struct {
 	// came at once is no short wait, it is Failed. 0 where there was none of these.
 	Median float64 `json:"median_wait"`
 	P95    float64 `json:"p95_wait"`
+	// Endured is the p95 where whoever got no page waits for ever: +Inf where those are too many.
+	Endured float64 `json:"-"`
 
-	waits []time.Duration
+	waits   []time.Duration
+	endured []time.Duration // endless where no page came
 }
+
+// endless is the wait for a page that never comes.
+const endless = time.Duration(math.MaxInt64)
 
 func (v *VisitorReport) add(r *record) {
 	v.Requests++
@@ -105,12 +112,31 @@ func (v *VisitorReport) add(r *record) {
 	if r.Page && r.done && (r.HungUp || r.Status > 0 && r.Status < 500) && !r.refused() {
 		v.waits = append(v.waits, r.wait)
 	}
+	switch {
+	case !r.Page || r.refused():
+	case !r.done || r.failed():
+		v.endured = append(v.endured, endless)
+	default:
+		v.endured = append(v.endured, r.wait)
+	}
+}
+
+// failedShare is 0 to 1; 0 where nobody asked.
+func (v *VisitorReport) failedShare() float64 {
+	if v.Requests == 0 {
+		return 0
+	}
+	return float64(v.Failed) / float64(v.Requests)
 }
 
 func (v *VisitorReport) close() {
 	slices.Sort(v.waits)
 	v.Median, v.P95 = quantile(v.waits, .5), quantile(v.waits, .95)
-	v.waits = nil
+	slices.Sort(v.endured)
+	if v.Endured = quantile(v.endured, .95); v.Endured == endless.Seconds() {
+		v.Endured = math.Inf(1)
+	}
+	v.waits, v.endured = nil, nil
 }
 
 // Slot is ten seconds of the story.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 )
@@ -108,6 +109,9 @@ func clock(seconds float64) string {
 func wait(seconds float64) string {
 	if seconds == 0 {
 		return "-"
+	}
+	if math.IsInf(seconds, 1) {
+		return "endless"
 	}
 	if seconds >= 10 {
 		return fmt.Sprintf("%.1fs", seconds)
