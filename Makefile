@@ -67,7 +67,7 @@ endif
 demo: build setup ## an attack and its end, live, on this machine (ARGS=--keep leaves it running)
 	bin/weir demo $(ARGS)
 
-closed-loop: build setup ## judges each promise of the closed loop, without weir and with it; docs/closed-loop.svg (ten minutes)
+closed-loop: build setup ## judges each promise of the closed loop, without weir and with it; docs/closed-loop.svg (a good twenty minutes)
 	bin/weir demo --closed-loop --picture docs/closed-loop.svg $(ARGS)
 
 screenshots: setup ## docs/statuspage-*.png: the status page on a phone and a desktop, light and dark; docs/incident.png

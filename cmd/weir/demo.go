@@ -29,7 +29,7 @@ type demoCommand struct {
 	Hours   time.Duration `default:"24h" help:"Ordinary hours to learn from first."`
 	Edges   int           `default:"1" help:"Edges, each with an nginx and a weir of its own in a network namespace; more than one needs root."`
 	Apart   bool          `hidden:"" help:"The network is the demo's own."`
-	Closed  bool          `name:"closed-loop" help:"Judge each promise of a closed loop: an application of 30 requests a second, first with a weir that only looks on, then with one that enforces, until everything that it decided has expired. Ten minutes."`
+	Closed  bool          `name:"closed-loop" help:"Judge each promise of a closed loop: an application of 30 requests a second, first with a weir that only looks on, then with one that enforces, until everything that it decided has expired. A good twenty minutes."`
 	Keep    bool          `help:"Leave everything running until Ctrl-C."`
 	Picture string        `placeholder:"FILE" help:"Draw the table there, as SVG; DIR/demo.svg is always drawn."`
 	Output  string        `default:"text" enum:"text,json" help:"The table at the end: text or json."`
