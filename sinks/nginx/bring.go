@@ -11,7 +11,7 @@ import (
 
 // bring makes nginx enforce what is intended at now, or says why it does not.
 func (e *Enforcer) bring(ctx context.Context, now time.Time) error {
-	set, last := e.pending(now)
+	set, last, released := e.pending(now)
 	lease := Lease{From: now.Add(-e.options.Lease), Until: now.Add(e.options.Lease)}
 	if last.Before(lease.Until) {
 		lease.Until = later(last, now)
@@ -22,19 +22,25 @@ func (e *Enforcer) bring(ctx context.Context, now time.Time) error {
 	}
 	e.report(files)
 	if files.Version == e.loaded.version && !e.renewal(now, lease) {
+		e.loaded.released = released
 		return nil
 	}
 	started := time.Now()
 	dropped := error(nil)
 	if err := e.change(ctx, files); err != nil {
 		var refused *refusedError
-		if !errors.As(err, &refused) || refused.before {
-			return err
+		var ran *commandError
+		switch known := errors.As(err, &refused); {
+		case !known && errors.As(err, &ran), known && refused.before:
+			return err // nginx would not read anything else either
+		case !known:
+			return e.holdOn(ctx, now, released, err)
 		}
 		if files, dropped, err = e.withoutSignatures(ctx, set, lease, now, err); err != nil {
-			return err
+			return e.holdOn(ctx, now, released, err)
 		}
 		if files.Version == e.loaded.version && !e.renewal(now, lease) {
+			e.loaded.released = released
 			return dropped
 		}
 	}
@@ -42,12 +48,46 @@ func (e *Enforcer) bring(ctx context.Context, now time.Time) error {
 		return err
 	}
 	e.enforced(files, lease, started)
+	e.loaded.released = released
 	return dropped
 }
 
+// holdOn renews the lease of what nginx holds, where what is intended cannot take its place, and
+// returns why it cannot. Only while all that nginx holds is still meant, and no longer than
+// until the first of what is intended ends: nobody is locked out by a decision that is over.
+func (e *Enforcer) holdOn(ctx context.Context, now time.Time, released uint64, why error) error {
+	until := now.Add(e.options.Lease)
+	if e.nextExpiry.Before(until) { // pending has set it where anything is intended
+		until = e.nextExpiry
+	}
+	lease := Lease{From: now.Add(-e.options.Lease), Until: until}
+	if e.loaded.main == "" || e.loaded.released != released || !until.After(now) || !e.renewal(now, lease) || ctx.Err() != nil {
+		return why
+	}
+	span, err := lease.pattern()
+	if err == nil {
+		err = e.test(ctx, current(e.options.Dir, e.loaded.main, e.loaded.version, lease, span))
+	}
+	if err == nil {
+		err = e.reload(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; and the lease of what is in force was not renewed: %w", why, err)
+	}
+	e.loaded.lease = lease
+	e.lastReload = time.Now()
+	e.metrics.reloads.Inc()
+	e.metrics.leaseUntil.Set(float64(lease.Until.Unix()))
+	e.mutex.Lock()
+	e.status.LeaseUntil = lease.Until
+	e.mutex.Unlock()
+	e.log.Warn("what nginx holds goes on, without what has been decided since", "version", e.loaded.version, "lease_until", lease.Until, "error", why)
+	return why
+}
+
 // pending copies what is to be in force, forgets what has expired, and says when
-// the last of it expires.
-func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
+// the last of it expires. released is how often something had to be let go of until now.
+func (e *Enforcer) pending(now time.Time) (set Set, last time.Time, released uint64) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.dirty = false
@@ -56,6 +96,7 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	for id, m := range e.intended {
 		if !m.Expires.After(now) {
 			delete(e.intended, id)
+			e.released++
 			continue
 		}
 		set.Measures = append(set.Measures, m)
@@ -67,7 +108,7 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time) {
 	set.Paths = e.pathList(set.Measures)
 	e.status.Intended = len(e.intended)
 	e.metrics.intended.Set(float64(len(e.intended)))
-	return set, last
+	return set, last, e.released
 }
 
 // renewal reports whether the loaded lease does not count now, or would end too early:
@@ -132,7 +173,12 @@ func (e *Enforcer) change(ctx context.Context, files Files) error {
 			return err
 		}
 	}
-	if err := e.dir.switchTo(files.Current); err != nil {
+	return e.test(ctx, files.Current)
+}
+
+// test makes current.conf what is given where nginx takes that, and leaves it as it was where not.
+func (e *Enforcer) test(ctx context.Context, current []byte) error {
+	if err := e.dir.switchTo(current); err != nil {
 		return err
 	}
 	err := e.command(ctx, "test", e.options.Test)
@@ -171,7 +217,7 @@ func (e *Enforcer) enforced(files Files, lease Lease, started time.Time) {
 	if files.Version == noVersion {
 		lease = Lease{}
 	}
-	e.loaded = loaded{version: files.Version, lease: lease}
+	e.loaded = loaded{version: files.Version, lease: lease, main: files.Main}
 	for _, file := range files.Lists {
 		e.loaded.lists = append(e.loaded.lists, File{Name: file.Name})
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 // directory is the one that this package writes and nginx reads.
@@ -121,10 +122,46 @@ func (d directory) switchTo(content []byte) error {
 		return fmt.Errorf("nginx directory %s: %w", d.path, err)
 	}
 	err := d.write(CurrentName, content)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if spare := d.useSpare(content); spare == nil {
+			return nil
+		}
+	}
 	if err != nil {
 		return errors.Join(err, d.rollback())
 	}
 	return nil
+}
+
+// spareName is a file of the size of current.conf that waits to become it: filling it anew takes no
+// room, so that a full disk keeps nobody from renewing a lease or from lifting everything.
+const spareName = "spare.conf"
+
+// maxSpare bounds what is filled into it, in bytes: a file of any size has that much on all file systems.
+const maxSpare = 4096
+
+// useSpare makes content current without room for another file. It is the last current.conf but
+// one, which nothing includes.
+func (d directory) useSpare(content []byte) error {
+	spare := filepath.Join(d.path, spareName)
+	if d.same(spareName, CurrentName) || d.same(spareName, previousName) || len(content) > maxSpare {
+		return fs.ErrInvalid
+	}
+	f, err := os.OpenFile(spare, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Truncate(int64(len(content))), f.Sync()); err != nil {
+		return err
+	}
+	if err := os.Rename(spare, filepath.Join(d.path, CurrentName)); err != nil {
+		return err
+	}
+	return d.sync()
 }
 
 // settle ends a switch that nginx accepted. Another weir on the same directory, which a person's
@@ -133,16 +170,37 @@ func (d directory) settle() error {
 	if err := d.before("settle"); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(d.path, previousName)); !errors.Is(err, fs.ErrNotExist) {
+	previous := filepath.Join(d.path, previousName)
+	var err error
+	if d.same(previousName, CurrentName) {
+		err = os.Remove(previous)
+	} else {
+		err = os.Rename(previous, filepath.Join(d.path, spareName))
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
+// same reports whether two names are of one file, as an interrupted change may leave them.
+func (d directory) same(one, other string) bool {
+	a, err := os.Stat(filepath.Join(d.path, one))
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(filepath.Join(d.path, other))
+	return err == nil && os.SameFile(a, b)
+}
+
 // rollback takes a switch back.
 func (d directory) rollback() error {
-	previous := filepath.Join(d.path, previousName)
-	if err := os.Rename(previous, filepath.Join(d.path, CurrentName)); err != nil {
+	previous, current := filepath.Join(d.path, previousName), filepath.Join(d.path, CurrentName)
+	if !d.same(previousName, CurrentName) {
+		// What is taken back is the next spare file, which it may have been before.
+		_ = os.Link(current, filepath.Join(d.path, spareName))
+	}
+	if err := os.Rename(previous, current); err != nil {
 		return fmt.Errorf("nginx directory %s: take back: %w", d.path, err)
 	}
 	// Where both names are of one file, rename leaves both (POSIX).

@@ -83,6 +83,7 @@ type Enforcer struct {
 	told        bool           // Apply or Replace was called: what is intended is known
 	dirty       bool           // and is not what was last rendered
 	lift        bool           // all of it is to go: no pace holds that up, once
+	released    uint64         // how often something had to be let go of, since it began
 	machines    map[string][]profile.Rule
 	status      Status
 	regulars    map[int][]schemas.SiteRegulars // by part
@@ -106,9 +107,11 @@ type Enforcer struct {
 
 // loaded is what nginx was last told to read.
 type loaded struct {
-	version string
-	lease   Lease  // without monotonic readings: it counts by nginx's clock
-	lists   []File // names only
+	version  string
+	lease    Lease  // without monotonic readings: it counts by nginx's clock
+	lists    []File // names only
+	main     string // that of them which includes the others
+	released uint64 // Enforcer.released when it was rendered: while that is the same, all that nginx holds is still meant
 }
 
 // commandTimeout bounds nginx's commands where nothing else is said.
@@ -187,7 +190,10 @@ func (e *Enforcer) Replace(events ...schemas.Event) { e.take(true, events) }
 func (e *Enforcer) Spare(addresses []netip.Prefix) {
 	allow := slices.Concat(e.options.Allow, addresses)
 	e.mutex.Lock()
-	e.dirty = e.dirty || !slices.Equal(allow, e.allow)
+	if !slices.Equal(allow, e.allow) {
+		e.dirty = true
+		e.released++
+	}
 	e.allow = allow
 	e.mutex.Unlock()
 	select {
@@ -209,6 +215,7 @@ func (e *Enforcer) take(all bool, events []schemas.Event) {
 		for id := range before {
 			if _, ok := e.intended[id]; !ok {
 				e.dirty = true
+				e.released++
 				break
 			}
 		}
@@ -237,6 +244,7 @@ func (e *Enforcer) takeOne(event schemas.Event, before map[string]Measure) {
 		if _, ok := e.intended[m.ID]; ok {
 			delete(e.intended, m.ID)
 			e.dirty = true
+			e.released++
 		}
 	case schemas.DecisionAdded, schemas.DecisionRenewed:
 		if _, ok := e.intended[m.ID]; !ok && len(e.intended) >= e.options.MaxDecisions {
@@ -244,6 +252,9 @@ func (e *Enforcer) takeOne(event schemas.Event, before map[string]Measure) {
 			return
 		}
 		old, ok := before[m.ID]
+		if ok && !old.same(m) { // it may be milder now, or on fewer sites
+			e.released++
+		}
 		e.dirty = e.dirty || !ok || !old.same(m)
 		e.intended[m.ID] = m
 	}
@@ -403,7 +414,7 @@ func (e *Enforcer) attempt(ctx context.Context) {
 		e.retry = 0
 		return
 	}
-	e.retry = min(max(2*e.retry, firstRetry), lastRetry)
+	e.retry = min(max(2*e.retry, firstRetry), lastRetry, e.options.Lease/4) // each may renew what is in force
 	e.metrics.failures.Inc()
 	if !known {
 		e.log.Error("decisions are not in force at nginx; it keeps what it has", "error", err, "retry", e.retry)

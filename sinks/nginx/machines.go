@@ -14,6 +14,7 @@ func (e *Enforcer) Machines(rules map[string][]profile.Rule) {
 	for _, m := range e.intended {
 		if m.Scope == schemas.ScopeSite { // nothing else depends on them
 			e.dirty = true
+			e.released++
 			break
 		}
 	}

@@ -139,6 +139,7 @@ func (e *Enforcer) Paths(list *schemas.SitePaths) {
 	for _, m := range e.intended {
 		if m.asksPathsOf(list.Site) {
 			e.dirty = true
+			e.released++ // a page may have come that nginx calls unknown
 			break
 		}
 	}

@@ -32,6 +32,8 @@ type Files struct {
 	InForce map[schemas.Scope]int
 	// Refused are those that they do not, ordered by id.
 	Refused []Refusal
+	// Main is that of the lists which Current includes itself; empty where nothing is in force.
+	Main string
 	// Version names the content, the lease left out.
 	Version string
 }
@@ -88,13 +90,19 @@ func Render(set Set, dir string, lease Lease, now time.Time) (Files, error) {
 	main := File{Name: versioned("decisions.conf", b.Bytes()), Content: b.Bytes()}
 	files.Lists = append(files.Lists, main)
 	files.Version = strings.TrimSuffix(strings.TrimPrefix(main.Name, "decisions-"), ".conf")
-	files.Current = fmt.Appendf(nil, "# Written by weir; a change here is lost.\n"+
+	files.Main = main.Name
+	files.Current = current(dir, files.Main, files.Version, lease, span)
+	return files, nil
+}
+
+// current is the content of current.conf: a lease, with its pattern, on a version.
+func current(dir, main, version string, lease Lease, span string) []byte {
+	return fmt.Appendf(nil, "# Written by weir; a change here is lost.\n"+
 		"# The lease: from %s until %s nginx enforces what follows, then it lets go by itself.\n"+
 		"map $msec $weir_lease {\n    default 0;\n    \"~%s\" 1;\n}\n"+
 		"map \"\" $weir_version {\n    default %s;\n}\ninclude %s;\n",
 		lease.From.UTC().Format(time.RFC3339), lease.Until.UTC().Format(time.RFC3339),
-		span, files.Version, filepath.Join(dir, main.Name))
-	return files, nil
+		span, version, filepath.Join(dir, main))
 }
 
 // versioned puts a hash of the content into a file's name.
