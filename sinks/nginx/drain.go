@@ -25,16 +25,30 @@ func oldWorkers() int {
 	return n
 }
 
-// Workers are the processes of this machine's nginx that take new connections, by number: see
-// Options.Workers.
-func Workers() map[string]bool {
-	all := map[string]bool{}
+// Workers are the processes of this machine's nginx that take new connections, by number, with that of
+// the nginx which each belongs to: see Options.Workers.
+func Workers() map[string]string {
+	all := map[string]string{}
 	for process, title := range workerTitles() {
 		if !bytes.HasPrefix(title, []byte(leaving)) {
-			all[process] = true
+			all[process] = parentOf(process)
 		}
 	}
 	return all
+}
+
+// parentOf is the number of a process's parent, "" where it has ended: the fourth field of its stat (proc(5)),
+// behind a name that may hold anything.
+func parentOf(process string) string {
+	stat, err := os.ReadFile(filepath.Join("/proc", process, "stat"))
+	if err != nil {
+		return ""
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return ""
+	}
+	return string(fields[1])
 }
 
 // How nginx calls its workers, and those that take no new connection.
@@ -59,13 +73,18 @@ func workerTitles() map[string][]byte {
 	return titles
 }
 
-// takenPace is how often it is looked whether nginx has reloaded.
-const takenPace = 50 * time.Millisecond
+// takenPace is how often it is looked whether nginx has reloaded, and leavePatience how long those who
+// are to take no new connection may be about it, once there is a new worker: nginx tells them a tenth of a second after.
+const (
+	takenPace     = 50 * time.Millisecond
+	leavePatience = 3 * time.Second
+)
 
-// reload makes nginx read what is there, and waits until it has: the command only asks for it,
-// and nginx keeps what it had where it cannot do it after all, with a port that another has, say.
+// reload makes nginx read what is there, and waits until it has, and until no worker of before
+// takes a new connection: the command only asks for it, and nginx keeps what it had where it cannot
+// do it after all, with a port that another has, say.
 func (e *Enforcer) reload(ctx context.Context) error {
-	var before map[string]bool
+	var before map[string]string
 	if e.options.Workers != nil {
 		before = e.options.Workers()
 	}
@@ -77,19 +96,45 @@ func (e *Enforcer) reload(ctx context.Context) error {
 	}
 	tick := time.NewTicker(takenPace)
 	defer tick.Stop()
-	for end := time.Now().Add(e.options.CommandTimeout); time.Now().Before(end); {
+	end, came, left := time.Now().Add(e.options.CommandTimeout), time.Time{}, false
+	for now := time.Now(); now.Before(end); now = time.Now() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
-		for process := range e.options.Workers() {
-			if !before[process] {
-				return nil
-			}
+		if left { // a worker calls itself leaving a moment before it takes no connection
+			return nil
+		}
+		var taken bool
+		taken, left = changed(before, e.options.Workers())
+		switch {
+		case !taken:
+			came = time.Time{}
+		case came.IsZero():
+			came = now
+		case now.Sub(came) > leavePatience: // one that hangs for so long answers nobody
+			return nil
 		}
 	}
 	return fmt.Errorf("nginx was told to reload, and after %s still runs what it had: its error log says why", e.options.CommandTimeout)
+}
+
+// changed reports whether an nginx has a new worker, and whether it has none of before as well:
+// there may be another nginx on the machine, which nobody has told to reload.
+func changed(before, now map[string]string) (taken, left bool) {
+	reloaded := map[string]bool{}
+	for process, parent := range now {
+		if _, old := before[process]; !old {
+			reloaded[parent] = true
+		}
+	}
+	for process, parent := range now {
+		if _, old := before[process]; old && reloaded[parent] {
+			return true, false
+		}
+	}
+	return len(reloaded) > 0, len(reloaded) > 0
 }
 
 // pace is the least time between two reloads now: stretched by a quarter for each old

@@ -33,8 +33,8 @@ type Options struct {
 	// while there are many, reloads are up to 30 s apart. By default those of this machine.
 	OldWorkers func() int
 	// Workers are nginx's processes that take new connections, [Workers] on this machine: a reload
-	// counts once there is a new one. nil, or none to be seen: once nginx was told.
-	Workers func() map[string]bool
+	// counts once there are only new ones. nil, or none to be seen: once nginx was told.
+	Workers func() map[string]string
 	// Lease is how long nginx goes on enforcing without weir. 10 min.
 	Lease time.Duration
 	// CommandTimeout bounds Test and Reload. 30 s.

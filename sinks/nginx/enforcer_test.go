@@ -195,15 +195,7 @@ func TestReloadThatNginxDoesNotDo(t *testing.T) {
 	}
 	o := s.options()
 	o.CommandTimeout = 2 * time.Second
-	o.Workers = func() map[string]bool { // those of this nginx alone: other tests have theirs
-		mine, all := map[string]bool{}, Workers()
-		for _, process := range s.children() {
-			if all[process] {
-				mine[process] = true
-			}
-		}
-		return mine
-	}
+	o.Workers = s.workers
 	e := newEnforcer(t, o)
 	taken := strings.Replace(string(good), "server {", "server { listen "+l.Addr().String()+";", 1)
 	if err := os.WriteFile(main, []byte(taken), 0o644); err != nil {
@@ -228,8 +220,70 @@ func TestReloadThatNginxDoesNotDo(t *testing.T) {
 	if status := e.Status(); status.Err != nil || status.Loaded != 1 {
 		t.Errorf("%+v", status)
 	}
-	// The workers before take a connection or two until they are told to leave.
-	s.refuses(t, "10.0.0.1")
+	if status, _ := s.dial().say(get("h.example", "/", "10.0.0.1")); status != 403 {
+		t.Errorf("%d: it is said to be in force", status)
+	}
+}
+
+// workers are those of this nginx alone: other tests have theirs.
+func (s *server) workers() map[string]string {
+	mine, all := map[string]string{}, Workers()
+	for _, process := range s.children() {
+		if parent, ok := all[process]; ok {
+			mine[process] = parent
+		}
+	}
+	return mine
+}
+
+// Once it is said that decisions are in force, or lifted, no worker answers otherwise any more.
+func TestLoadedIsInForceForEveryNewConnection(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, includeHTTP, site)
+	s.start()
+	o := s.options()
+	o.Workers = s.workers
+	e := newEnforcer(t, o)
+	for n := range 10 {
+		want := 200
+		if n%2 == 0 {
+			want = 403
+			e.Replace(added(blocked(1)))
+		} else {
+			e.Replace()
+		}
+		e.attempt(within(t))
+		if err := e.Status().Err; err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			w := s.dial()
+			status, _ := w.say(get("h.example", "/", "10.0.0.1"))
+			w.connection.Close()
+			if status != want {
+				t.Fatalf("change %d: %d after it was said, want %d", n, status, want)
+			}
+		}
+	}
+}
+
+// Of two on a machine, one that was not told to reload holds nothing up.
+func TestChanged(t *testing.T) {
+	before := map[string]string{"1": "a", "2": "a", "7": "b"}
+	for _, x := range []struct {
+		now         map[string]string
+		taken, left bool
+	}{
+		{before, false, false},
+		{map[string]string{"1": "a", "2": "a", "3": "a", "7": "b"}, true, false},
+		{map[string]string{"2": "a", "3": "a", "4": "a", "7": "b"}, true, false},
+		{map[string]string{"3": "a", "4": "a", "7": "b"}, true, true},
+		{map[string]string{"7": "b"}, false, false},
+	} {
+		if taken, left := changed(before, x.now); taken != x.taken || left != x.left {
+			t.Errorf("%v: %t, %t", x.now, taken, left)
+		}
+	}
 }
 
 // weir's clock is set an hour on and back, an hour back and on again, while nginx's stays: nginx
