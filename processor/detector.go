@@ -32,34 +32,13 @@ type Detector struct {
 	sites   []*site // in the order of their first pane
 	index   map[string]*site
 	closed  int64 // last second closed, unix s; 0 before the first
-	watched int   // sites whose normal traffic is known, counted every minute
+	memory  share
+	watched int // sites whose normal traffic is known, counted every minute
 	ids     incidentIDs
 
 	corrections []Correction // the oldest first
 
 	count *metrics
-}
-
-// windowBytes is what the closed steps in all sites' windows may take; beyond it the ten
-// minutes of the sites that take most become shorter. It is enough for ten minutes of a
-// thousand sites with a hundred clients each in ten seconds. An estate that has more of
-// everything has less room for them: where the windows cannot be whole they get windowLess, until
-// they take so little that they can.
-const (
-	windowBytes = 112 << 20
-	windowFull  = 110 << 20
-	windowLess  = 76 << 20
-	windowAgain = 64 << 20
-)
-
-// shareMemory gives the windows what they may take.
-func (d *Detector) shareMemory() {
-	switch used := d.windows.Used(); {
-	case used >= windowFull:
-		d.windows.Bound(windowLess)
-	case used < windowAgain:
-		d.windows.Bound(windowBytes)
-	}
 }
 
 // newDetector makes a Detector of options that were checked; extract knows the names of
@@ -125,7 +104,7 @@ func (d *Detector) Knowledge() *Knowledge { return d.know }
 func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) {
 	d.closed = second
 	if second%60 == 0 {
-		d.shareMemory()
+		d.windows.Bound(d.memory.next(second, d.windows.Added()))
 		d.watched = 0
 		for _, s := range d.sites {
 			if s.established() {

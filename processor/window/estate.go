@@ -16,6 +16,7 @@ type Estate struct {
 
 	budget int // bytes
 	used   int
+	added  int64 // bytes of all steps that ever closed
 	sites  int
 }
 
@@ -98,6 +99,10 @@ func (e *Estate) Bound(budget int) { e.budget = budget }
 
 // Used is how many bytes the closed steps of all sites take.
 func (e *Estate) Used() int { return e.used }
+
+// Added is how many bytes all steps took that ever closed: what comes in ten minutes is what
+// windows that are whole take.
+func (e *Estate) Added() int64 { return e.added }
 
 // share is what a site may keep where there is too much in all.
 func (e *Estate) share() int { return e.budget / max(e.sites, 1) }

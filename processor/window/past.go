@@ -65,6 +65,7 @@ func (p *past) add(e *Estate, s step) {
 	p.expire(e, s.end)
 	*p.step(p.next) = s
 	e.used += s.data.bytes()
+	e.added += int64(s.data.bytes())
 	p.size += s.data.bytes()
 	p.long.add(&s.counts)
 	p.next++
