@@ -44,6 +44,22 @@ type EdgePart struct {
 // Lacks reports whether what is decided is not in force there.
 func (p *EdgePart) Lacks() bool { return p.Error != "" || p.Loaded+p.Refused < p.Intended }
 
+// LetGo notes that nothing is held any more where the lease has ended by now, which is by the edge's
+// own clock, and reports whether it has.
+func (p *EdgePart) LetGo(now time.Time) bool {
+	if p.Lease.IsZero() || p.Loaded == 0 || !now.After(p.Lease.Add(leaseSlack)) {
+		return false
+	}
+	p.Loaded = 0
+	if p.Error == "" && p.Refused < p.Intended {
+		p.Error = "its lease has ended, and it has let go"
+	}
+	return true
+}
+
+// leaseSlack is how long a lease that has ended may still be taken to count: leases are in whole seconds.
+const leaseSlack = 2 * time.Second
+
 // EdgeBounce is a bouncer that asks this edge.
 type EdgeBounce struct {
 	Name     string    `json:"name"`

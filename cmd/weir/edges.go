@@ -95,6 +95,9 @@ func (r *enforcing) now() *schemas.EdgeReport {
 		report.Parts = append(report.Parts, schemas.EdgePart{Name: partHAProxy, Intended: s.Intended, Loaded: s.Loaded, Matching: s.Matched, Lease: s.LeaseUntil, Error: text(s.Err),
 			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds})
 	}
+	for i := range report.Parts {
+		report.Parts[i].LetGo(report.Time)
+	}
 	if list, err := r.bouncers.Bouncers(); err == nil && len(list) > 0 {
 		// Loaded is what they can ask for; whether they do, each says by its last pull.
 		part := schemas.EdgePart{Name: partBouncers, Intended: r.bouncers.Size(), Loaded: r.bouncers.Size()}
@@ -216,19 +219,43 @@ func (e *edgeBoard) put(report *schemas.EdgeReport, now time.Time) {
 	}
 }
 
-// all are the edges' latest reports, by their names.
-func (e *edgeBoard) all() []*edgeSeen {
+// all are the edges' latest reports, by their names; an edge that reports no more is taken to let go
+// when its lease ends.
+func (e *edgeBoard) all() []*edgeSeen { return e.allAt(time.Now()) }
+
+func (e *edgeBoard) allAt(now time.Time) []*edgeSeen {
 	if e == nil {
 		return []*edgeSeen{}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := make([]*edgeSeen, 0, len(e.latest))
-	for _, r := range e.latest {
+	for name, r := range e.latest {
+		if silent := now.Sub(r.Received); silent > edgeSilent {
+			r = r.letGo(r.Time.Add(silent))
+			e.latest[name] = r
+			for _, p := range r.Parts {
+				e.gauges.loaded.WithLabelValues(name, p.Name).Set(float64(p.Loaded))
+			}
+		}
 		list = append(list, r)
 	}
 	slices.SortFunc(list, func(a, b *edgeSeen) int { return strings.Compare(a.Edge, b.Edge) })
 	return list
+}
+
+// letGo is the edge without what its leases have let go of by now, by its own clock.
+func (r *edgeSeen) letGo(now time.Time) *edgeSeen {
+	report := *r.EdgeReport
+	report.Parts = slices.Clone(report.Parts)
+	ended := false
+	for i := range report.Parts {
+		ended = report.Parts[i].LetGo(now) || ended
+	}
+	if !ended {
+		return r
+	}
+	return &edgeSeen{EdgeReport: &report, Received: r.Received, lacking: r.lacking}
 }
 
 // enforces reports whether any edge but one's own holds decisions in force.
@@ -242,24 +269,30 @@ func (e *edgeBoard) enforces(own string, now time.Time) bool {
 // of whose nginx health knows more.
 func (e *edgeBoard) ailing(own string, now time.Time) []notify.Ailment {
 	var found []notify.Ailment
-	for _, r := range e.all() {
+	for _, r := range e.allAt(now) {
 		silent := now.Sub(r.Received)
 		if silent > edgeGone { // taken out of service
 			continue
 		}
 		intended := 0
-		var said []string
+		var said, letGo []string
 		for i := range r.Parts {
 			p := &r.Parts[i]
 			intended += p.Intended
+			held := strings.TrimSuffix(fmt.Sprintf("%s holds %d of %d: %s", p.Name, p.Loaded, p.Intended, p.Error), ": ")
+			if p.Intended > 0 && p.Loaded == 0 && !p.Lease.IsZero() {
+				letGo = append(letGo, held)
+			}
 			since := r.lacking[p.Name]
 			if since.IsZero() || now.Sub(since) <= edgeTold || r.Edge == own && p.Name == partNginx {
 				continue
 			}
-			said = append(said, strings.TrimSuffix(fmt.Sprintf("%s holds %d of %d: %s", p.Name, p.Loaded, p.Intended, p.Error), ": "))
+			said = append(said, held)
 		}
 		what := ""
 		switch {
+		case silent > edgeSilent && intended > 0 && len(letGo) > 0 && r.Edge != own:
+			what = fmt.Sprintf("has not reported for %s, and decisions are active and not in force there: %s", short(silent), strings.Join(letGo, "; "))
 		case silent > edgeSilent && intended > 0 && r.Edge != own:
 			what = fmt.Sprintf("has not reported for %s; it held %s, and lets go when its lease ends", short(silent), plural(intended, "decision"))
 		case silent > edgeSilent:
@@ -294,7 +327,7 @@ func (r *edgeSeen) silentBouncers(intended int) (found []notify.Ailment) {
 // held is what edges hold, for weir top: at most so many, those first that lack something.
 func (e *edgeBoard) held(most int, now time.Time) []top.Held {
 	list := make([]top.Held, 0, most)
-	for _, r := range e.all() {
+	for _, r := range e.allAt(now) {
 		silent := now.Sub(r.Received)
 		if silent > edgeGone || len(r.Parts)+len(r.Bouncers) == 0 {
 			continue

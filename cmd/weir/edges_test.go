@@ -83,6 +83,39 @@ func TestEdgesThatLackAreAnAlarm(t *testing.T) {
 	}
 }
 
+// What an edge has let go of because its lease ended is not held, whether it still says so or
+// says nothing any more.
+func TestEdgesThatLetGoHoldNothing(t *testing.T) {
+	now := time.Now()
+	part := schemas.EdgePart{Name: partNginx, Intended: 601, Loaded: 601, Lease: now.Add(-time.Second)}
+	if part.LetGo(now) || part.Loaded != 601 {
+		t.Errorf("within the slack: %+v", part)
+	}
+	if !part.LetGo(now.Add(5*time.Second)) || part.Loaded != 0 || !part.Lacks() || part.Error == "" {
+		t.Errorf("its lease has ended: %+v", part)
+	}
+
+	e := newEdgeBoard(nil, slog.New(slog.DiscardHandler), nil)
+	// Its clock is an hour behind, and so is its lease.
+	e.put(&schemas.EdgeReport{Time: now.Add(-time.Hour), Edge: "far", ClockBehind: 3600, Parts: []schemas.EdgePart{
+		{Name: partNginx, Intended: 601, Loaded: 601, Lease: now.Add(time.Minute - time.Hour)},
+		{Name: partNftables, Intended: 3, Loaded: 3},
+	}}, now)
+	loaded := func(after time.Duration) int { return e.allAt(now.Add(after))[0].Parts[0].Loaded }
+	if got := loaded(50 * time.Second); got != 601 {
+		t.Errorf("silent, within the lease: %d", got)
+	}
+	if got := loaded(2 * time.Minute); got != 0 {
+		t.Errorf("silent, and its lease has ended: %d", got)
+	}
+	if h := e.held(1, now.Add(2*time.Minute)); len(h) != 1 || !h[0].Lacks || h[0].Loaded != 3 {
+		t.Errorf("for weir top: %+v", h)
+	}
+	if got := e.ailing("own", now.Add(2*time.Minute)); len(got) != 1 || !strings.Contains(got[0].What, "active and not in force there: nginx holds 0 of 601: its lease has ended") {
+		t.Errorf("it is said as %+v", got)
+	}
+}
+
 // On this machine too, where health looks at nginx alone; and a bouncer that asked all the
 // time and asks no longer is named, until it is taken to be gone.
 func TestPartsBesideNginxAreAnAlarm(t *testing.T) {

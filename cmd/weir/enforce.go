@@ -45,6 +45,7 @@ type enforcing struct {
 	sequence uint64             // of the last message of decisions that was read
 	behind   time.Duration      // this machine's clock, behind NATS's
 	panicked panicState         // what was last said of it
+	back     chan struct{}      // closed once all is read again that panic on brings back; nil: nothing is awaited
 }
 
 // edge is what holds decisions on this machine: it may be told at any time, and does its
@@ -260,6 +261,10 @@ func (r *enforcing) followOnce(ctx context.Context) error {
 			}
 			r.replace(gathered)
 			caughtUp, gathered = true, nil
+			if r.back != nil && !r.off {
+				close(r.back)
+				r.back = nil
+			}
 		},
 	}, func(events []schemas.Event, replace bool) {
 		enforced := r.enforced(events)

@@ -63,7 +63,7 @@ func enforce(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 			return errors.New("this weir only enforces: give the command the data directory of the weir that decides")
 		},
 	}
-	server.panicEverywhere, server.lifted = r.panicEverywhere, r.lifted
+	server.panicEverywhere, server.lifted, server.returned = r.panicEverywhere, r.lifted, r.returned
 	tcp, socket, err := server.listen(c.HTTP.Listen, c.Data)
 	if err != nil {
 		return err

@@ -150,12 +150,20 @@ func TestEnforceAlone(t *testing.T) {
 	if in("192.0.2.2") || !panicked(c.Data).Off {
 		t.Error("panic off needs NATS")
 	}
+	if code, body := ask(http.MethodPost, "/api/panic/on"); code != http.StatusServiceUnavailable || !strings.Contains(body, "as soon as NATS") {
+		t.Errorf("panic on without NATS: %d %s", code, body)
+	}
 	nats = start()
 	defer nats.Shutdown()
-	if code, body := ask(http.MethodPost, "/api/panic/on"); code != http.StatusNoContent {
-		t.Errorf("panic on: %d %s", code, body)
-	}
 	until("what is in force is not again", func() bool { return in("192.0.2.2") && in("192.0.2.3") })
+	for _, state := range []string{"off", "on"} {
+		if code, body := ask(http.MethodPost, "/api/panic/"+state); code != http.StatusNoContent {
+			t.Errorf("panic %s: %d %s", state, code, body)
+		}
+	}
+	if !in("192.0.2.2") {
+		t.Error("panic on has answered, and what is in force is not known")
+	}
 	var overview []json.RawMessage
 	if _, body := ask(http.MethodGet, "/api/edges"); json.Unmarshal([]byte(body), &overview) != nil {
 		t.Errorf("edges: %s", body)

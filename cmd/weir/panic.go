@@ -28,7 +28,7 @@ const panicFile = "panic"
 const (
 	panicPatience = 10 * time.Second // of the command, with a weir that may be stuck
 	panicTelling  = 4 * time.Second  // of a weir, with a NATS that may be away
-	panicLifting  = 4 * time.Second  // of a weir, with its own edges
+	panicLifting  = 4 * time.Second  // of a weir, with its own edges, or with reading again what they are to hold
 )
 
 // panicState is what the file holds: what was last said, and up to which message of
@@ -170,7 +170,11 @@ func (c *panicOnCommand) Run(ctx context.Context, s screen, p *program) error {
 	}
 	err = c.ask(ctx, data, "on")
 	if errors.Is(err, errNotRunning) {
-		err = setPanic(data, panicState{Time: time.Now()})
+		if err := setPanic(data, panicState{Time: time.Now()}); err != nil {
+			return err
+		}
+		fmt.Fprintln(s.out, "On: weir is not running here, and enforces again when it starts. Edges elsewhere were not told.")
+		return nil
 	}
 	if err != nil {
 		return err
@@ -209,6 +213,22 @@ func (r *enforcing) lifted(ctx context.Context) error {
 			return holding
 		case <-tick.C:
 		}
+	}
+}
+
+// returned waits until what panic on brings back has been read, and says where ctx ends before.
+func (r *enforcing) returned(ctx context.Context) error {
+	r.mu.Lock()
+	back, off := r.back, r.off
+	r.mu.Unlock()
+	if back == nil || off {
+		return nil
+	}
+	select {
+	case <-back:
+		return nil
+	case <-ctx.Done():
+		return errors.New("on, but nothing is enforced on this machine yet: the decisions in force come back as soon as NATS, which has them, is reachable")
 	}
 }
 
@@ -268,8 +288,13 @@ func (r *enforcing) panic(off bool, inForce func(time.Time) []schemas.Event) err
 		events := r.enforced(inForce(time.Now()))
 		byThisClock(events, r.behind)
 		r.replace(events)
-	case r.reread != nil:
-		r.reread() // from the snapshot on
+	default:
+		if r.back == nil {
+			r.back = make(chan struct{})
+		}
+		if r.reread != nil {
+			r.reread() // from the snapshot on
+		}
 	}
 	if !off {
 		r.log.Warn("panic on: decisions in force are enforced again")

@@ -58,6 +58,8 @@ type server struct {
 	panicEverywhere func(ctx context.Context, off bool, by string) error
 	// lifted waits until this machine's edges have let go of everything; nil: there are none.
 	lifted func(context.Context) error
+	// returned waits until what they are to hold again is known; nil: it is.
+	returned func(context.Context) error
 }
 
 // routes are what the loopback listener answers.
@@ -179,10 +181,14 @@ func (s *server) setPanic(w http.ResponseWriter, r *http.Request) {
 			err = errors.Join(err, fmt.Errorf("done on this machine, and other edges were not told: %w", telling))
 		}
 	}
-	if state == "off" && s.lifted != nil {
+	wait := s.returned
+	if state == "off" {
+		wait = s.lifted
+	}
+	if wait != nil {
 		hurry, cancel := context.WithTimeout(r.Context(), panicLifting)
 		defer cancel()
-		err = errors.Join(err, s.lifted(hurry))
+		err = errors.Join(err, wait(hurry))
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
