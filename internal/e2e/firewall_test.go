@@ -131,7 +131,7 @@ func newStreet(t *testing.T) *street {
 		t.Fatal(err)
 	}
 	s := &street{data: filepath.Join(dir, "data"), plan: demo.DefaultPlan(), over: make(chan error, 1)}
-	s.plan.Attack, s.plan.Workers = 400*time.Second, demo.ClosedWorkers
+	s.plan.Attack, s.plan.Workers = 400*time.Second, 9 // of the application: 30 requests a second
 	s.board = demo.NewScoreboard(s.plan)
 	const seed = 3
 	log, err := os.Create(filepath.Join(dir, "ordinary.log"))
