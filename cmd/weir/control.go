@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -38,11 +39,68 @@ func newControlClient(data string) *controlClient {
 
 // events asks for a list. The error wraps errNotRunning where nobody answers.
 func (c *controlClient) events(ctx context.Context, path string) (events []schemas.Event, err error) {
-	body, err := c.do(ctx, http.MethodGet, path, nil)
+	_, err = c.each(ctx, path, func(e *schemas.Event) error {
+		events = append(events, *e)
+		return nil
+	})
+	return events, err
+}
+
+// silence is how long an answer may bring nothing before it is given up.
+const silence = 15 * time.Second
+
+// each asks for a list and hands over one event after another, as they come: as long as they
+// do, there is no limit to the time. total is of how many these are the newest, -1 where the answer
+// does not say it.
+func (c *controlClient) each(ctx context.Context, path string, take func(*schemas.Event) error) (total int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(silence, func() { cancel(fmt.Errorf("weir run has said nothing for %s", silence)) })
+	defer idle.Stop()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
+	patient := *c
+	patient.http.Timeout = 0
+	response, err := patient.ask(ctx, http.MethodGet, path, nil)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return events, json.Unmarshal(body, &events)
+	defer response.Body.Close()
+	if total, err = strconv.Atoi(response.Header.Get(totalHeader)); err != nil {
+		total = -1
+	}
+	decoder := json.NewDecoder(heard{response.Body, idle})
+	if _, err := decoder.Token(); err != nil {
+		return total, err
+	}
+	for decoder.More() {
+		var e schemas.Event
+		if err := decoder.Decode(&e); err != nil {
+			return total, err
+		}
+		if err := take(&e); err != nil {
+			return total, err
+		}
+	}
+	_, err = decoder.Token() // a list that is cut off has no end
+	return total, err
+}
+
+// heard puts off the end of the waiting whenever something is read.
+type heard struct {
+	io.Reader
+	idle *time.Timer
+}
+
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	if n > 0 {
+		h.idle.Reset(silence)
+	}
+	return n, err
 }
 
 // post hands over events of decisions.
@@ -67,6 +125,16 @@ func (c *controlClient) forget(ctx context.Context, address netip.Addr) (done fo
 }
 
 func (c *controlClient) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	response, err := c.ask(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return io.ReadAll(io.LimitReader(response.Body, 1<<30))
+}
+
+// ask returns an answer that says yes; its body is to be closed.
+func (c *controlClient) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://weir"+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -78,10 +146,13 @@ func (c *controlClient) do(ctx context.Context, method, path string, body []byte
 	if err != nil {
 		return nil, err
 	}
+	if response.StatusCode/100 == 2 {
+		return response, nil
+	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<30))
-	if err == nil && response.StatusCode/100 != 2 {
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err == nil {
 		err = errors.New(strings.TrimSpace(string(answer)))
 	}
-	return answer, err
+	return nil, err
 }

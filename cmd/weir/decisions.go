@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ type decisionsCommand struct {
 type listDecisionsCommand struct {
 	dataFlag
 	All    bool   `help:"Also those that have ended."`
+	Limit  int    `default:"-1" placeholder:"N" help:"At most so many, the newest; 0 is every one. By default 1,000 as text, and every one as JSON."`
 	Armed  bool   `help:"Those that have ended and whose signatures are kept armed: where they match again, they are decided at once."`
 	Output string `default:"text" enum:"text,json" help:"text or json."`
 }
@@ -48,12 +50,14 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 	if err != nil {
 		return err
 	}
-	events, err := knownEvents(ctx, data)
+	now := time.Now()
+	shown, more, err := c.newest(ctx, data, now)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	shown := c.choose(events, now)
+	if more > 0 {
+		defer func() { fmt.Fprintf(s.err, "And %s more; --limit 0 lists every one.\n", count(more)) }()
+	}
 	done, err := effectsOf(ctx, data, shown)
 	if err != nil { // the list is worth reading without
 		fmt.Fprintf(s.err, "What the edges did for them is not known: %s\n", printable(err.Error(), 200))
@@ -87,6 +91,36 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 		fmt.Fprintf(s.out, form, e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, stopped, clients, known, printable(e.Value, 100))
 	}
 	return nil
+}
+
+// listedAsText is how many decisions people are shown unless they ask for more.
+const listedAsText = 1000
+
+// newest are the decisions that were asked for, and how many more there are.
+func (c *listDecisionsCommand) newest(ctx context.Context, data string, now time.Time) (shown []schemas.Event, more int, err error) {
+	limit := c.Limit
+	switch {
+	case limit < 0 && c.Output == "text":
+		limit = listedAsText
+	case limit <= 0:
+		limit = math.MaxInt32
+	}
+	if !c.All && !c.Armed { // of many, no more than these are sent
+		total, err := newControlClient(data).each(ctx, fmt.Sprintf("/api/decisions?limit=%d", limit), func(e *schemas.Event) error {
+			shown = append(shown, *e)
+			return nil
+		})
+		if !errors.Is(err, errNotRunning) {
+			return shown, total - len(shown), err
+		}
+	}
+	events, err := knownEvents(ctx, data)
+	if err != nil {
+		return nil, 0, err
+	}
+	shown = c.choose(events, now)
+	more = max(0, len(shown)-limit)
+	return shown[:len(shown)-more], more, nil
 }
 
 // effective is a decision with what the edges did for it.
@@ -249,13 +283,14 @@ func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 		return err
 	}
 	client := newControlClient(data)
-	inForce, err := client.events(ctx, "/api/decisions")
-	if err != nil {
+	byID := make(map[string]schemas.Event, len(c.IDs))
+	if _, err := client.each(ctx, "/api/decisions", func(e *schemas.Event) error {
+		if slices.Contains(c.IDs, e.ID) {
+			byID[e.ID] = *e
+		}
+		return nil
+	}); err != nil {
 		return err
-	}
-	byID := make(map[string]schemas.Event, len(inForce))
-	for _, e := range inForce {
-		byID[e.ID] = e
 	}
 	var removed []schemas.Event
 	for _, id := range c.IDs {

@@ -30,14 +30,14 @@ func (c *exportDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if err != nil {
 		return err
 	}
-	events, err := newControlClient(data).events(ctx, "/api/decisions")
-	if err != nil {
+	return exportDecisions(s.out, c.Format, func(write func(*schemas.Event) error) error {
+		_, err := newControlClient(data).each(ctx, "/api/decisions", write)
 		return err
-	}
-	return exportDecisions(s.out, events, c.Format)
+	})
 }
 
-func exportDecisions(to io.Writer, events []schemas.Event, format string) error {
+// exportDecisions writes each as it comes.
+func exportDecisions(to io.Writer, format string, each func(write func(*schemas.Event) error) error) error {
 	w := bufio.NewWriter(to)
 	table := csv.NewWriter(w)
 	if format == "csv" {
@@ -45,8 +45,7 @@ func exportDecisions(to io.Writer, events []schemas.Event, format string) error 
 			return err
 		}
 	}
-	for i := range events {
-		e := &events[i]
+	if err := each(func(e *schemas.Event) error {
 		switch format {
 		case "csv":
 			if err := table.Write([]string{e.ID, string(e.Action), string(e.Scope), e.Value, strings.Join(e.Sites, " "), e.Expires.UTC().Format(time.RFC3339), e.Origin, e.Reason}); err != nil {
@@ -63,6 +62,9 @@ func exportDecisions(to io.Writer, events []schemas.Event, format string) error 
 			}
 			_, _ = w.Write(line) // Flush says what went wrong
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	table.Flush()
 	return errors.Join(table.Error(), w.Flush())
@@ -86,7 +88,7 @@ type importDecisionsCommand struct {
 const (
 	maxImport      = 256 << 20 // bytes
 	maxImported    = 1_000_000 // decisions
-	importedAtOnce = 200       // decisions: a request of the control socket
+	importedAtOnce = 900 << 10 // bytes: a request of the control socket, which takes maxBody
 )
 
 // Run takes all of a file or, where a line is wrong, nothing.
@@ -115,47 +117,88 @@ func (c *importDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if err != nil {
 		return err
 	}
-	events, allowed, err := c.read(text, rules, time.Now())
+	began := time.Now()
+	events, allowed, err := c.read(text, rules, began)
 	if err != nil {
 		return usagef("%s: %w; nothing was imported", name, err)
 	}
 	client := newControlClient(data)
-	inForce, err := client.events(ctx, "/api/decisions")
+	inForce, err := client.each(ctx, "/api/decisions?limit=0", func(*schemas.Event) error { return nil })
 	if err != nil {
 		return err
 	}
-	if most := configuration.Decisions.Max; len(inForce)+len(events) > most {
-		return usagef("%s: %s, and %s are in force: edges hold %s at most (decisions.max); nothing was imported", name, plural(len(events), "decision"), count(len(inForce)), count(most))
+	if most := configuration.Decisions.Max; inForce+len(events) > most {
+		return usagef("%s: %s, and %s are in force: edges hold %s at most (decisions.max); nothing was imported", name, plural(len(events), "decision"), count(inForce), count(most))
 	}
-	if err := importAll(ctx, client, events); err != nil {
+	if err := c.importAll(ctx, client.post, events, began); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "%s imported.\n", plural(len(events), "decision"))
+	fmt.Fprintln(s.out, imported(events, time.Now()))
 	if allowed > 0 {
 		fmt.Fprintf(s.err, "weir: no edge touches %d of them, which are in the allowlist\n", allowed)
 	}
 	return nil
 }
 
-// importAll hands over all of them, or takes back what it has.
-func importAll(ctx context.Context, client *controlClient, events []schemas.Event) error {
-	for at := 0; at < len(events); at += importedAtOnce {
-		err := client.post(ctx, events[at:min(at+importedAtOnce, len(events))])
+// imported says how many were, and how many of them have ended before the last was.
+func imported(events []schemas.Event, now time.Time) string {
+	over := 0
+	for i := range events {
+		if !events[i].Expires.After(now) {
+			over++
+		}
+	}
+	text := plural(len(events), "decision") + " imported"
+	if over == 0 {
+		return text + "."
+	}
+	return fmt.Sprintf("%s; %s of them have ended already: give a longer --for.", text, count(over))
+}
+
+// importAll hands over all of them, or takes back what it has. What has no end of its own is in
+// force as long as was said from when it is handed over; began is when it was read.
+func (c *importDecisionsCommand) importAll(ctx context.Context, post func(context.Context, []schemas.Event) error, events []schemas.Event, began time.Time) error {
+	began = began.UTC().Truncate(time.Millisecond)
+	for at := 0; at < len(events); {
+		now := time.Now().UTC().Truncate(time.Millisecond)
+		some := events[at:]
+		some = some[:requestOf(some)]
+		for i := range some {
+			if some[i].Time = now; some[i].Expires.Equal(began.Add(c.For)) {
+				some[i].Decision.Expires = now.Add(c.For)
+			}
+		}
+		at += len(some)
+		err := post(ctx, some)
 		if err == nil {
 			continue
 		}
-		for back := 0; back < min(at+importedAtOnce, len(events)); back += importedAtOnce {
-			gone := slices.Clone(events[back:min(back+importedAtOnce, len(events))])
+		for back := 0; back < at; {
+			gone := events[back:at]
+			gone = slices.Clone(gone[:requestOf(gone)])
 			for i := range gone {
 				gone[i].Type, gone[i].Time = schemas.DecisionRemoved, time.Now().UTC().Truncate(time.Millisecond)
 			}
-			if again := client.post(context.WithoutCancel(ctx), gone); again != nil {
-				return fmt.Errorf("%d of %d were imported, and could not be taken back (%w): %w; weir decisions list shows them", at, len(events), again, err)
+			if again := post(context.WithoutCancel(ctx), gone); again != nil {
+				return fmt.Errorf("%d of %d were imported, and could not be taken back (%w): %w; weir decisions list shows them", at-len(some), len(events), again, err)
 			}
+			back += len(gone)
 		}
 		return fmt.Errorf("nothing was imported: %w", err)
 	}
 	return nil
+}
+
+// requestOf is how many of the first go into one request, at least one.
+func requestOf(events []schemas.Event) (n int) {
+	size := 0
+	for ; n < len(events); n++ {
+		text, err := json.Marshal(&events[n])
+		if size += len(text) + 1; err != nil || n > 0 && size > importedAtOnce {
+			break
+		}
+	}
+	return max(n, 1)
 }
 
 // read makes events of the lines, and counts those of which nothing comes because they are in

@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weir-project/weir/internal/config"
@@ -21,7 +26,7 @@ func TestExportAndImport(t *testing.T) {
 	signature := added("i1-3", "i1", "weir", "shop.example")
 	signature.Scope, signature.Value = schemas.ScopeSignature, `user_agent="curl/8.0" referer="none"`
 	var file bytes.Buffer
-	if err := exportDecisions(&file, []schemas.Event{first, over, signature}, "json"); err != nil {
+	if err := exportDecisions(&file, "json", eachOf([]schemas.Event{first, over, signature})); err != nil {
 		t.Fatal(err)
 	}
 	c := &importDecisionsCommand{Action: "block", For: time.Hour, Reason: "a list"}
@@ -55,7 +60,7 @@ func TestExportAndImport(t *testing.T) {
 		}
 	}
 	var table bytes.Buffer
-	if err := exportDecisions(&table, []schemas.Event{first, signature}, "values"); err != nil || table.String() != "192.0.2.7\n" {
+	if err := exportDecisions(&table, "values", eachOf([]schemas.Event{first, signature})); err != nil || table.String() != "192.0.2.7\n" {
 		t.Errorf("%q, %v", table.String(), err)
 	}
 }
@@ -74,7 +79,7 @@ func TestImportOfTables(t *testing.T) {
 	site.Scope, site.Value, site.Expires = schemas.ScopeSite, "forum.example", now.Add(time.Hour)
 	all := []schemas.Event{first, over, signature, site}
 	var file bytes.Buffer
-	if err := exportDecisions(&file, all, "csv"); err != nil {
+	if err := exportDecisions(&file, "csv", eachOf(all)); err != nil {
 		t.Fatal(err)
 	}
 	c := &importDecisionsCommand{Action: "block", For: time.Hour, Reason: "a list"}
@@ -158,5 +163,80 @@ func TestWhatAHandMayNotTouch(t *testing.T) {
 	imports := &importDecisionsCommand{Action: "block", For: time.Hour}
 	if _, _, err := imports.read([]byte("192.0.2.1\n203.0.113.5\n"), rules, time.Now()); err == nil || !strings.Contains(err.Error(), "line 2: 203.0.113.5 is where proxies are") {
 		t.Errorf("imported: %v", err)
+	}
+}
+
+// A list holds as long as was said from when it is handed over, however long that takes; what has an
+// end of its own keeps it.
+func TestImportCountsFromWhenItIsHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var list strings.Builder
+		for i := range 10_000 {
+			fmt.Fprintf(&list, "192.0.%d.%d\n", i/256, i%256)
+		}
+		own := added("i1-1", "i1", "weir")
+		own.Expires = began.Add(90 * time.Second).UTC()
+		if err := exportDecisions(&list, "json", eachOf([]schemas.Event{own})); err != nil {
+			t.Fatal(err)
+		}
+		c := &importDecisionsCommand{Action: "block", For: 70 * time.Second}
+		events, _, err := c.read([]byte(list.String()), &handRules{}, began)
+		if err != nil {
+			t.Fatal(err)
+		}
+		posts, taken := 0, 0
+		slow := func(_ context.Context, some []schemas.Event) error {
+			body, err := json.Marshal(some)
+			if err != nil || len(body) > maxBody {
+				t.Fatal(len(body), err)
+			}
+			for i := range some {
+				want := time.Now().Add(c.For)
+				if some[i].ID == "i1-1" {
+					want = own.Expires
+				}
+				if !some[i].Expires.Equal(want) {
+					t.Fatalf("handed over at %s, until %s, want %s", time.Now(), some[i].Expires, want)
+				}
+			}
+			posts, taken = posts+1, taken+len(some)
+			time.Sleep(25 * time.Second)
+			return nil
+		}
+		if err := c.importAll(t.Context(), slow, events, began); err != nil {
+			t.Fatal(err)
+		}
+		if taken != len(events) || posts < 2 || posts > 10 {
+			t.Errorf("%d of %d in %d requests", taken, len(events), posts)
+		}
+		first := taken / posts // about as many as the first request had
+		if said := imported(events, time.Now()); posts > 2 && !strings.Contains(said, "10,001 decisions imported; ") || imported(events[:first/2], began) != plural(first/2, "decision")+" imported." {
+			t.Error(said)
+		}
+		// Where one request fails, all are taken back.
+		back := 0
+		err = c.importAll(t.Context(), func(_ context.Context, some []schemas.Event) error {
+			if some[0].Type == schemas.DecisionRemoved {
+				back += len(some)
+			} else if some[0].ID != events[0].ID {
+				return errors.New("no room")
+			}
+			return nil
+		}, events, began)
+		if err == nil || !strings.Contains(err.Error(), "nothing was imported") || back <= requestOf(events) {
+			t.Errorf("%d taken back, %v", back, err)
+		}
+	})
+}
+
+func eachOf(events []schemas.Event) func(func(*schemas.Event) error) error {
+	return func(write func(*schemas.Event) error) error {
+		for i := range events {
+			if err := write(&events[i]); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }

@@ -32,6 +32,9 @@ const maxSocketPath = 107
 // maxBody bounds a request to the API, in bytes.
 const maxBody = 1 << 20
 
+// bulk is how many events at once are worth more garbage: an import's.
+const bulk = 100
+
 // server is the HTTP side: reading for everybody who reaches the listener,
 // changing only by the control socket.
 type server struct {
@@ -75,7 +78,7 @@ func (s *server) routes() *http.ServeMux {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/incidents", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.allIncidents()) })
-	mux.HandleFunc("GET /api/decisions", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.inForce(time.Now())) })
+	mux.HandleFunc("GET /api/decisions", s.answerDecisions)
 	mux.HandleFunc("GET /api/vitals", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.vitals.all()) })
 	mux.HandleFunc("GET /api/edges", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.edges.all()) })
 	if s.applications != nil {
@@ -93,7 +96,7 @@ func (s *server) routes() *http.ServeMux {
 	if s.sql != nil {
 		s.sql.register(mux)
 	}
-	mux.HandleFunc("GET /api/events", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.board.everything()) })
+	mux.HandleFunc("GET /api/events", s.answerEvents)
 	return mux
 }
 
@@ -138,6 +141,9 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 	if err := decoder.Decode(&events); err != nil {
 		http.Error(w, "not a list of events: "+err.Error(), http.StatusBadRequest)
 		return
+	}
+	if len(events) > bulk {
+		hurry()
 	}
 	for i := range events {
 		if events[i].Decision == nil || events[i].ID == "" {
