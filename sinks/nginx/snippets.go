@@ -176,14 +176,15 @@ const (
 	answerThrottle = `return 429 "The site is very busy. Please try again in half a minute.\nReference: $weir_decision\n";`
 )
 
-// answerScript is the page of weir's own challenge. It gives up after three times, so
-// that a browser that keeps no cookie does not ask for ever. Nothing in it comes from the
-// request but the client's address.
+// answerScript is the page of weir's own challenge. It gives up after three times within a minute of
+// each other, so that a browser that keeps no cookie does not ask for ever; who comes to it later has
+// passed meanwhile, which no script of this page is there to note. Nothing in it comes from the request but
+// the client's address.
 const answerScript = `return 403 '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>One moment</title>` +
 	`<p>One moment, please: the site is under attack, and looks whether you are a browser.</p>` +
 	`<p id="no">This needs JavaScript and cookies. If it goes on, please tell the site this reference: $weir_decision</p>` +
-	`<script>var n=+sessionStorage.weir||0;document.cookie="weir_pass="+["$weir_secret_tail","$weir_secret_head"].reverse().join("")+".$remote_addr;path=/;max-age=3600;samesite=lax";` +
-	`if(n<3&&document.cookie.indexOf("weir_pass=")>=0){sessionStorage.weir=n+1;document.getElementById("no").hidden=true;location.reload()}</script>';`
+	`<script>var t=Date.now(),s=(sessionStorage.weir||"").split("@"),n=t-s[1]<60000?+s[0]:0;document.cookie="weir_pass="+["$weir_secret_tail","$weir_secret_head"].reverse().join("")+".$remote_addr;path=/;max-age=3600;samesite=lax";` +
+	`if(n<3&&document.cookie.indexOf("weir_pass=")>=0){sessionStorage.weir=n+1+"@"+t;document.getElementById("no").hidden=true;location.reload()}</script>';`
 
 // challengeSnippet is challenge.conf: the cookie of weir's own challenge counts for the
 // address that it was given to.

@@ -175,6 +175,35 @@ func cookieOf(t *testing.T, page string) string {
 
 // A browser passes weir's own challenge for its address; what runs no script does not,
 // and a cookie from elsewhere is none. It passes no block.
+// The page gives up after three times at once, and begins anew for a tab that is challenged again
+// later: its script is run by a real engine, with what a browser would give it.
+func TestScriptChallengeBeginsAnew(t *testing.T) {
+	engine, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("no node on this machine")
+	}
+	_, script, _ := strings.Cut(answerScript, "<script>")
+	script, _, ok := strings.Cut(script, "</script>")
+	if !ok {
+		t.Fatalf("no script in %q", answerScript)
+	}
+	const browser = `
+		let now = 1e12, reloads = 0, cookies = true;
+		const RealDate = Date; globalThis.Date = {now: () => now};
+		globalThis.sessionStorage = {};
+		globalThis.location = {reload: () => { reloads++ }};
+		globalThis.document = {jar: "", getElementById: () => ({}), set cookie(c) { if (cookies) this.jar = c }, get cookie() { return this.jar }};
+		const page = new Function(process.argv[1]), said = [];
+		for (const wait of [0, 1, 1, 1, 1, 3600, 3600, 3600, 3600, 1, 1, 1]) { now += wait*1000; const before = reloads; page(); said.push(reloads - before) }
+		sessionStorage = {weir: "3"}; { const before = reloads; page(); said.push(reloads - before) } // an older page's count
+		cookies = false; document.jar = ""; now += 3600e3; { const before = reloads; page(); said.push(reloads - before) }
+		console.log(said.join(""));`
+	out, err := exec.Command(engine, "-e", browser, script).CombinedOutput()
+	if got := strings.TrimSpace(string(out)); err != nil || got != "11100"+"1111"+"110"+"1"+"0" {
+		t.Errorf("asks again: %s, %v", got, err)
+	}
+}
+
 func TestScriptChallenge(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, includeHTTP, site)
