@@ -171,9 +171,14 @@ func (d *Detector) makeRoom() bool {
 		return false
 	}
 	s := d.sites[victim]
+	d.held.normal -= s.knows()
 	d.held.paths, d.held.pathBytes = d.held.paths-len(s.paths.entries), d.held.pathBytes-len(s.paths.text)
 	for i := range s.buckets {
-		d.held.found -= s.buckets[i].bytes()
+		b := &s.buckets[i]
+		d.held.found -= b.bytes()
+		if b.sample != nil {
+			d.held.quarantined -= b.sample.Len()
+		}
 	}
 	s.windows.Drop()
 	delete(d.index, s.name)

@@ -112,3 +112,42 @@ func TestADetectorKeepsItsSites(t *testing.T) {
 		t.Errorf("after a week a new site came as %q", s.name)
 	}
 }
+
+// TestASiteThatGoesGivesBackWhatItHeld: what a site held of the room of all is free again when it
+// has gone, or others would lose ever more of theirs to sites that are not there.
+func TestASiteThatGoesGivesBackWhatItHeld(t *testing.T) {
+	parts, err := NewParts(Options{MaxSites: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := parts.Detector()
+	d.closed = 1_795_000_000
+	for i := range 50 {
+		s := d.site(fmt.Sprintf("host%d.example", i))
+		if s.name == Other {
+			t.Fatalf("host %d has no place", i)
+		}
+		s.last = d.closed
+		for client := range uint64(20) {
+			s.filling.Add(client*0x9E3779B97F4A7C15, &schemas.Request{Status: 200})
+		}
+		b := s.filled(d.closed)
+		if b.sample.Len() == 0 {
+			t.Fatal("nothing is held: the test shows nothing")
+		}
+		s.learn(b)
+		d.closed += 8 * 86400
+	}
+	normal, quarantined := 0, 0
+	for _, s := range d.sites {
+		normal += s.knows()
+		for i := range s.buckets {
+			if sample := s.buckets[i].sample; sample != nil {
+				quarantined += sample.Len()
+			}
+		}
+	}
+	if d.held.normal != normal || d.held.quarantined != quarantined {
+		t.Errorf("%d normal clients and %d in quarantine are said to be held, %d and %d are", d.held.normal, d.held.quarantined, normal, quarantined)
+	}
+}
