@@ -5,6 +5,11 @@ ALTER TABLE incoming
     ADD COLUMN IF NOT EXISTS counted_client IPv6 DEFAULT client COMMENT 'what of the client the rollups count: encrypted, one for one' AFTER network,
     ADD COLUMN IF NOT EXISTS counted_network IPv6 DEFAULT network COMMENT 'the same of its network' AFTER counted_client;
 
+-- A view that was modified gives its blocks other tokens than before and after, until it is loaded
+-- anew, so that a block that comes again would count twice. Renaming mends that, and the view
+-- takes what is inserted meanwhile. The first of the two is for a process that ended in the middle.
+RENAME TABLE IF EXISTS incoming_to_rollup_10s_again TO incoming_to_rollup_10s;
+
 ALTER TABLE incoming_to_rollup_10s MODIFY QUERY
 SELECT
     incoming.site AS site,
@@ -30,6 +35,10 @@ SELECT
 FROM incoming
 GROUP BY site, time;
 
+RENAME TABLE incoming_to_rollup_10s TO incoming_to_rollup_10s_again, incoming_to_rollup_10s_again TO incoming_to_rollup_10s;
+
+RENAME TABLE IF EXISTS incoming_to_decision_hits_again TO incoming_to_decision_hits;
+
 ALTER TABLE incoming_to_decision_hits MODIFY QUERY
 SELECT
     incoming.decision AS decision,
@@ -43,6 +52,8 @@ SELECT
 FROM incoming
 WHERE incoming.decision != ''
 GROUP BY decision, site, time, action;
+
+RENAME TABLE incoming_to_decision_hits TO incoming_to_decision_hits_again, incoming_to_decision_hits_again TO incoming_to_decision_hits;
 
 ALTER TABLE rollup_10s
     COMMENT COLUMN clients 'distinct, by what nobody without weir''s key can tell; uniqCombined64(14)Merge gives their number, to 0.8 %',
