@@ -195,6 +195,7 @@ type addDecisionCommand struct {
 	Site   []string      `placeholder:"NAME" help:"Only on this site; by default on all. May be repeated."`
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
 	Own    bool          `help:"Also against this machine's own addresses, and the one that you are connected from."`
+	Broad  bool          `help:"Also a signature that ordinary visitors have, such as method=\"GET\"."`
 }
 
 func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -205,6 +206,9 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 	event, err := c.event(time.Now())
 	if err != nil {
 		return usageError{err}
+	}
+	if !c.Broad && isBroad(&event) {
+		return usagef("%s is what ordinary visitors send, and would refuse most of them: add a trait that they do not have, or --broad where that is meant", printable(event.Value, 100))
 	}
 	rules, _, err := p.handRules(c.Own)
 	if err != nil {
@@ -252,8 +256,14 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 		}
 		value = signature.String()
 	case schemas.ScopeSite:
-		value = strings.ToLower(value)
 		sites = []string{value}
+	}
+	sites, err := sitesByHand(sites)
+	if err != nil {
+		return schemas.Event{}, err
+	}
+	if schemas.Scope(c.Scope) == schemas.ScopeSite {
+		value = sites[0]
 	}
 	if c.For <= 0 || c.For > schemas.LongestByHand {
 		return schemas.Event{}, fmt.Errorf("--for %s: give more than 0 and at most %s", c.For, short(schemas.LongestByHand))
@@ -262,14 +272,15 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 		return schemas.Event{}, errors.New("--action allow is of a client or a prefix, and on every site: a firewall knows no sites")
 	}
 	now = now.UTC().Truncate(time.Millisecond)
-	return schemas.Event{
+	event := schemas.Event{
 		Type: schemas.DecisionAdded, Time: now, Sites: sites,
 		Decision: &schemas.Decision{
 			ID:     schemas.ManualID(now),
 			Action: schemas.Action(c.Action), Scope: schemas.Scope(c.Scope), Value: value,
 			Expires: now.Add(c.For), Reason: c.Reason, Origin: me(),
 		},
-	}, nil
+	}
+	return event, enforceable(event)
 }
 
 type removeDecisionsCommand struct {

@@ -5,10 +5,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
+	"github.com/weir-project/weir/sinks/nginx"
 )
 
 // handRules are what a decision by hand may not touch: a slip of it, at three in the morning,
@@ -92,4 +95,61 @@ func (r *handRules) check(e *schemas.Event) (allowed netip.Prefix, err error) {
 		}
 	}
 	return allowed, nil
+}
+
+// sitesByHand are sites as nginx's $host names them, or what is wrong with one.
+func sitesByHand(names []string) ([]string, error) {
+	sites := make([]string, 0, len(names))
+	for _, name := range names {
+		site := strings.ToLower(name)
+		if site == "" || len(site) > schemas.MaxSite || strings.ContainsFunc(site, notInSite) {
+			return nil, fmt.Errorf("site %s is not a name that a request can be for: give a host such as shop.example.org, or xn--bcher-kva.example for an international one", printable(strconv.Quote(name), 80))
+		}
+		sites = append(sites, site)
+	}
+	if len(sites) == 0 {
+		return nil, nil
+	}
+	return sites, nil
+}
+
+// notInSite reports whether a character is in no host, a literal IPv6 address (in brackets) included.
+func notInSite(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_[]:", r)
+}
+
+// enforceable says why no edge can hold what a person decided: nginx carries all that any can.
+func enforceable(e schemas.Event) error {
+	var err error
+	if e.Scope == schemas.ScopeClient || e.Scope == schemas.ScopePrefix { // of these a list may have a million
+		_, err = e.Network()
+	} else if m, ok := nginx.MeasureOf(e); ok {
+		err = nginx.Check(m)
+	}
+	if err != nil {
+		return fmt.Errorf("no edge can enforce that: %w", err)
+	}
+	return nil
+}
+
+// ordinary are the values of traits that visitors have, too; an empty list: every value.
+var ordinary = map[schemas.Trait][]string{
+	schemas.TraitMethod:      {"GET", "HEAD", "POST"},
+	schemas.TraitProtocol:    {"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"},
+	schemas.TraitReferer:     {},
+	schemas.TraitCookie:      {},
+	schemas.TraitPathKnown:   {schemas.PathKnown},
+	schemas.TraitAgentFamily: {"edge", "opera", "samsung", "firefox", "chrome", "safari", "browser"},
+}
+
+// isBroad reports whether a decision is on a signature of nothing but what ordinary visitors send.
+func isBroad(e *schemas.Event) bool {
+	signature, err := schemas.ParseSignature(e.Value)
+	if e.Scope != schemas.ScopeSignature || err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(signature, func(t schemas.TraitValue) bool {
+		values, known := ordinary[t.Trait]
+		return !known || len(values) > 0 && !slices.Contains(values, t.Value)
+	})
 }

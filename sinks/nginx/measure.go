@@ -1,8 +1,10 @@
 package nginx
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -29,6 +31,25 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 	}
 	d := e.Decision
 	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires, Hand: d.Origin != "" && d.Origin != "weir", Probes: d.Probes}, true
+}
+
+// Check says why nginx can never carry a measure, by itself; nil where it can, or could if it knew the
+// paths that the measure's sites have.
+func Check(m Measure) error {
+	rest := m
+	if signature, err := schemas.ParseSignature(m.Value); m.Scope == schemas.ScopeSignature && err == nil {
+		signature = slices.DeleteFunc(signature, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathKnown })
+		if len(signature) == 0 {
+			rest.Scope, rest.Value = schemas.ScopeSite, "site"
+		} else {
+			rest.Value = signature.String()
+		}
+	}
+	l := collect(Set{Measures: []Measure{rest}}, time.Time{})
+	if len(l.refused) > 0 {
+		return errors.New(l.refused[0].Reason)
+	}
+	return nil
 }
 
 // Set is what is to be in force.
