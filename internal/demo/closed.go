@@ -55,7 +55,7 @@ func ClosedLoop(without, with *Report, end Ending) []Clause {
 			with.Later.Sent > 0 && with.Later.StoppedShare() >= closedStopped},
 		{"visitors' p95 is within twice the quiet value 60 s after the first block, and no more fail", fmt.Sprintf("%s from then on, %s before the attack; %.1f %% of %s fail, %.1f %% before",
 			wait(settled.Endured), wait(quiet.P95), 100*settled.failedShare(), thousands(settled.Requests), 100*quiet.failedShare()),
-			settled.Requests > 0 && quiet.P95 > 0 && settled.Endured <= closedWait*quiet.P95},
+			settled.Requests > 0 && quiet.P95 > 0 && settled.Endured <= closedWait*quiet.P95 && settled.failedShare() <= quiet.failedShare()+closedFailed},
 		{fmt.Sprintf("at most %.0f %% of visitors meet a refusal", 100*closedRefused), fmt.Sprintf("%d of %d", with.VisitorsRefused, with.Visitors),
 			with.Visitors > 0 && refused <= closedRefused},
 		{"the incident stays open until the attack ends, then closes", sinceEnd(end.Closed, end.AttackEnded, "closed"),
