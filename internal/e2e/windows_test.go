@@ -65,6 +65,10 @@ func windowsAtTheEnd(t *testing.T, log string, end time.Time, n int) []top.Windo
 	until(t, "the incident opens", func() bool { return f.seen(schemas.IncidentOpened) })
 	if n > 1 {
 		until(t, "ten minutes of windows are saved", func() bool { return f.pieces() >= 60 })
+		until(t, "the detector has saved where it is", func() bool { // or the other begins at the first pane, and restores nothing
+			_, err := f.bus.Snapshots().Get(t.Context(), "detector")
+			return err == nil
+		})
 		f.of("detector").kill()
 	}
 	site := f.attacked()
