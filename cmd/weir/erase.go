@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/weir-project/weir/internal/config"
@@ -36,7 +37,11 @@ func writersPrivacy(c config.Privacy, data string, log *slog.Logger) (clickhouse
 	if err != nil || p.Key != nil {
 		return p, err
 	}
-	if p.Key, err = privacyKey(data); err != nil {
+	switch p.Key, err = privacyKey(data); {
+	case err == nil:
+	case !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrNotExist):
+		return p, err
+	default:
 		log.Warn("what the rollups keep of addresses has no key, so that whoever has the database can test for one", "error", err)
 	}
 	return p, nil
@@ -47,12 +52,8 @@ func privacyKey(data string) ([]byte, error) {
 	path := filepath.Join(data, "privacy.key")
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		key = make([]byte, 32)
-		_, _ = rand.Read(key) // never fails (crypto/rand)
-		f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err = openErr; err == nil {
-			_, err = f.Write(key)
-			err = errors.Join(err, f.Sync(), f.Close())
+		if err = makePrivacyKey(path); err == nil {
+			key, err = os.ReadFile(path)
 		}
 	}
 	if err == nil && len(key) != 32 {
@@ -62,6 +63,25 @@ func privacyKey(data string) ([]byte, error) {
 		return nil, fmt.Errorf("the key of hashed addresses, %s: %w", path, unwrapPath(err))
 	}
 	return key, nil
+}
+
+// makePrivacyKey makes one, whole or not at all; where another has made it meanwhile, that one stays.
+func makePrivacyKey(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*") // for its owner alone
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails (crypto/rand)
+	_, err = f.Write(key)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
 }
 
 // truncatePace is how often addresses that have come of age are looked for.

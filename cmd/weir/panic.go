@@ -105,7 +105,8 @@ func (c *panicOffCommand) Run(ctx context.Context, s screen, p *program) error {
 
 // hungUp reports whether a weir ended the conversation without an answer, as one that is killed does.
 func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		err != nil && strings.Contains(err.Error(), "server closed idle connection") // net/http's own, without a name
 }
 
 func (c *panicOffCommand) sayOff(s screen) error {
