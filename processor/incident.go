@@ -42,6 +42,7 @@ type incident struct {
 	began   int64  // second of the first decision on probation, 0 for none
 	lapsed  bool   // probation is over, and nothing has shown that the decisions were right
 	word    bool   // a person has said that it is an attack
+	among   bool   // it was a crowd at first: people came for a page, and are there still
 	solved  int    // challenged clients that behaved like people then
 	returns string // the incident whose armed signatures opened it, or ""
 }
@@ -83,6 +84,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		s.incident = s.d.begin(s, now, second)
 		s.incident.returns, s.returns = s.returns, ""
 		s.incident.peak.Note(&s.reading, &s.scores)
+		s.incident.among = s.incident.among || s.state.Kind == schemas.Crowd
 		s.taint()
 		s.know.troubled, s.know.news.decided = second, true
 		if len(s.d.parts(s.incident.id)) > 1 {
@@ -286,6 +288,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	}
 	room := s.d.o.MaxDecisions - s.d.inForce()
 	for _, m := range measures {
+		s.soften(&m)
 		if room <= 0 || m.Scope != schemas.ScopeClient && (held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions) ||
 			m.Scope == schemas.ScopeClient && !s.know.scored.room(m.Value, m.Action) {
 			continue
@@ -294,13 +297,13 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		i.number++
 		i.all.decided++
 		s.beginProbation(second)
+		s.soften(&m) // the first one begins the probation
 		d := &decision{incident: i.id, kind: s.state.Kind, signature: m.Signature, since: second, matched: second, Decision: schemas.Decision{
 			ID: fmt.Sprintf("%s-%d", i.id, i.all.decided), Action: m.Action, Scope: m.Scope, Value: m.Value,
 			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
 			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + s.onProbation(),
 		}}
 		d.hash = decisionHash(s.d.seed, []byte(d.ID))
-		s.soften(d)
 		d.Expires = s.until(d, now)
 		if d.Scope == schemas.ScopeClient {
 			s.know.scored.add(d)

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
@@ -111,12 +112,23 @@ func (s *site) measured(client netip.Addr) schemas.Action {
 	return schemas.Allow
 }
 
-// soften makes a challenge of a block on a client while the site's first enforcement is on
-// probation: who is challenged can show that it is a person, who is blocked cannot.
-func (s *site) soften(d *decision) {
-	if _, ok := s.probationEnds(); ok && d.Scope == schemas.ScopeClient && d.Action == schemas.Block {
-		d.Action = schemas.Challenge
+// soften makes a challenge of a block where it may be people's: who is challenged can show that it is a
+// person, who is blocked cannot. So a client's is while the site's first enforcement is on probation, and
+// a signature's where a crowd was there before the attack, unless it is of pages that there are not: what normal
+// times were like says little of a crowd's newcomers.
+func (s *site) soften(m *attribute.Measure) {
+	if m.Action != schemas.Block {
+		return
 	}
+	_, probation := s.probationEnds()
+	if probation && m.Scope == schemas.ScopeClient || s.incident.among && m.Scope == schemas.ScopeSignature && !ofNoPage(m.Signature) {
+		m.Action = schemas.Challenge
+	}
+}
+
+// ofNoPage reports whether a signature is of paths that the site does not have.
+func ofNoPage(s schemas.Signature) bool {
+	return slices.ContainsFunc(s, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathKnown && t.Value == "no" })
 }
 
 // cameAgain counts a challenged client that came again, after all that the suspects' sample

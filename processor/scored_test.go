@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/detect"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -81,15 +83,16 @@ func TestOnProbationNobodyIsBlockedByAddress(t *testing.T) {
 	d := newDetector(Options{Probation: 10 * time.Minute, TTL: 10 * time.Minute}, newExtractor(Options{}), NewKnowledge(), count)
 	s := newSite(d, "www.example.org", 0)
 	s.incident = &incident{id: "i1", began: 1_795_000_000}
-	soft := onClient("i1-1", "192.0.2.1", schemas.Block)
-	if s.soften(soft); soft.Action != schemas.Challenge {
-		t.Errorf("on probation: %s", soft.Action)
+	m := attribute.Measure{Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.1"}
+	if s.soften(&m); m.Action != schemas.Challenge {
+		t.Errorf("on probation: %s", m.Action)
 	}
-	s.trusted = true
-	hard := onClient("i1-2", "192.0.2.1", schemas.Block)
-	if s.soften(hard); hard.Action != schemas.Block {
-		t.Errorf("trusted: %s", hard.Action)
+	soft := onClient("i1-1", "192.0.2.1", m.Action)
+	s.trusted, m.Action = true, schemas.Block
+	if s.soften(&m); m.Action != schemas.Block {
+		t.Errorf("trusted: %s", m.Action)
 	}
+	hard := onClient("i1-2", "192.0.2.1", m.Action)
 	if until := s.until(hard, time.Unix(1_795_000_000, 0)); until.Sub(time.Unix(1_795_000_000, 0)) != scoredLives*d.o.TTL {
 		t.Errorf("it lasts %s", until.Sub(time.Unix(1_795_000_000, 0)))
 	}
@@ -104,5 +107,40 @@ func TestOnProbationNobodyIsBlockedByAddress(t *testing.T) {
 	s.incident.solved = 1
 	if live := s.incidentLive(); live.Probes != 2 || live.People != 1 {
 		t.Errorf("one of two is a person: %+v", live)
+	}
+}
+
+// TestACrowdIsAskedNotRefused: where people were there before the attack, what normal clients do not
+// show may be theirs, unless nobody has a reason to ask for it.
+func TestACrowdIsAskedNotRefused(t *testing.T) {
+	count, err := newMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(newDetector(Options{TTL: 10 * time.Minute}, newExtractor(Options{}), NewKnowledge(), count), "www.example.org", 0)
+	for _, x := range []struct {
+		among     bool
+		signature string
+		want      schemas.Action
+	}{
+		{false, `cookie="none" path_shape="/a/w.html"`, schemas.Block},
+		{true, `cookie="none" path_shape="/a/w.html"`, schemas.Challenge},
+		{true, `cookie="none" path_known="yes"`, schemas.Challenge},
+		{true, `cookie="none" path_known="no"`, schemas.Block},
+	} {
+		signature, err := schemas.ParseSignature(x.signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.incident = &incident{id: "i1", among: x.among}
+		m := attribute.Measure{Action: schemas.Block, Scope: schemas.ScopeSignature, Value: x.signature, Signature: signature}
+		if s.soften(&m); m.Action != x.want {
+			t.Errorf("a crowd %t, %s: %s, want %s", x.among, x.signature, m.Action, x.want)
+		}
+	}
+	s.state.Kind, s.incident = schemas.Crowd, nil
+	s.change(detect.Opened, 1_795_000_000, func(schemas.Event) {})
+	if s.state.Kind = schemas.Flood; s.incident == nil || !s.incident.among {
+		t.Error("it does not know that it was a crowd at first")
 	}
 }

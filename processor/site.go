@@ -184,6 +184,7 @@ func (s *site) look(second int64, emit func(schemas.Event)) {
 	s.measure(second)
 	if s.incident != nil {
 		s.incident.peak.Note(&s.reading, &s.scores)
+		s.incident.among = s.incident.among || s.state.Kind == schemas.Crowd
 	}
 	if s.accepted != nil && second < s.accepted.Until {
 		s.scores.Accept(&s.reading, &s.accepted.Peak)
