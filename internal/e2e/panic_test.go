@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weir-project/weir/sinks/haproxy"
+	"github.com/weir-project/weir/sinks/nginx"
 )
 
 // proxied is a real HAProxy with weir's snippet, in front of a site.
@@ -134,7 +135,11 @@ func TestPanicOffOnEachKindOfEdge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := weir(t, "--config", deaf, "panic", "off"); err == nil || !strings.Contains(err.Error(), "still runs what it had") {
+	before := masters()
+	_, err = weir(t, "--config", deaf, "panic", "off")
+	if len(before) > 1 || len(masters()) > 1 { // a new worker of another one is taken for this one's
+		t.Logf("other nginxes run on this machine, so that nothing is judged: %v", err)
+	} else if err == nil || !strings.Contains(err.Error(), "still runs what it had") {
 		t.Errorf("with an nginx that does not reload: %v", err)
 	}
 	if out := command("panic", "off"); !strings.Contains(out, "is not running here") {
@@ -173,4 +178,13 @@ func TestPanicOffOnEachKindOfEdge(t *testing.T) {
 	}
 	want("nginx lets go once it is mended", none)
 	w.end(t)
+}
+
+// masters are the nginxes of this machine that have workers.
+func masters() map[string]bool {
+	all := map[string]bool{}
+	for _, master := range nginx.Workers() {
+		all[master] = true
+	}
+	return all
 }
