@@ -1,0 +1,110 @@
+package detect
+
+// What a window shows: an attack and its kind, a crowd, a breakage.
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
+)
+
+// surge is the kind of many requests that are no attack.
+func surge(r *Reading, sc *Scores) schemas.Kind {
+	switch {
+	case excessClients(r, sc) < minClients:
+		return schemas.Crawler // few clients ask for much
+	case r.Raw[DeclaredShare] >= declaredShare:
+		return schemas.Release // machines, all at once
+	}
+	return schemas.Crowd
+}
+
+// classify says whether the window shows an attack, and of what kind: more
+// requests than normal, from more clients than normal, and the clients in excess ask
+// for what is not there or use programs that the site does not know.
+func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
+	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc))
+	missing := markScore(MissingShare, r, sc)
+	mark := missing
+	if r.Raw[DeclaredShare] < declaredShare && !people { // machines may well be new here, and fetch what is new
+		missing = max(missing, markScore(UnknownShare, r, sc))
+		mark = max(missing, markScore(UnfamiliarShare, r, sc))
+	}
+	switch machines := r.Raw[DeclaredShare] >= declaredShare; {
+	case !machines && (varied(r, sc) || idlers(r, sc) >= minClients): // no browsers, though they say so
+		mark = max(mark, bare)
+	case machines && varied(r, sc) && strange(r, sc): // that read everything, and never came before
+		mark = max(mark, bare)
+	}
+	mark = max(mark, machinesAllOver(r, sc))
+	if vol < enter || clientScore(sc) < manyScore || mark < enter || vol+mark < sc.Limits.sum || !enough(r, sc) || excessClients(r, sc) < minClients {
+		return "", false
+	}
+	if missing < enter && !varied(r, sc) && bare < enter && r.Raw[DeclaredShare] < declaredShare {
+		if !drowned(r, sc) {
+			return "", false // strangers who all ask for one page, as visitors do
+		}
+		return schemas.Flood, true
+	}
+	if r.Holes >= scanShare*max(excess(r, sc), excessPages(r, sc), minExcess) {
+		return schemas.Scan, true
+	}
+	if reads(r, sc) {
+		return schemas.Scrape, true
+	}
+	return schemas.Flood, true
+}
+
+// reads reports whether what is above normal goes to ever other pages that are there, and the
+// site holds. It is of what is above normal alone, so that the first look says the same as
+// later ones, in which there is more of it.
+func reads(r *Reading, sc *Scores) bool {
+	missing := r.Raw[MissingShare]*r.Raw[UniqueClients] - sc.Level[MissingShare]*sc.Level[UniqueClients]
+	return missing < excessShare*excessClients(r, sc) && harmScore(sc) < enter && pathsAbove(r, sc) >= scrapeShare*excess(r, sc)
+}
+
+// drowned reports whether a site fails under strangers who all ask for one page, and who are
+// not the visitors that a link brings: nearly all of the clients above normal use programs
+// that the site does not know, where visitors use the world's few browsers, and none says
+// where it comes from. A page that fails brings no assets, whoever asks for it, so that those
+// say nothing.
+func drowned(r *Reading, sc *Scores) bool {
+	strangers := r.Raw[UnfamiliarShare]*r.Raw[UniqueClients] - sc.Level[UnfamiliarShare]*sc.Level[UniqueClients]
+	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= enter && strangers >= strangersShare*excessClients(r, sc)
+}
+
+// scanning reports whether few clients ask for much, most of which is not there.
+func scanning(r *Reading, sc *Scores) bool {
+	above := excess(r, sc)
+	missing := r.Raw[NotFoundShare]*r.Requests - sc.Level[NotFoundShare]*sc.Level[RequestRate]*window.Short
+	return above >= scanEach*excessClients(r, sc) && max(missing, r.Holes) >= max(scanLeast, scanShare*above) && varied(r, sc) &&
+		volumeScore(sc) >= scanVolume && sc.Score[NotFoundShare] >= scanScore
+}
+
+func crowd(r *Reading, sc *Scores) bool {
+	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= sc.Limits.surge && excess(r, sc) >= minExcess
+}
+
+func breakage(r *Reading, sc *Scores) bool {
+	broken := r.Raw[ErrorShare] >= breakageShare && sc.Score[ErrorShare] >= breakageScore ||
+		min(r.Raw[NotFoundShare], r.Raw[MissingShare]) >= breakageShare && sc.Score[NotFoundShare] >= breakageScore // not one scanner's
+	return broken && r.Requests >= 20 && r.Raw[UniqueClients] >= 5 && volumeScore(sc) < enter
+}
+
+// Cause is one sentence for a person.
+func Cause(kind schemas.Kind, r *Reading, sc *Scores) string {
+	rate := fmt.Sprintf("%.1f requests/s (normal %.1f) from %.0f clients (normal %.0f) in 10 s",
+		r.Raw[RequestRate], sc.Level[RequestRate], r.Raw[UniqueClients], sc.Level[UniqueClients])
+	percent := func(i int) string { return fmt.Sprintf("%.0f %%", math.Round(100*r.Raw[i])) }
+	switch kind {
+	case schemas.Flood, schemas.Scrape, schemas.Scan:
+		return fmt.Sprintf("%s; of these clients %s ask for pages that are missing, %s for paths never served before, %s use programs this site does not know",
+			rate, percent(MissingShare), percent(UnknownShare), percent(UnfamiliarShare))
+	case schemas.Breakage:
+		return fmt.Sprintf("%s of the requests fail with 5xx, %s with 404, while no more visitors than normal come",
+			percent(ErrorShare), percent(NotFoundShare))
+	}
+	return rate + "; they ask for what visitors of this site ask for"
+}

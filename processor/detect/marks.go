@@ -1,0 +1,116 @@
+package detect
+
+// What those above normal have in common, and visitors have not.
+
+import (
+	"math"
+
+	"github.com/weir-project/weir/processor/window"
+)
+
+// markScore is the score of a client share, or 0 where the mark is on too few of the
+// clients above normal to be what they have in common.
+func markScore(i int, r *Reading, sc *Scores) float64 {
+	share := excessShare
+	if newcomers(r, sc) < minClients { // machines that say so read what there is, dead links too
+		share = declaredShare
+	}
+	marked := r.Raw[i]*r.Raw[UniqueClients] - sc.Level[i]*sc.Level[UniqueClients]
+	if marked < share*excessClients(r, sc) {
+		return 0
+	}
+	return sc.Score[i]
+}
+
+// varied reports whether the requests above normal go to many pages.
+func varied(r *Reading, sc *Scores) bool {
+	return pathsAbove(r, sc) >= variedShare*max(excess(r, sc), 1) || r.Raw[PathEntropy] >= sc.Level[PathEntropy]+2
+}
+
+// oneDeclared reports whether most of the clients say that they are machines, and all ask
+// for one page that is there: a link's previews, or deliveries to an inbox.
+func oneDeclared(r *Reading, sc *Scores) bool {
+	return r.Raw[DeclaredShare] >= declaredShare && !varied(r, sc) && markScore(MissingShare, r, sc) < enter
+}
+
+// bareScore is the score of pages without their assets, 0 where too few of the requests
+// above normal are such pages. A page that failed brings nothing, whoever asked: failures
+// are left out, as if all had been pages.
+func bareScore(r *Reading, sc *Scores) float64 {
+	failed := r.unserved() * (r.Requests - r.Stopped)
+	pages, others := max(0, r.Raw[PageShare]*r.Requests-failed), sc.Level[RequestRate]*window.Short
+	above := r.Requests - failed - others
+	if 1-sc.Level[PageShare] < usualLoading {
+		return 0 // few bring assets here
+	}
+	if above < minExcess/2 || pages-sc.Level[PageShare]*others < bareShare*above {
+		return 0
+	}
+	level := even(PageShare, sc.Level[PageShare])
+	from, to := even(PageShare, r.Raw[PageShare])-level, even(PageShare, pages/(r.Requests-failed))-level
+	if from <= 0 || to <= 0 {
+		return 0
+	}
+	return sc.Score[PageShare] * min(1, to/from)
+}
+
+// bareClients is by how many spreads fewer of the clients above normal, of those that claim
+// to be browsers, ask for assets than as many visitors of this site would; 0 where a fair part
+// does. A crowd of people brings assets, whatever they come for.
+func bareClients(r *Reading, sc *Scores) float64 {
+	n := newcomers(r, sc)
+	loading, usual := loadingAbove(r, sc)
+	if n < minClients || failsVisitors(r) || usual < usualLoading || loading > loadingShare*usual*n {
+		return 0
+	}
+	loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
+	return (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
+}
+
+// bringAssets reports whether half of the clients above normal that claim to be browsers ask
+// for assets: they are people, and that a site has not seen before what they read, or read it
+// with, says nothing.
+func bringAssets(r *Reading, sc *Scores) bool {
+	loading, _ := loadingAbove(r, sc)
+	n := newcomers(r, sc)
+	return n >= minClients && 2*loading >= n
+}
+
+// scattered reports whether strangers with browsers, many more than normal, ask for pages all
+// over the site.
+func scattered(r *Reading, sc *Scores) bool {
+	if volumeScore(sc) < sc.Limits.scattered || sc.Score[NewClients] < enter {
+		return false
+	}
+	above, fresh := excessClients(r, sc), r.Raw[NewClients]-sc.Level[NewClients]
+	return above >= minClients && fresh >= strangersShare*above && newcomers(r, sc) >= strangersShare*above && allOver(r, sc)
+}
+
+// strange reports whether half of the clients above normal have never been here: machines
+// that the site knows read much of it, all at once, when there is something new.
+func strange(r *Reading, sc *Scores) bool {
+	return 2*(r.Raw[NewClients]-sc.Level[NewClients]) >= excessClients(r, sc)
+}
+
+// machinesAllOver is by how many spreads more machines that say so, strangers nearly all, ask
+// for pages all over a site that is made for people; 0 where they ask for few, or few come.
+func machinesAllOver(r *Reading, sc *Scores) float64 {
+	if 1-sc.Level[PageShare] < usualLoading || sc.Score[NewClients] < enter {
+		return 0 // tools are what comes here
+	}
+	above, usual := excessClients(r, sc), sc.Level[DeclaredShare]*sc.Level[UniqueClients]
+	declared := r.Raw[DeclaredShare]*r.Raw[UniqueClients] - usual
+	fresh := r.Raw[NewClients] - sc.Level[NewClients]
+	if declared < minClients || declared < strangersShare*above || fresh < strangersShare*above || !allOver(r, sc) {
+		return 0
+	}
+	return declared / math.Sqrt(declared+2*usual)
+}
+
+// allOver reports whether most of the pages asked for above normal are different ones.
+func allOver(r *Reading, sc *Scores) bool {
+	usual := sc.Level[PageShare] * sc.Level[RequestRate] * window.Short
+	pages := excessPages(r, sc)
+	distinct := r.Raw[DistinctPages]*r.Raw[PageShare]*r.Requests - sc.Level[DistinctPages]*usual
+	return pages >= minExcess && distinct >= scatteredShare*pages
+}
