@@ -2,112 +2,35 @@ package sketch
 
 import "math"
 
-// Heavy is a key with many requests. Its true count is between Least and Most.
-type Heavy struct {
-	Key         uint32 // of the hash, the lower half
-	Least, Most uint64
-	Name        []byte // what it is called, cut to NameMax bytes; nil where that was not kept
-}
-
-// Top appends to dst the keys that may have at least the share of all requests, the
-// heaviest first, at most limit. Every key above the share is among them if the share is
-// at least Missed() of them and limit does not cut it off. The names are valid until the tally
-// changes.
-func (t *Tally) Top(dst []Heavy, share float64, limit int) []Heavy {
-	from := len(dst)
-	least := max(share*float64(t.total), 1)
-	if limit <= 0 {
-		return dst
-	}
-	bound := uint64(math.Ceil(least))
-	bound -= min(bound-1, t.Missed()) // a key of fewer cannot have the share, whatever it missed
-	if bound > math.MaxUint32 {
-		return dst
-	}
-	floor := order(uint32(bound-1), 0)
-	for i := range t.slots {
-		s := &t.slots[i]
-		if order(s.n, s.key) <= floor || float64(t.most(s)) < least {
-			continue
-		}
-		if len(dst)-from == limit {
-			dst = dst[:len(dst)-1]
-		}
-		dst = append(dst, Heavy{Key: s.key, Least: uint64(s.n), Most: t.most(s)})
-		for i := len(dst) - 1; i > from && before(&dst[i], &dst[i-1]); i-- {
-			dst[i], dst[i-1] = dst[i-1], dst[i]
-		}
-		if len(dst)-from == limit {
-			last := &dst[len(dst)-1]
-			floor = max(floor, order(uint32(last.Least), last.Key))
-		}
-	}
-	for i := from; i < len(dst); i++ {
-		dst[i].Name = t.Name(dst[i].Key)
-	}
-	return dst
-}
-
-// Least is how many requests a key, given by its hash, has at least.
-func (t *Tally) Least(hash uint64) uint64 {
-	if s := t.find(uint32(hash)); s != nil {
-		return uint64(s.n)
-	}
-	return 0
-}
-
-// order is greater where a key comes before another: it has more requests, or as many and a
-// smaller hash.
-func order(n, key uint32) uint64 { return uint64(n)<<32 | uint64(^key) }
-
-func before(a, b *Heavy) bool {
-	if a.Least != b.Least {
-		return a.Least > b.Least
-	}
-	return a.Key < b.Key
-}
-
-// caution is by how much a key must exceed its bar to be in the sample: nearer to it stand
-// counts that were begun late, which are too low. Chosen by measured error, whole and in 64
-// parts, of 10^5 to 10^7 requests: below 1.5 the error comes of that, above 2 of how few keys
-// are left.
-const caution = 1.75
-
-// each gives every key that the sample stands on: its count, and how many keys of such a
-// count it stands for, which is 1 for the heavy. A key is taken for one of those whose
-// requests came while it was counted: with n of them it is in the table where its rank is
-// below n/bar, which is one key in bar/n. Of keys whose other requests were missed this
-// makes too many with too few requests each; of keys that had no others, as a client in
-// parts that have no client in common, it is right, and holding their n against the whole
-// cut would leave of them a fraction of the sample.
-func (t *Tally) each(do func(n, keys float64, heavy bool)) {
-	var at taken
-	for some := range chunks(t.slots) {
-		for _, i := range at.of(some) {
-			s := &some[i]
-			n, bar := float64(s.n), caution*float64(s.bar)
-			switch {
-			case n >= bar:
-				do(n, 1, true)
-			case n*(1<<32) > bar*float64(rank(s.key)):
-				do(n, bar/n, false)
-			}
-		}
-	}
-}
+// doubt is how many standard errors of the sure estimate the other may be away from it: by
+// chance it is further one time in seven, and then not by much.
+const doubt = 1.5
 
 // Bits is the Shannon entropy of what was counted, the mean of log2(N/n) over its N
-// requests, each of a key that has n of them: exact up to 4,096 keys; beyond that heavy
-// keys are summed as they are, and for the rest of the requests stands the mean over the
-// sample (a ratio estimate: its error falls as one over the root of the sample's size).
-// 0 for an empty stream.
+// requests, each of a key that has n of them: exact while all keys are in the table. Beyond
+// that it is estimated twice, by all keys as likely as they have requests, and by those that
+// cannot have missed much. The first is much the nearer, unless parts were merged that have
+// keys in common, each of which a part counted only for a while: thousands of paths, each
+// asked for as often. There the second is sure, as it knows how far off it is by chance. So the
+// first is taken, as far as the second does not contradict it. 0 for an empty stream.
 func (t *Tally) Bits() float64 {
-	if t.total == 0 {
+	switch {
+	case t.total == 0:
 		return 0
-	}
-	if t.cut == 0 {
+	case t.cut == 0:
 		return t.exactBits()
 	}
+	bits := t.proportional()
+	if sure, off, ok := t.sure(); ok {
+		bits = min(max(bits, sure-doubt*off), sure+doubt*off)
+	}
+	return bits
+}
+
+// proportional is the estimate by each: heavy keys are summed as they are, and for the rest of the
+// requests stands the mean over the sample (a ratio estimate: its error falls as one over the
+// root of the sample's size).
+func (t *Tally) proportional() float64 {
 	total := float64(t.total)
 	var heavy, heavyBits, light, lightBits float64
 	var few [64]struct{ heavy, light float64 } // requests of keys by their count: one logarithm for all
@@ -168,8 +91,8 @@ func (t *Tally) exactBits() float64 {
 // come to if the same went on for ever. Where few requests came of many possible keys, Bits
 // lies far below it. The estimator is that of Chao and Shen (2003): the share of keys not
 // seen yet is the share of requests whose key came once (Good 1953; Turing), and each key
-// seen stands for those like it that were missed (Horvitz and Thompson 1952). 0 for an empty
-// stream.
+// seen stands for those like it that were missed (Horvitz and Thompson 1952). What it adds to
+// plain counting is of the same keys as that. 0 for an empty stream.
 func (t *Tally) SourceBits() float64 {
 	if t.total == 0 {
 		return 0
@@ -206,5 +129,5 @@ func (t *Tally) SourceBits() float64 {
 			sum -= weight(keys, isHeavy) * p * math.Log2(p) / seen
 		}
 	})
-	return max(0, sum)
+	return max(0, sum+t.Bits()-t.proportional())
 }

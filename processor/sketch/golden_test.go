@@ -37,7 +37,7 @@ func TestGolden(t *testing.T) {
 
 // TestTallyBefore reads the forms that tallies had before.
 func TestTallyBefore(t *testing.T) {
-	for _, before := range []string{goldenTally1, goldenTally2} {
+	for _, before := range []string{goldenTally1, goldenTally2, goldenTally3} {
 		var tally Tally
 		old, err := hex.DecodeString(before)
 		if err != nil {
@@ -75,7 +75,8 @@ func TestQuantilesBefore(t *testing.T) {
 
 const (
 	goldenDistinct   = "020e00010000000000000004036f48e20000000d51a99ae503def583078a81d410"
-	goldenTally      = "54030a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
+	goldenTally      = "54040a00000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
+	goldenTally3     = "54030a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
 	goldenTally2     = "54020a000003010500cb97d880020200cbba80a20503000300026b3001026b3102026b32"
 	goldenTally1     = "54010a000003000000000500e5050b1002008a142b3a03000300026b3001026b3102026b32"
 	goldenQuantiles  = "51020400c80180029801"

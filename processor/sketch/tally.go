@@ -42,7 +42,11 @@ const (
 // of the requests:
 //
 //   - a key's true count is between Least and Most;
-//   - a key with more than Missed() requests is in the table.
+//   - a key with more than Missed() requests is in the table;
+//   - every key of low rank is in the table, with its true count. Of tallies that are merged
+//     the same keys are, so that these are a sample of all keys, each as likely as another
+//     (coordinated sampling: Brewer, Early and Joice 1972; Cohen and Kaplan 2007). How low
+//     is its level.
 //
 // A count stands for 2^32-1 where it would be greater. Keys are told apart by 32 bits of
 // their hash: in a million keys, one in 4 million requests is counted for another.
@@ -59,6 +63,7 @@ type Tally struct {
 	names names
 
 	passes uint64       // ... this many more, if cut*u is at least 1
+	level  uint64       // a key of which level*u is below 1 has missed nothing, whether it is here or not
 	limit  int          // of keys while inserting; 0 is TallyMax; kept over Reset
 	knocks int          // since the door was closed
 	door   *[512]uint64 // keys that knocked, one bit each; kept over Reset
@@ -84,6 +89,26 @@ func share(cut uint64, key uint32) uint32 {
 		return math.MaxUint32
 	}
 	return clamp(high<<32 | low>>32)
+}
+
+// absent is how many requests a key that is not in the table can have had, but for the passes.
+func (t *Tally) absent(key uint32) uint32 {
+	if share(t.level, key) == 0 {
+		return 0
+	}
+	return share(t.cut, key)
+}
+
+// begins is the bar of a key that comes so many times at once. It is at most the level times
+// the count where nothing was missed, which makes such a key stay while the level says that
+// it is here: merging adds both sides, and raising the cut raises the level as much.
+func (t *Tally) begins(key, n uint32) uint32 {
+	miss := t.absent(key)
+	bar := t.barOf(key, miss)
+	if miss == 0 && t.level < uint64(bar)/uint64(n) {
+		bar = clamp(t.level * uint64(n))
+	}
+	return bar
 }
 
 // barOf is the bar of a key that may have missed so many requests, at most all that the cut
@@ -121,14 +146,13 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 			return
 		}
 	}
-	miss := share(t.cut, key)
-	if miss > 0 && weight == 1 && !t.knock(key) {
+	if weight == 1 && t.absent(key) > 0 && !t.knock(key) {
 		return
 	}
 	if most := t.room(); t.n >= most {
 		t.makeRoom(most * 3 / 4)
 	}
-	t.put(tallied{key, weight, t.barOf(key, share(t.cut, key))})
+	t.put(tallied{key, weight, t.begins(key, weight)})
 	if len(name) > 0 && len(t.names.list) < namesMax && t.cut == 0 { // it cannot have a name yet
 		t.names.add(key, weight, name)
 		return
@@ -334,6 +358,7 @@ func (t *Tally) raise(by uint64) {
 		return
 	}
 	t.cut += by
+	t.level += by
 	from := 0
 	for from < len(t.slots) && t.slots[from].n != 0 {
 		from++
@@ -374,7 +399,7 @@ func (t *Tally) missed(s *tallied) uint64 { return t.cut - min(uint64(s.bar), t.
 // most is how many requests a key in the table can have at most.
 func (t *Tally) most(s *tallied) uint64 {
 	miss := share(t.missed(s), s.key)
-	if miss == 0 {
+	if miss == 0 || share(t.level, s.key) == 0 {
 		return uint64(s.n)
 	}
 	return uint64(s.n) + uint64(miss) + t.passes
@@ -410,6 +435,6 @@ func (t *Tally) Reset() {
 	if t.knocks > 0 {
 		clear(t.door[:])
 	}
-	t.n, t.total, t.cut, t.passes, t.knocks = 0, 0, 0, 0, 0
+	t.n, t.total, t.cut, t.passes, t.level, t.knocks = 0, 0, 0, 0, 0, 0
 	t.names.reset()
 }

@@ -26,7 +26,7 @@ func (t *Tally) MergeCounts(other *Tally) {
 	} else {
 		t.mergeKeys(other.slots)
 	}
-	t.mergeEnd(other.cut, other.passes, other.total)
+	t.mergeEnd(tallyHead{total: other.total, cut: other.cut, passes: other.passes, level: other.level})
 }
 
 // mergeKeys adds the keys of another's table.
@@ -83,10 +83,11 @@ func (t *Tally) mergeKey(c tallied) {
 }
 
 // mergeEnd adds the rest of another, and makes room.
-func (t *Tally) mergeEnd(cut, passes, total uint64) {
-	t.total += total
-	t.cut += cut
-	t.passes += passes
+func (t *Tally) mergeEnd(h tallyHead) {
+	t.total += h.total
+	t.cut += h.cut
+	t.passes += h.passes
+	t.level = max(t.level, h.level)
 	if t.n > mergeMax {
 		t.makeRoom(TallyMax)
 	}
@@ -98,8 +99,8 @@ const (
 	maxCut   = 1 << 40
 )
 
-// AppendBinary appends the letter T, the version, the total, the cut, the passes of the door,
-// the number of keys; for each key, in their order, twice how far it is from the one before,
+// AppendBinary appends the letter T, the version, the total, the cut, what the level lacks of
+// it, the passes of the door, the number of keys; for each key, in their order, twice how far it is from the one before,
 // plus 1 where its count follows, and what its bar lacks of the cut: without, they are 1 and
 // 0, as those of most keys are; the number of names, and for each the number of its key in
 // that order, its length and its bytes. All numbers are varints. Of more than 4,096 keys,
@@ -107,7 +108,7 @@ const (
 func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 	if t.n <= fewKeys { // most tallies: to clear room for all takes longer
 		var scratch [fewKeys]tallied
-		return t.appendKeys(dst, t.sorted(scratch[:0], 0), t.cut), nil
+		return t.appendKeys(dst, t.sorted(scratch[:0], 0), 0), nil
 	}
 	var scratch [TallyMax]tallied
 	by := uint64(0)
@@ -119,16 +120,19 @@ func (t *Tally) AppendBinary(dst []byte) ([]byte, error) {
 		by = t.rise(tallyKeep)
 		all = t.sorted(scratch[:0], by)
 	}
-	return t.appendKeys(dst, all, t.cut+by), nil
+	return t.appendKeys(dst, all, by), nil
 }
 
 // fewKeys are as many as need no large room.
 const fewKeys = 64
 
-func (t *Tally) appendKeys(dst []byte, all []tallied, cut uint64) []byte {
+// appendKeys appends the form, of the keys that a cut higher by so much leaves.
+func (t *Tally) appendKeys(dst []byte, all []tallied, by uint64) []byte {
+	cut := t.cut + by
 	dst = append(dst, 'T', tallyVersion)
 	dst = binary.AppendUvarint(dst, t.total)
 	dst = binary.AppendUvarint(dst, cut)
+	dst = binary.AppendUvarint(dst, t.cut-t.level)
 	dst = binary.AppendUvarint(dst, t.passes)
 	dst = binary.AppendUvarint(dst, uint64(len(all)))
 	last := uint32(0)
@@ -148,11 +152,12 @@ func (t *Tally) appendKeys(dst []byte, all []tallied, cut uint64) []byte {
 	return t.names.append(dst, all)
 }
 
-// tallyVersion is the binary form that is written. The two before are read as well: in them
-// stood how many requests a key may have missed, and in the first 4 bytes for each key, and
-// a count and an error for all.
+// tallyVersion is the binary form that is written. Those before are read as well: in the third
+// was no level, in the second stood how many requests a key may have missed, and in the first
+// 4 bytes for each key, and a count and an error for all.
 const (
-	tallyVersion = 3
+	tallyVersion = 4
+	tallyPlain   = 3
 	tallyWide    = 1
 )
 
@@ -175,7 +180,7 @@ func (in *input) key(version byte, last uint32, cut uint64) (c tallied) {
 			in.fail("a key is longer than it must be")
 		}
 	}
-	if version < tallyVersion { // in requests
+	if version < tallyPlain { // in requests
 		r := rank(c.key)
 		lacks = min((min(lacks, math.MaxUint32)<<32+r-1)/r, cut)
 	}
@@ -250,11 +255,11 @@ func (t *Tally) MergeBinary(data []byte) error {
 		version = data[1]
 	}
 	in.header('T', version)
-	total, cut, passes, n := in.uint(maxTotal), in.uint(maxCut), in.uint(maxCut), int(in.uint(TallyMax))
+	h := in.tallyHead(version)
+	n := int(in.uint(TallyMax))
 	if in.bad != "" {
 		return in.err()
 	}
-	h := tallyHead{version, total, cut, passes}
 	if n <= fewKeys {
 		var keys [fewKeys]uint32 // for the names
 		return t.mergeForm(&in, h, keys[:n])
@@ -265,8 +270,19 @@ func (t *Tally) MergeBinary(data []byte) error {
 
 // tallyHead is what a binary form says of the whole.
 type tallyHead struct {
-	version            byte
-	total, cut, passes uint64
+	version                   byte
+	total, cut, passes, level uint64
+}
+
+// tallyHead reads it. The cut is a level too: as high as one can be.
+func (in *input) tallyHead(version byte) tallyHead {
+	h := tallyHead{version: version, total: in.uint(maxTotal), cut: in.uint(maxCut)}
+	h.level = h.cut
+	if version >= tallyVersion {
+		h.level -= in.uint(h.cut)
+	}
+	h.passes = in.uint(maxCut)
+	return h
 }
 
 // mergeForm adds as many keys as there is room for, which it takes for the names.
@@ -295,7 +311,7 @@ func (t *Tally) mergeForm(in *input, h tallyHead, keys []uint32) error {
 	if in.bad == "" && h.cut == 0 && sum != h.total && sum < 1<<32-1 {
 		in.fail(fmt.Sprintf("%d of %d requests are counted, and none was dropped", sum, h.total))
 	}
-	t.mergeEnd(h.cut, h.passes, h.total)
+	t.mergeEnd(h)
 	t.readNames(in, keys)
 	return in.err()
 }

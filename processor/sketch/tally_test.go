@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -97,6 +98,9 @@ func held(t interface{ Fatalf(string, ...any) }, tally *Tally, counts map[uint64
 		if bound := uint64(share(tally.cut, key)); !ok && (bound == 0 || n > bound+tally.passes) {
 			t.Fatalf("a key with %d requests is lacking, its share is %d and %d passes", n, bound, tally.passes)
 		}
+		if low := share(tally.level, key) == 0; low && (!ok || h.Least != n || h.Most != n) {
+			t.Fatalf("a key of low rank with %d requests: there is %v, %+v", n, ok, h)
+		}
 		if ok && (n < h.Least || n > h.Most) {
 			t.Fatalf("a key with %d requests is said to have %d to %d", n, h.Least, h.Most)
 		}
@@ -169,6 +173,15 @@ func TestTallyLaws(t *testing.T) {
 			}
 		}
 		held(t, &merged, counts)
+		if more := rapid.IntRange(0, 3000).Draw(t, "then inserted"); more > 0 {
+			after, counted := new(Tally), maps.Clone(counts)
+			after.Merge(&merged)
+			for _, k := range stream(r, more, 0) {
+				after.Insert(k, 1+uint32(k>>60), nil)
+				counted[k] += 1 + k>>60
+			}
+			held(t, after, counted)
+		}
 		if len(counts) <= TallyMax && !bytes.Equal(form(t, &merged), form(t, &all)) {
 			t.Fatal("merging differs from inserting, and there is room")
 		}

@@ -25,7 +25,7 @@ var panels = []panel{
 }
 
 // colours of the kinds, told apart by those who see few as well.
-var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7"}
+var colours = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"}
 
 const (
 	panelW, panelH = 340, 220
@@ -37,7 +37,7 @@ const (
 // allowed, a solid line for whole streams and a dashed one for 64 parts merged.
 func plot(cells []cell) string {
 	var b strings.Builder
-	width, height := 2*panelW, 2*panelH+60
+	width, height := 2*panelW, 2*panelH+80
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11" fill="#222">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", width, height)
 	for i, p := range panels {
@@ -96,13 +96,12 @@ func (p *panel) line(b *strings.Builder, cells []cell, kind, colour string, merg
 }
 
 func legend(b *strings.Builder, cells []cell, y int) {
-	at := left
 	for k, kind := range names(cells) {
+		at, row := left+k%4*150, y+k/4*20
 		fmt.Fprintf(b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="3"/><text x="%d" y="%d">%s</text>`+"\n",
-			at, y, at+20, y, colours[k%len(colours)], at+26, y+4, kind)
-		at += 90
+			at, row, at+20, row, colours[k%len(colours)], at+26, row+4, kind)
 	}
-	fmt.Fprintf(b, `<text x="%d" y="%d">solid: whole; dashed: 64 parts merged; across: requests</text>`+"\n", left, y+24)
+	fmt.Fprintf(b, `<text x="%d" y="%d">solid: whole; dashed: 64 parts merged; across: requests</text>`+"\n", left, y+44)
 }
 
 func names(cells []cell) (all []string) {

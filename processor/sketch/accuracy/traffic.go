@@ -29,6 +29,9 @@ type traffic struct {
 // kinds are the kinds of traffic; log may be empty, then there is no real one.
 func kinds(log string) ([]traffic, error) {
 	all := []traffic{{"zipf", zipf}, {"random", random}, {"mixed", mixed}}
+	for _, paths := range []int{3000, 6000, 20_000} {
+		all = append(all, traffic{"uniform " + thousands(paths), uniform(uint64(paths))})
+	}
 	if log == "" {
 		return all, nil
 	}
@@ -75,6 +78,17 @@ func mixed(seed uint64) func() request {
 			return site()
 		}
 		return attack()
+	}
+}
+
+// uniform is a crawl of so many pages, each asked for as often as another: all parts have the
+// same keys, and more of them than they keep.
+func uniform(paths uint64) func(seed uint64) func() request {
+	return func(seed uint64) func() request {
+		r := rand.New(rand.NewPCG(seed, 6))
+		return func() request {
+			return request{r.Uint64N(50_000), r.Uint64N(paths), uint64(math.Exp(10 + 1.5*r.NormFloat64())), 4000 + r.Uint64N(60_000)}
+		}
 	}
 }
 

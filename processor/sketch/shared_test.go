@@ -1,0 +1,49 @@
+package sketch
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestBitsOfSharedKeys: parts that keep fewer keys than they see, and that all see the same
+// ones: half a million requests for thousands of paths, each as often as another, alone and
+// beside a few that are asked for more, in 64 parts, and as ten seconds of eight partitions
+// are merged. In none of the parts a path is counted from the beginning to the end.
+func TestBitsOfSharedKeys(t *testing.T) {
+	for _, keys := range []uint64{1500, 3000, 6000, 20_000} {
+		for _, parts := range []int{64, 80} {
+			for _, heavy := range []uint64{0, 4} { // of ten requests, for one of eight paths
+				const requests = 500_000
+				r := rand.New(rand.NewPCG(keys, uint64(parts)))
+				cut, counts := make([]Tally, parts), make(map[uint64]uint64)
+				for i := range cut {
+					cut[i].Limit(1024)
+				}
+				for range requests {
+					key := 8 + r.Uint64N(keys)
+					if r.Uint64N(10) < heavy {
+						key = r.Uint64N(8)
+					}
+					counts[mix(key)]++
+					cut[r.IntN(parts)].Insert(mix(key), 1, nil)
+				}
+				whole := new(Tally)
+				for _, i := range r.Perm(parts) {
+					if err := whole.MergeBinary(form(t, &cut[i])); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want := exactBits(counts)
+				if got := whole.Bits(); math.Abs(got-want) > max(0.1, 0.02*want) {
+					t.Errorf("%d paths in %d parts, %d in ten requests for eight others: %.3f bits, want %.3f", keys, parts, heavy, got, want)
+				}
+				if testing.Verbose() {
+					fmt.Printf("%6d paths, %d parts, %d in ten: off by %+.3f of %.2f bit\n", keys, parts, heavy, whole.Bits()-want, want)
+				}
+				held(t, whole, counts)
+			}
+		}
+	}
+}
