@@ -42,6 +42,7 @@ type replayStore struct {
 	sets    [2]int          // of events and of signals, so far
 	aside   chan struct{}   // holds one while a set is being stored
 	failure atomic.Pointer[error]
+	log     *slog.Logger
 
 	batch   schemas.Batch     // the last one, judged
 	indices map[string]uint32 // of what verdicts say, in its strings
@@ -78,7 +79,7 @@ func (c *replayCommand) store(ctx context.Context, s screen, configuration confi
 		return nil, err
 	}
 	storeFrugally()
-	r.stream = stream
+	r.stream, r.log = stream, log
 	r.direct, err = clickhouse.OpenDirect(ctx, clickhouse.DirectOptions{Stream: stream}, privacy, func(ctx context.Context) (*clickhouse.DB, error) {
 		db, end, err := c.home(ctx, log)
 		if err != nil {
@@ -166,26 +167,37 @@ func (r *replayStore) write(ctx context.Context, b *schemas.Batch, verdicts []ve
 func (r *replayStore) recordEvents(ctx context.Context) {
 	events := r.events
 	r.events = nil
-	r.record(0, "events", func(db *clickhouse.DB, token string) error { return db.RecordEvents(ctx, token, events) })
+	r.record(ctx, 0, "events", func(db *clickhouse.DB, token string) error { return db.RecordEvents(ctx, token, events) })
 }
 
 func (r *replayStore) recordSignals(ctx context.Context, signals *[]schemas.SignalRow) {
 	rows := *signals
 	*signals = make([]schemas.SignalRow, 0, len(rows)+len(rows)/8)
-	r.record(1, "signals", func(db *clickhouse.DB, token string) error { return db.RecordSignals(ctx, token, rows) })
+	r.record(ctx, 1, "signals", func(db *clickhouse.DB, token string) error { return db.RecordSignals(ctx, token, rows) })
 }
 
-// record stores a set beside what goes on, one at a time.
-func (r *replayStore) record(kind int, name string, store func(db *clickhouse.DB, token string) error) {
+// record stores a set beside what goes on, one at a time, and tries again as blocks of
+// requests do: the store's process may have ended, and the next one not begun.
+func (r *replayStore) record(ctx context.Context, kind int, name string, store func(db *clickhouse.DB, token string) error) {
 	r.sets[kind]++
 	token := fmt.Sprintf("%s/%s/%d", r.stream, name, r.sets[kind])
 	r.aside <- struct{}{}
 	go func() {
 		defer func() { <-r.aside }()
-		if db := r.direct.DB(); db != nil {
-			if err := store(db, token); err != nil {
-				r.failure.CompareAndSwap(nil, &err)
+		db := r.direct.DB()
+		if db == nil {
+			return
+		}
+		err := retry(ctx, func() error {
+			err := store(db, token)
+			if gone := db.Gone(); err != nil && gone != nil {
+				r.failure.CompareAndSwap(nil, &gone)
+				return nil
 			}
+			return err
+		}, func(err error) { r.log.Warn(name+" could not be stored; trying again", "error", err) })
+		if err != nil {
+			r.failure.CompareAndSwap(nil, &err)
 		}
 	}()
 }

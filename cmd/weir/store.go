@@ -225,7 +225,12 @@ func openHome(ctx context.Context, home embedded.Home, log *slog.Logger, metrics
 		Dial: func(ctx context.Context, protocol string) (net.Conn, error) {
 			return home.Dial(ctx, embedded.Protocol(protocol))
 		},
-		Reader: embedded.Reader, HTTPOnly: !access.Native, Headers: access.Headers(), Logger: log, Metrics: metrics,
+		Reader: embedded.Reader, HTTPOnly: !access.Native, Logger: log, Metrics: metrics,
+		Headers: func(ctx context.Context) (map[string]string, error) {
+			access, err := home.Access(ctx) // another one after a restart
+			return access.Headers(), err
+		},
+		Gone: func(err error) bool { return errors.Is(err, embedded.ErrGone) },
 	})
 }
 

@@ -31,6 +31,11 @@ const (
 // statistics made of each column: they are for joins, and merging takes longer by them.
 const leastMerged = 12
 
+// schedulePool is how many threads plan what runs in the background. Each table plans for
+// itself, and of clickhouse-local's two threads one may plan merges: it would say so in the log,
+// ten times a second while rows come. They do nothing but plan.
+const schedulePool = 32
+
 // secretHeader is the HTTP header without whose right value a listener that others
 // can reach answers nothing: clickhouse-local itself needs a user without a password.
 const secretHeader = "X-Weir-Store"
@@ -87,6 +92,8 @@ func (s *settings) config() string {
 	element("mark_cache_size", strconv.FormatInt(s.memory/16, 10))
 	element("max_connections", "256")
 	element("keep_alive_timeout", "30")
+	element("background_schedule_pool_size", strconv.Itoa(schedulePool))
+	element("background_schedule_pool_max_parallel_tasks_per_type_ratio", "1")
 	b.WriteString("<merge_tree>\n")
 	element("min_parts_to_merge_at_once", strconv.Itoa(leastMerged))
 	element("auto_statistics_types", "")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -181,12 +182,50 @@ func dialLocal(ctx context.Context, dir, ask string) (net.Conn, Access, error) {
 	if err != nil {
 		return nil, Access{}, err
 	}
-	g, err := converse(ctx, c, ask)
+	patient, cancel := patience(ctx, dir)
+	defer cancel()
+	g, err := converse(patient, c, ask)
+	if patient.Err() != nil && ctx.Err() == nil {
+		err = context.Cause(patient)
+	}
 	if err != nil {
 		c.Close()
 		return nil, Access{}, fmt.Errorf("the process that has the store of %s open: %w", dir, err)
 	}
 	return c, g.Access, nil
+}
+
+// How long a store's owner may take to answer: as long as a large store takes to start,
+// or not longer than stoppedPatience where somebody has stopped it.
+const (
+	answerPatience  = readyPatience + 15*time.Second
+	stoppedPatience = 5 * time.Second
+)
+
+var errUnanswered = errors.New("it does not answer")
+
+// patience is ctx for one question to the owner of the store of dir.
+func patience(ctx context.Context, dir string) (context.Context, context.CancelFunc) {
+	owner := 0
+	if f, err := os.Open(filepath.Join(dir, lockFile)); err == nil {
+		owner = readPid(f)
+		f.Close()
+	}
+	longest, cancel := context.WithTimeoutCause(ctx, answerPatience, fmt.Errorf("%w (process %s): end it", errUnanswered, pidText(owner)))
+	patient, fail := context.WithCancelCause(longest)
+	timer := time.AfterFunc(stoppedPatience, func() {
+		if isStopped(owner) {
+			fail(fmt.Errorf("%w, because process %d is stopped: have it go on (kill -CONT %d), or end it", errUnanswered, owner, owner))
+		}
+	})
+	return patient, func() { timer.Stop(); fail(nil); cancel() }
+}
+
+// isStopped reports whether a process was stopped by a signal or a debugger.
+func isStopped(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	at := strings.LastIndexByte(string(text), ')') // its name may hold anything
+	return err == nil && at+2 < len(text) && strings.IndexByte("Tt", text[at+2]) >= 0
 }
 
 func converse(ctx context.Context, c net.Conn, ask string) (greeting, error) {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -18,24 +20,129 @@ type Home interface {
 	Access(ctx context.Context) (Access, error)
 }
 
-// Remote is a store that another process has open, reached by its local socket.
+// Remote is a store that another process has open, reached by its local socket. Once
+// that process has ended, whoever needs the store first opens it for itself, and the
+// others reach it there.
 type Remote struct {
-	dir string
+	dir     string
+	options Options
+
+	mu    sync.Mutex
+	own   *Store        // of this process, since nobody else has it; nil: not so
+	stop  func()        // ends own
+	ended chan struct{} // closed when own's Run has returned
 }
 
-// Dial connects to the store through its owner.
-func (r *Remote) Dial(ctx context.Context, protocol Protocol) (net.Conn, error) {
-	c, _, err := dialLocal(ctx, r.dir, string(protocol))
+// Dial connects to the store through its owner, which may be this process by now. Errors
+// wrap ErrGone where it can never be reached again.
+func (r *Remote) Dial(ctx context.Context, protocol Protocol) (c net.Conn, err error) {
+	err = r.reach(ctx, func() (err error) {
+		c, _, err = dialLocal(ctx, r.dir, string(protocol))
+		return err
+	}, func(own *Store) (err error) {
+		c, err = own.Dial(ctx, protocol)
+		return err
+	})
 	return c, err
 }
 
-// Access asks the owner.
-func (r *Remote) Access(ctx context.Context) (Access, error) {
-	c, access, err := dialLocal(ctx, r.dir, askAccess)
-	if err != nil {
-		return Access{}, err
+// Access asks the owner, as Dial does.
+func (r *Remote) Access(ctx context.Context) (access Access, err error) {
+	err = r.reach(ctx, func() error {
+		c, there, err := dialLocal(ctx, r.dir, askAccess)
+		if err != nil {
+			return err
+		}
+		access = there
+		return c.Close()
+	}, func(own *Store) (err error) {
+		access, err = own.Access(ctx)
+		return err
+	})
+	return access, err
+}
+
+// reach asks the owner by its socket, or the store of this process where nobody listens
+// there, until one of them answers. Where two processes find nobody, the lock decides.
+func (r *Remote) reach(ctx context.Context, there func() error, here func(*Store) error) error {
+	for deadline := time.Now().Add(ownerPatience); ; {
+		own := r.opened()
+		var err error
+		if own == nil {
+			if err = there(); err == nil {
+				return nil
+			}
+			if nobodyListens(err) {
+				own = r.open()
+			}
+		}
+		if own != nil {
+			if err = here(own); err == nil || errors.Is(err, ErrNoNative) {
+				return err
+			}
+			if ctx.Err() == nil && !errors.Is(err, ErrLocked) {
+				if disk := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT); !disk {
+					err = fmt.Errorf("%w: %w", ErrGone, err)
+				}
+				return err
+			}
+		}
+		if errors.Is(err, errUnanswered) || time.Now().After(deadline) || ctx.Err() != nil {
+			return because(ctx, err)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	return access, c.Close()
+}
+
+// nobodyListens recognises a socket whose process has ended, or that was never there.
+func nobodyListens(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+}
+
+// opened is the store of this process, if it has one that has not ended.
+func (r *Remote) opened() *Store {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.own == nil {
+		return nil
+	}
+	select {
+	case <-r.ended:
+		return nil
+	default:
+		return r.own
+	}
+}
+
+// open begins to open the store for this process, beside whoever asks: a large one takes
+// longer than they wait.
+func (r *Remote) open() *Store {
+	if own := r.opened(); own != nil {
+		return own
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	own := New(r.options)
+	own.brief = true
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	r.own, r.stop, r.ended = own, stop, ended
+	go func() {
+		defer close(ended)
+		_ = own.Run(ctx) // who asks it is told why it ended
+	}()
+	return own
+}
+
+// close ends what was opened.
+func (r *Remote) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.own != nil {
+		r.stop()
+		<-r.ended
+	}
+	return nil
 }
 
 // ownerPatience is how long a store's owner may take from its lock to its socket.
@@ -54,10 +161,13 @@ func DialOrStart(ctx context.Context, options Options) (home Home, close func() 
 		return nil, nil, fmt.Errorf("data directory %s holds no store: %w: give the --data of a `weir run` or `weir replay`", dir, errors.Unwrap(err))
 	}
 	for deadline := time.Now().Add(ownerPatience); ; {
-		remote := &Remote{dir: dir}
-		_, err := remote.Access(ctx)
+		c, _, err := dialLocal(ctx, dir, askAccess)
 		if err == nil {
-			return remote, func() error { return nil }, nil
+			remote := &Remote{dir: dir, options: options}
+			return remote, remote.close, c.Close()
+		}
+		if errors.Is(err, errUnanswered) {
+			return nil, nil, err
 		}
 		home, close, startErr := start(ctx, options)
 		if startErr == nil {

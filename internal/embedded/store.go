@@ -34,6 +34,10 @@ const (
 // ErrNoNative is returned by Dial where only HTTP is served.
 var ErrNoNative = errors.New("the store serves HTTP only, because this machine forbids user namespaces")
 
+// ErrGone is wrapped where the process that had the store open has ended and this one
+// cannot open it.
+var ErrGone = errors.New("the process that had the store open has ended, and it cannot be opened here")
+
 // Access is how to talk to a store that is ready.
 type Access struct {
 	Native bool   // the native protocol is served, beside HTTP

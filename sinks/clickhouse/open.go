@@ -14,8 +14,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -35,8 +37,11 @@ type Options struct {
 	Reader string
 	// HTTPOnly says that Dial knows only "http".
 	HTTPOnly bool
-	// Headers go with every request over HTTP.
-	Headers map[string]string
+	// Headers are what each request over HTTP must carry at that moment; nil is nothing.
+	Headers func(ctx context.Context) (map[string]string, error)
+	// Gone reports of an error of Dial that no later Dial can succeed: what waits for the
+	// server then ends with that error. nil is never.
+	Gone func(error) bool
 
 	Logger  *slog.Logger          // nil is none
 	Metrics prometheus.Registerer // nil is none
@@ -61,22 +66,34 @@ type DB struct {
 	metrics   *metrics
 	privacy   Privacy // of what is written
 
-	tokenBlocks int64 // tokenBlocks but in tests
+	tokenBlocks int64                 // tokenBlocks but in tests
+	lockAge     int                   // lockAge but in tests
+	gone        atomic.Pointer[error] // why the server can never be reached again
 }
 
 // Open connects and asks the server for its version, so that a wrong address or
 // password is known at once: the error is one line. Close the DB before the
 // server that it dials is stopped.
 func Open(ctx context.Context, o Options) (*DB, error) {
+	db := &DB{where: "the embedded ClickHouse", log: o.Logger, tokenBlocks: tokenBlocks, lockAge: lockAge}
+	if dial := o.Dial; dial != nil && o.Gone != nil {
+		o.Dial = func(ctx context.Context, protocol string) (net.Conn, error) {
+			c, err := dial(ctx, protocol)
+			if err != nil && o.Gone(err) {
+				db.gone.Store(&err)
+			}
+			return c, err
+		}
+	}
 	native, http, reader, err := o.drivers()
 	if err != nil {
 		return nil, err
 	}
+	db.metrics = newMetrics(o.Metrics)
 	main := native
 	if main == nil {
 		main = http
 	}
-	db := &DB{where: "the embedded ClickHouse", log: o.Logger, metrics: newMetrics(o.Metrics), tokenBlocks: tokenBlocks}
 	if o.DSN != "" {
 		db.where = "ClickHouse at " + strings.Join(main.Addr, ", ")
 	}
@@ -97,6 +114,14 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("%s does not answer: %s: check its address, user and password", db.where, oneLine(err))
 	}
 	return db, nil
+}
+
+// Gone is why the server can never be reached again; nil while it may be.
+func (db *DB) Gone() error {
+	if gone := db.gone.Load(); gone != nil {
+		return fmt.Errorf("%s: %w", db.where, *gone)
+	}
+	return nil
 }
 
 // Close closes all connections.
@@ -196,10 +221,35 @@ func (o *Options) common(d *driver.Options) {
 	if d.DialTimeout == 0 {
 		d.DialTimeout = dialTimeout
 	}
-	if len(o.Headers) > 0 {
-		d.HttpHeaders = o.Headers
+	if o.Headers != nil {
+		d.TransportFunc = func(t *http.Transport) (http.RoundTripper, error) { return &headed{t, o.Headers}, nil }
 	}
 	d.ClientInfo.Products = append(d.ClientInfo.Products, struct{ Name, Version string }{"weir", "1"})
+}
+
+// headed puts headers on requests that may be others for the next request: a store that was
+// started again has another secret.
+type headed struct {
+	http.RoundTripper
+	headers func(context.Context) (map[string]string, error)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h *headed) RoundTrip(r *http.Request) (*http.Response, error) {
+	headers, err := h.headers(r.Context())
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as RoundTrip must
+		}
+		return nil, err
+	}
+	if len(headers) > 0 {
+		r = r.Clone(r.Context())
+		for name, value := range headers {
+			r.Header.Set(name, value)
+		}
+	}
+	return h.RoundTripper.RoundTrip(r)
 }
 
 // cutHTTPPort takes the parameter out that is weir's and not clickhouse-go's.

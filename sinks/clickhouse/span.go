@@ -128,6 +128,9 @@ func (db *DB) storeBlock(ctx context.Context, id identity, b *block, again bool)
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %d requests are not stored yet: %w", db.where, b.rows(), ctx.Err())
 		}
+		if gone := db.Gone(); gone != nil {
+			return fmt.Errorf("%d requests are not stored: %w", b.rows(), gone)
+		}
 		again = true
 		db.metrics.retries.Inc()
 		db.log.Warn("requests could not be stored; trying again", "where", db.where, "rows", b.rows(),
