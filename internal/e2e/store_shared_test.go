@@ -124,8 +124,8 @@ func TestTheStoresOwnerEnds(t *testing.T) {
 	for name, end := range map[string]func(*testing.T, *holder, string){
 		// Its tables are being made.
 		"while it migrates": func(_ *testing.T, h *holder, _ string) { _ = h.Process.Kill(); h.Wait() },
-		"in order": func(_ *testing.T, h *holder, _ string) { h.in.Close(); h.Wait() },
-		"killed":   func(_ *testing.T, h *holder, _ string) { _ = h.Process.Kill(); h.Wait() },
+		"in order":          func(_ *testing.T, h *holder, _ string) { h.in.Close(); h.Wait() },
+		"killed":            func(_ *testing.T, h *holder, _ string) { _ = h.Process.Kill(); h.Wait() },
 		// Its child lives, so nobody may open the store beside it.
 		"stopped for a while": func(t *testing.T, h *holder, data string) {
 			_ = h.Process.Signal(syscall.SIGSTOP)
