@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -351,14 +352,18 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 	if err := d.Load(bytes.NewReader(saved.Bytes())); err != nil {
 		t.Fatal(err)
 	}
-	for _, number := range slices.Sorted(maps.Keys(pieces)) {
-		steps, err := d.ReadSteps(bytes.NewReader(pieces[number]))
-		if err != nil {
-			t.Fatal(err)
+	due := 0 // steps of the pieces before
+	last := d.LoadSteps(func(number int64) ([]byte, error) {
+		if n := stepsHeld(d); n != due {
+			t.Errorf("%d steps are restored when piece %d is loaded, %d are in those before: they wait in memory", n, number, due)
 		}
-		if err := d.RestoreSteps(steps); err != nil {
-			t.Fatal(err)
+		if len(pieces[number]) > 0 {
+			due += stepsOf(t, f.parts.Detector(), pieces[number], savedAt)
 		}
+		return pieces[number], nil
+	}, func(err error) { t.Error(err) })
+	if newest := slices.Max(slices.Collect(maps.Keys(pieces))); last != newest || due < 50 {
+		t.Errorf("piece %d was restored last, %d steps in all; %d is the newest", last, due, newest)
 	}
 	var seconds Seconds
 	for _, s := range log {
@@ -396,6 +401,155 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 	}
 	for _, length := range []window.Length{window.TenSeconds, window.OneMinute, window.TenMinutes} {
 		sameWindow(t, f.detector, d, length)
+	}
+}
+
+// stepsHeld is how many steps the long windows of all sites hold.
+func stepsHeld(d *Detector) (n int) {
+	for _, s := range d.sites {
+		s.windows.EachStep(0, math.MaxInt64, func(*window.Step) { n++ })
+	}
+	return n
+}
+
+// stepsOf is how many steps of ten minutes before a second a piece has.
+func stepsOf(t *testing.T, d *Detector, piece []byte, until int64) (n int) {
+	t.Helper()
+	read, err := d.readSteps(bytes.NewReader(piece))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range read.sites {
+		for _, step := range s.steps {
+			if step.End <= until && step.End > until-600 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// TestStepsThatAreTooOldStayOut: of what was saved, only what ended within ten minutes of the
+// second that the state is of is restored, to the second.
+func TestStepsThatAreTooOldStayOut(t *testing.T) {
+	tr, _ := brief(1)
+	f := newFleet(t, small)
+	f.run(sortedRows(tr)[:3000])
+	number := f.detector.Closed()/StepSeconds - 3
+	var piece, state bytes.Buffer
+	if some, err := f.detector.SaveSteps(&piece, number); err != nil || !some {
+		t.Fatalf("%t %v", some, err)
+	}
+	if err := f.detector.Save(&state); err != nil {
+		t.Fatal(err)
+	}
+	read, err := f.parts.Detector().readSteps(bytes.NewReader(piece.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := read.sites[0].steps[0].End
+	for _, closed := range []int64{end - 1, end, end + 599, end + 600, end + 605} {
+		d := f.parts.Detector()
+		if err := d.Load(bytes.NewReader(state.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+		d.closed = closed
+		if closed < end { // the state was saved within the piece's ten seconds
+			if err := d.restoreSteps(read); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.LoadSteps(func(n int64) ([]byte, error) {
+			if n != number {
+				return nil, nil
+			}
+			return piece.Bytes(), nil
+		}, func(err error) { t.Error(err) })
+		there := 0
+		d.index[read.sites[0].site].windows.EachStep(0, math.MaxInt64, func(*window.Step) { there++ })
+		if want := closed >= end && closed < end+600; there > 0 != want {
+			t.Errorf("of a step that ended %d s before there are %d", closed-end, there)
+		}
+	}
+}
+
+// TestStepsWithoutSketchesAreRestoredAsSuch: where the windows of all sites had no room, steps kept
+// their counts alone, and a window says from when on it knows more; the next detector's too.
+func TestStepsWithoutSketchesAreRestoredAsSuch(t *testing.T) {
+	tr, _ := brief(1)
+	f := newFleet(t, small)
+	rows := sortedRows(tr)
+	f.run(rows[:3000])
+	f.detector.windows.Bound(1)
+	f.run(rows[3000:3200])
+	var state bytes.Buffer
+	if err := f.detector.Save(&state); err != nil {
+		t.Fatal(err)
+	}
+	d := f.parts.Detector()
+	if err := d.Load(&state); err != nil {
+		t.Fatal(err)
+	}
+	d.LoadSteps(func(number int64) ([]byte, error) {
+		var piece bytes.Buffer
+		some, err := f.detector.SaveSteps(&piece, number)
+		if err != nil || !some {
+			return nil, err
+		}
+		return piece.Bytes(), nil
+	}, func(err error) { t.Error(err) })
+	name := f.detector.sites[0].name
+	var want, got window.Detail
+	f.detector.Detail(name, window.TenMinutes, &want)
+	d.Detail(name, window.TenMinutes, &got)
+	if want.Seconds == 0 || want.Seconds >= 300 || want.Counts[window.Requests] < 1000 {
+		t.Fatalf("%d s of %d requests have sketches: the test does not test it", want.Seconds, want.Counts[window.Requests])
+	}
+	if got.Seconds != want.Seconds || got.Counts != want.Counts || got.Clients != want.Clients {
+		t.Errorf("sketches of %d s, %v clients, counts %v; want %d s, %v, %v", got.Seconds, got.Clients, got.Counts, want.Seconds, want.Clients, want.Counts)
+	}
+}
+
+// TestPiecesOfOtherNumbersStayOut: the ring's place holds an earlier lap's piece, or a later one.
+func TestPiecesOfOtherNumbersStayOut(t *testing.T) {
+	tr, _ := brief(1)
+	f := newFleet(t, small)
+	f.run(sortedRows(tr)[:3000])
+	var piece, state bytes.Buffer
+	number := f.detector.Closed()/StepSeconds - 3
+	if some, err := f.detector.SaveSteps(&piece, number); err != nil || !some {
+		t.Fatalf("%t %v", some, err)
+	}
+	if err := f.detector.Save(&state); err != nil {
+		t.Fatal(err)
+	}
+	d := f.parts.Detector()
+	if err := d.Load(&state); err != nil {
+		t.Fatal(err)
+	}
+	if last := d.LoadSteps(func(n int64) ([]byte, error) {
+		if n != number-1 {
+			return nil, nil
+		}
+		return piece.Bytes(), nil
+	}, func(err error) { t.Error(err) }); last != 0 || stepsHeld(d) != 0 {
+		t.Errorf("piece %d came in another's place: %d steps", last, stepsHeld(d))
+	}
+	broken := errors.New("no answer")
+	var failures []error
+	last := d.LoadSteps(func(n int64) ([]byte, error) {
+		switch n {
+		case number:
+			return piece.Bytes(), nil
+		case number - 1:
+			return nil, broken
+		case number - 2:
+			return piece.Bytes()[:piece.Len()/2], nil
+		}
+		return nil, nil
+	}, func(err error) { failures = append(failures, err) })
+	if last != number || len(failures) != 2 || !errors.Is(failures[0], ErrState) || !errors.Is(failures[1], broken) || stepsHeld(d) == 0 {
+		t.Errorf("piece %d was restored, and %v", last, failures)
 	}
 }
 
@@ -439,12 +593,12 @@ func TestMalformedSteps(t *testing.T) {
 	}
 	fresh := func() *Detector { return f.parts.Detector() }
 	for at := range w.Len() {
-		if _, err := fresh().ReadSteps(bytes.NewReader(w.Bytes()[:at])); !errors.Is(err, ErrState) {
+		if _, err := fresh().readSteps(bytes.NewReader(w.Bytes()[:at])); !errors.Is(err, ErrState) {
 			t.Fatalf("%d of %d bytes: %v", at, w.Len(), err)
 		}
 		changed := slices.Clone(w.Bytes())
 		changed[at] ^= 0x55
-		if _, err := fresh().ReadSteps(bytes.NewReader(changed)); !errors.Is(err, ErrState) {
+		if _, err := fresh().readSteps(bytes.NewReader(changed)); !errors.Is(err, ErrState) {
 			t.Fatalf("byte %d changed: %v", at, err)
 		}
 	}
@@ -454,7 +608,7 @@ func TestMalformedSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := others.Detector().ReadSteps(bytes.NewReader(w.Bytes())); !errors.Is(err, ErrState) {
+	if _, err := others.Detector().readSteps(bytes.NewReader(w.Bytes())); !errors.Is(err, ErrState) {
 		t.Errorf("of another secret: %v", err)
 	}
 	var state bytes.Buffer
@@ -465,14 +619,14 @@ func TestMalformedSteps(t *testing.T) {
 	if err := d.Load(&state); err != nil {
 		t.Fatal(err)
 	}
-	steps, err := d.ReadSteps(&w)
+	steps, err := d.readSteps(&w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.RestoreSteps(steps); err != nil {
+	if err := d.restoreSteps(steps); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.RestoreSteps(steps); !errors.Is(err, ErrState) {
+	if err := d.restoreSteps(steps); !errors.Is(err, ErrState) {
 		t.Errorf("twice: %v", err)
 	}
 }

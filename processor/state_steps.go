@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -50,9 +51,9 @@ func (d *Detector) SaveSteps(w io.Writer, number int64) (any bool, err error) {
 	return any, err
 }
 
-// Steps is what SaveSteps wrote, read and not restored yet.
-type Steps struct {
-	Number int64
+// steps is what SaveSteps wrote, read and not restored yet.
+type steps struct {
+	number int64
 	sites  []savedSteps
 }
 
@@ -61,9 +62,42 @@ type savedSteps struct {
 	steps []window.Step
 }
 
-// ReadSteps reads what SaveSteps wrote with the same secret. What cannot be used is refused with
+// LoadSteps restores the long windows, after Load and before Fill: load gives what SaveSteps wrote
+// of a number, nil where there is nothing. A piece is restored before the next is loaded: all of
+// them are as much as the windows themselves, and packed once more. One that was cut, changed or saved
+// with another secret is refused before anything of it is restored, and given to failed, with one
+// clear line that wraps ErrState unless load failed: its seconds fill again within ten minutes. One of another number is of seconds that
+// the windows have left, or that are to be judged again. It returns the number of the last piece
+// that was restored, 0 for none.
+func (d *Detector) LoadSteps(load func(number int64) ([]byte, error), failed func(error)) (last int64) {
+	until := d.closed / StepSeconds
+	for number := until - KeptSteps; number <= until; number++ {
+		data, err := load(number)
+		if err == nil && data == nil {
+			continue
+		}
+		var s *steps
+		if err == nil {
+			s, err = d.readSteps(bytes.NewReader(data))
+		}
+		if err == nil && s.number != number {
+			continue
+		}
+		if err == nil {
+			err = d.restoreSteps(s)
+		}
+		if err != nil {
+			failed(err)
+			continue
+		}
+		last = number
+	}
+	return last
+}
+
+// readSteps reads what SaveSteps wrote with the same secret. What cannot be used is refused with
 // one clear line that wraps ErrState.
-func (d *Detector) ReadSteps(in io.Reader) (*Steps, error) {
+func (d *Detector) readSteps(in io.Reader) (*steps, error) {
 	r, err := unseal(in)
 	if err != nil {
 		return nil, err
@@ -74,7 +108,7 @@ func (d *Detector) ReadSteps(in io.Reader) (*Steps, error) {
 	if r.Uint(math.MaxUint64) != fingerprint(seedOf(d.o.Secret)) {
 		r.Fail("it was saved with another secret")
 	}
-	out := &Steps{Number: r.Int()}
+	out := &steps{number: r.Int()}
 	for range r.Count(d.o.MaxSites) {
 		saved := savedSteps{site: r.Text(schemas.MaxSite)}
 		for range r.Count(StepSeconds) {
@@ -84,8 +118,8 @@ func (d *Detector) ReadSteps(in io.Reader) (*Steps, error) {
 			}
 			step.Less = r.Bool()
 			step.Data = r.Raw(r.Count(maxStep))
-			if r.Err() == nil && step.End/StepSeconds != out.Number {
-				r.Fail("a step that ends in second %d among those of %d", step.End, out.Number*StepSeconds)
+			if r.Err() == nil && step.End/StepSeconds != out.number {
+				r.Fail("a step that ends in second %d among those of %d", step.End, out.number*StepSeconds)
 			}
 			saved.steps = append(saved.steps, step)
 		}
@@ -98,9 +132,9 @@ func (d *Detector) ReadSteps(in io.Reader) (*Steps, error) {
 	return out, nil
 }
 
-// RestoreSteps takes steps that were read, in the order of their numbers, after Load and before
-// Fill: those of its sites that ended within ten minutes of when the state was saved.
-func (d *Detector) RestoreSteps(s *Steps) error {
+// restoreSteps takes steps that were read, in the order of their numbers: those of its sites
+// that ended within ten minutes of when the state was saved.
+func (d *Detector) restoreSteps(s *steps) error {
 	for i := range s.sites {
 		site, ok := d.index[s.sites[i].site]
 		for j := range s.sites[i].steps {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/weir-project/weir/internal/cluster"
 	"github.com/weir-project/weir/processor"
@@ -61,34 +59,20 @@ func (d *detecting) nextSteps() (piece []byte, number int64, err error) {
 }
 
 // loadSteps restores the long windows as far as they were saved. What cannot be used is left
-// out: they fill again within ten minutes.
+// out: it fills again within ten minutes.
 func (d *detecting) loadSteps(ctx context.Context) {
-	var all []*processor.Steps
-	for number := range int64(stepsRing) {
+	last := d.detector.LoadSteps(func(number int64) ([]byte, error) {
 		data, err := d.snapshots.Load(ctx, stepsName(number))
 		if errors.Is(err, cluster.ErrNoSnapshot) {
-			continue
+			return nil, nil
 		}
-		var steps *processor.Steps
-		if err == nil {
-			steps, err = d.detector.ReadSteps(bytes.NewReader(data))
-		}
-		if err != nil {
+		return data, err
+	}, func(err error) {
+		if ctx.Err() == nil {
 			d.log.Warn("a part of the long windows cannot be used; they fill again within ten minutes", "error", err)
-			continue
 		}
-		all = append(all, steps)
-	}
-	slices.SortFunc(all, func(a, b *processor.Steps) int { return cmp.Compare(a.Number, b.Number) })
-	last := d.detector.Closed() / processor.StepSeconds
-	for _, steps := range all {
-		if steps.Number > last { // of seconds that are to be judged again
-			continue
-		}
-		if err := d.detector.RestoreSteps(steps); err != nil {
-			d.log.Warn("a part of the long windows cannot be used; they fill again within ten minutes", "error", err)
-			continue
-		}
-		d.steps = steps.Number - 1 // the last may be cut where the state was saved
+	})
+	if last > 0 {
+		d.steps = last - 1 // the last may be cut where the state was saved
 	}
 }
