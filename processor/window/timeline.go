@@ -21,6 +21,8 @@ const (
 	near      = 5_000       // a clock that is wrong by less is not worth a correction
 	agree     = 20_000      // from the clock of the server, within which a source's is right
 	maxLines  = 4096        // sources told apart
+	idleLine  = day         // without a row, after which a source is forgotten when another comes
+	idleFull  = gap         // likewise where there are maxLines
 	beginRows = 5           // rows that decide when time begins
 )
 
@@ -59,6 +61,7 @@ type Line struct {
 	shift        int64  // ms, added to its times
 	own          uint64 // timely rows
 	seen         int64  // the last of them
+	heard        int64  // event time when the last row of any kind came
 	strange      int    // rows in a row that are far from all others
 	early        bool
 	first, last  int64  // the times of the first and the last of them
@@ -69,11 +72,16 @@ type Line struct {
 // Line is the line of a source of an edge.
 func (t *Timeline) Line(edge, source string) *Line {
 	if t.lastBy != nil && t.lastBy.edge == edge && t.lastBy.source == source {
+		t.lastBy.heard = t.lastAt
 		return t.lastBy
 	}
 	key := edge + "\x00" + source
 	if l, ok := t.lines[key]; ok {
+		l.heard = t.lastAt
 		return l
+	}
+	if t.letGo(idleLine); len(t.lines) >= maxLines {
+		t.letGo(idleFull)
 	}
 	if len(t.lines) >= maxLines {
 		return &t.rest
@@ -81,9 +89,20 @@ func (t *Timeline) Line(edge, source string) *Line {
 	if t.lines == nil {
 		t.lines = make(map[string]*Line)
 	}
-	l := &Line{edge: edge, source: source}
+	l := &Line{edge: edge, source: source, heard: t.lastAt}
 	t.lines[key] = l
 	return l
+}
+
+// letGo forgets the sources that have sent nothing for so long: machines come and go under
+// names of their own, and what one's clock was says nothing of the next. One that comes
+// again is new.
+func (t *Timeline) letGo(idle int64) {
+	for key, l := range t.lines {
+		if l != t.lastBy && t.lastAt-l.heard >= idle {
+			delete(t.lines, key)
+		}
+	}
 }
 
 // Begin is the time, in unix ms, at which a stream begins whose first rows have these
@@ -149,7 +168,7 @@ func (t *Timeline) active(l *Line, latest int64) bool {
 
 // note counts a timely row.
 func (t *Timeline) note(l *Line, at int64) {
-	l.strange, l.seen = 0, at
+	l.strange, l.seen, l.heard = 0, at, at
 	l.own++
 	t.timely++
 	if t.lastBy != l {

@@ -74,6 +74,7 @@ type savedLine struct {
 	Last    int64  `json:"last,omitempty"`
 	Began   int64  `json:"began,omitempty"`
 	Others  uint64 `json:"others,omitempty"`
+	Heard   int64  `json:"heard,omitempty"`
 }
 
 // MarshalJSON writes all that is known, so that whoever goes on with the same rows decides
@@ -84,7 +85,7 @@ func (t *Timeline) MarshalJSON() ([]byte, error) {
 		if l == t.lastBy {
 			s.LastBy = len(s.Lines)
 		}
-		s.Lines = append(s.Lines, savedLine{l.edge, l.source, l.shift, l.own, l.seen, l.strange, l.early, l.first, l.last, l.began, l.others})
+		s.Lines = append(s.Lines, savedLine{l.edge, l.source, l.shift, l.own, l.seen, l.strange, l.early, l.first, l.last, l.began, l.others, l.heard})
 	}
 	return json.Marshal(s)
 }
@@ -100,7 +101,13 @@ func (t *Timeline) UnmarshalJSON(data []byte) error {
 	}
 	*t = Timeline{agreed: s.Agreed, timely: s.Timely, lastAt: s.LastAt, otherAt: s.OtherAt, lines: make(map[string]*Line, len(s.Lines))}
 	for i, l := range s.Lines {
-		line := &Line{l.Edge, l.Source, l.Shift, l.Own, l.Seen, l.Strange, l.Early, l.First, l.Last, l.Began, l.Others}
+		line := &Line{
+			edge: l.Edge, source: l.Source, shift: l.Shift, own: l.Own, seen: l.Seen, strange: l.Strange, early: l.Early,
+			first: l.First, last: l.Last, began: l.Began, others: l.Others, heard: l.Heard,
+		}
+		if line.heard == 0 { // saved before it was noted
+			line.heard = s.LastAt
+		}
 		t.lines[l.Edge+"\x00"+l.Source] = line
 		if i == s.LastBy {
 			t.lastBy = line

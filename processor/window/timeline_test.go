@@ -1,6 +1,9 @@
 package window
 
 import (
+	"encoding/json"
+	"fmt"
+	"regexp"
 	"testing"
 	"time"
 
@@ -218,4 +221,94 @@ func TestTimelineNeverLeapsAgainstOthers(t *testing.T) {
 			t.Fatalf("off by %d ms, %d late, the time is %d ms ahead", s.worst["right"], s.late["right"], s.latest-t0-89_000)
 		}
 	})
+}
+
+// TestSourcesAreBounded: machines come and go under names of their own. No more than 4,096 are
+// told apart; who comes then shares a line with the others; and where some were silent for an
+// hour, or a day where there is room, they make it. Those that go on are never forgotten, nor
+// what is known of their clocks.
+func TestSourcesAreBounded(t *testing.T) {
+	var s stream
+	at, wrong := t0, -3*hour
+	both := func() {
+		s.row("right", at, at)
+		s.row("behind", at+wrong, at)
+	}
+	for ; at < t0+5*60_000; at += 100 {
+		both()
+	}
+	if skews := s.line.Skews(); len(skews) != 1 || skews[0].Edge != "behind" {
+		t.Fatalf("%+v: the test does not test it", skews)
+	}
+	behind := s.line.Line("behind", "log")
+	number := 0
+	pods := func(n int) (apart int) {
+		for range n {
+			number++
+			edge := fmt.Sprintf("pod%d", number)
+			both()
+			s.row(edge, at, at)
+			if s.line.Line(edge, "log") != &s.line.rest {
+				apart++
+			}
+		}
+		return apart
+	}
+	if apart := pods(5000); apart != maxLines-2 || len(s.line.lines) != maxLines {
+		t.Errorf("%d of 5,000 are told apart, %d lines", apart, len(s.line.lines))
+	}
+	pass := func(time int64) {
+		for end := at + time; at < end; at += 20_000 {
+			both()
+		}
+	}
+	pass(hour - 20_000)
+	if apart := pods(1); apart != 0 {
+		t.Error("sources that were silent for less than an hour made room")
+	}
+	pass(40_000)
+	if apart := pods(100); apart != 100 || len(s.line.lines) != 102 {
+		t.Errorf("%d of 100 are told apart after an hour, %d lines", apart, len(s.line.lines))
+	}
+	pass(day - 20_000)
+	if pods(1); len(s.line.lines) != 103 {
+		t.Errorf("%d lines after less than a day, though there is room", len(s.line.lines))
+	}
+	pass(40_000)
+	if pods(1); len(s.line.lines) != 4 {
+		t.Errorf("%d lines after a day", len(s.line.lines))
+	}
+	if s.line.Line("behind", "log") != behind || behind.Skewed() != time.Duration(wrong)*time.Millisecond {
+		t.Errorf("a source that goes on was forgotten, or its clock: %v", behind.Skewed())
+	}
+}
+
+// TestASavedTimelineForgetsAlike: whoever goes on from what was saved forgets the same sources;
+// those of what was saved before that was noted are not forgotten at once.
+func TestASavedTimelineForgetsAlike(t *testing.T) {
+	var s stream
+	s.row("gone", t0, t0)
+	for at := t0; at < t0+day-hour; at += 20_000 {
+		s.row("there", at, at)
+	}
+	data, err := json.Marshal(&s.line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		saved []byte
+		lines int
+	}{"now": {data, 2}, "before": {regexp.MustCompile(`,"heard":[0-9]+`).ReplaceAll(data, nil), 3}} {
+		again := stream{latest: s.latest}
+		if err := json.Unmarshal(c.saved, &again.line); err != nil {
+			t.Fatal(err)
+		}
+		for at := s.latest; at < t0+day+60_000; at += 20_000 {
+			again.row("there", at, at)
+		}
+		again.row("new", again.latest, again.latest)
+		if n := len(again.line.lines); n != c.lines {
+			t.Errorf("saved %s: %d lines, want %d", name, n, c.lines)
+		}
+	}
 }

@@ -3,7 +3,7 @@
 //
 //	WEIR_TESTDATA=... go run ./processor/sketch/accuracy -keep FILE docs
 //
-// It takes six minutes and two gigabytes, most of it for counting everything. What was
+// It takes ten minutes and two gigabytes, most of it for counting everything. What was
 // measured is kept in FILE, and not measured again: it can be interrupted, and goes on.
 // Whoever changes a sketch begins with no such file. The streams are drawn anew each time:
 // by which number is written with the table, and -draw repeats it.
