@@ -177,7 +177,8 @@ func complaint(output []byte, err error) string {
 	return lastLine(output, err)
 }
 
-// checkSources tries the files that sources name: tokens, certificates, groups.
+// checkSources tries what sources name: formats, tokens, certificates, groups. The errors
+// say where in the configuration file each stands.
 func checkSources(c config.Config, file string) error {
 	var failed []error
 	wrong := func(i int, key string, err error) {
@@ -185,6 +186,9 @@ func checkSources(c config.Config, file string) error {
 	}
 	for i := range c.Sources {
 		s := &c.Sources[i]
+		if _, err := accesslog.ByName(s.Format); err != nil {
+			wrong(i, "format", err)
+		}
 		if s.TLS.Cert != "" {
 			if key, err := checkTLS(s.TLS); err != nil {
 				wrong(i, "tls."+key, err)

@@ -49,6 +49,9 @@ func (c *collectCommand) Run(ctx context.Context, s screen, p *program) error {
 	case len(configuration.Sources) == 0:
 		return usagef("nothing to follow: name a log (weir collect /var/log/nginx/access.log) or give the configuration sources")
 	}
+	if err := checkSources(configuration, p.Config); err != nil {
+		return err
+	}
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // GOMEMLIMIT was not set
 		debug.SetMemoryLimit(collectMemory)
 	}

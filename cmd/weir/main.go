@@ -84,6 +84,9 @@ func main() {
 	embedded.ChildMain()       // does not return in the child that holds ClickHouse
 	runtime.MemProfileRate = 0 // a library brings in the profile of allocations, which nobody asks for
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// The first Ctrl-C ends in order, a second one at once: what hangs in a call of the kernel
+	// (a pipe that nobody writes to) does not look at ctx.
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 	code := run(ctx, os.Args[1:], screen{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)

@@ -44,6 +44,9 @@ func (c *runCommand) Run(ctx context.Context, s screen, p *program) error {
 	if len(configuration.Sources) == 0 {
 		return usagef("nothing to follow: name a log (weir run /var/log/nginx/access.log) or give the configuration sources")
 	}
+	if err := checkSources(configuration, p.Config); err != nil {
+		return err
+	}
 	frugal()
 	modes := newModes(configuration)
 	modes.read = func() (config.Config, error) {

@@ -95,7 +95,7 @@ func TestGood(t *testing.T) {
 		pushed.Sources = append(pushed.Sources, one)
 	}
 
-	tests := map[string]Config{"empty": defaults, "comments": defaults, "nothing-set": defaults, "full": full, "sources": pushed}
+	tests := map[string]Config{"empty": defaults, "comments": defaults, "bom": defaults, "nothing-set": defaults, "full": full, "sources": pushed}
 	files, err := filepath.Glob("testdata/*.good.yml")
 	if err != nil || len(files) != len(tests) {
 		t.Fatalf("files %v, %v; want one for each of %d tests", files, err, len(tests))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -77,7 +78,44 @@ func (d *decoder) placeOf(path string) place {
 	return at
 }
 
+// maxNesting bounds how deep brackets and dashes may nest in a file: far more than any key
+// needs, and few enough for the parser, whose time grows with the square of it.
+const maxNesting = 1000
+
+// nested counts brackets, and dashes that begin items within items, without regard to quotes
+// and comments: of no true file do they come near maxNesting.
+func nested(data []byte) (at place, tooDeep bool) {
+	depth, dashes := 0, 0
+	at = place{1, 0}
+	for _, c := range data {
+		at.column++
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(depth-1, 0)
+		case '-':
+			dashes++
+		case ' ':
+		case '\n':
+			at = place{at.line + 1, 0}
+			dashes = 0
+		default:
+			dashes = 0
+		}
+		if depth > maxNesting || dashes > maxNesting {
+			return at, true
+		}
+	}
+	return place{}, false
+}
+
 func (d *decoder) document(c *Config, data []byte) {
+	data = bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF")) // some editors write a byte order mark
+	if at, tooDeep := nested(data); tooDeep {
+		d.complain(at, "", "not YAML that weir reads: over %d brackets or dashes within each other", maxNesting)
+		return
+	}
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey()) // entries says it better
 	if err != nil {
 		var syntax yaml.Error

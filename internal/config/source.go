@@ -69,7 +69,7 @@ func (c *Config) validateSources(d *decoder) {
 			d.wrong(path, "want one of file, syslog, lines, http, nats, journal and pipe, and only one")
 			continue
 		}
-		if kind != "file" && seen[kind+value] {
+		if seen[kind+value] {
 			d.wrong(path+"."+kind, "%s is named twice", value)
 		}
 		seen[kind+value] = true

@@ -104,6 +104,9 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if err != nil {
 		return prefix, fmt.Errorf("%q is no address and no prefix: want such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32", text)
 	}
+	if prefix.Addr().Is4In6() {
+		return prefix, fmt.Errorf("%q: write the IPv4 prefix itself", text)
+	}
 	if prefix != prefix.Masked() {
 		return prefix, fmt.Errorf("%q has bits behind its length: want %v, or the address alone", text, prefix.Masked())
 	}

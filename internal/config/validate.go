@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/weir-project/weir/schemas/profile"
 )
@@ -29,11 +30,7 @@ func (c *Config) validate(d *decoder) {
 	checkMode(d, "mode", c.Mode)
 	c.validateSources(d)
 	c.validateSites(d)
-	for i, prefix := range c.Allow {
-		if prefix.Bits() == 0 {
-			d.wrong(fmt.Sprintf("allow[%d]", i), "would allow everybody; to decide nothing, use mode: observe")
-		}
-	}
+	c.validateAllow(d)
 	for i, item := range c.Crawlers {
 		if _, err := crawlerPrefixes(item); err != nil {
 			d.wrong(fmt.Sprintf("crawlers[%d]", i), "%v", err)
@@ -83,6 +80,27 @@ func (c *Config) validate(d *decoder) {
 	c.validateStatuspage(d)
 	oneOf(d, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(d, "log.format", c.Log.Format, "text", "json")
+}
+
+// A shorter prefix of 'allow' is no network of somebody's, but a part of the Internet.
+const (
+	minAllow4 = 8
+	minAllow6 = 16
+)
+
+func (c *Config) validateAllow(d *decoder) {
+	for i, prefix := range c.Allow {
+		path, least := fmt.Sprintf("allow[%d]", i), minAllow6
+		if prefix.Addr().Is4() {
+			least = minAllow4
+		}
+		switch {
+		case prefix.Bits() == 0:
+			d.wrong(path, "would allow everybody; to decide nothing, use mode: observe")
+		case prefix.Bits() < least:
+			d.wrong(path, "%v would allow a large part of the Internet: want /%d or longer; to decide nothing, use mode: observe", prefix, least)
+		}
+	}
 }
 
 // ProxyNames are the published ranges that 'edge.trusted_proxies' may name, as
@@ -173,6 +191,8 @@ func (c *Config) validateNATS(d *decoder) {
 	if n.Listen != "" {
 		if err := checkListen(n.Listen); err != nil {
 			d.wrong("nats.listen", "%v", err)
+		} else if n.Listen == c.HTTP.Listen && !strings.HasSuffix(n.Listen, ":0") {
+			d.wrong("nats.listen", "%s is that of http.listen: want another port", n.Listen)
 		}
 	}
 	if (n.TLS.Cert == "") != (n.TLS.Key == "") {
@@ -272,21 +292,28 @@ func checkName(name string) error {
 	if name == "" || len(name) > 255 {
 		return errors.New("want a name of 1 to 255 bytes")
 	}
-	for _, c := range []byte(name) {
-		if !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+	for _, c := range name {
+		if c >= utf8.RuneSelf || !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
 			return fmt.Errorf("%q has a %q: want letters, digits, '.', '_' and '-'", name, c)
 		}
 	}
 	return nil
 }
 
-// checkSite wants a host name as requests carry it: lower case, no port.
+// checkSite wants a host name as requests carry it: lower case, no port, no dot at its end,
+// other scripts than Latin as xn--.
 func checkSite(site string) error {
 	if strings.HasPrefix(site, "[") && strings.HasSuffix(site, "]") && net.ParseIP(site[1:len(site)-1]) != nil {
 		return nil
 	}
 	if err := checkName(site); err != nil {
+		if strings.ContainsFunc(site, func(r rune) bool { return r >= utf8.RuneSelf }) {
+			return fmt.Errorf("%q stands in no request so: want the name as browsers send it, xn--...", site)
+		}
 		return fmt.Errorf("no site is called that: %w", err)
+	}
+	if strings.HasSuffix(site, ".") {
+		return fmt.Errorf("sites are written without a dot at the end: %s", strings.TrimRight(site, "."))
 	}
 	if site != strings.ToLower(site) {
 		return fmt.Errorf("sites are written in lower case: %s", strings.ToLower(site))
