@@ -308,7 +308,7 @@ func checkSite(site string) error {
 	}
 	if err := checkName(site); err != nil {
 		if strings.ContainsFunc(site, func(r rune) bool { return r >= utf8.RuneSelf }) {
-			return fmt.Errorf("%q stands in no request so: want the name as browsers send it, xn--...", site)
+			return fmt.Errorf("%q stands in no request so: write the name as browsers send it (xn--)", site)
 		}
 		return fmt.Errorf("no site is called that: %w", err)
 	}
