@@ -55,7 +55,9 @@ type program struct {
 	Run       runCommand       `cmd:"" help:"Every role in one process: follow logs, notice, decide, enforce, store."`
 	Collect   collectCommand   `cmd:"" help:"One role: read this machine's logs and send requests to a NATS elsewhere."`
 	Process   processCommand   `cmd:"" help:"The processing role alone: notice and decide, beside other processes that do."`
+	Store     storeCommand     `cmd:"" help:"One role: write what goes over a NATS elsewhere into ClickHouse."`
 	Enforce   enforceCommand   `cmd:"" help:"One role: keep this machine's nginx, firewall, HAProxy and bouncers at the decisions of a NATS elsewhere."`
+	Serve     serveCommand     `cmd:"" help:"One role: the API, the commands' socket, bouncers, notifications and the status page, of a NATS elsewhere."`
 	Top       topCommand       `cmd:"" help:"What a running weir sees, live: sites, signals, incidents, decisions."`
 	Incidents incidentsCommand `cmd:"" help:"What happened."`
 	Incident  incidentCommand  `cmd:"" help:"One incident, as a page: --report."`

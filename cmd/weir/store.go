@@ -195,7 +195,7 @@ func (r *storing) signals(ctx context.Context, db *clickhouse.DB) error {
 // consume hands messages to record, one at a time and each until it succeeds.
 func (r *storing) consume(ctx context.Context, stream, subject, what string, record func(ctx context.Context, token string, m *bus.Message) error) error {
 	return r.bus.Consume(ctx, bus.ConsumerOptions{
-		Stream: stream, Durable: "store-" + what + "-" + stream, Subjects: []string{subject},
+		Stream: stream, Durable: storeDurable(what, stream), Subjects: []string{subject},
 	}, func(ctx context.Context, m *bus.Message) error {
 		token := fmt.Sprintf("%s/%s/%d", r.stream, stream, m.Sequence())
 		err := retry(ctx, func() error { return record(ctx, token, m) },
@@ -206,6 +206,9 @@ func (r *storing) consume(ctx context.Context, stream, subject, what string, rec
 		return m.Ack()
 	})
 }
+
+// storeDurable names what NATS keeps of how far a stream was stored.
+func storeDurable(what, stream string) string { return "store-" + what + "-" + stream }
 
 // ctxDone is nil where an error came of ctx's end.
 func ctxDone(ctx context.Context, err error) error {

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -46,4 +48,33 @@ func (b *Bus) Usage(ctx context.Context) (memory, disk uint64, err error) {
 		return 0, 0, b.where(err)
 	}
 	return account.Memory, account.Store, nil
+}
+
+// readLooks is how often Read looks, and readPause how long it waits between: who reads asks
+// for messages all the time but for moments.
+const (
+	readLooks = 5
+	readPause = 200 * time.Millisecond
+)
+
+// Read reports whether somebody reads a durable now, on any machine. It takes a second.
+func (b *Bus) Read(ctx context.Context, stream, durable string) (bool, error) {
+	for range readLooks {
+		consumer, err := b.js.Consumer(ctx, stream, durable)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return false, nil
+		}
+		if err != nil {
+			return false, b.where(err)
+		}
+		if consumer.CachedInfo().NumWaiting > 0 {
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(readPause):
+		}
+	}
+	return false, nil
 }

@@ -99,6 +99,27 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		fmt.Sprintf("%d\t%d\t0\t%d", lines, lines, lines-1) {
 		t.Errorf("count, distinct, least, greatest: %s", strings.ReplaceAll(got, "\t", " "))
 	}
+	rollupsAreTheRows(t, lines, func(sql string) (string, error) { return weir(t, "sql", "--data", data, sql) })
 	w.end(t)
 	t.Logf("%d lines; killed weir %d times and its ClickHouse %d times, which stood still %d times", lines, weirKills, childKills, childStops)
+}
+
+// clientsError is how far a rollup's number of clients may be from the rows': six times the
+// standard error of its states.
+const clientsError = 0.05
+
+// rollupsAreTheRows compares the rollups with the rows: in each 10 seconds, minute and hour of
+// each site as many requests and bytes, and as many clients but for the error of the states.
+func rollupsAreTheRows(t *testing.T, lines int, ask func(sql string) (string, error)) {
+	t.Helper()
+	for table, start := range map[string]string{
+		"rollup_10s": "toStartOfInterval(time, INTERVAL 10 SECOND)", "rollup_1m": "toStartOfMinute(time)", "rollup_1h": "toStartOfHour(time)",
+	} {
+		got, err := ask(`SELECT toUInt64(sum(rolled)), toUInt64(sum(counted)), countIf(rolled != counted OR rolled_bytes != counted_bytes), countIf(abs(some - exact) > ` + fmt.Sprint(clientsError) + ` * exact) FROM
+(SELECT site, time, sum(` + table + `.requests) AS rolled, sum(` + table + `.bytes) AS rolled_bytes, uniqCombined64Merge(14)(` + table + `.clients) AS some FROM ` + table + ` GROUP BY site, time) AS r
+FULL JOIN (SELECT site, toDateTime(` + start + `, 'UTC') AS time, sum(weight) AS counted, sum(weight * requests.bytes) AS counted_bytes, uniqExact(client) AS exact FROM requests GROUP BY site, time) AS q USING (site, time)`)
+		if want := fmt.Sprintf("%d\t%d\t0\t0", lines, lines); err != nil || got != want {
+			t.Errorf("%s: requests, of the rows, spans that differ, spans whose clients do: %s, want %s; error %v", table, strings.ReplaceAll(got, "\t", " "), strings.ReplaceAll(want, "\t", " "), err)
+		}
+	}
 }

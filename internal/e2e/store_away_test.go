@@ -230,6 +230,7 @@ func (s *server) holds(t *testing.T, lines int) {
 		}
 		return got == want
 	})
+	rollupsAreTheRows(t, lines, func(sql string) (string, error) { return weir(t, "sql", "--clickhouse", s.dsn(), sql) })
 }
 
 // tortureLength is what WEIR_TORTURE says, or else the short form.
