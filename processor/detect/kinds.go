@@ -35,7 +35,7 @@ func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
 	switch machines := r.Raw[DeclaredShare] >= declaredShare; {
 	case !machines && (varied(r, sc) || idlers(r, sc) >= minClients): // no browsers, though they say so
 		mark = max(mark, bare)
-	case machines && varied(r, sc) && strange(r, sc): // that read everything, and never came before
+	case machines && !forTools(sc) && varied(r, sc) && strange(r, sc): // that read everything, and never came before
 		mark = max(mark, bare)
 	}
 	mark = max(mark, machinesAllOver(r, sc))
@@ -78,9 +78,19 @@ func drowned(r *Reading, sc *Scores) bool {
 // scanning reports whether few clients ask for much, most of which is not there.
 func scanning(r *Reading, sc *Scores) bool {
 	above := excess(r, sc)
-	missing := r.Raw[NotFoundShare]*r.Requests - sc.Level[NotFoundShare]*sc.Level[RequestRate]*window.Short
-	return above >= scanEach*excessClients(r, sc) && max(missing, r.Holes) >= max(scanLeast, scanShare*above) && varied(r, sc) &&
+	return above >= scanEach*excessClients(r, sc) && max(missed(r, sc), r.Holes) >= max(scanLeast, scanShare*above) && varied(r, sc) &&
 		volumeScore(sc) >= scanVolume && sc.Score[NotFoundShare] >= scanScore
+}
+
+// probing reports whether as much is tried of what scanners try, whether or not it stands out
+// from what visitors ask for besides.
+func probing(r *Reading, sc *Scores) bool {
+	return missed(r, sc) >= scanLeast && r.Holes >= probeShare*max(missed(r, sc), scanLeast) && sc.Score[NotFoundShare] >= probeScore
+}
+
+// missed is how many requests above normal were for what is not there.
+func missed(r *Reading, sc *Scores) float64 {
+	return r.Raw[NotFoundShare]*r.Requests - sc.Level[NotFoundShare]*sc.Level[RequestRate]*window.Short
 }
 
 func crowd(r *Reading, sc *Scores) bool {

@@ -60,11 +60,29 @@ func bareScore(r *Reading, sc *Scores) float64 {
 func bareClients(r *Reading, sc *Scores) float64 {
 	n := newcomers(r, sc)
 	loading, usual := loadingAbove(r, sc)
-	if n < minClients || failsVisitors(r) || usual < usualLoading || loading > loadingShare*usual*n {
+	if n < minClients || failsVisitors(r) || usual < usualLoading {
 		return 0
 	}
-	loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
-	return (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
+	score := 0.0
+	if loading <= loadingShare*usual*n {
+		loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
+		score = (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
+	}
+	if idlers(r, sc) >= max(minClients, n/2) {
+		score = max(score, idle(r, usual))
+	}
+	return score
+}
+
+// idle is by how many spreads fewer of all clients there that claim to be browsers ask for
+// assets than of the site's visitors do: how many come differs from one moment to the next,
+// how many of them load what they see hardly does. Visitors are not independent of each other,
+// so that it is twice the binomial variance, and usualDoubt of what is known of their share.
+func idle(r *Reading, usual float64) float64 {
+	browsers := r.Raw[UniqueClients] * (1 - r.Raw[DeclaredShare])
+	missed := usual*browsers - r.Raw[UniqueClients]*(1-r.Raw[BareShare])
+	doubt := usualDoubt * browsers
+	return missed / math.Sqrt(2*browsers*usual*(1-usual)+doubt*doubt+1)
 }
 
 // bringAssets reports whether half of the clients above normal that claim to be browsers ask
@@ -79,11 +97,25 @@ func bringAssets(r *Reading, sc *Scores) bool {
 // scattered reports whether strangers with browsers, many more than normal, ask for pages all
 // over the site.
 func scattered(r *Reading, sc *Scores) bool {
-	if volumeScore(sc) < sc.Limits.scattered || sc.Score[NewClients] < enter {
-		return false
-	}
+	return volumeScore(sc) >= sc.Limits.scattered && sc.Score[NewClients] >= enter && strangers(strangersShare, r, sc) && allOver(r, sc)
+}
+
+// strangers reports whether of the clients above normal such a share were never here, and claim
+// to be browsers.
+func strangers(share float64, r *Reading, sc *Scores) bool {
 	above, fresh := excessClients(r, sc), r.Raw[NewClients]-sc.Level[NewClients]
-	return above >= minClients && fresh >= strangersShare*above && newcomers(r, sc) >= strangersShare*above && allOver(r, sc)
+	return above >= minClients && fresh >= share*above && newcomers(r, sc) >= share*above
+}
+
+// strewn is how far volume is above normal, and with it the pages all over the site that
+// strangers with browsers ask for, where both are enough to add up; else 0.
+func strewn(r *Reading, sc *Scores) float64 {
+	volume := min(volumeScore(sc), slowMost)
+	if volume < manyScore || sc.Score[NewClients] < slowLeast || !strangers(strewnShare, r, sc) || !allOver(r, sc) {
+		return 0
+	}
+	pages := excessPages(r, sc)
+	return volume + min((distinctPages(r, sc)-linkedShare*pages)/math.Sqrt(pages), slowMost)
 }
 
 // strange reports whether half of the clients above normal have never been here: machines
@@ -92,11 +124,18 @@ func strange(r *Reading, sc *Scores) bool {
 	return 2*(r.Raw[NewClients]-sc.Level[NewClients]) >= excessClients(r, sc)
 }
 
+// forTools reports whether tools are what comes to the site: few pages bring assets, or most
+// clients say that they are machines. More of them all at once, strangers too and all over the
+// site, are a release.
+func forTools(sc *Scores) bool {
+	return 1-sc.Level[PageShare] < usualLoading || sc.Level[DeclaredShare] >= toolsShare
+}
+
 // machinesAllOver is by how many spreads more machines that say so, strangers nearly all, ask
 // for pages all over a site that is made for people; 0 where they ask for few, or few come.
 func machinesAllOver(r *Reading, sc *Scores) float64 {
-	if 1-sc.Level[PageShare] < usualLoading || sc.Score[NewClients] < enter {
-		return 0 // tools are what comes here
+	if forTools(sc) || sc.Score[NewClients] < enter {
+		return 0
 	}
 	above, usual := excessClients(r, sc), sc.Level[DeclaredShare]*sc.Level[UniqueClients]
 	declared := r.Raw[DeclaredShare]*r.Raw[UniqueClients] - usual
@@ -109,8 +148,12 @@ func machinesAllOver(r *Reading, sc *Scores) float64 {
 
 // allOver reports whether most of the pages asked for above normal are different ones.
 func allOver(r *Reading, sc *Scores) bool {
-	usual := sc.Level[PageShare] * sc.Level[RequestRate] * window.Short
 	pages := excessPages(r, sc)
-	distinct := r.Raw[DistinctPages]*r.Raw[PageShare]*r.Requests - sc.Level[DistinctPages]*usual
-	return pages >= minExcess && distinct >= scatteredShare*pages
+	return pages >= minExcess && distinctPages(r, sc) >= scatteredShare*pages
+}
+
+// distinctPages is how many distinct pages more than normal there are.
+func distinctPages(r *Reading, sc *Scores) float64 {
+	usual := sc.Level[PageShare] * sc.Level[RequestRate] * window.Short
+	return r.Raw[DistinctPages]*r.Raw[PageShare]*r.Requests - sc.Level[DistinctPages]*usual
 }

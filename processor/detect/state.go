@@ -34,6 +34,7 @@ type State struct {
 	Scattered               int // steps in a row with strangers who ask for pages all over the site
 	Brought                 int // steps since it was calm in which those above normal brought assets
 	Scanning                int // steps in a row with few clients who try what is not there
+	Probing                 int // steps in a row with much of what scanners try
 
 	// Swell is how many of the clients that an open release brought may still be there.
 	Swell float64
@@ -47,7 +48,7 @@ type State struct {
 // Suspicious reports whether the last step showed the beginning of something: then
 // nothing is to be learned, and the next second is looked at in full.
 func (s *State) Suspicious() bool {
-	return s.Open || s.Doubtful() || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
+	return s.Open || s.Doubtful() || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Probing > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
 }
 
 // people reports whether those above normal are people: they bring assets or, where the site
@@ -74,14 +75,23 @@ func (s *State) Drift(second int64, r *Reading, sc *Scores) bool {
 
 // departs is what a step adds to what departs a little and long.
 func (s *State) departs(r *Reading, sc *Scores) float64 {
+	if newcomers(r, sc) < minClients || oneDeclared(r, sc) {
+		return -slowStep
+	}
+	return max(s.marked(r, sc), strewn(r, sc)) - slowStep
+}
+
+// marked is how far volume is above normal, and with it what those have in common that are,
+// where both are enough to add up; else 0.
+func (s *State) marked(r *Reading, sc *Scores) float64 {
 	mark := markScore(MissingShare, r, sc)
 	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
 		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc))
 	}
-	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || newcomers(r, sc) < minClients || mark < 2 || slowVolume(sc) < slowLeast || oneDeclared(r, sc) {
-		return -slowStep
+	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || mark < 2 || slowVolume(sc) < slowLeast {
+		return 0
 	}
-	return slowVolume(sc) + min(mark, slowMost) - slowStep
+	return min(slowVolume(sc)+min(mark, slowMark), 2*slowMost)
 }
 
 // slowNow is what departs a little and long up to a second within a step: the part of it that
@@ -130,7 +140,8 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 		s.Attack = max(s.Attack, persist)
 	}
 	s.Scanning = inRow(s.Scanning, scanning(r, sc))
-	if s.Scanning >= scanPersist && !attack {
+	s.Probing = inRow(s.Probing, probing(r, sc))
+	if (s.Scanning >= scanPersist || s.Probing >= probePersist) && !attack {
 		kind, attack = schemas.Scan, true
 		s.Attack = max(s.Attack, persist)
 	}

@@ -35,6 +35,8 @@ const (
 	loadingShare = 0.3
 	// usualLoading: of the visitors, those that ask for assets, below which it says nothing.
 	usualLoading = 0.2
+	// usualDoubt is how far that share may be off.
+	usualDoubt = 0.1
 	// broughtLeast is for how many steps a crowd must have brought assets for that to be believed
 	// when the site fails under it.
 	broughtLeast = 5
@@ -49,6 +51,10 @@ const (
 	// then is what everybody reads. scatteredScore is what volume must be, scatteredPersist for
 	// how many steps in a row.
 	scatteredScore, scatteredShare, scatteredPersist = 4.0, 0.6, 4
+	// strewnShare: of the clients above normal, those that are strangers, from which on pages all
+	// over the site add up. linkedShare: of the pages asked for above normal, those that are different
+	// ones where a link led here.
+	strewnShare, linkedShare = 0.6, 0.4
 	// scanShare: of the requests above normal, those for what is not there, or for what scanners
 	// try, from which on it is a scan. scanLeast is how many there must be in a window where few
 	// clients make them, at least scanEach each, for scanPersist steps in a row: what scanners
@@ -57,8 +63,14 @@ const (
 	// scanVolume and scanScore are how far volume and what is not there must be out of range: one
 	// client's hundred requests are little to a site whose visitors come in bursts.
 	scanVolume, scanScore = 1.5, 2.5
+	// probeScore is how far what is not there must be where nothing else tells, and probeShare which
+	// share of it scanners try, for probePersist steps in a row: several of the scanners that there
+	// always are may meet, and do not stay.
+	probeScore, probeShare, probePersist = 2.0, 0.5, 12
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
+	// toolsShare: the same of the clients that a site usually has, from which on it is made for them.
+	toolsShare = 0.7
 	// declaredRest is the same once they have come: people follow.
 	declaredRest = 0.3
 	// machines is for how many seconds machines that say so may ask for one page all at
@@ -71,10 +83,11 @@ const (
 	// swellHalf is in how many seconds what is left of a release is expected to have halved,
 	// where nothing tells that there is more.
 	swellHalf = 120
-	// slowStep is what a step's volume and mark, each at least slowLeast and counted up to slowMost, must be above to
-	// add up; slowDoubt is the sum from which on nothing is learned, slowEnough the one that
-	// is an attack.
-	slowStep, slowLeast, slowMost, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 4.0, 7.0
+	// slowStep is what a step's volume and mark must be above to add up, volume being at least slowLeast and
+	// counted up to slowMost, the mark up to slowMark, and both together up to twice slowMost: one
+	// step alone is no attack. slowDoubt is the sum from which on nothing is learned, slowEnough the
+	// one that is an attack.
+	slowStep, slowLeast, slowMost, slowMark, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 6.0, 4.0, 7.0
 	// breakage: harm without volume must last.
 	breakageScore   = 5.0
 	breakagePersist = 20

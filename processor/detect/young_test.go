@@ -1,0 +1,113 @@
+package detect
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/weir-project/weir/processor/baseline"
+	"github.com/weir-project/weir/schemas"
+)
+
+// youngSite has learned so many windows of a site with twelve requests a second, or as many of one
+// for which machines are most.
+func youngSite(windows int, usual seen) *baseline.Site {
+	b, r := baseline.New(Scales()), rand.New(rand.NewPCG(2, 2))
+	for range windows {
+		s, by := usual, 0.6+0.8*r.Float64()
+		for _, v := range []*float64{&s.requests, &s.clients, &s.fresh, &s.missing, &s.unknown, &s.unfamiliar, &s.notFound, &s.pages, &s.paths, &s.loading, &s.distinct, &s.work} {
+			*v *= by
+		}
+		reading := s.reading()
+		b.Learn(2, reading.Even[:])
+	}
+	return b
+}
+
+var (
+	busy  = seen{requests: 120, clients: 32, fresh: 11, missing: 1, unknown: 7, unfamiliar: 4, notFound: 2, pages: 30, paths: 80, entropy: 5.8, loading: 16, declared: .45, distinct: 24, work: 11}
+	tools = seen{requests: 22, clients: 9, fresh: .2, pages: 17, paths: 14, entropy: 3.5, loading: 1.6, declared: .78, distinct: 12, work: .1}
+)
+
+// TestNoticedWithinHalfAMinute plays what an attack adds to a site that has been known for half an
+// hour, from its first second on, and what looks like one.
+func TestNoticedWithinHalfAMinute(t *testing.T) {
+	cases := map[string]struct {
+		usual, now seen
+		kind       schemas.Kind // "" is none, and nothing that leads to a decision
+		within     int64
+	}{
+		"a dear page, by browsers that load nothing": {
+			busy, seen{requests: 134, clients: 56, fresh: 30, missing: 1, unknown: 7, unfamiliar: 5, notFound: 2, pages: 54, paths: 80, entropy: 5.6, loading: 16, declared: .26, distinct: 25, work: 24}, schemas.Flood, 30,
+		},
+		"the same where visitors are more than usual": {
+			busy, seen{requests: 160, clients: 60, fresh: 32, missing: 1, unknown: 8, unfamiliar: 5, notFound: 2, pages: 60, paths: 96, entropy: 5.6, loading: 20, declared: .26, distinct: 31, work: 26}, schemas.Flood, 30,
+		},
+		"full browsers, all over the site": {
+			busy, seen{requests: 460, clients: 64, fresh: 36, missing: 1, unknown: 9, unfamiliar: 6, notFound: 2, pages: 72, paths: 150, entropy: 5.9, loading: 46, declared: .24, distinct: 58, work: 24}, schemas.Flood, 30,
+		},
+		"as many whom a link led to one page": {
+			busy, seen{requests: 460, clients: 64, fresh: 36, missing: 1, unknown: 9, unfamiliar: 6, notFound: 2, pages: 72, paths: 96, entropy: 5.2, loading: 46, declared: .24, distinct: 36, work: 24}, "", 120,
+		},
+		"more of the usual visitors": {
+			busy, seen{requests: 200, clients: 52, fresh: 18, missing: 2, unknown: 11, unfamiliar: 7, notFound: 3, pages: 50, paths: 120, entropy: 6.1, loading: 27, declared: .45, distinct: 38, work: 18}, "", 120,
+		},
+		"four scanners, while visitors are few": {
+			busy, seen{requests: 140, clients: 30, fresh: 6, missing: 7, unknown: 9, unfamiliar: 6, notFound: 74, holes: 48, pages: 92, paths: 110, entropy: 5.8, loading: 11, declared: .45, distinct: 60, work: 14}, schemas.Scan, 30,
+		},
+		"machines that a site for machines does not know, all over": {
+			tools, seen{requests: 290, clients: 44, fresh: 19, pages: 290, paths: 160, entropy: 6.7, loading: 0, declared: .98, distinct: 160, work: .1}, "", 120,
+		},
+	}
+	for name, c := range cases {
+		b := youngSite(170, c.usual)
+		var state State
+		opened := int64(0)
+		for second := int64(1); second <= 120 && opened == 0; second++ {
+			now := between(c.usual, c.now, min(1, float64(second)/10))
+			r := now.reading()
+			scores := Score(b, 2, &r)
+			if second%10 == 0 {
+				state.Drift(second, &r, &scores)
+			}
+			if state.Step(second, &r, &scores) == Opened && state.Kind.Attack() {
+				opened = second
+			}
+		}
+		switch {
+		case c.kind == "" && opened > 0:
+			t.Errorf("%s: a %s after %d s", name, state.Kind, opened)
+		case c.kind != "" && (opened == 0 || opened > c.within || state.Kind != c.kind):
+			t.Errorf("%s: noticed after %d s as %q, want a %s within %d", name, opened, state.Kind, c.kind, c.within)
+		}
+	}
+}
+
+// between is a window a share of whose seconds are of the second.
+func between(a, b seen, share float64) seen {
+	mix := func(x, y float64) float64 { return x + share*(y-x) }
+	return seen{
+		requests: mix(a.requests, b.requests), clients: mix(a.clients, b.clients), fresh: mix(a.fresh, b.fresh),
+		missing: mix(a.missing, b.missing), unknown: mix(a.unknown, b.unknown), unfamiliar: mix(a.unfamiliar, b.unfamiliar),
+		notFound: mix(a.notFound, b.notFound), holes: mix(a.holes, b.holes), errors: mix(a.errors, b.errors), pages: mix(a.pages, b.pages),
+		paths: mix(a.paths, b.paths), entropy: mix(a.entropy, b.entropy), stopped: mix(a.stopped, b.stopped), declared: mix(a.declared, b.declared),
+		loading: mix(a.loading, b.loading), distinct: mix(a.distinct, b.distinct), work: mix(a.work, b.work), direct: mix(a.direct, b.direct),
+	}
+}
+
+// Several of the scanners that there always are, for a moment, are no scan.
+func TestScannersThatMeet(t *testing.T) {
+	b := youngSite(170, busy)
+	met := seen{requests: 140, clients: 30, fresh: 6, missing: 7, unknown: 9, unfamiliar: 6, notFound: 74, holes: 48, pages: 92, paths: 110, entropy: 5.8, loading: 11, declared: .45, distinct: 60, work: 14}
+	var state State
+	for second := range int64(300) {
+		now := busy
+		if second%60 < 9 {
+			now = met
+		}
+		r := now.reading()
+		scores := Score(b, 2, &r)
+		if state.Step(second, &r, &scores) != None {
+			t.Fatalf("second %d: %s", second, state.Kind)
+		}
+	}
+}
