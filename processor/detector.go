@@ -183,6 +183,7 @@ func (d *Detector) makeRoom() bool {
 	s.windows.Drop()
 	delete(d.index, s.name)
 	d.sites = slices.Delete(d.sites, victim, victim+1)
+	d.know.release(s.name)
 	return true
 }
 
@@ -219,7 +220,13 @@ func (d *Detector) site(name string) *site {
 		return d.site(Other)
 	}
 	s := newSite(d, name, len(d.sites))
-	d.sites = append(d.sites, s)
-	d.index[name] = s
+	d.add(s)
 	return s
+}
+
+// add takes a site that is not there yet.
+func (d *Detector) add(s *site) {
+	d.know.hold(s.name)
+	d.sites = append(d.sites, s)
+	d.index[s.name] = s
 }

@@ -68,7 +68,7 @@ func (c *Counter) siteNamed(name string) *countedSite {
 }
 
 func (c *Counter) add(name string) *countedSite {
-	s := &countedSite{c: c, name: name, salt: c.saltOf(name), known: c.know.of(name)}
+	s := &countedSite{c: c, name: name, salt: c.saltOf(name), known: c.know.hold(name)}
 	c.sites = append(c.sites, s)
 	c.index[name] = s
 	c.count.sites.Set(float64(len(c.sites)))
@@ -80,5 +80,15 @@ func (c *Counter) dismiss(name string) {
 	c.forgetHosts()
 	delete(c.index, name)
 	c.sites = slices.DeleteFunc(c.sites, func(s *countedSite) bool { return s.name == name && len(s.panes) == 0 })
+	c.know.release(name)
 	c.count.sites.Set(float64(len(c.sites)))
+}
+
+// Leave is called last, where others share what is known of the sites: this counter needs it
+// no more.
+func (c *Counter) Leave() {
+	for name := range c.index {
+		c.know.release(name)
+	}
+	c.index, c.sites = nil, nil
 }

@@ -2,9 +2,12 @@ package processor
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 
+	"github.com/weir-project/weir/processor/state"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -149,5 +152,94 @@ func TestASiteThatGoesGivesBackWhatItHeld(t *testing.T) {
 	}
 	if d.held.normal != normal || d.held.quarantined != quarantined {
 		t.Errorf("%d normal clients and %d in quarantine are said to be held, %d and %d are", d.held.normal, d.held.quarantined, normal, quarantined)
+	}
+}
+
+// TestHostsThatCameAndWentLeaveNothing: hosts that attackers visit for long enough to have a
+// place, one set after the other for months. What is known of sites is as bounded as they are.
+func TestHostsThatCameAndWentLeaveNothing(t *testing.T) {
+	o := small
+	o.MaxSites = 5
+	p := make1(t, o)
+	seen := make(map[string]bool)
+	for set := range 12 {
+		b := schemas.NewBuilder("edge", "test")
+		for n := range 12 * 60 { // twelve minutes, in which each is served to many networks
+			for _, host := range []string{"real.example", fmt.Sprintf("a%d.example", set), fmt.Sprintf("b%d.example", set), fmt.Sprintf("c%d.example", set)} {
+				b.Append(&schemas.Request{
+					Time: start + int64(set)*8*24*60*minute + int64(n)*1000, Site: []byte(host), Path: []byte("/"), Status: 200,
+					Client: netip.AddrFrom4([4]byte{byte(10 + n%60), byte(set), 2, 3}),
+				})
+			}
+		}
+		p.Consume(b.Batch(), nil, func(schemas.Event) {})
+		for _, s := range p.detector.sites {
+			seen[s.name] = true
+		}
+		k := p.detector.know
+		if most := 2 * o.MaxSites; len(k.sites) > most || len(k.names) != len(k.sites) {
+			t.Fatalf("what is known is of %d sites (%d names) after %d sets of hosts, at most %d", len(k.sites), len(k.names), set+1, most)
+		}
+		if k.sites["real.example"] == nil || p.detector.index["real.example"] == nil {
+			t.Fatalf("nothing is known of the real site after %d sets of hosts", set+1)
+		}
+	}
+	if len(seen) < 20 {
+		t.Errorf("%d hosts were sites, the test does not test it", len(seen))
+	}
+}
+
+// TestWhatIsKnownOfASiteGoesWithIt: a detector's site that has lost its place is forgotten by
+// counters elsewhere too, but by one that has the site itself, until that has it no more.
+func TestWhatIsKnownOfASiteGoesWithIt(t *testing.T) {
+	o := small
+	o.MaxSites = 4
+	parts, err := NewParts(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, c := parts.Detector(), parts.Counter(schemas.Partitions)
+	d.closed = 1_795_000_000
+	tell := func() {
+		t.Helper()
+		for _, change := range d.Knowledge().Changes() {
+			if err := parts.Knowledge().Apply(change); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range 200 {
+		s := d.site(fmt.Sprintf("host%d.example", i))
+		s.last = d.closed
+		d.know.learnPath(s.know, uint64(i))
+		if i == 7 {
+			c.siteNamed("host7.example")
+		}
+		tell()
+		d.closed += 8 * 86400
+	}
+	there := func() []string { return slices.Sorted(maps.Keys(parts.Knowledge().sites)) }
+	if got, want := there(), []string{"host197.example", "host198.example", "host199.example", "host7.example"}; !slices.Equal(got, want) || len(d.know.sites) != 3 {
+		t.Errorf("counters know of %v, want %v; the detector of %d", got, want, len(d.know.sites))
+	}
+	if !c.index["host7.example"].known.known.Has(7) {
+		t.Error("what a counter knows of its site is gone")
+	}
+	c.Leave()
+	if parts.Knowledge().has("host7.example") {
+		t.Error("a site that neither a counter nor the detector has is still known")
+	}
+	// A counter's process that slept meanwhile, and loads what is known now.
+	slept := NewKnowledge()
+	slept.told("long-gone.example")
+	w := &state.Writer{}
+	if err := d.Knowledge().Snapshot(w); err != nil {
+		t.Fatal(err)
+	}
+	if err := slept.Restore(state.NewReader(w.Bytes)); err != nil {
+		t.Fatal(err)
+	}
+	if slept.has("long-gone.example") || len(slept.sites) != 3 {
+		t.Errorf("%d sites are known, want the detector's 3", len(slept.sites))
 	}
 }

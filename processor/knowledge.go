@@ -25,6 +25,7 @@ type Knowledge struct {
 
 	branched *Knowledge // that is told all, see branch
 	lessons  []lesson   // since it was last told
+	left     []string   // sites that are gone since then, or since Changes
 }
 
 // siteKnowledge is that of one site.
@@ -38,6 +39,9 @@ type siteKnowledge struct {
 
 	news siteNews
 	twin *siteKnowledge // of the branch
+
+	holders   int  // counters and detectors here that have the site
+	elsewhere bool // a detector that told of it has it
 }
 
 // siteNews is what was learned since it was last told.
@@ -57,7 +61,7 @@ func (k *Knowledge) has(name string) bool {
 	return ok
 }
 
-// of is what is known of a site; there are as many as sites.
+// of is what is known of a site. Whoever has the site holds it, see hold.
 func (k *Knowledge) of(name string) *siteKnowledge {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -95,6 +99,7 @@ func (k *Knowledge) learnSure(s *siteKnowledge, path uint32) {
 // Bounds of a message of knowledge.
 const (
 	knowledgeVersion = 2
+	knowledgeLeft    = 3                      // in its place: the sites that follow are gone
 	knowledgeFull    = schemas.MaxMessage / 2 // bytes, from which on another is begun
 	knowledgeValues  = 1 << 17                // paths or programs of one site in one message
 )
@@ -111,6 +116,7 @@ func (k *Knowledge) Changes() (messages [][]byte) {
 			messages, w = append(messages, w.Bytes), &state.Writer{}
 		}
 	}
+	messages, k.left = writeLeft(nil, k.left), nil
 	for _, name := range k.names {
 		s := k.sites[name]
 		if len(s.news.paths)+len(s.news.programs)+len(s.news.sure) == 0 && !s.news.decided {
@@ -163,7 +169,11 @@ func (s *siteKnowledge) writeOpen(w *state.Writer) {
 // with an error that wraps ErrKnowledge; a part of it may have been learned.
 func (k *Knowledge) Apply(message []byte) error {
 	r := state.NewReader(message)
-	if r.Uint(math.MaxUint32) != knowledgeVersion {
+	switch r.Uint(math.MaxUint32) {
+	case knowledgeVersion:
+	case knowledgeLeft:
+		k.applyLeft(r)
+	default:
 		r.Fail("it is of another version")
 	}
 	for r.Err() == nil && r.More() {
@@ -186,7 +196,7 @@ func (k *Knowledge) Apply(message []byte) error {
 }
 
 func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []*decision) {
-	s := k.of(name)
+	s := k.told(name)
 	k.data.Lock()
 	defer k.data.Unlock()
 	for _, path := range n.paths {
@@ -251,11 +261,13 @@ func (k *Knowledge) Snapshot(w *state.Writer) error {
 	return nil
 }
 
-// Restore learns what Snapshot wrote.
+// Restore learns what Snapshot wrote, and forgets the sites that are not there, unless a counter
+// here has them.
 func (k *Knowledge) Restore(r *state.Reader) error {
 	if r.Uint(math.MaxUint32) != knowledgeVersion {
 		r.Fail("it is of another version")
 	}
+	there := make(map[string]bool)
 	for range r.Count(1 << 20) {
 		name := r.Text(schemas.MaxSite)
 		fresh := NewKnowledge().of(name)
@@ -267,7 +279,8 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 		if r.Err() != nil {
 			break
 		}
-		s := k.of(name)
+		there[name] = true
+		s := k.told(name)
 		k.data.Lock()
 		s.known, s.familiar, s.sure = fresh.known, fresh.familiar, fresh.sure
 		s.troubled, s.decisions, s.scored = fresh.troubled, fresh.decisions, fresh.scored
@@ -276,6 +289,7 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 	if r.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrKnowledge, r.Err())
 	}
+	k.only(there)
 	return nil
 }
 

@@ -8,7 +8,7 @@ func (k *Knowledge) branch() *Knowledge {
 	b := NewKnowledge()
 	for _, name := range k.names {
 		s := k.sites[name]
-		s.twin = b.of(name)
+		s.twin = b.told(name)
 		s.twin.known, s.twin.familiar = s.known.Clone(), s.familiar.Clone()
 		s.twin.sure = pathSet{slots: slices.Clone(s.sure.slots), n: s.sure.n}
 	}
@@ -40,10 +40,14 @@ func (k *Knowledge) lesson(s *siteKnowledge, what lessonKind, hash uint64) {
 // tellBranch tells the branch what was learned since it was last told. Nothing else may use
 // either meanwhile.
 func (k *Knowledge) tellBranch() {
+	for _, name := range k.left {
+		k.branched.gone(name)
+	}
+	k.left = k.left[:0]
 	for _, name := range k.names {
 		s := k.sites[name]
 		if s.twin == nil {
-			s.twin = k.branched.of(name)
+			s.twin = k.branched.told(name)
 		}
 		if s.twin.troubled = s.troubled; len(s.decisions)+len(s.twin.decisions) > 0 {
 			clear(s.twin.decisions)

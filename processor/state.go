@@ -95,6 +95,7 @@ func (p *Processor) Rewind() {
 	fresh := newCounter(c.o, c.know, c.count)
 	fresh.clients, fresh.extract = c.clients, c.extract
 	fresh.clients.Rewind()
+	c.Leave()
 	p.counter, d.closed, d.held.quarantined = fresh, 0, 0
 	for i, s := range d.sites {
 		for _, held := range s.know.decisions {
@@ -208,8 +209,7 @@ func (d *Detector) read(r *state.Reader) {
 		s.read(r)
 		d.held.normal += s.knows()
 		d.held.paths, d.held.pathBytes = d.held.paths+len(s.paths.entries), d.held.pathBytes+len(s.paths.text)
-		d.sites = append(d.sites, s)
-		d.index[name] = s
+		d.add(s)
 	}
 	d.rejoin()
 }

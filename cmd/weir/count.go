@@ -90,6 +90,13 @@ func (r *processing) count(ctx context.Context, name string, token uint64) error
 	c := &counting{processing: r, partition: partition, token: token, order: newOrder()}
 	c.order.doubted, c.regulars = r.parts.Early, c.tellRegulars()
 	defer r.clocks.leave(partition)
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.counter != nil {
+			c.counter.Leave()
+		}
+	}()
 	label := strconv.Itoa(partition)
 	if err := c.begin(ctx); err != nil {
 		return ctxDone(ctx, err)

@@ -84,6 +84,7 @@ func (c *counting) restore(data []byte) error {
 	}
 	counter := c.parts.Counter(schemas.Partitions)
 	if err := counter.Load(in); err != nil {
+		counter.Leave()
 		return err
 	}
 	c.counter, c.position, c.last, c.told, c.restored = counter, was, was.Panes, was.Told, true
