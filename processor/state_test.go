@@ -53,6 +53,27 @@ func TestSaveAndLoadGoOn(t *testing.T) {
 	}
 }
 
+// A log of a moment closes no second; what was saved of it is taken and learned on from.
+func TestSavedBeforeAnySecondWasJudged(t *testing.T) {
+	tr := newTraffic(1)
+	tr.people(0, 20*minute, 0.5)
+	batches := tr.batches(1)
+	p := make1(t, small)
+	p.Consume(batches[0], nil, func(schemas.Event) {})
+	var saved bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	q := make1(t, small)
+	if err := q.Load(bytes.NewReader(saved.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	run(t, q, batches[1:])
+	if sites := q.Sites(); len(sites) != 1 || sites[0].Clients == 0 {
+		t.Errorf("nothing was learned after it: %+v", sites)
+	}
+}
+
 func TestLoadRefusesWhatIsNotWhole(t *testing.T) {
 	tr := newTraffic(1)
 	tr.people(0, 20*minute, 0.5)
