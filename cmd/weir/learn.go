@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/weir-project/weir/collectors/tail"
 	"github.com/weir-project/weir/processor"
@@ -74,29 +71,4 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	printSites(s.out, engine.Sites())
 	printApplications(s.out, apps.all(targets))
 	return nil
-}
-
-// writeFile replaces a file in one step, so that a crash leaves the old or the
-// new one whole.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return unwrapPath(err)
-	}
-	defer os.Remove(f.Name()) // fails once it is renamed
-	w := bufio.NewWriter(f)
-	err = write(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return unwrapPath(err)
 }

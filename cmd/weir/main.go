@@ -97,6 +97,10 @@ func main() {
 // run is the program without the process: a test calls it with its own screen.
 func run(ctx context.Context, args []string, s screen) int {
 	var p program
+	out := &written{to: s.out}
+	if !isTerminal(s.out) { // a terminal stays what it is: commands ask for its size
+		s.out = out
+	}
 	exited := -1
 	parser, err := kong.New(&p,
 		kong.Name("weir"),
@@ -117,6 +121,9 @@ func run(ctx context.Context, args []string, s screen) int {
 		return exitFailed
 	}
 	command, err := parser.Parse(args)
+	if out.failed != nil { // the help
+		return report(s.err, out.failed)
+	}
 	if exited >= 0 { // --help or --version
 		return exited
 	}
@@ -125,7 +132,27 @@ func run(ctx context.Context, args []string, s screen) int {
 		return exitUsage
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	return report(s.err, command.Run(s, &p))
+	err = command.Run(s, &p)
+	if err == nil {
+		err = out.failed
+	}
+	return report(s.err, err)
+}
+
+// written is standard output that remembers that it could not be written: what a command
+// prints for people it prints without a look at each error, and a report that is cut off
+// by a full disk must not end as if all of it were there.
+type written struct {
+	to     io.Writer
+	failed error
+}
+
+func (w *written) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err != nil && w.failed == nil {
+		w.failed = fmt.Errorf("standard output: %w", unwrapPath(err))
+	}
+	return n, err
 }
 
 // report prints an error as one line and turns it into an exit code.

@@ -35,6 +35,9 @@ func (c *rescueCommand) Run(ctx context.Context, s screen, p *program) error {
 	if !(c.Collateral > 0 && c.Collateral < 1) {
 		return usagef("--collateral %v: give a share between 0 and 1, such as 0.005", c.Collateral)
 	}
+	if input := sameFile(c.Snippet, paths(c.Files)); input != "" {
+		return usagef("%s is what is read: writing there would destroy it; give another file", printable(input, 200))
+	}
 	inputs, err := c.inputs()
 	if err != nil {
 		return err
