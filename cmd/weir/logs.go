@@ -16,6 +16,10 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
+// replayRows is how many rows a batch of past logs has. A replay that is repeated finds by it
+// what is stored, also of an older weir: it stays as it is.
+const replayRows = 4096
+
 // readLogs reads past logs in order, with a progress bar where a person looks.
 func readLogs(ctx context.Context, s screen, inputs []tail.Input, resolve func(*schemas.Request), quiet bool, each func(*tail.Chunk) error) (tail.Stats, error) {
 	var progress tail.Progress
@@ -23,7 +27,7 @@ func readLogs(ctx context.Context, s screen, inputs []tail.Input, resolve func(*
 	if !quiet && isTerminal(s.err) {
 		stop = showProgress(s.err, &progress)
 	}
-	stats, err := tail.Read(ctx, inputs, tail.Options{Progress: &progress, Stdin: s.in, Resolve: resolve}, each)
+	stats, err := tail.Read(ctx, inputs, tail.Options{Rows: replayRows, Progress: &progress, Stdin: s.in, Resolve: resolve}, each)
 	stop()
 	return stats, err
 }

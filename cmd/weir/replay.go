@@ -88,6 +88,9 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		return errors.Join(err, outputs())
 	}
 	defer removed()
+	if s, err = c.withHead(s, inputs); err != nil {
+		return errors.Join(err, outputs())
+	}
 	store, err := c.store(ctx, s, configuration, inputs)
 	if err != nil {
 		return errors.Join(err, outputs())

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -12,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	"github.com/weir-project/weir/collectors/tail"
@@ -64,7 +67,7 @@ func (c *replayCommand) store(ctx context.Context, s screen, configuration confi
 	if c.Data != "" && c.ClickHouse != "" {
 		return nil, usagef("--data and --clickhouse: give one of them")
 	}
-	stream, err := replayName(inputs)
+	stream, err := replayName(inputs, s.in)
 	if err != nil {
 		return nil, err
 	}
@@ -106,12 +109,14 @@ func (c *replayCommand) home(ctx context.Context, log *slog.Logger) (*clickhouse
 
 // replayName names a replay by what it reads, so that the same replay into the same
 // store adds nothing, whatever the files are called: sites, formats, sizes and the first
-// megabyte of each. A log that has grown is another one.
-func replayName(inputs []tail.Input) (string, error) {
+// megabyte of each, and of standard input what its head is. A log that has grown is another
+// one, and a named pipe each time.
+func replayName(inputs []tail.Input, in io.Reader) (string, error) {
 	h := sha256.New()
 	for _, input := range inputs {
 		fmt.Fprintf(h, "%q %s\n", input.Site, input.Format)
-		if input.Path == "-" {
+		if head, ok := in.(*headed); ok && input.Path == "-" {
+			h.Write(head.first)
 			continue
 		}
 		if err := fingerprint(h, input.Path); err != nil {
@@ -119,6 +124,29 @@ func replayName(inputs []tail.Input) (string, error) {
 		}
 	}
 	return "replay:" + hex.EncodeToString(h.Sum(nil)[:12]), nil
+}
+
+// headed is a reader whose beginning is known before anybody reads it.
+type headed struct {
+	io.Reader
+	first []byte
+}
+
+// headBytes is how much of standard input names a replay.
+const headBytes = 64 << 10
+
+// withHead reads the beginning of standard input where a replay that stores reads that.
+func (c *replayCommand) withHead(s screen, inputs []tail.Input) (screen, error) {
+	if !c.stores() || !slices.ContainsFunc(inputs, func(i tail.Input) bool { return i.Path == "-" }) {
+		return s, nil
+	}
+	first := make([]byte, headBytes)
+	n, err := io.ReadFull(s.in, first)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return s, fmt.Errorf("read standard input: %w", unwrapPath(err))
+	}
+	s.in = &headed{Reader: io.MultiReader(bytes.NewReader(first[:n]), s.in), first: first[:n]}
+	return s, nil
 }
 
 func fingerprint(h io.Writer, path string) error {
@@ -131,8 +159,9 @@ func fingerprint(h io.Writer, path string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, unwrapPath(err))
 	}
-	if !info.Mode().IsRegular() {
-		return nil // the reader says what is wrong with it, if anything is
+	if !info.Mode().IsRegular() { // the reader says what is wrong with it, if anything is
+		_, err := io.WriteString(h, rand.Text())
+		return err
 	}
 	if err := binary.Write(h, binary.LittleEndian, info.Size()); err != nil {
 		return err

@@ -244,3 +244,21 @@ func TestBenchSQL(t *testing.T) {
 		}
 	}
 }
+
+// TestReplaysOfStandardInput: another log is another one, though both come by standard input,
+// and the same one again adds nothing.
+func TestReplaysOfStandardInput(t *testing.T) {
+	needClickHouse(t)
+	data := filepath.Join(t.TempDir(), "data")
+	for i, client := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.1"} {
+		replay := exec.Command(program, "replay", "-q", "--data", data, "a.example.org=-")
+		line := client + ` - - [30/Nov/2026:00:00:01 +0000] "GET / HTTP/1.1" 200 10 "-" "x"` + "\n"
+		replay.Stdin = strings.NewReader(strings.Repeat(line, 1000))
+		if out, err := replay.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if got, want := mustWeir(t, "sql", "--data", data, "SELECT count() FROM requests"), []string{"1000", "2000", "2000"}[i]; got != want {
+			t.Errorf("after the replay %d there are %s requests, want %s", i, got, want)
+		}
+	}
+}

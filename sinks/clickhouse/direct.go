@@ -82,7 +82,11 @@ func newDirect(o DirectOptions, privacy Privacy) (*Direct, error) {
 }
 
 func (d *Direct) begin(ctx context.Context, db *DB) error {
-	latest, err := db.latest(ctx, d.stream)
+	var latest map[int]uint64
+	err := db.patiently(ctx, "what of the replay is stored could not be asked; trying again", func(ctx context.Context) (err error) {
+		latest, err = db.latest(ctx, d.stream)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %s", db.where, oneLine(err))
 	}

@@ -59,3 +59,14 @@ func TestDirectOpensBeside(t *testing.T) {
 		t.Errorf("count and ids are %s", got)
 	}
 }
+
+// TestAReplaysBlocksAreTheSameInEveryBuild: what names a block of a replay must not change, or a
+// log that an older weir stored is stored again.
+func TestAReplaysBlocksAreTheSameInEveryBuild(t *testing.T) {
+	if directRows != 196_608 {
+		t.Errorf("a replay's block ends with the batch that brings it to %d rows", directRows)
+	}
+	if token := (identity{stream: "replay:0123", first: 1, last: 48, day: 20000}).token(); token != "replay:0123/0/1-48/20000" {
+		t.Errorf("token %s", token)
+	}
+}

@@ -23,12 +23,17 @@ ENGINE = ReplacingMergeTree ORDER BY version COMMENT 'steps of the schema that h
 // middle and is there again. A schema that is newer is refused: a newer
 // program wrote it, and what it means by its tables is not known here.
 func (db *DB) Migrate(ctx context.Context) error {
+	return db.patiently(ctx, "the schema could not be migrated; trying again", db.migrate)
+}
+
+// patiently does what may be repeated again where the server has ended in the middle of it.
+func (db *DB) patiently(ctx context.Context, trouble string, do func(context.Context) error) error {
 	for pause := retryMin; ; pause *= 2 {
-		err := db.migrate(ctx)
-		if !brokenOff(err) || pause > migratePatience || ctx.Err() != nil {
+		err := do(ctx)
+		if !brokenOff(err) || pause > longestBreak || ctx.Err() != nil || db.Gone() != nil {
 			return err
 		}
-		db.log.Warn("the schema could not be migrated; trying again", "pause", pause, "error", err)
+		db.log.Warn(trouble, "pause", pause, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -36,8 +41,8 @@ func (db *DB) Migrate(ctx context.Context) error {
 	}
 }
 
-// migratePatience is after which pause a server that breaks off is given up.
-const migratePatience = 2 * time.Second
+// longestBreak is after which pause a server that breaks off is given up.
+const longestBreak = 5 * time.Second
 
 // brokenOff reports whether the connection ended in the middle of a statement.
 func brokenOff(err error) bool {

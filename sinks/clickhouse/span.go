@@ -14,7 +14,9 @@ import (
 // the processor time that they take with spanRows, but only as many spans as are
 // inserted at a time may grow so far, because of the memory. A batch is never divided,
 // so that a span has at most mostRows + schemas.MaxRows rows. A replay has nothing else to
-// hold: with directRows ClickHouse takes a fifth less than with mostRows.
+// hold: with directRows ClickHouse takes a fifth less than with mostRows. That number, and how
+// many rows a batch of a replay has, say where its blocks begin: another would have a replay
+// of before, repeated by a newer weir, stored twice.
 const (
 	spanRows   = 65536
 	mostRows   = 2 * spanRows
