@@ -13,13 +13,17 @@ import (
 )
 
 // siteBoard is the last signals of every site, and the rates of the ten minutes before:
-// some 3 KB a site, of which the processor bounds the number. Safe for concurrent use.
+// some 3 KB a site. The processor bounds their number; those that it has no more are
+// forgotten an hour later. Safe for concurrent use.
 type siteBoard struct {
 	mu     sync.Mutex
 	sites  map[string]*top.Site
 	newest time.Time // end of the newest window
 	clocks *clocks   // nil where requests are not counted here
 }
+
+// siteGone is how long after its last window a site makes room for another.
+const siteGone = time.Hour
 
 func newSiteBoard() *siteBoard { return &siteBoard{sites: make(map[string]*top.Site)} }
 
@@ -29,6 +33,11 @@ func (b *siteBoard) take(end time.Time, name string, signals []schemas.Signal) {
 	defer b.mu.Unlock()
 	s := b.sites[name]
 	if s == nil {
+		for other, old := range b.sites {
+			if end.Sub(old.End) >= siteGone {
+				delete(b.sites, other)
+			}
+		}
 		s = &top.Site{Name: name, Rate: make([]float64, 0, top.History)}
 		b.sites[name] = s
 	}
@@ -51,25 +60,47 @@ func rateOf(s *top.Site) float64 {
 	return 0
 }
 
-// busiest are the sites with most requests.
-func (b *siteBoard) busiest(most int) (sites []top.Site, all int, newest time.Time) {
+// first are the sites to look at first: those with an open incident, then the others, each by
+// their requests. open has the incident of each site that has one.
+func (b *siteBoard) first(most int, open map[string]string) (sites []top.Site, all int, newest time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.sites {
 		c := *s
-		c.Rate = slices.Clone(s.Rate)
+		c.Rate, c.Incident = slices.Clone(s.Rate), open[s.Name]
 		sites = append(sites, c)
 	}
+	quiet := func(s *top.Site) int {
+		if s.Incident != "" {
+			return 0
+		}
+		return 1
+	}
 	slices.SortFunc(sites, func(x, y top.Site) int {
-		return cmp.Or(cmp.Compare(rateOf(&y), rateOf(&x)), cmp.Compare(x.Name, y.Name))
+		return cmp.Or(cmp.Compare(quiet(&x), quiet(&y)), cmp.Compare(rateOf(&y), rateOf(&x)), cmp.Compare(x.Name, y.Name))
 	})
 	return sites[:min(len(sites), most)], len(b.sites), b.newest
+}
+
+// attacked are the sites with an open incident, whatever its kind, and its id.
+func (b *board) attacked() map[string]string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	open := make(map[string]string)
+	for id, e := range b.incidents.events {
+		if e.Type != schemas.IncidentClosed {
+			for _, site := range e.Sites {
+				open[site] = max(open[site], id) // of several the newest: ids are in their order
+			}
+		}
+	}
+	return open
 }
 
 // overview is one look at everything, for weir top.
 func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overview {
 	o := top.Overview{Time: now, Mode: mode, InForce: make(map[string]int)}
-	o.Sites, o.AllSites, o.EventTime = sites.busiest(top.MaxSites)
+	o.Sites, o.AllSites, o.EventTime = sites.first(top.MaxSites, b.attacked())
 	if sites.clocks != nil {
 		o.Clocks = sites.clocks.wrong(top.MaxEdges)
 	}

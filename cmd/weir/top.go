@@ -23,6 +23,11 @@ type topCommand struct {
 	Output string        `default:"text" enum:"text,json" help:"text, or json: one look as the API answers it."`
 }
 
+// Help says what stands where.
+func (c *topCommand) Help() string {
+	return "Sites with an open incident stand first, then the others, each by their requests. The arrows choose one; enter shows its signals, w its windows."
+}
+
 // Run shows a running weir until q is pressed.
 func (c *topCommand) Run(ctx context.Context, s screen, p *program) error {
 	configuration, err := p.configuration()

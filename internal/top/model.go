@@ -39,7 +39,7 @@ type model struct {
 	view  View
 	last  Overview
 	asked bool
-	site  string // that was chosen; "" until one was: then it is the busiest
+	site  string // that was chosen; "" until one was: then it is the first
 }
 
 // looked is what a fetch brought.

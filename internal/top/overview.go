@@ -14,7 +14,7 @@ type Overview struct {
 	// EventTime is up to when requests were processed; zero before the first.
 	EventTime time.Time `json:"event_time,omitzero"`
 	Mode      string    `json:"mode"`
-	Sites     []Site    `json:"sites"` // the busiest first, at most MaxSites
+	Sites     []Site    `json:"sites"` // those with an open incident first, then the busiest; at most MaxSites
 	AllSites  int       `json:"all_sites"`
 	// Incidents are those that are open, the newest first, and then the last that closed.
 	Incidents []schemas.Event `json:"incidents"`
@@ -76,6 +76,8 @@ type Site struct {
 	End     time.Time        `json:"end"` // of the window
 	Signals []schemas.Signal `json:"signals"`
 	Rate    []float64        `json:"rate"` // requests a second of the last windows, the newest last
+	// Incident is the newest that is open there, "" for none.
+	Incident string `json:"incident,omitempty"`
 }
 
 // signal is the value of a signal, 0 where the site has none.
@@ -94,20 +96,4 @@ func (o *Overview) Lag() time.Duration {
 		return -1
 	}
 	return max(0, o.Time.Sub(o.EventTime))
-}
-
-// incidentOf is the open incident of a site, if any.
-func (o *Overview) incidentOf(site string) *schemas.Event {
-	for i := range o.Incidents {
-		e := &o.Incidents[i]
-		if e.Type == schemas.IncidentClosed {
-			continue
-		}
-		for _, s := range e.Sites {
-			if s == site {
-				return e
-			}
-		}
-	}
-	return nil
 }

@@ -84,7 +84,7 @@ func Render(o *Overview, v View) string {
 	for p.left() > 1 {
 		p.add("", "")
 	}
-	p.add(dim, " q quit   ↑↓ choose a site   enter its signals   w its windows   space pause")
+	p.add(dim, " q quit  ↑↓ site (incidents first)  enter signals  w windows  space pause")
 	return strings.Join(p.lines, "\n")
 }
 
@@ -266,7 +266,7 @@ func (p *page) sites(o *Overview, rows int) {
 	for i := max(first, 0); i < min(len(o.Sites), first+rows-1); i++ {
 		s := &o.Sites[i]
 		mark, style := " ", ""
-		if o.incidentOf(s.Name) != nil {
+		if s.Incident != "" {
 			mark, style = "!", red
 		}
 		if i == p.Selected {

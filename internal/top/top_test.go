@@ -46,7 +46,7 @@ func story() *Overview {
 	o := &Overview{
 		Time: now, EventTime: now.Add(-3400 * time.Millisecond), Mode: "enforce", AllSites: 4,
 		Sites: []Site{
-			{Name: "www.example.org", End: now.Add(-4 * time.Second), Signals: signals(61.4, 412, 390, 0.71, 0.08, 8.9, 9.4), Rate: rise},
+			{Name: "www.example.org", End: now.Add(-4 * time.Second), Signals: signals(61.4, 412, 390, 0.71, 0.08, 8.9, 9.4), Rate: rise, Incident: "i1"},
 			{Name: "shop.example.org", End: now.Add(-4 * time.Second), Signals: signals(12_345, 9, 0, 0, 0, 3.4, 0), Rate: flat},
 			{Name: "\x1b[2J\x1b]0;owned\x07evil\u202etxt.example", Signals: signals(0.1, 1, 1, 1, 0, 0, 0), Rate: []float64{0, 0.1}},
 			{Name: strings.Repeat("very-long-host-name.", 12) + "example", Signals: nil},
