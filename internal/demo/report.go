@@ -41,7 +41,8 @@ type Report struct {
 	Settled VisitorReport `json:"settled"`
 
 	Visitors        int       `json:"visitors"`         // people, tools, crawlers and monitors, each counted once
-	VisitorsRefused int       `json:"visitors_refused"` // those of them who were refused at least once
+	VisitorsRefused int       `json:"visitors_refused"` // those of them who were refused at least once what they would have got
+	VisitorsBlocked int       `json:"visitors_blocked"` // those of these who were not asked for anything: no challenge
 	Refusals        []Refusal `json:"refusals,omitempty"`
 	ScannersRefused int       `json:"scanners_refused"` // requests of background scanners
 	Uncounted       int       `json:"uncounted,omitempty"`
@@ -173,6 +174,25 @@ func (s *Scoreboard) Report() Report {
 	return b.close()
 }
 
+// loss is the worst that a visitor met.
+type loss uint8
+
+const (
+	nothing loss = iota
+	challenged
+	blocked
+)
+
+func lossOf(r *record) loss {
+	switch {
+	case r.blocked():
+		return blocked
+	case r.lost():
+		return challenged
+	}
+	return nothing
+}
+
 // reporter makes a Report of records.
 type reporter struct {
 	Report
@@ -182,11 +202,11 @@ type reporter struct {
 	firstStop time.Duration
 	stopped   bool
 	bots      map[string]bool
-	visitors  map[simulate.Actor]bool // whether refused
+	visitors  map[simulate.Actor]loss
 }
 
 func newReporter(s *Scoreboard) *reporter {
-	b := &reporter{board: s, bots: map[string]bool{}, visitors: map[simulate.Actor]bool{}}
+	b := &reporter{board: s, bots: map[string]bool{}, visitors: map[simulate.Actor]loss{}}
 	b.Uncounted = s.over
 	total := min(max(s.elapsed(), slotLength), s.plan.Total())
 	for from := time.Duration(0); from < total; from += slotLength {
@@ -223,8 +243,8 @@ func (b *reporter) add(r *record) {
 			b.Phases[i].Visitors.add(r)
 		}
 	}
-	b.visitors[r.Actor] = b.visitors[r.Actor] || r.refused()
-	if r.refused() && len(b.Refusals) < maxRefusals {
+	b.visitors[r.Actor] = max(b.visitors[r.Actor], lossOf(r))
+	if r.lost() && len(b.Refusals) < maxRefusals {
 		b.Refusals = append(b.Refusals, Refusal{r.at.Seconds(), r.Actor.Kind, r.Actor.ID, r.Method + " " + r.URI, r.Status})
 	}
 }
@@ -251,9 +271,12 @@ func (b *reporter) close() Report {
 	}
 	b.Addresses = len(b.bots)
 	b.Visitors = len(b.visitors)
-	for _, refused := range b.visitors {
-		if refused {
+	for _, lost := range b.visitors {
+		if lost > nothing {
 			b.VisitorsRefused++
+		}
+		if lost == blocked {
+			b.VisitorsBlocked++
 		}
 	}
 	if b.attacked {
@@ -317,11 +340,13 @@ type Verdict struct {
 	Why    []string `json:"why,omitempty"` // what it failed for, a line each
 }
 
-// wantStopped is the share of the botnet's later requests that must be stopped.
-const wantStopped = 0.90
+// wantStopped is the share of the botnet's later requests that must be stopped, mayChallenge
+// that of the visitors who may be challenged or throttled.
+const wantStopped, mayChallenge = 0.90, 0.02
 
 // Verdict asks that at least 90 % of the botnet's requests after the first minute
-// of attack were stopped and that no visitor was refused.
+// of attack were stopped, that no visitor was blocked from what he would have got, and that
+// at most 2 % were challenged or throttled: as `weir evaluate` counts people.
 func (r *Report) Verdict() Verdict {
 	var why []string
 	switch {
@@ -334,8 +359,11 @@ func (r *Report) Verdict() Verdict {
 	if r.Visitors == 0 {
 		why = append(why, "no visitor came: there is nothing to judge")
 	}
-	if r.VisitorsRefused > 0 {
-		why = append(why, fmt.Sprintf("%d of %d visitors were refused", r.VisitorsRefused, r.Visitors))
+	if r.VisitorsBlocked > 0 {
+		why = append(why, fmt.Sprintf("%d of %d visitors were blocked", r.VisitorsBlocked, r.Visitors))
+	}
+	if asked := r.VisitorsRefused - r.VisitorsBlocked; float64(asked) > mayChallenge*float64(r.Visitors) {
+		why = append(why, fmt.Sprintf("%d of %d visitors were challenged, want at most %.0f %%", asked, r.Visitors, 100*mayChallenge))
 	}
 	if r.Uncounted > 0 {
 		why = append(why, fmt.Sprintf("%d requests went uncounted: the scoreboard was full", r.Uncounted))

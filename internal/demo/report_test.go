@@ -159,7 +159,9 @@ func TestVerdict(t *testing.T) {
 			"89.9 % of the botnet's requests after the first minute were stopped, want at least 90 %"},
 		{"never 90.0 by rounding", func(r *Report) { r.Later = AttackReport{Sent: 100000, Stopped: 89999} },
 			"89.9 % of the botnet's requests after the first minute were stopped, want at least 90 %"},
-		{"one visitor", func(r *Report) { r.VisitorsRefused = 1 }, "1 of 50 visitors were refused"},
+		{"one visitor", func(r *Report) { r.VisitorsRefused, r.VisitorsBlocked = 1, 1 }, "1 of 50 visitors were blocked"},
+		{"one challenged", func(r *Report) { r.VisitorsRefused = 1 }, ""},
+		{"two challenged", func(r *Report) { r.VisitorsRefused = 2 }, "2 of 50 visitors were challenged, want at most 2 %"},
 		{"no late attack", func(r *Report) { r.Later = AttackReport{} },
 			"the botnet sent nothing after the attack's first minute: there is nothing to judge"},
 		{"nobody there", func(r *Report) { r.Visitors = 0 }, "no visitor came: there is nothing to judge"},
@@ -188,7 +190,7 @@ func TestReportVisitors(t *testing.T) {
 			scene{at: 45 * s, kind: simulate.Bot, id: "b1", answered: refused},
 			scene{at: 146 * s, kind: simulate.Bot, id: "b1", open: true},
 		).Report()
-		if r.Visitors != 3 || r.VisitorsRefused != 2 || len(r.Refusals) != 3 || r.ScannersRefused != 1 || r.Addresses != 1 {
+		if r.Visitors != 3 || r.VisitorsRefused != 2 || r.VisitorsBlocked != 2 || len(r.Refusals) != 3 || r.ScannersRefused != 1 || r.Addresses != 1 {
 			t.Errorf("%+v", r)
 		}
 		if want := (AttackReport{Sent: 2, Stopped: 1, Open: 1}); r.Attack != want {
@@ -198,6 +200,20 @@ func TestReportVisitors(t *testing.T) {
 			t.Errorf("later %+v, want %+v", r.Later, want)
 		}
 	})
+}
+
+// TestWhatIsLost: who is refused a page that there is not has lost nothing, and a challenge is no block.
+func TestWhatIsLost(t *testing.T) {
+	for _, x := range []struct {
+		status int
+		absent bool
+		want   loss
+	}{{200, false, nothing}, {403, false, blocked}, {429, false, challenged}, {403, true, nothing}, {429, true, nothing}} {
+		r := record{Sent: Sent{Absent: x.absent}, Answered: Answered{Status: x.status}, done: true, reached: x.status == 200}
+		if got := lossOf(&r); got != x.want {
+			t.Errorf("%d for a page that is absent, %t: %d, want %d", x.status, x.absent, got, x.want)
+		}
+	}
 }
 
 // Whatever happens, every request is counted in one slot and under one outcome.

@@ -27,6 +27,7 @@ type Sent struct {
 	Method string
 	URI    string
 	Page   bool // the application has work with it: no file that it hands out at once
+	Absent bool // the site has no such page, or answers with an error of its own: nobody loses it
 }
 
 // Answered is what came of a request.
@@ -73,6 +74,12 @@ func (r *record) outcome() outcome {
 func (r *record) refused() bool {
 	return r.outcome() == stopped && (r.Closed || r.Status == 403 || r.Status == 429)
 }
+
+// lost is a refused request that the site would have served: what a visitor loses.
+func (r *record) lost() bool { return r.refused() && !r.Absent }
+
+// blocked is a lost request of whom nothing was asked: a challenge is answered 429 where no browser solves it.
+func (r *record) blocked() bool { return r.lost() && r.Status != 429 }
 
 // failed is a request that a visitor got nothing from.
 func (r *record) failed() bool {

@@ -45,7 +45,7 @@ func (r *Report) summary(b *strings.Builder) {
 	line("", "%s stopped at nginx, %s reached the application%s", thousands(r.Attack.Stopped), thousands(r.Attack.Reached), r.Attack.rest())
 	line("", "after the first minute %s of %s stopped: %.1f %%",
 		thousands(r.Later.Stopped), thousands(r.Later.Sent), floor(100*r.Later.StoppedShare()))
-	line("visitors", "%s people and honest programs, %s of them refused", thousands(r.Visitors), thousands(r.VisitorsRefused))
+	line("visitors", "%s people and honest programs, %s of them blocked, %s challenged", thousands(r.Visitors), thousands(r.VisitorsBlocked), thousands(r.VisitorsRefused-r.VisitorsBlocked))
 	var waits []string
 	for _, p := range r.Phases {
 		waits = append(waits, fmt.Sprintf("%s %s", wait(p.Visitors.Median), phaseWord(p.Phase)))
@@ -60,7 +60,7 @@ func (r *Report) summary(b *strings.Builder) {
 	}
 	verdict := r.Verdict()
 	if verdict.Passed {
-		line("PASSED", "at least %.0f %% stopped after the first minute, no visitor refused", 100*wantStopped)
+		line("PASSED", "at least %.0f %% stopped, no visitor blocked, at most %.0f %% challenged", 100*wantStopped, 100*mayChallenge)
 	}
 	for _, why := range verdict.Why {
 		line("FAILED", "%s", why)

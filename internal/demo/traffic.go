@@ -160,7 +160,7 @@ func (t *Traffic) ask(ctx context.Context, v *simulate.Visit, q *simulate.Reques
 	}
 	defer func() { <-lane }()
 	board := t.options.Board
-	ticket := board.Send(Sent{Actor: v.Actor, Method: q.Method, URI: q.URI, Page: q.Resource().Service > 0})
+	ticket := board.Send(Sent{Actor: v.Actor, Method: q.Method, URI: q.URI, Page: q.Resource().Service > 0, Absent: q.Resource().Status >= 400})
 	patience := min(q.Patience, t.options.Patience)
 	waiting, hangUp := context.WithTimeout(ctx, t.options.Plan.wall(patience))
 	defer hangUp()
