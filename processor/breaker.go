@@ -56,7 +56,7 @@ func (s *site) fell(since, second int64) string {
 	if second < since+2*fellDelay {
 		return ""
 	}
-	before, load := s.regulars.between(max(since-fellSpan, s.incident.second-stepSeconds), since)
+	before, load := s.regulars.between(max(since-fellSpan, s.incident.suspectsFrom()), since)
 	after, now := s.regulars.between(since+fellDelay, min(second, since+fellDelay+fellSpan))
 	if before.Requests < fellRequests || after.Requests < fellRequests || now > load {
 		return "" // more is let through than before: that is what the site suffers from

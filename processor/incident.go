@@ -3,6 +3,7 @@ package processor
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -32,9 +33,11 @@ const (
 type incident struct {
 	id      string
 	opened  time.Time
-	second  int64 // in which it opened
-	next    int64 // second of the next attribution
-	number  int   // decisions so far, at this site
+	second  int64             // in which it opened
+	attack  int64             // in which it opened as an attack or turned into one, 0 for not yet
+	earlier *attribute.Sample // who came while it was no attack yet, nil for nobody
+	next    int64             // second of the next attribution
+	number  int               // decisions so far, at this site
 	all     *together
 	refused []schemas.Signature
 	last    schemas.Event
@@ -85,6 +88,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		s.incident.returns, s.returns = s.returns, ""
 		s.incident.peak.Note(&s.reading, &s.scores)
 		s.incident.among = s.incident.among || s.state.Kind == schemas.Crowd
+		s.turned(second)
 		s.taint()
 		s.know.troubled, s.know.news.decided = second, true
 		if len(s.d.parts(s.incident.id)) > 1 {
@@ -95,6 +99,7 @@ func (s *site) change(c detect.Change, second int64, emit func(schemas.Event)) {
 		s.d.count.incidents.WithLabelValues(string(s.state.Kind)).Inc()
 	case detect.Updated:
 		s.incident.next = second
+		s.turned(second)
 		emit(s.event(schemas.IncidentUpdated, now))
 	case detect.Closed:
 		s.closed(now, emit)
@@ -163,7 +168,7 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 		return
 	}
 	normal := s.normalSample()
-	suspect := s.suspects(second, i.second-before)
+	suspect := s.suspects(second, i.suspectsFrom())
 	s.review(second, normal, suspect, emit)
 	s.add(second, normal, suspect, emit)
 	if i.number > 0 {
@@ -249,8 +254,9 @@ func (s *site) renew(d *decision, now time.Time, emit func(schemas.Event)) {
 
 // add decides what stops more than the decisions in force.
 func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
-	budget := s.budget(second, s.incident.second-before)
+	budget := s.budget(second, s.incident.suspectsFrom())
 	budget.MaxClients = maxScored - len(s.know.scored.list)
+	budget.Probe = func(client netip.Addr) bool { return schemas.Probe(s.d.probeKey, client, second*1000) }
 	budget.Alike = s.alikeNow()
 	budget.Measured = s.measured
 	budget.Elsewhere = s.elsewhere()
@@ -267,7 +273,7 @@ func (s *site) budget(second, since int64) attribute.Budget {
 		MaxMeasures: maxDecisions - len(s.know.decisions), Site: s.name, Since: since * 1000, Spare: s.d.spare, Paths: s.resolver(),
 	}
 	if s.incident != nil {
-		budget.Refused = s.incident.refused
+		budget.Refused, budget.Earlier = s.incident.refused, s.incident.earlier
 	}
 	for _, d := range s.know.decisions {
 		if d.signature != nil && d.Action != schemas.Block {

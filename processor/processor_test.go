@@ -164,9 +164,13 @@ func TestTheOpeningStory(t *testing.T) {
 			t.Errorf("seed %d: %d of %d bots blocked, %d requests of visitors touched", seed, blocked, bots, touched)
 		}
 		for _, d := range e.log {
+			lasts := 10 * time.Minute
+			if d.Decision != nil && d.Scope == schemas.ScopeClient {
+				lasts *= scoredLives
+			}
 			if d.Decision != nil && d.Type == schemas.DecisionAdded &&
 				(!strings.HasPrefix(d.ID, e.log[0].Incident+"-") || d.Evidence == nil || d.Origin != "weir" || d.Reason == "" ||
-					!d.Expires.Equal(d.Time.Add(10*time.Minute)) || len(d.Sites) != 1) {
+					!d.Expires.Equal(d.Time.Add(lasts)) || len(d.Sites) != 1) {
 				t.Errorf("seed %d: %+v %+v", seed, d, d.Decision)
 			}
 		}
@@ -175,13 +179,13 @@ func TestTheOpeningStory(t *testing.T) {
 
 func TestTheIncidentClosesAndDecisionsEnd(t *testing.T) {
 	tr, _ := story(1)
-	tr.people(56*minute, 75*minute, 0.8)
+	tr.people(56*minute, 90*minute, 0.8)
 	e, _ := run(t, make1(t, small), tr.batches(500))
 	if got := kinds(e.log); len(got) != 2 || !strings.HasPrefix(got[1], "incident.closed flood") {
 		t.Errorf("%v", got)
 	}
 	if len(e.held) > 0 {
-		t.Errorf("%d decisions are held 20 minutes after the attack", len(e.held))
+		t.Errorf("%d decisions are held 34 minutes after the attack", len(e.held))
 	}
 }
 

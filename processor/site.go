@@ -216,6 +216,7 @@ func (s *site) endStep(second int64) {
 	if s.incident != nil {
 		s.learnTroubled(&current.found)
 	}
+	s.noteEarlier()
 	if leaving := &s.buckets[s.bucket]; leaving.filled && !leaving.tainted && !s.state.Open {
 		s.learn(leaving)
 	}

@@ -324,6 +324,8 @@ type savedIncident struct {
 	Word    bool      `json:"word,omitempty"`
 	Solved  int       `json:"solved,omitempty"`
 	Among   bool      `json:"among,omitempty"`
+	Attack  int64     `json:"attack,omitempty"`
+	Earlier []byte    `json:"earlier,omitempty"` // see saveEarlier
 
 	Peak detect.Peak `json:"peak"`
 }
@@ -348,7 +350,7 @@ func (s *site) open() savedOpen {
 	}
 	if i := s.incident; i != nil {
 		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
-			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among}
+			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier()}
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
@@ -382,8 +384,12 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
+		if err := s.loadEarlier(i.Earlier); err != nil {
+			r.Fail("%v", err)
+			return
+		}
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {
 			signature, err := schemas.ParseSignature(text)

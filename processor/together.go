@@ -23,7 +23,7 @@ func (d *Detector) begin(s *site, now time.Time, second int64) *incident {
 	if s.state.Kind.Attack() {
 		for _, o := range d.sites {
 			i := o.incident
-			if o == s || i == nil || !o.state.Kind.Attack() || second-i.second > togetherSeconds {
+			if o == s || i == nil || !o.state.Kind.Attack() || second-max(i.second, i.attack) > togetherSeconds {
 				continue
 			}
 			i.all.strike(s.name)

@@ -21,9 +21,16 @@ type Budget struct {
 	// which measure a client is under already; nil is none.
 	MaxClients int
 	Measured   func(netip.Addr) schemas.Action
+	// Probe says of a client that it is one of those whom edges let through now, to be watched: nobody of them is
+	// measured for what a signature matched. nil: nobody is.
+	Probe func(netip.Addr) bool
 	// Alike are the held-out clients who are like those that are under a measure of their own;
 	// Analyse adds to them. nil: none is.
 	Alike Alike
+	// Earlier are those who came while the incident was a crowd, a release or the like, and no attack yet;
+	// nil is nobody. Nobody is measured for having been there, and measures touch no more of them
+	// than of normal clients.
+	Earlier *Sample
 	// Elsewhere are the normal samples of the estate's other sites: what none of their clients
 	// is either can hardly be somebody here. They must come from the same Extractor.
 	Elsewhere []*Sample
@@ -104,13 +111,13 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 		a.mine()
 		measures = a.choose(nil)
 	}
-	hard := charge{slices.Clone(a.charged), a.doubt}
+	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
 	a.mine()
 	measures = a.choose(measures)
 	a.settle(measures)
-	measures = append(measures, eachOnce(refused, a.heavyClients(), a.clientMeasures(hard))...)
+	measures = append(measures, eachOnce(refused, a.heavyClients(), a.matchedClients(hard), a.clientMeasures(hard))...)
 	a.tellTogether(measures)
 	return measures
 }
@@ -158,6 +165,8 @@ type analysis struct {
 	soft  bool
 	doubt float64 // normal clients that the signatures so far may touch, unseen; see doubtful
 
+	earlier *earlier // nil for nobody
+
 	open          []uint64 // suspect rows that no measure matches yet
 	charged       []uint64 // normal rows that a measure matches already
 	core          map[itemKey]bool
@@ -196,6 +205,7 @@ func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
 		a.open[i/64] |= 1 << (i % 64)
 	}
 	a.charged = make([]uint64, a.normal.words)
+	a.earlier = newEarlier(budget.Earlier, known, budget.Paths)
 	return a
 }
 
@@ -206,6 +216,7 @@ func (a *analysis) cover(inForce []schemas.Signature) {
 		normal := a.normal.match(items)
 		a.doubt += a.doubtful(items, a.touchedBy(normal))
 		a.take(a.suspect.match(items), normal)
+		a.earlier.take(items)
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 // that a client beyond the largest count seen is believed rarer by no more than it is beyond (a Pareto
 // tail of index one; a count with a mean falls off faster).
 func refusedClients(normal, suspect *Sample, budget Budget) (measures []Measure) {
-	most, known := normal.mostRefused()
+	visitors := normal.refusedVisitors()
+	most, known := visitors.most, visitors.known
 	if len(known) < leastToRefuse {
 		return nil
 	}
@@ -56,19 +57,29 @@ func refusedClients(normal, suspect *Sample, budget Budget) (measures []Measure)
 	return measures
 }
 
-// mostRefused is how many requests the site refused that visitor whom it refused most, and who
-// the visitors are.
-func (s *Sample) mostRefused() (most float64, visitors map[uint64]bool) {
-	visitors = make(map[uint64]bool)
+// refusedVisitors are a sample's visitors, and how many requests the site refused that one whom it
+// refused most.
+type refusedVisitors struct {
+	known map[uint64]bool
+	most  float64
+}
+
+// refusedVisitors are worked out once while the sample stands still, as the normal one does in an incident,
+// in which they are asked for every few seconds.
+func (s *Sample) refusedVisitors() *refusedVisitors {
+	if s.refused != nil {
+		return s.refused
+	}
+	s.refused = &refusedVisitors{known: make(map[uint64]bool, len(s.clients))}
 	for i := range s.clients {
 		c := &s.clients[i]
 		if c.head < 0 || !s.visitor(c) {
 			continue
 		}
-		visitors[c.id] = true
-		most = max(most, s.refusals(c))
+		s.refused.known[c.id] = true
+		s.refused.most = max(s.refused.most, s.refusals(c))
 	}
-	return most, visitors
+	return s.refused
 }
 
 // refusals are how many of a client's requests the site refused.

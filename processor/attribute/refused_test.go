@@ -87,3 +87,17 @@ func TestWhomTheSiteRefuses(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRefusedClients is what looking for them costs in every look at an incident, by how large the normal
+// sample is.
+func BenchmarkRefusedClients(b *testing.B) {
+	x := NewExtractor(1)
+	r := rand.New(rand.NewPCG(1, 1))
+	normal, suspect := NewSample(x, 1<<16), NewSample(x, 2048)
+	visitors(normal, r, 16000, time.Hour)
+	bots(suspect, r, 2000, "gzip, deflate")
+	budget := Budget{}.withDefaults()
+	for b.Loop() {
+		refusedClients(normal, suspect, budget)
+	}
+}

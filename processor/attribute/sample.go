@@ -41,6 +41,8 @@ type Sample struct {
 	guests  map[uint64]bool // likewise, see Guests
 	agents  map[uint64]bool // likewise, see agentsOfGuests
 	ids     int             // likewise, see Distinct; 0 is not counted
+	refused *refusedVisitors
+	nets    map[[6]byte]bool // likewise, see networks
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
 	// length. Together they are the site's rate.
@@ -284,7 +286,9 @@ func (s *Sample) Forget(address netip.Addr) bool {
 }
 
 // changed forgets what was worked out of what the sample held.
-func (s *Sample) changed() { s.laid, s.guests, s.agents, s.ids = nil, nil, nil, 0 }
+func (s *Sample) changed() {
+	s.laid, s.guests, s.agents, s.ids, s.refused, s.nets = nil, nil, nil, 0, nil, nil
+}
 
 // keep drops the clients that are not wanted.
 func (s *Sample) keep(wanted func(*client) bool) {

@@ -1,0 +1,126 @@
+package attribute
+
+import (
+	"github.com/weir-project/weir/schemas"
+)
+
+// charge is whom signatures touch: normal rows, and clients that none were seen to be.
+type charge struct {
+	rows  []uint64
+	doubt float64
+	open  []uint64 // suspect rows that they do not match
+}
+
+// charge measures the candidate on the held-out clients, together with all that
+// was taken before, and takes it if the budget holds.
+func (a *analysis) charge(c candidate) (Measure, bool) {
+	signature, ok := a.signature(c.items)
+	if !ok || a.refused(signature) {
+		return Measure{}, false
+	}
+	normal := a.normal.match(c.items)
+	charged := or(a.charged, normal)
+	own := a.normal.touched(normal, true)
+	action, doubt, ok := a.action(c.items, c.rows, charged, normal)
+	if !ok || !a.earlier.allows(c.items, a.share, a.soft) {
+		return Measure{}, false
+	}
+	_, requests := a.suspect.count(and(c.rows, a.open))
+	share, of := a.bound(own), a.calibrate0.all
+	if action == schemas.Block && share > a.share { // by what is known of others, too
+		share, of = min(share, a.believed(doubt-a.doubt)), a.choose0.all+of
+	}
+	m := Measure{
+		Action: action, Scope: schemas.ScopeSignature, Value: signature.String(), Signature: signature,
+		Collateral: share, CollateralClients: of,
+		CollateralPerHour: share * a.clientsPerHour(),
+	}
+	a.doubt = doubt
+	a.chosen = append(a.chosen, chosen{c, signature, normal, requests})
+	a.take(c.rows, normal)
+	a.earlier.take(c.items)
+	return m, true
+}
+
+// action is what may be done to the charged rows, if the budget allows anything, and the doubt
+// about all of them. Too few held-out clients may certify no block. Where no normal client
+// is touched it may be one all the same, see untouched; and where not even a challenge could be certified, what touches none of
+// them may still ask for a proof of work, and harms nobody for good.
+func (a *analysis) action(items []item, rows, charged, own []uint64) (action schemas.Action, doubt float64, ok bool) {
+	all := a.normal.touched(charged, true)
+	enough := a.enoughHeld()
+	together := a.bound(all)
+	doubt = a.doubt + a.doubtful(items, a.touchedBy(own))
+	if a.soft {
+		ok = a.expected(charged, doubt) <= a.share && (together <= softBound*a.share || all.all == 0 && enough)
+		return schemas.Challenge, doubt, ok
+	}
+	if together <= a.share && a.expected(charged, doubt) <= a.share {
+		return schemas.Block, doubt, true
+	}
+	if all.all > 0 || !enough || a.touchedBy(own) > 0 {
+		return "", doubt, false
+	}
+	doubt, ok = a.untouched(items, rows)
+	doubt += a.doubt
+	return schemas.Block, doubt, ok && a.expected(charged, doubt) <= a.share
+}
+
+// bound is the worse of the upper bounds over all held-out clients and over those
+// that were new: whoever comes for the first time has no cookie and no referer
+// from the site, and looks most like a bot. The budget is in people, so that the
+// new ones count by their share of them, and by half at the least.
+func (a *analysis) bound(t touched) float64 {
+	bound := UpperShare(t.all, a.calibrate0.all)
+	if fresh := a.calibrate0.fresh; fresh >= enoughFresh {
+		share := float64(fresh) / float64(a.calibrate0.all)
+		bound = max(bound, max(share, 0.5)*UpperShare(t.fresh, fresh))
+	}
+	return bound
+}
+
+// touchedBy is how many normal clients of both halves the rows are of.
+func (a *analysis) touchedBy(rows []uint64) int {
+	return a.normal.touched(rows, false).all + a.normal.touched(rows, true).all
+}
+
+// expected is the share of the normal clients to be expected among those whom the charged
+// rows and so much doubt stand for.
+func (a *analysis) expected(charged []uint64, doubt float64) float64 {
+	return (float64(a.touchedBy(charged)) + doubt) / float64(max(a.choose0.all+a.calibrate0.all, 1))
+}
+
+// enoughHeld reports whether there are held-out clients enough for a decision on what none of them shows.
+func (a *analysis) enoughHeld() bool { return 4*a.calibrate0.all >= 3*a.budget.MinClients }
+
+func (a *analysis) clientsPerHour() float64 {
+	if a.normalSample.Span <= 0 {
+		return 0
+	}
+	return a.normalSample.Clients() / a.normalSample.Span.Hours()
+}
+
+func (a *analysis) refused(s schemas.Signature) bool {
+	text := s.String()
+	for _, r := range a.budget.Refused {
+		if r.String() == text {
+			return true
+		}
+	}
+	for _, r := range a.budget.InForce {
+		if r.String() == text {
+			return true
+		}
+	}
+	for _, r := range a.budget.Softly {
+		if a.soft && r.String() == text {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// enoughFresh is how many new held-out clients are enough for a bound of their own.
+	enoughFresh = 100
+)
