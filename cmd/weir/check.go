@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/user"
@@ -70,6 +71,10 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err := checkSources(configuration, p.Config); err != nil {
 		return err
 	}
+	if text && enforcesNowhere(configuration) {
+		fmt.Fprintln(s.out, "edges          none here: mode enforce changes nothing on this machine without nginx.directory, nftables.ports\n"+
+			"               or haproxy.socket; a bouncer, or weir enforce on another machine, holds decisions elsewhere")
+	}
 	if configuration.NATS.URL != "" {
 		if err := checkBus(ctx, configuration); err != nil {
 			return err
@@ -103,6 +108,14 @@ func (c *checkCommand) Run(ctx context.Context, s screen, p *program) error {
 		}
 	}
 	return nil
+}
+
+// enforcesNowhere reports whether decisions are to be enforced, and no edge on this machine holds any.
+func enforcesNowhere(c config.Config) bool {
+	if c.Nginx.Directory != "" || len(c.Nftables.Ports) > 0 || c.HAProxy.Socket != "" {
+		return false
+	}
+	return c.Mode == config.Enforce || slices.ContainsFunc(slices.Collect(maps.Values(c.Sites)), func(s config.Site) bool { return s.Mode == config.Enforce })
 }
 
 // checkNginx has nginx check its whole configuration, and says which lines weir

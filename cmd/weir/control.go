@@ -143,6 +143,9 @@ func (c *controlClient) ask(ctx context.Context, method, path string, body []byt
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("data directory %s: %w", c.data, errNotRunning)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("data directory %s: weir runs there as another user, whom alone it obeys: permission denied; try again with sudo", c.data)
+	}
 	if err != nil {
 		return nil, err
 	}

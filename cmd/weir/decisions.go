@@ -195,7 +195,7 @@ type addDecisionCommand struct {
 	Site   []string      `placeholder:"NAME" help:"Only on this site; by default on all. May be repeated."`
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
 	Own    bool          `help:"Also against this machine's own addresses, and the one that you are connected from."`
-	Broad  bool          `help:"Also a signature that ordinary visitors have, such as method=\"GET\"."`
+	Broad  bool          `help:"Also a signature that ordinary visitors have, such as method=\"GET\", or all visitors of a site."`
 }
 
 func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -208,6 +208,9 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 		return usageError{err}
 	}
 	if !c.Broad && isBroad(&event) {
+		if event.Scope == schemas.ScopeSite {
+			return usagef("to %s %s is to do it to each of its visitors: --broad where that is meant", event.Action, printable(event.Value, 100))
+		}
 		return usagef("%s is what ordinary visitors send, and would refuse most of them: add a trait that they do not have, or --broad where that is meant", printable(event.Value, 100))
 	}
 	rules, _, err := p.handRules(c.Own)

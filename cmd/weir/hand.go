@@ -142,8 +142,12 @@ var ordinary = map[schemas.Trait][]string{
 	schemas.TraitAgentFamily: {"edge", "opera", "samsung", "firefox", "chrome", "safari", "browser"},
 }
 
-// isBroad reports whether a decision is on a signature of nothing but what ordinary visitors send.
+// isBroad reports whether a decision is on all visitors of a site, or on a signature of nothing but
+// what ordinary ones send.
 func isBroad(e *schemas.Event) bool {
+	if e.Scope == schemas.ScopeSite {
+		return true
+	}
 	signature, err := schemas.ParseSignature(e.Value)
 	if e.Scope != schemas.ScopeSignature || err != nil {
 		return false

@@ -46,4 +46,7 @@ func TestByHandWhatEdgesCanHold(t *testing.T) {
 			t.Errorf("%s is broad: %t", value, got)
 		}
 	}
+	if !isBroad(&schemas.Event{Decision: &schemas.Decision{Scope: schemas.ScopeSite, Value: "www.example.org"}}) {
+		t.Error("all visitors of a site are not broad")
+	}
 }

@@ -86,7 +86,8 @@ func (m *modes) answer(s *server) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		changes, err := m.again()
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
+			s.log.Error("the modes were not read again; those of before count", "error", err, "by", peerOf(r.Context()))
+			http.Error(w, err.Error()+"\nnothing was changed: the modes of before count", http.StatusConflict)
 			return
 		}
 		for _, c := range changes {

@@ -21,7 +21,7 @@ import (
 
 type sqlCommand struct {
 	dataFlag
-	Query      string `arg:"" optional:"" help:"One query; '@name' is one of the cookbook's, '@' lists those. Without it, queries are read from the terminal or standard input, each ended by ';'."`
+	Query      string `arg:"" optional:"" help:"One query; '@name' is one of the cookbook's, '@' lists those. Without it, queries are read from the terminal or standard input, each ended by ';' at the end of a line."`
 	ClickHouse string `name:"clickhouse" placeholder:"DSN" help:"Ask this ClickHouse instead."`
 	Format     string `placeholder:"NAME" help:"One of ClickHouse's output formats: TSV, JSON, PrettyCompact, ... By default PrettyCompact in a terminal, else TSV."`
 	Write      bool   `help:"Allow statements that change something."`

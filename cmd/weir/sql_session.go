@@ -103,7 +103,6 @@ func (h *history) Add(line string) {
 		_, err := io.WriteString(w, strings.Join(h.lines, "\n")+"\n")
 		return err
 	})
-	_ = os.Chmod(h.path, 0o600) // it may name people's addresses
 }
 
 // Len is how many lines there are.

@@ -10,6 +10,8 @@ import (
 // writeFile replaces a file in one step, so that a crash leaves the old or the new one
 // whole. A link stays and what it leads to is replaced; a device or a pipe is written to,
 // never replaced: who runs weir as root and gives it /dev/null still has that afterwards.
+// A file is made for its user alone (mode 0600), whatever stood there before: most of what
+// weir writes names addresses of people.
 func writeFile(path string, write func(io.Writer) error) error {
 	if at, err := filepath.EvalSymlinks(path); err == nil {
 		path = at

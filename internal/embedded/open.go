@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -157,7 +158,9 @@ func DialOrStart(ctx context.Context, options Options) (home Home, close func() 
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, storeFolder)); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, storeFolder)); errors.Is(err, fs.ErrPermission) {
+		return nil, nil, fmt.Errorf("data directory %s is another user's: %w; try again with sudo", dir, errors.Unwrap(err))
+	} else if err != nil {
 		return nil, nil, fmt.Errorf("data directory %s holds no store: %w: give the --data of a `weir run` or `weir replay`", dir, errors.Unwrap(err))
 	}
 	for deadline := time.Now().Add(ownerPatience); ; {
