@@ -268,7 +268,7 @@ func (c *benchSQLCommand) ask(ctx context.Context, db *clickhouse.DB, attack tim
 		return nil, err
 	}
 	about := clickhouse.Subject{Incident: "bench-2", Other: "bench-1"}
-	err = db.Rows(ctx, "SELECT toString(any(client)) AS C FROM requests WHERE "+incident.Expressions()["during"], func(d *json.Decoder) error {
+	err = db.Rows(ctx, "SELECT toString(argMin(client, cityHash64(client))) AS C FROM requests WHERE "+incident.Expressions()["during"], func(d *json.Decoder) error {
 		var row struct{ C string }
 		err := d.Decode(&row)
 		if err == nil {
