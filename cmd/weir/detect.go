@@ -40,6 +40,8 @@ const detectorLease = "detector"
 //	                                       |
 //	                                       +-> signals, knowledge, snapshots
 //
+// Beside it the edges' vitals are judged, see edgeWatch.
+//
 // A second is judged when every partition has closed it. Whoever is elected next loads the
 // last snapshot, fills its windows from the panes before it, and comes from the panes since
 // to the same events, under the same ids: those that were published are not stored twice.
@@ -118,6 +120,9 @@ func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
 	aside.Go(func() { every(following, time.Second, d.saveSteps) })
 	aside.Go(func() { every(following, knowledgeTick, d.saveKnowledge) })
 	aside.Go(func() { every(following, snapshotTick, d.snapshot) })
+	aside.Go(func() {
+		_ = retry(following, func() error { return d.hearEdges(following) }, func(err error) { d.log.Warn("the edges' vitals are not judged", "error", err) })
+	})
 	subjects := make([]string, schemas.Partitions)
 	for p := range subjects {
 		subjects[p] = schemas.SubjectPanes(p)

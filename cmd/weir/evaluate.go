@@ -24,6 +24,7 @@ import (
 	"github.com/weir-project/weir/internal/simulate"
 	"github.com/weir-project/weir/processor"
 	"github.com/weir-project/weir/processor/judge"
+	"github.com/weir-project/weir/processor/silent"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -57,8 +58,8 @@ type trial struct {
 // the truth:
 //
 //	simulate -> line -> parser -> processor -> events
-//	                                 ^            |
-//	                                 +-- judge <--+   -> scorecard
+//	   |                             ^            |
+//	   +-> vitals -> silent ---------+-- judge <--+   -> scorecard
 func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
 	if len(c.From) > 0 {
 		results, err := earlier(c.From)
@@ -231,8 +232,8 @@ func (c *evaluateCommand) trials() (all []trial, err error) {
 				return nil, usageError{err}
 			}
 			for _, f := range c.Format {
-				if s.Name == "estate" && f == string(simulate.FormatCombined) {
-					continue // a combined log does not name the site
+				if (s.Name == "estate" || s.Silent) && f == string(simulate.FormatCombined) {
+					continue // a combined log does not name the site; vitals are the same
 				}
 				all = append(all, trial{s, p, simulate.Format(f)})
 			}
@@ -269,6 +270,8 @@ type evaluation struct {
 	edge      *judge.Edge
 	verified  func(netip.Addr) bool // whom nothing may touch
 	compare   *simulate.Trial
+	gauge     *simulate.Gauge
+	watch     *silent.Watch
 	parser    accesslog.Parser
 	builder   *schemas.Builder
 	request   schemas.Request
@@ -295,6 +298,7 @@ func (e *evaluation) run() (simulate.Result, error) {
 		e.parser = accesslog.New(accesslog.Combined)
 	}
 	e.builder = schemas.NewBuilder("edge", "log")
+	e.gauge, e.watch = simulate.NewGauge(&c, "edge"), silent.New("edge")
 	e.closed = e.command.Closed || e.scenario.Closed
 	if e.closed {
 		err = simulate.Closed(c, e.atEdge, e.add)
@@ -302,6 +306,7 @@ func (e *evaluation) run() (simulate.Result, error) {
 		err = simulate.Run(c, e.add)
 	}
 	if err == nil {
+		e.gauge.End(e.vitals)
 		e.flush()
 		err = e.err
 	}
@@ -310,8 +315,16 @@ func (e *evaluation) run() (simulate.Result, error) {
 	return result, err
 }
 
+// vitals takes how the edge is.
+func (e *evaluation) vitals(v *schemas.Vitals) {
+	if event, changed := e.watch.Take(v); changed {
+		e.emit(event)
+	}
+}
+
 // add takes a line of the log.
 func (e *evaluation) add(r *simulate.Record) error {
+	e.gauge.Add(r, e.vitals)
 	e.line = e.format.Append(e.line[:0], r)
 	if reason := e.parser.Parse(bytes.TrimSuffix(e.line, []byte("\n")), &e.request); reason != 0 {
 		return fmt.Errorf("its own line is refused (%s): %.200s", reason, e.line)

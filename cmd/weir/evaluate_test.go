@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/weir-project/weir/internal/simulate"
+	"github.com/weir-project/weir/schemas"
 )
 
 // evaluated are the results of a few runs.
@@ -41,6 +42,30 @@ func TestEvaluate(t *testing.T) {
 		case !r.Attacks && (r.Decisions > 0 || len(r.False) > 0):
 			t.Errorf("%s: %d decisions, false incidents %v, kinds %v", r.Scenario, r.Decisions, r.False, r.Kinds)
 		}
+	}
+}
+
+// TestEvaluateSilentAttacks: what no log shows is noticed by the vitals, and nothing is decided on it;
+// a crowd is not silent.
+func TestEvaluateSilentAttacks(t *testing.T) {
+	t.Parallel()
+	results := evaluated(t, "--estate", "tuning", "--seeds", "1", "--first", "7", "--base", "30m",
+		"--scenario", "slowloris", "--scenario", "synflood", "--scenario", "packets", "--scenario", "frontpage")
+	for _, r := range results {
+		switch {
+		case r.Decisions > 0 || r.Incidents > 0:
+			t.Errorf("%s: %d decisions, %d incidents of an attack kind", r.Scenario, r.Decisions, r.Incidents)
+		case r.Silent && (r.Noticed == nil || *r.Noticed > 30 || r.Kinds[schemas.Silent] != 1):
+			t.Errorf("%s: noticed %v, kinds %v", r.Scenario, r.Noticed, r.Kinds)
+		case !r.Silent && r.Kinds[schemas.Silent] > 0:
+			t.Errorf("%s was taken for silent", r.Scenario)
+		}
+	}
+	if len(results) != 5 { // a crowd in both formats
+		t.Errorf("%d results", len(results))
+	}
+	if card := scorecard(results); !strings.Contains(card, "| synflood | 1 |") || strings.Contains(card, "| synflood | json") {
+		t.Errorf("the scorecard is\n%s", card)
 	}
 }
 

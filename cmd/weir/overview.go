@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -58,6 +59,14 @@ func rateOf(s *top.Site) float64 {
 		}
 	}
 	return 0
+}
+
+// names are the sites', in order, no more than most.
+func (b *siteBoard) names(most int) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := slices.Sorted(maps.Keys(b.sites))
+	return all[:min(len(all), most)]
 }
 
 // first are the sites to look at first: those with an open incident, then the others, each by

@@ -28,7 +28,7 @@ func grouped(results []simulate.Result, attacks bool) (all []*group) {
 	}
 	for i := range results {
 		r := &results[i]
-		if r.Attacks != attacks {
+		if r.Silent || r.Attacks != attacks {
 			continue
 		}
 		key := r.Scenario + string(r.Format)
@@ -51,6 +51,7 @@ func grouped(results []simulate.Result, attacks bool) (all []*group) {
 func scorecard(results []simulate.Result) string {
 	var b strings.Builder
 	attackTable(&b, grouped(results, true))
+	silentTable(&b, results)
 	innocentTable(&b, grouped(results, false))
 	return b.String()
 }
@@ -97,6 +98,41 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 		medianAndWorst(noticed), never, times(factors), median(incidents), highest(incidents), percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
 		percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all,
 		verified.Any(), verified.Requests, others.Any(), others.Requests, wrong)
+}
+
+// silentTable is of the attacks that no log shows.
+func silentTable(b *strings.Builder, results []simulate.Result) {
+	var groups []*group
+	for i := range results {
+		r := &results[i]
+		if !r.Silent {
+			continue
+		}
+		at := slices.IndexFunc(groups, func(g *group) bool { return g.name == r.Scenario })
+		if at < 0 {
+			at, groups = len(groups), append(groups, &group{name: r.Scenario})
+		}
+		groups[at].runs = append(groups[at].runs, r)
+	}
+	if len(groups) == 0 {
+		return
+	}
+	if b.Len() > 0 {
+		fmt.Fprintln(b)
+	}
+	fmt.Fprintln(b, "| silent attack | runs | noticed by the vitals s, median / worst (never) | incidents of an attack kind | decisions |")
+	fmt.Fprintln(b, "|---|---|---|---|---|")
+	for _, g := range groups {
+		var noticed []float64
+		attacks, decisions := int64(0), int64(0)
+		for _, r := range g.runs {
+			if r.Noticed != nil {
+				noticed = append(noticed, *r.Noticed)
+			}
+			attacks, decisions = attacks+r.Incidents, decisions+r.Decisions
+		}
+		fmt.Fprintf(b, "| %s | %d | %s (%d) | %d | %d |\n", g.name, len(g.runs), medianAndWorst(noticed), len(g.runs)-len(noticed), attacks, decisions)
+	}
 }
 
 func innocentTable(b *strings.Builder, groups []*group) {

@@ -35,6 +35,7 @@ type story struct {
 	traffic *Traffic
 	apps    map[*Site]*application
 	r       *rand.Rand
+	losing  *rand.Rand
 	events  queue[event]
 	emit    func(*Record) error
 	judge   func(*Request, time.Time) schemas.Action // nil: no edge
@@ -71,7 +72,7 @@ func Closed(c Config, judge func(q *Request, sent time.Time) schemas.Action, emi
 		return err
 	}
 	s := &story{traffic: traffic, apps: map[*Site]*application{}, emit: emit, end: c.End(), judge: judge}
-	s.r = stream(c.Seed, label("request ids"))
+	s.r, s.losing = stream(c.Seed, label("request ids")), stream(c.Seed, label("lost"))
 	for _, site := range traffic.sites {
 		s.apps[site] = newApplication(site, c.Seed)
 	}
@@ -115,6 +116,9 @@ func (s *story) advance(v *stay, at time.Duration, answers []Answer) {
 func (s *story) send(e event, at time.Duration) {
 	if at >= s.end {
 		return // and with it the rest of the visit
+	}
+	if lost := e.stay.visit.Site.lost; lost > 0 && chance(s.losing, lost) {
+		return // likewise
 	}
 	q := &e.stay.step.Requests[e.index]
 	if change := e.stay.visit.Site.change; change != nil {

@@ -18,8 +18,10 @@ type Scenario struct {
 	Attack bool
 	// Hard is an attack that shares what an edge can see with visitors.
 	Hard bool
-	// Silent is an innocent scenario without anything but ordinary traffic.
+	// Quiet is an innocent scenario without anything but ordinary traffic.
 	Quiet bool
+	// Silent is an attack that no log shows: the edge's vitals do, and nothing is decided.
+	Silent bool
 	// Closed is set where the attackers look at their answers: the truth then depends on
 	// what an edge does, and only Closed can play it whole.
 	Closed bool
@@ -62,7 +64,9 @@ type Params struct {
 }
 
 // Scenarios is the library, attacks first.
-func Scenarios() []Scenario { return append(attackScenarios(), innocentScenarios()...) }
+func Scenarios() []Scenario {
+	return append(append(attackScenarios(), silentScenarios()...), innocentScenarios()...)
+}
 
 // FindScenario is the one of that name.
 func FindScenario(name string) (Scenario, error) {
@@ -174,7 +178,8 @@ type plot struct {
 	span     time.Duration // from Ordinary on
 	size     float64
 	strength float64
-	newborn  bool // the site has no past
+	newborn  bool                              // the site has no past
+	beneath  func(since time.Duration) beneath // what no request shows; nil is nothing
 	cast     []func(s *stage) []source
 }
 

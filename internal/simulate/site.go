@@ -45,6 +45,7 @@ type Site struct {
 	// What scenes change under way.
 	change  func(x *Resource) *Resource // nil: nothing is wrong
 	reloads int                         // how much more often visitors try again
+	lost    float64                     // the share of requests that never reach it
 	moved   map[*Resource]string        // pages that have moved, with their old paths
 }
 

@@ -53,8 +53,12 @@ type Result struct {
 	Base     Duration `json:"base"`
 	Lines    int64    `json:"lines"`
 
+	// Silent says that no log shows the attack.
+	Silent bool `json:"silent,omitempty"`
+
 	// Noticed is the seconds from the attack's first request at a site to an incident of an
-	// attack kind there, of all attacked sites the longest; nil where one was not noticed.
+	// attack kind there, of all attacked sites the longest; nil where one was not noticed. Of a
+	// silent attack, to an incident of that kind.
 	Noticed *float64 `json:"noticed_seconds"`
 	// Factor is how many times the normal rate the attacked sites had when it was noticed.
 	Factor float64 `json:"noticed_factor,omitempty"`
@@ -104,7 +108,7 @@ func NewTrial(s *Scenario, c *Config) *Trial {
 	return &Trial{
 		begins: c.Begins(), actors: map[actorKey]uint32{}, names: map[string]uint32{},
 		seen: map[uint32]*siteTrial{}, lastEnd: map[string]time.Time{}, kind: map[string]schemas.Kind{}, attacks: map[string]bool{},
-		result: Result{Scenario: s.Name, Attacks: s.Attack, Hard: s.Hard, Seed: c.Seed, Base: Duration(c.Ordinary),
+		result: Result{Scenario: s.Name, Attacks: s.Attack, Hard: s.Hard, Silent: s.Silent, Seed: c.Seed, Base: Duration(c.Ordinary),
 			ByKind: map[Kind]Touched{}, Kinds: map[schemas.Kind]int64{}},
 	}
 }
@@ -166,6 +170,10 @@ func (t *Trial) Event(e schemas.Event) {
 		if e.Kind != t.kind[e.Incident] {
 			t.kind[e.Incident] = e.Kind
 			t.result.Kinds[e.Kind]++
+		}
+		if e.Kind == schemas.Silent && t.result.Silent && t.result.Noticed == nil && e.Time.After(t.begins) {
+			after := e.Time.Sub(t.begins).Seconds()
+			t.result.Noticed = &after
 		}
 		if e.Kind.Attack() {
 			if !t.attacks[e.Incident] {
