@@ -52,6 +52,7 @@ func (x *terminal) sequence(p []byte) int {
 		return 0
 	}
 	if p[1] == ']' { // to the terminal's program; up to BEL or ST
+		x.asked = true
 		if end := bytes.IndexAny(p, "\a\\"); end > 0 {
 			return end + 1
 		}
@@ -75,6 +76,8 @@ func (x *terminal) sequence(p []byte) int {
 		return otherwise
 	}
 	switch p[2+end] {
+	case 'n', 'c':
+		x.asked = true
 	case 'A':
 		x.y -= number(0, 1)
 	case 'B':

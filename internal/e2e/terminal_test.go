@@ -25,6 +25,7 @@ type terminal struct {
 	x, y          int
 	own           bool // it is the alternate screen that shows
 	hidden        bool // the cursor is
+	asked         bool // the terminal was asked for something, which not each answers
 	pending       []byte
 	width, height int
 }
@@ -143,6 +144,12 @@ func (x *terminal) ended(t *testing.T) {
 			return false
 		}
 	})
+	x.mu.Lock()
+	asked := x.asked
+	x.mu.Unlock()
+	if asked {
+		t.Error("the terminal was asked: where it does not answer, weir waits")
+	}
 	if code := x.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("weir top ended with %d", code)
 	}

@@ -9,6 +9,12 @@ import (
 	"unicode/utf8"
 )
 
+// TestNothingIsAskedOfATerminal: a terminal that does not answer (a serial line, a recording)
+// would have each command wait.
+func TestNothingIsAskedOfATerminal(t *testing.T) {
+	onTerminal(t, 80, 24, "--version").ended(t)
+}
+
 // TestTopOnATerminal looks at a running weir that has just been through a flood, on a real
 // terminal: the screen has the sites with their signals and sparklines, the incident, the
 // decisions and the lag; follows another size; and the terminal is as it was afterwards.

@@ -2,11 +2,9 @@ package top
 
 import (
 	"context"
-	"io"
+	"os"
 	"slices"
 	"time"
-
-	tea "github.com/charmbracelet/bubbletea"
 )
 
 // Options are what Run needs.
@@ -16,79 +14,96 @@ type Options struct {
 	Colour  bool
 	Fetch   func(context.Context) (Overview, error)
 	Windows func(ctx context.Context, site string) (*Windows, error)
-	In      io.Reader
-	Out     io.Writer
+	In, Out *os.File // the terminal
 }
 
-// Run shows the screen until q, an interrupt or the end of ctx, and leaves the terminal as
-// it was.
+// Run shows the screen until q, Ctrl-C or the end of ctx, and leaves the terminal as it
+// was.
 func Run(ctx context.Context, o Options) error {
-	m := model{o: o, ctx: ctx, view: View{Width: 80, Height: 24, Address: o.Address, Colour: o.Colour}}
-	// Signals end ctx. Where bubbletea waits for the same signal, it waits for ever if ctx is
-	// what it sees first.
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithoutSignalHandler(), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithAltScreen(), tea.WithFPS(10)).Run()
-	if ctx.Err() != nil {
-		return nil
+	t, err := openTerminal(o.In, o.Out)
+	if err != nil {
+		return err
 	}
-	return err
+	ctx, cancel := context.WithCancel(ctx)
+	keys := t.keys(ctx)
+	defer func() {
+		cancel()
+		for range keys { // until nobody reads from the terminal any more
+		}
+		t.close()
+	}()
+	m := model{o: o, view: View{Address: o.Address, Colour: o.Colour}}
+	m.view.Width, m.view.Height = t.size()
+	sized := t.resized()
+	defer sized.stop()
+	looks := make(chan looked, 1) // one look at a time, which does not wait for its reader
+	look := func() { fetch, site := m.o, m.wants(); go func() { looks <- fetch.look(ctx, site) }() }
+	look()
+	next := time.NewTimer(o.Every)
+	next.Stop()
+	defer next.Stop()
+	for {
+		if err := t.draw(m.screen()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-sized.changed:
+			m.view.Width, m.view.Height = t.size()
+		case l := <-looks:
+			m.take(l)
+			next.Reset(o.Every)
+		case <-next.C:
+			look()
+		case key, open := <-keys:
+			if !open || m.key(key) {
+				return nil
+			}
+		}
+	}
 }
 
 type model struct {
 	o     Options
-	ctx   context.Context // of Run, for the fetches that bubbletea starts
 	view  View
 	last  Overview
 	asked bool
-	site  string // that was chosen; "" until one was: then it is the first
+	site  string // that was chosen; "" until one was: then it is the busiest
 }
 
-// looked is what a fetch brought.
+// looked is what a look brought.
 type looked struct {
 	overview Overview
 	windows  *Windows
 	err      error
 }
 
-type tick struct{}
-
-// Init implements tea.Model.
-func (m model) Init() tea.Cmd { return m.fetch() }
-
-func (m model) fetch() tea.Cmd {
-	site := ""
-	if m.view.Mixed && m.view.Selected >= 0 && m.view.Selected < len(m.last.Sites) {
-		site = m.last.Sites[m.view.Selected].Name
+// look asks for what is shown, and for the windows of a site unless it is "".
+func (o Options) look(ctx context.Context, site string) (l looked) {
+	if l.overview, l.err = o.Fetch(ctx); l.err == nil && site != "" {
+		l.windows, l.err = o.Windows(ctx, site)
 	}
-	return func() (message tea.Msg) {
-		l := looked{}
-		if l.overview, l.err = m.o.Fetch(m.ctx); l.err == nil && site != "" {
-			l.windows, l.err = m.o.Windows(m.ctx, site)
-		}
-		return l
-	}
+	return l
 }
 
-// Update implements tea.Model.
-func (m model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
-	switch message := message.(type) {
-	case tea.WindowSizeMsg:
-		m.view.Width, m.view.Height = message.Width, message.Height
-	case looked:
-		m.view.Problem = ""
-		switch {
-		case message.err != nil:
-			m.view.Problem = message.err.Error()
-		case !m.view.Paused:
-			m.last, m.asked, m.view.Windows = message.overview, true, message.windows
-			m.follow()
-		}
-		return m, tea.Tick(m.o.Every, func(time.Time) tea.Msg { return tick{} })
-	case tick:
-		return m, m.fetch()
-	case tea.KeyMsg:
-		return m.key(message.String())
+// wants is the site whose windows are shown; "" is none.
+func (m *model) wants() string {
+	if m.view.Mixed && m.view.Selected >= 0 && m.view.Selected < len(m.last.Sites) {
+		return m.last.Sites[m.view.Selected].Name
 	}
-	return m, nil
+	return ""
+}
+
+func (m *model) take(l looked) {
+	m.view.Problem = ""
+	switch {
+	case l.err != nil:
+		m.view.Problem = l.err.Error()
+	case !m.view.Paused:
+		m.last, m.asked, m.view.Windows = l.overview, true, l.windows
+		m.follow()
+	}
 }
 
 // follow keeps the site that was chosen where the rows are in another order now.
@@ -109,10 +124,11 @@ func (m *model) choose(row int) {
 	}
 }
 
-func (m model) key(key string) (tea.Model, tea.Cmd) {
+// key does what a key stands for, and reports whether that is to end it.
+func (m *model) key(key string) (quit bool) {
 	switch key {
 	case "q", "ctrl+c":
-		return m, tea.Quit
+		return true
 	case "esc":
 		m.view.Detail, m.view.Mixed = false, false
 	case "up", "k":
@@ -128,11 +144,10 @@ func (m model) key(key string) (tea.Model, tea.Cmd) {
 	case " ":
 		m.view.Paused = !m.view.Paused
 	}
-	return m, nil
+	return false
 }
 
-// View implements tea.Model.
-func (m model) View() string {
+func (m *model) screen() string {
 	if !m.asked && m.view.Problem == "" {
 		return " weir top   " + plain(m.o.Address, 40)
 	}

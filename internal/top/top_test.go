@@ -6,11 +6,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
 	"github.com/mattn/go-runewidth"
 
 	"github.com/weir-project/weir/schemas"
@@ -155,64 +155,67 @@ func TestEverySizeIsFilledAndSafe(t *testing.T) {
 // look says so and keeps what was seen, and q ends it.
 func TestKeys(t *testing.T) {
 	fetch := func(context.Context) (Overview, error) { return *story(), nil }
-	var m tea.Model = model{o: Options{Fetch: fetch, Every: time.Second}, ctx: t.Context(), view: View{Width: 80, Height: 24}}
+	o := Options{Fetch: fetch, Every: time.Second}
+	m := &model{o: o, view: View{Width: 80, Height: 24}}
 	press := func(keys ...string) {
 		for _, k := range keys {
-			key := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(k)}
-			switch k {
-			case "down":
-				key = tea.KeyMsg{Type: tea.KeyDown}
-			case "up":
-				key = tea.KeyMsg{Type: tea.KeyUp}
-			case "enter":
-				key = tea.KeyMsg{Type: tea.KeyEnter}
-			case " ":
-				key = tea.KeyMsg{Type: tea.KeySpace, Runes: []rune(" ")}
+			if m.key(k) {
+				t.Fatalf("%q ends it", k)
 			}
-			m, _ = m.Update(key)
 		}
 	}
-	m, _ = m.Update(m.Init()())
+	m.take(o.look(t.Context(), m.wants()))
 	press("down", "enter")
-	if s := m.View(); !strings.Contains(s, "> shop.example.org") && !strings.Contains(s, ">shop.example.org") || !strings.Contains(s, "NORMAL") {
+	if s := m.screen(); !strings.Contains(s, "> shop.example.org") && !strings.Contains(s, ">shop.example.org") || !strings.Contains(s, "NORMAL") {
 		t.Errorf("the second site is not shown:\n%s", s)
 	}
 	turned := *story()
 	turned.Sites[0], turned.Sites[1] = turned.Sites[1], turned.Sites[0]
-	m, _ = m.Update(looked{overview: turned})
-	if s := m.View(); !strings.Contains(s, ">shop.example.org") {
+	m.take(looked{overview: turned})
+	if s := m.screen(); !strings.Contains(s, ">shop.example.org") {
 		t.Errorf("the choice does not follow its site:\n%s", s)
 	}
-	m, _ = m.Update(looked{overview: *story()})
+	m.take(looked{overview: *story()})
 	press("w")
-	if s := m.View(); !strings.Contains(s, "looking") {
+	if s := m.screen(); !strings.Contains(s, "looking") {
 		t.Errorf("its windows are not waited for:\n%s", s)
 	}
 	brought := mix()
 	brought.Site = "shop.example.org"
-	m, _ = m.Update(looked{overview: *story(), windows: brought})
-	if s := m.View(); !strings.Contains(s, "entropy of agents") || !strings.Contains(s, "/search") {
+	m.take(looked{overview: *story(), windows: brought})
+	if s := m.screen(); !strings.Contains(s, "entropy of agents") || !strings.Contains(s, "/search") {
 		t.Errorf("its windows are not shown:\n%s", s)
 	}
 	press("down")
-	if s := m.View(); strings.Contains(s, "/search") {
+	if s := m.screen(); strings.Contains(s, "/search") {
 		t.Errorf("another site has its windows:\n%s", s)
 	}
 	press("up", "w", "enter", " ")
-	m, _ = m.Update(looked{overview: Overview{}})
-	if s := m.View(); !strings.Contains(s, "PAUSED") || !strings.Contains(s, "www.example.org") {
+	m.take(looked{overview: Overview{}})
+	if s := m.screen(); !strings.Contains(s, "PAUSED") || !strings.Contains(s, "www.example.org") {
 		t.Errorf("a pause does not keep the screen:\n%s", s)
 	}
-	m, _ = m.Update(looked{err: errors.New("it is gone")})
-	if s := m.View(); !strings.Contains(s, "it is gone") || !strings.Contains(s, "www.example.org") {
+	m.take(looked{err: errors.New("it is gone")})
+	if s := m.screen(); !strings.Contains(s, "it is gone") || !strings.Contains(s, "www.example.org") {
 		t.Errorf("a failed look is not said:\n%s", s)
 	}
-	m, _ = m.Update(tea.WindowSizeMsg{Width: 120, Height: 30})
-	if n := strings.Count(m.View(), "\n"); n != 29 {
+	m.view.Width, m.view.Height = 120, 30
+	if n := strings.Count(m.screen(), "\n"); n != 29 {
 		t.Errorf("%d lines after a resize", n+1)
 	}
-	if _, command := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("q")}); command == nil || command() != tea.Quit() {
+	if !m.key("q") || !m.key("ctrl+c") {
 		t.Error("q does not end it")
+	}
+}
+
+func TestKeysOf(t *testing.T) {
+	for typed, want := range map[string][]string{
+		"q": {"q"}, "\x1b[A\x1bOBw": {"up", "down", "w"}, "\x1b": {"esc"}, "\r \x03": {"enter", " ", "ctrl+c"},
+		"\x1b[15;2~j": {"\x1b[15;2~", "j"}, "\x1b[1": {"\x1b[1"}, "ü\xff": {"ü", "\xff"},
+	} {
+		if got := keysOf(typed); !slices.Equal(got, want) {
+			t.Errorf("%q is %q, want %q", typed, got, want)
+		}
 	}
 }
 
