@@ -20,6 +20,7 @@ import (
 	"github.com/weir-project/weir/collectors/accesslog"
 	"github.com/weir-project/weir/collectors/ship"
 	"github.com/weir-project/weir/internal/bus"
+	"github.com/weir-project/weir/internal/cluster"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -302,21 +303,119 @@ func simulated(t *testing.T, args ...string) (log string, lines int, end time.Ti
 	return log, len(all), time.UnixMilli(int64(seconds * 1000))
 }
 
+// cutAt copies what of a log is before a time, and returns the rest.
+func cutAt(t *testing.T, log string, at time.Time) (begun string, rest []byte) {
+	t.Helper()
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun = filepath.Join(t.TempDir(), "access.log")
+	n := 0
+	for n < len(text) {
+		line := text[n : n+bytes.IndexByte(text[n:], '\n')+1]
+		var row struct {
+			Time float64 `json:"time,string"`
+		}
+		if err := json.Unmarshal(line, &row); err != nil {
+			t.Fatal(err)
+		}
+		if row.Time >= float64(at.UnixMilli())/1000 {
+			break
+		}
+		n += len(line)
+	}
+	if n == 0 || n == len(text) {
+		t.Fatalf("%d of %d bytes are before %s", n, len(text), at)
+	}
+	if err := os.WriteFile(begun, text[:n], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return begun, text[n:]
+}
+
+func appendTo(t *testing.T, name string, data []byte) {
+	t.Helper()
+	file, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shipped is up to when, unix ms, the log's lines are published.
+func (f *fleet) shipped() (newest int64) {
+	for p := range schemas.Partitions {
+		_, data, err := f.bus.Last(f.t.Context(), schemas.StreamRequests, schemas.SubjectRequests(p))
+		if err != nil {
+			continue
+		}
+		if b, err := schemas.DecodeBatch(data); err == nil {
+			newest = max(newest, b.Watermark)
+		}
+	}
+	return newest
+}
+
+// saved is the second, of event time, up to which the holder of a lease has saved what came; 0
+// where nothing is saved.
+func (f *fleet) saved(lease string) int64 {
+	data, err := cluster.Snapshots{Bucket: f.bus.Snapshots()}.Load(f.t.Context(), lease)
+	if err != nil {
+		return 0
+	}
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	var at struct {
+		Closed []int64 `json:"closed"` // the detector's, by partition
+		Told   int64   `json:"told"`   // a counter's
+	}
+	if err := json.Unmarshal(line, &at); err != nil {
+		f.t.Fatal(err)
+	}
+	if len(at.Closed) > 0 {
+		return slices.Min(at.Closed)
+	}
+	return at.Told
+}
+
 // agreement is what is compared: run a log through n processors, one of which may be
-// killed once the incident is open.
+// killed in the midst of the attack. Until then nothing later than two minutes of it is there, or
+// a log that is read faster than it was written would be over; and the kill waits until what its
+// lease is for was saved since the attack began, or whoever is next would begin at the first
+// message, and restore nothing.
 func agreement(t *testing.T, log string, lines int, end time.Time, n int, kill string) *fleet {
 	t.Helper()
 	f := startFleet(t, n)
+	rest := []byte(nil)
+	cut := end.Add(-6 * time.Minute) // the attack's four and the four after it, less two
+	if kill != "" {
+		log, rest = cutAt(t, log, cut)
+	}
 	f.ship(log)
 	until(t, "the incident opens", func() bool { return f.seen(schemas.IncidentOpened) })
 	if kill != "" {
+		until(t, kill+" was saved in the midst of the attack", func() bool { return f.saved(kill) >= cut.Unix()-30 })
 		f.of(kill).kill()
+		appendTo(t, log, rest)
+		until(t, "all of the log is shipped", func() bool { return f.shipped() >= end.UnixMilli()-1000 })
 	}
 	f.close(log, end.Add(5*time.Minute))
 	until(t, fmt.Sprintf("all %d requests are in the signals", lines), func() bool { return f.requests() >= float64(lines) })
 	until(t, "the incident closes", func() bool { return f.seen(schemas.IncidentClosed) })
 	if got := f.requests(); got != float64(lines) {
 		t.Errorf("%.0f requests in the signals, %d in the log", got, lines)
+	}
+	if kill == "detector" {
+		next := f.of(kill)
+		next.kill()
+		if text := next.log.String(); !strings.Contains(text, "detecting") || strings.Contains(text, "closed=1970") {
+			t.Errorf("the next detector began anew, and restored nothing: the test shows nothing:\n%s", text)
+		}
 	}
 	ids := make(map[string]int)
 	for _, e := range f.events {
