@@ -117,7 +117,9 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	a.mine()
 	measures = a.choose(measures)
 	a.settle(measures)
-	measures = append(measures, eachOnce(refused, a.heavyClients(), a.matchedClients(hard), a.clientMeasures(hard))...)
+	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}
+	measures = append(measures, eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
+		a.clientMeasures(hard), a.matchedClients(soft, schemas.Challenge))...)
 	a.tellTogether(measures)
 	return measures
 }

@@ -8,44 +8,46 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// leftShare is the least share of the attack's requests that signatures must leave, for the clients that
-// they match to be measured for all else that they ask for.
+// leftShare is the least share of the requests of clients whom signatures match that they must leave, for
+// those to be measured for all else that they ask for.
 const leftShare = 0.03
 
-// matchedClients are those of whom a signature that blocks has matched a request, where signatures
+// matchedClients are those of whom a signature that blocks, or one at all, has matched a request, where those
 // leave a part of the attack: botnets ask for pages that are there now and then, as visitors do, and a client
-// that has sent what is the attack's is stopped with that, too. Whom that costs anything is blocked by the
+// that has sent what is the attack's is stopped with that, too. Whom that costs anything is stopped by the
 // signature already, so that nobody else is touched; and where a client's other traits speak for a visitor,
 // or the site knows it, it is left alone. So are probes: what they do once they are let through is to be seen; and
 // addresses among which several visitors have come, as those behind which a provider's customers are all together.
-func (a *analysis) matchedClients(hard charge) (measures []Measure) {
-	_, left := a.suspect.count(hard.open)
-	if a.budget.MaxClients <= 0 || len(hard.open) == 0 || a.attackOf(left/max(a.suspect.total, 1), 1) < leftShare {
+func (a *analysis) matchedClients(by charge, action schemas.Action) (measures []Measure) {
+	if a.budget.MaxClients <= 0 {
+		return nil
+	}
+	matched, left := a.matched(by.open)
+	if left < leftShare {
 		return nil
 	}
 	s := a.scorer()
 	if s == nil {
 		return nil
 	}
-	matched := a.matched(hard.open)
-	said := s.ofMatched(matched, hard)
+	said := s.ofMatched(matched, by, action)
 	rivals := max(float64(len(matched))-a.normalClients, 0)
 	found := s.suspects(matched, max(leastBits, math.Log2(minOdds*(a.normalClients+1)/(rivals+1)))-said.Bits)
-	touched := a.beside(a.normal.clientsOf(hard.rows), a.normal.touched(hard.rows, true), true)
+	touched := a.beside(a.normal.clientsOf(by.rows), a.normal.touched(by.rows, true), action == schemas.Block)
 	visited := a.normalSample.networks()
 	for i := range found {
 		f := &found[i]
 		f.score += said.Bits
-		if f.measured.Severity() >= schemas.Block.Severity() || f.client.seen&sawAsset != 0 || a.probe(f.client) || visited[network(f.client.addr)] {
+		if f.measured.Severity() >= action.Severity() || f.client.seen&sawAsset != 0 || a.probe(f.client) || visited[network(f.client.addr)] {
 			continue
 		}
-		m := s.measure(Measure{Action: schemas.Block, Collateral: a.bound(touched), CollateralClients: a.calibrate0.all}, f)
+		m := s.measure(Measure{Action: action, Collateral: a.bound(touched), CollateralClients: a.calibrate0.all}, f)
 		m.Evidence.Traits = slices.Insert(m.Evidence.Traits, 0, said)
 		if measures = append(measures, m); len(measures) == a.budget.MaxClients {
 			break
 		}
 	}
-	a.shareOut(measures, map[schemas.Action]int{schemas.Block: len(found)})
+	a.shareOut(measures, map[schemas.Action]int{action: len(found)})
 	return measures
 }
 
@@ -82,20 +84,30 @@ func (s *Sample) networks() map[[6]byte]bool {
 	return s.nets
 }
 
-// matched are the hashes of the suspect clients with a request outside the open rows.
-func (a *analysis) matched(open []uint64) map[uint64]bool {
-	of := make(map[uint64]bool)
+// matched are the hashes of the suspect clients with a request outside the open rows, and the share of their
+// requests that is open.
+func (a *analysis) matched(open []uint64) (of map[uint64]bool, left float64) {
+	of = make(map[uint64]bool)
+	isOpen := func(i int) bool { return open[i/64]>>(i%64)&1 == 1 }
 	for i := range a.suspect.rows {
-		if open[i/64]>>(i%64)&1 == 0 {
+		if !isOpen(i) {
 			of[a.suspect.hashes[a.suspect.owner[i]]] = true
 		}
 	}
-	return of
+	all := 0.0
+	for i, weight := range a.suspect.weight {
+		if of[a.suspect.hashes[a.suspect.owner[i]]] {
+			if all += weight; isOpen(i) {
+				left += weight
+			}
+		}
+	}
+	return of, left / max(all, 1)
 }
 
 // ofMatched is what it says of a client that a signature has matched it.
-func (s *scorer) ofMatched(matched map[uint64]bool, hard charge) schemas.TraitEvidence {
-	normal := float64(len(s.a.normal.clientsOf(hard.rows))) + hard.doubt
+func (s *scorer) ofMatched(matched map[uint64]bool, by charge, action schemas.Action) schemas.TraitEvidence {
+	normal := float64(len(s.a.normal.clientsOf(by.rows))) + by.doubt
 	bits := s.bits(float64(len(matched)), float64(len(s.a.suspect.clients)), normal*s.normal.clients/max(float64(s.a.choose0.all+s.a.calibrate0.all), 1), 0)
-	return s.evidence("matched", "has sent what a signature of this attack blocks", float64(len(matched)), normal, bits)
+	return s.evidence("matched", "has sent what a signature of this attack is to "+string(action), float64(len(matched)), normal, bits)
 }

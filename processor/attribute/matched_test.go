@@ -70,3 +70,37 @@ func TestNobodyIsMatchedWhereSignaturesAreEnough(t *testing.T) {
 		}
 	}
 }
+
+// TestWhomAChallengeMatchedIsChallenged: where too little is known of visitors for a block, the client is asked, too.
+func TestWhomAChallengeMatchedIsChallenged(t *testing.T) {
+	normal, suspect, r := people(2, 250)
+	for range 400 {
+		c, agent := r.Uint32(), "Firefox/9"
+		for i := range 4 {
+			q := request(c, agent, "gzip, br", fmt.Sprintf("/%x/%d", r.Uint32(), i), "", schemas.CookieNone)
+			if i == 3 {
+				q = request(c, agents[r.IntN(len(agents))], "gzip, br", fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone)
+			}
+			suspect.take(q)
+		}
+	}
+	normal.Span, suspect.Span = 4000*time.Second, time.Minute
+	a := newAnalysis(normal, suspect, Budget{MaxClients: 4096}.withDefaults())
+	a.share, a.soft = a.budget.Soft, true
+	a.mine()
+	a.choose(nil)
+	by := charge{rows: a.charged, doubt: a.doubt, open: a.open}
+	measures := a.matchedClients(by, schemas.Challenge)
+	for _, m := range measures {
+		if m.Action != schemas.Challenge || m.Evidence.Traits[0].Trait != "matched" {
+			t.Fatalf("%s of %s: %+v", m.Action, m.Value, m.Evidence.Traits)
+		}
+	}
+	if len(measures) < 300 {
+		t.Errorf("%d of 400 are asked", len(measures))
+	}
+	clear(a.open)
+	if by.open = a.open; len(a.matchedClients(by, schemas.Challenge)) > 0 {
+		t.Error("clients are asked where signatures leave nothing")
+	}
+}
