@@ -24,17 +24,27 @@ func (c *enforceCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	run := runCommand{Data: c.Data, HTTP: c.HTTP}
-	run.override(&configuration)
-	if c.NATS != "" {
-		configuration.NATS.URL = c.NATS
-	}
+	c.override(&configuration)
 	if configuration.NATS.URL == "" {
 		return usagef("no decisions to enforce: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return enforce(ctx, configuration, newLogger(s.err, configuration.Log), registry)
+	again := func() (config.Config, error) {
+		fresh, err := p.configuration()
+		c.override(&fresh)
+		return fresh, err
+	}
+	return enforce(ctx, configuration, again, newLogger(s.err, configuration.Log), registry)
+}
+
+// override puts what the flags say over the configuration.
+func (c *enforceCommand) override(configuration *config.Config) {
+	run := runCommand{Data: c.Data, HTTP: c.HTTP}
+	run.override(configuration)
+	if c.NATS != "" {
+		configuration.NATS.URL = c.NATS
+	}
 }
 
 // enforce holds this machine's edges until ctx ends:
@@ -42,8 +52,8 @@ func (c *enforceCommand) Run(ctx context.Context, s screen, p *program) error {
 //	lock -> listeners -> distant bus ─▶ nginx, nftables, HAProxy, bouncers ─▶ reports
 //
 // NATS need not be there: what is in force stays until its lease ends, and weir panic off
-// works by the control socket.
-func enforce(ctx context.Context, c config.Config, log *slog.Logger, metrics *prometheus.Registry) (err error) {
+// works by the control socket, as does weir reload, for which again reads the configuration anew.
+func enforce(ctx context.Context, c config.Config, again func() (config.Config, error), log *slog.Logger, metrics *prometheus.Registry) (err error) {
 	unlock, err := lockData(c.Data)
 	if err != nil {
 		return err
@@ -56,6 +66,7 @@ func enforce(ctx context.Context, c config.Config, log *slog.Logger, metrics *pr
 	if err != nil {
 		return err
 	}
+	r.modes.read, r.modes.changed = again, r.again
 	server := &server{
 		board: newBoard(), modes: r.modes, ready: distant.check, metrics: metrics, log: log, bouncers: r.bouncers,
 		panic: func(off bool) error { return r.panic(off, nil) },

@@ -53,7 +53,9 @@ func TestEnforceAlone(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- enforce(ctx, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
+	next := make(chan config.Config, 1) // what the configuration says when it is read again
+	again := func() (config.Config, error) { return <-next, nil }
+	go func() { ended <- enforce(ctx, c, again, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
 	defer func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -135,6 +137,16 @@ func TestEnforceAlone(t *testing.T) {
 		report, err := schemas.DecodeEdgeReport(data)
 		return err == nil && report.Sequence == 5 && !report.Off && len(report.Bouncers) == 1 && !report.Bouncers[0].LastPull.IsZero()
 	})
+
+	for _, mode := range []config.Mode{config.Observe, config.Enforce} { // weir reload
+		changed := c
+		changed.Mode = mode
+		next <- changed
+		if code, body := ask(http.MethodPost, "/api/modes"); code != http.StatusOK || !strings.Contains(body, string(mode)) {
+			t.Errorf("reload to %s: %d %s", mode, code, body)
+		}
+		until("the mode that was read again does not count", func() bool { return in("192.0.2.2") == (mode == config.Enforce) })
+	}
 
 	if err := b.Close(); err != nil {
 		t.Fatal(err)

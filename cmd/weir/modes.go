@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
+	"os/signal"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/weir-project/weir/internal/config"
 )
@@ -94,6 +98,30 @@ func (m *modes) answer(s *server) http.HandlerFunc {
 			s.log.Info("a mode has changed", "site", c.Site, "was", c.Was, "is", c.Is, "by", peerOf(r.Context()))
 		}
 		s.answerJSON(w, changes)
+	}
+}
+
+// hear reads the configuration anew at every SIGUSR1, until ctx ends: a role that has no control socket
+// is told so.
+func (m *modes) hear(ctx context.Context, log *slog.Logger) error {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGUSR1)
+	defer signal.Stop(told)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-told:
+		}
+		changes, err := m.again()
+		if err != nil {
+			log.Error("modes stay as they were", "error", err)
+			continue
+		}
+		log.Info("modes were read again", "changed", len(changes))
+		for _, c := range changes {
+			log.Info("a mode has changed", "site", c.Site, "was", c.Was, "is", c.Is, "by", "SIGUSR1")
+		}
 	}
 }
 

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
 	"slices"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
@@ -57,5 +63,39 @@ func TestModesChangeWhileRunning(t *testing.T) {
 		return m.again()
 	}(); err != nil || len(changes) != 0 || told != 1 {
 		t.Errorf("nothing has changed, and yet %v, %v, told %d times", changes, err, told)
+	}
+}
+
+// TestModesHear: a role without a control socket takes its modes at a signal.
+func TestModesHear(t *testing.T) {
+	next := config.Default()
+	next.Mode = config.Enforce
+	m, heard := newModes(config.Default()), make(chan struct{}, 1)
+	m.read, m.changed = func() (config.Config, error) { return next, nil }, func() { heard <- struct{}{} }
+	listening := make(chan os.Signal, 1) // before it is, the signal would end the test
+	signal.Notify(listening, syscall.SIGUSR1)
+	defer signal.Stop(listening)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.hear(ctx, slog.New(slog.DiscardHandler)) }()
+	for end := time.After(time.Minute); ; {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-heard:
+		case <-listening: // perhaps before hear was there
+			select {
+			case <-heard:
+			case <-time.After(20 * time.Millisecond):
+				continue
+			}
+		case <-end:
+			t.Fatal("nothing was heard")
+		}
+		break
+	}
+	if cancel(); <-ended != nil || m.of("www.example.org") != config.Enforce {
+		t.Error("the mode has not changed")
 	}
 }

@@ -48,8 +48,10 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 	if err != nil {
 		return err
 	}
+	processing.modes.read = p.configuration
 	apps := newApplications(configuration)
 	var roles stage
+	roles.keep(ctx, log, "modes", func(ctx context.Context) error { return processing.modes.hear(ctx, log) })
 	if c.HTTP != "" {
 		l, err := net.Listen("tcp", c.HTTP)
 		if err != nil {
