@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,8 +40,20 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
-// link is a link of Markdown to a file of the tree, without its fragment.
-var link = regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+// link is a link of Markdown to a file of the tree or into the same one, and its fragment.
+var link = regexp.MustCompile(`\]\(([^)#:\s]*)(?:#([^)]*))?\)`)
+
+// heading is one of Markdown, and what its anchor leaves out of it.
+var heading, unanchored = regexp.MustCompile(`(?m)^#+ +(.*)$`), regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+
+// anchors are what a link into a file of Markdown may name, as GitHub makes them of headings.
+func anchors(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, found := range heading.FindAllStringSubmatch(text, -1) {
+		all[strings.ReplaceAll(unanchored.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")] = true
+	}
+	return all
+}
 
 func TestLinks(t *testing.T) {
 	files, err := fs.Glob(os.DirFS(".."), "*.md")
@@ -51,14 +64,29 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(files, docs...) {
+	runbooks, err := fs.Glob(os.DirFS(".."), "docs/runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Concat(files, docs, runbooks) {
 		text, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, found := range link.FindAllStringSubmatch(string(text), -1) {
-			if _, err := os.Stat(filepath.Join("..", filepath.Dir(name), found[1])); err != nil {
+			to := filepath.Join("..", filepath.Dir(name), found[1])
+			if found[1] == "" {
+				to = filepath.Join("..", name)
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s, which is not there", name, found[1])
+				continue
+			}
+			if found[2] == "" {
+				continue
+			}
+			if target, err := os.ReadFile(to); err != nil || !anchors(string(target))[found[2]] {
+				t.Errorf("%s links to %s#%s, which is not there (%v)", name, found[1], found[2], err)
 			}
 		}
 	}

@@ -133,4 +133,14 @@ func defaultText(v reflect.Value) string {
 }
 
 // code turns 'quoted' words into `code`.
-func code(doc string) string { return strings.ReplaceAll(doc, "'", "`") }
+func code(doc string) string {
+	out, inside, before := []byte(doc), false, byte(' ')
+	for i, c := range out {
+		letter := before >= 'a' && before <= 'z' || before >= 'A' && before <= 'Z'
+		if c == '\'' && (inside || !letter) { // else it is an apostrophe
+			out[i], inside = '`', !inside
+		}
+		before = c
+	}
+	return string(out)
+}
