@@ -80,7 +80,7 @@ func (f *forgetting) forget(ctx context.Context, address netip.Addr) (done forgo
 	if done.Decisions, err = f.lift(ctx, address); err != nil {
 		return done, fmt.Errorf("decisions about it: %w", err)
 	}
-	requests, err := f.requests(ctx, address)
+	requests, err := f.requests(ctx, address, text)
 	if err != nil {
 		return done, fmt.Errorf("requests of it that are on their way: %w", err)
 	}
@@ -151,12 +151,12 @@ func (f *forgetting) lift(ctx context.Context, address netip.Addr) (int, error) 
 
 // requests are the messages with requests of the address: all of them are stored and counted
 // when it returns.
-func (f *forgetting) requests(ctx context.Context, address netip.Addr) ([]uint64, error) {
+func (f *forgetting) requests(ctx context.Context, address netip.Addr, text *regexp.Regexp) ([]uint64, error) {
 	wanted := address.As16()
 	newest := make(map[int]uint64) // by partition
 	found, err := f.bus.Find(ctx, schemas.StreamRequests, func(subject string, sequence uint64, data []byte) bool {
 		batch, err := schemas.DecodeBatch(data)
-		if err != nil || !hasClient(batch.Client, wanted) {
+		if err != nil || !hasClient(batch.Client, wanted) && !extraNames(batch, text) {
 			return false
 		}
 		for p := range schemas.Partitions {
@@ -185,6 +185,24 @@ func hasClient(clients []byte, wanted [16]byte) bool {
 		if [16]byte(clients) == wanted {
 			return true
 		}
+	}
+	return false
+}
+
+// extraNames reports whether a header field of a request, as far as its format carries it,
+// names the address.
+func extraNames(batch *schemas.Batch, text *regexp.Regexp) bool {
+	named := make(map[uint32]bool, len(batch.StringLengths)) // is looked at
+	for _, index := range batch.Extra {
+		named[index] = true
+	}
+	from := 0
+	for i, n := range batch.StringLengths {
+		to := from + int(n)
+		if named[uint32(i)] && len(textAt(text, batch.Strings[from:to])) > 0 {
+			return true
+		}
+		from = to
 	}
 	return false
 }

@@ -188,7 +188,7 @@ func (b *block) appendTexts(x *schemas.Batch, s *splitter, from, to int) {
 	b.decision.append(x.Decision[from:to], strings)
 	b.requestID.append(x.RequestId[from:to], strings)
 	b.cacheStatus.append(x.CacheStatus[from:to], strings)
-	b.extra.append(x.Extra[from:to], strings)
+	s.filter.appendExtra(&b.extra, x.Extra[from:to], strings)
 }
 
 // networkOf is an address's IPv4 /24 or IPv6 /48, in 16 bytes.

@@ -110,14 +110,32 @@ func (f *filter) appendTo(column *text, indices []uint32, strings []string, clea
 		column.append(indices, strings)
 		return
 	}
+	f.appendCleaned(column, indices, strings, clean)
+}
+
+// appendExtra appends a column of what formats carry beyond the fields. Most carry nothing.
+func (f *filter) appendExtra(column *text, indices []uint32, strings []string) {
+	if !f.drop && f.addresses != TruncatedAddresses && f.addresses != HashedAddresses {
+		column.append(indices, strings)
+		return
+	}
+	f.appendCleaned(column, indices, strings, f.extra)
+}
+
+func (f *filter) appendCleaned(column *text, indices []uint32, strings []string, clean func(string) string) {
 	clear(f.cleaned)
-	for _, index := range indices {
-		s, ok := f.cleaned[index]
-		if !ok {
-			s = clean(strings[index])
-			f.cleaned[index] = s
+	var last uint32
+	var kept string
+	for i, index := range indices {
+		if i == 0 || index != last {
+			s, ok := f.cleaned[index]
+			if !ok {
+				s = clean(strings[index])
+				f.cleaned[index] = s
+			}
+			last, kept = index, s
 		}
-		column.appendOne(s)
+		column.appendOne(kept)
 	}
 }
 
@@ -160,6 +178,50 @@ func (f *filter) referer(referer string) string {
 	return address + "?" + f.query(query)
 }
 
+// extra is what formats carry beyond the fields, name=value each: header fields hold addresses
+// of clients (X-Real-IP) and queries (X-Original-URL), as fields do.
+func (f *filter) extra(extra string) string {
+	if f.drop && strings.Contains(extra, "=") {
+		extra = f.extraValues(extra)
+	}
+	if f.addresses == TruncatedAddresses || f.addresses == HashedAddresses {
+		extra = f.sentence(extra)
+	}
+	return extra
+}
+
+// argument is how nginx calls a query value: $arg_page.
+const argument = "arg_"
+
+func (f *filter) extraValues(extra string) string {
+	if !strings.Contains(extra, "?") && !strings.Contains(extra, argument) {
+		return extra
+	}
+	var b strings.Builder
+	for pair := range strings.SplitAfterSeq(extra, "\t") {
+		pair, tab := strings.CutSuffix(pair, "\t")
+		name, value, _ := strings.Cut(pair, "=")
+		key, ok := strings.CutPrefix(name, argument)
+		switch {
+		case ok && !f.keep[key]:
+			b.WriteString(name + "=")
+		case strings.Contains(value, "?"):
+			b.WriteString(name + "=" + f.referer(value))
+		default:
+			b.WriteString(pair)
+		}
+		if tab {
+			b.WriteByte('\t')
+		}
+	}
+	return b.String()
+}
+
+// extraNetworks is, in SQL, what formats carry beyond the fields with addresses brought down
+// to networks; those of IPv6, of which many are not written in one way, are left out.
+const extraNetworks = `replaceRegexpAll(replaceRegexpAll(extra, '([0-9]{1,3}(?:\\.[0-9]{1,3}){2})\\.[0-9]{1,3}', '\\1.0'), ` +
+	`'[0-9A-Fa-f:]*::[0-9A-Fa-f:.]*|(?:[0-9A-Fa-f]{1,4}:){4,}[0-9A-Fa-f:.]+', '(address)')`
+
 // truncateLate is how much later than promised an address may be truncated, so that a
 // day's rows are rewritten once and not with every block that has come of age.
 const truncateLate = 24 * time.Hour
@@ -182,7 +244,8 @@ HAVING max(stored_at) < `+Instant(before)+` OR min(stored_at) < `+Instant(before
 		return err
 	}
 	for _, day := range days {
-		if err := db.change(ctx, "ALTER TABLE requests UPDATE client = network IN PARTITION '"+day+"' WHERE client != network AND stored_at < "+Instant(before)); err != nil {
+		if err := db.change(ctx, "ALTER TABLE requests UPDATE client = network, extra = "+extraNetworks+" IN PARTITION '"+day+
+			"' WHERE (client != network OR extra != "+extraNetworks+") AND stored_at < "+Instant(before)); err != nil {
 			return err
 		}
 		db.log.Info("addresses truncated", "day", day)
@@ -237,20 +300,30 @@ func (db *DB) Erase(ctx context.Context, client netip.Addr) (Erased, error) {
 	requests := "client IN (" + strings.Join(same, ", ") + ")"
 	// An address ends where no digit, letter, dot or colon follows it: 192.0.2.1 is not in 192.0.2.10.
 	// Decisions name a client of IPv6 by its /64.
-	names := []string{client.String(), schemas.ClientOf(client).String()}
+	names := []string{client.String(), client.StringExpanded(), schemas.ClientOf(client).String()}
 	if db.privacy.Addresses == HashedAddresses {
 		f := newFilter(db.privacy)
 		names = append(names, f.address(client), f.address(schemas.ClientOf(client)))
 	}
-	pattern := Literal(`(^|[^0-9a-fA-F.:])(?:` + strings.ReplaceAll(strings.Join(names, "|"), ".", `\.`) + `)($|[^0-9a-fA-F.:]|\.($|[^0-9]))`)
+	pattern := Literal(`(?i)(^|[^0-9a-f.:])(?:` + strings.ReplaceAll(strings.Join(names, "|"), ".", `\.`) + `)($|[^0-9a-f.:]|\.($|[^0-9]))`)
 	replaced := func(column string) string {
-		return column + " = replaceRegexpAll(" + column + ", " + pattern + ", " + Literal(`\1`+ErasedText+`\2`) + ")"
+		value := column
+		for range 2 { // neighbours share the character between them
+			value = "replaceRegexpAll(" + value + ", " + pattern + ", " + Literal(`\1`+ErasedText+`\2`) + ")"
+		}
+		return column + " = " + value
 	}
 	decisions := "match(value, " + pattern + ") OR match(reason, " + pattern + ") OR match(evidence, " + pattern + ")"
 	incidents := "match(cause, " + pattern + ")"
-	var e Erased
-	err := db.Rows(ctx, "SELECT (SELECT count() FROM requests WHERE "+requests+") AS Requests, (SELECT count() FROM decisions WHERE "+decisions+
-		") AS Decisions, (SELECT count() FROM incidents WHERE "+incidents+") AS Incidents", func(d *json.Decoder) error { return d.Decode(&e) })
+	named := "match(extra, " + pattern + ")" // by a proxy's header field, in another's request
+	var found struct {
+		Erased
+		Others uint64
+	}
+	err := db.Rows(ctx, "SELECT (SELECT count() FROM requests WHERE "+requests+") AS Requests, (SELECT count() FROM requests WHERE NOT "+requests+" AND "+named+
+		") AS Others, (SELECT count() FROM decisions WHERE "+decisions+
+		") AS Decisions, (SELECT count() FROM incidents WHERE "+incidents+") AS Incidents", func(d *json.Decoder) error { return d.Decode(&found) })
+	e := found.Erased
 	if err != nil {
 		return e, err
 	}
@@ -259,6 +332,7 @@ func (db *DB) Erase(ctx context.Context, client netip.Addr) (Erased, error) {
 		statement string
 	}{
 		{e.Requests, "ALTER TABLE requests DELETE WHERE " + requests},
+		{found.Others, "ALTER TABLE requests UPDATE " + replaced("extra") + " WHERE " + named},
 		{e.Decisions, "ALTER TABLE decisions UPDATE " + replaced("value") + ", " + replaced("reason") + ", " + replaced("evidence") + " WHERE " + decisions},
 		{e.Incidents, "ALTER TABLE incidents UPDATE " + replaced("cause") + " WHERE " + incidents},
 	} {

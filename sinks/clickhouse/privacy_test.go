@@ -15,7 +15,7 @@ func private(t *testing.T, db *DB, p Privacy, stream string, requests ...schemas
 	db.SetPrivacy(p)
 	b := schemas.NewBuilder("edge-1", "log")
 	for _, r := range requests {
-		r.Fields = schemas.FieldSite | schemas.FieldReferer
+		r.Fields = schemas.FieldSite | schemas.FieldReferer | schemas.FieldExtra
 		b.Append(&r)
 	}
 	d, err := db.NewDirect(t.Context(), DirectOptions{Stream: stream})
@@ -78,6 +78,45 @@ func TestQueryValuesAreDropped(t *testing.T) {
 	}
 }
 
+// Header fields that a format carries hold addresses and queries, too.
+func TestExtraIsKeptAsItsKindIs(t *testing.T) {
+	const (
+		address = "remote_user=ann\thttp_x_real_ip=192.0.2.77\thttp_cf_connecting_ip=2001:db8:1:2::3\thttp_range=bytes=0-5"
+		values  = "arg_token=secret\targ_page=3\thttp_x_original_url=/reset?token=secret&page=2#secret\thttp_via=1.1 a"
+	)
+	full := Privacy{Addresses: FullAddresses}
+	truncated := Privacy{Addresses: TruncatedAddresses}
+	drop := Privacy{Addresses: FullAddresses, DropValues: true, KeepValues: []string{"page"}}
+	for _, c := range []struct {
+		privacy     Privacy
+		extra, want string
+	}{
+		{full, address, address},
+		{full, values, values},
+		{truncated, address, "remote_user=ann\thttp_x_real_ip=192.0.2.0\thttp_cf_connecting_ip=2001:db8:1::\thttp_range=bytes=0-5"},
+		{truncated, values, values},
+		{drop, address, address},
+		{drop, values, "arg_token=\targ_page=3\thttp_x_original_url=/reset?token=&page=2\thttp_via=1.1 a"},
+		{drop, "", ""}, {drop, "?\t\t=?", "?\t\t=?"},
+	} {
+		if got := newFilter(c.privacy).extra(c.extra); got != c.want {
+			t.Errorf("%+v: %q is kept as %q, want %q", c.privacy, c.extra, got, c.want)
+		}
+	}
+	if got := newFilter(Privacy{Addresses: HashedAddresses, Key: []byte("key")}).extra(address); strings.Contains(got, "192.0.2") || strings.Contains(got, "2001:") {
+		t.Errorf("hashed: %q", got)
+	}
+	db := client(t, home(t, t.TempDir()))
+	r := from("192.0.2.1")
+	r.Extra = []byte(address)
+	private(t, db, truncated, "truncated", r, r)
+	r.Extra = []byte(values)
+	private(t, db, drop, "drop", r)
+	if got := ask(t, db, "SELECT countIf(position(extra, '192.0.2.77') > 0), countIf(position(extra, 'secret') > 0), countIf(extra != '') FROM requests"); got != "0\t0\t3" {
+		t.Errorf("rows with an address, with a value, with anything: %s", got)
+	}
+}
+
 func FuzzQueryValues(f *testing.F) {
 	f.Add("q=secret&page=2", "secret")
 	f.Fuzz(func(t *testing.T, key, value string) {
@@ -92,7 +131,9 @@ func FuzzQueryValues(f *testing.F) {
 
 func TestAddressesAreTruncatedWhenTheirTimeHasCome(t *testing.T) {
 	db := client(t, home(t, t.TempDir()))
-	private(t, db, Privacy{}, "s", from("192.0.2.77"), from("2001:db8:1:2::3"))
+	r := from("192.0.2.77")
+	r.Extra = []byte("http_x_real_ip=198.51.100.9, 192.0.2.0\thttp_forwarded_by=2001:db8:1:2::3\tat=05:08:00")
+	private(t, db, Privacy{}, "s", r, from("2001:db8:1:2::3"))
 	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
 	if err := db.RecordEvents(t.Context(), "", []schemas.Event{{Type: schemas.DecisionAdded, Time: at, Incident: "i", Decision: &schemas.Decision{
 		ID: "d", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.77", Expires: at, Reason: "asked by 192.0.2.77",
@@ -115,11 +156,16 @@ func TestAddressesAreTruncatedWhenTheirTimeHasCome(t *testing.T) {
 			t.Errorf("before %v: %s, want %s", c.before, got, c.want)
 		}
 	}
+	if got, want := ask(t, db, "SELECT max(extra) FROM requests"), `http_x_real_ip=198.51.100.0, 192.0.2.0\thttp_forwarded_by=(address)\tat=05:08:00`; got != want {
+		t.Errorf("what the format carried beside is %s, want %s", got, want)
+	}
 }
 
 func TestAnAddressIsErasedAndItsNeighboursAreNot(t *testing.T) {
 	db := client(t, home(t, t.TempDir()))
-	private(t, db, Privacy{}, "s", from("192.0.2.7"), from("192.0.2.7"), from("192.0.2.77"))
+	other := from("192.0.2.77")
+	other.Extra = []byte("http_x_real_ip=192.0.2.7 192.0.2.7\thttp_via=192.0.2.77")
+	private(t, db, Privacy{}, "s", from("192.0.2.7"), from("192.0.2.7"), other)
 	at := time.Date(2026, 11, 21, 5, 8, 0, 0, time.UTC)
 	decision := func(id, value string) schemas.Event {
 		return schemas.Event{Type: schemas.DecisionAdded, Time: at, Incident: "i", Decision: &schemas.Decision{ID: id, Action: schemas.Block, Scope: schemas.ScopeClient,
@@ -136,6 +182,9 @@ func TestAnAddressIsErasedAndItsNeighboursAreNot(t *testing.T) {
 	if got, want := ask(t, db, `SELECT (SELECT groupArray(client) FROM requests_readable), (SELECT arraySort(groupArray(value)) FROM decisions), (SELECT any(cause) FROM incidents),
 		(SELECT sum(requests) FROM rollup_1h)`), "['192.0.2.77']\t['(erased)','1192.0.2.7','192.0.2.77']\t(erased) and 192.0.2.77\t3"; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := ask(t, db, "SELECT extra FROM requests"), `http_x_real_ip=(erased) (erased)\thttp_via=192.0.2.77`; got != want {
+		t.Errorf("what another's request carries is %s, want %s", got, want)
 	}
 	if got := ask(t, db, "SELECT count() FROM decisions WHERE position(reason, '192.0.2.7.') > 0 OR position(evidence, 'toIPv6(\\'192.0.2.7\\')') > 0"); got != "1" { // of d3
 		t.Errorf("%s decisions still name it", got)
