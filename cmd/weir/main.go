@@ -102,20 +102,7 @@ func run(ctx context.Context, args []string, s screen) int {
 		s.out = out
 	}
 	exited := -1
-	parser, err := kong.New(&p,
-		kong.Name("weir"),
-		kong.Description("Measures a stream of HTTP requests, notices an attack, and governs what passes."),
-		kong.Writers(s.out, s.err),
-		kong.Exit(func(code int) { exited = code }),
-		kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{
-			"version": version, "propagation": "2s",
-			"formats":   strings.Join(accesslog.Names(), ", "),
-			"proxies":   strings.Join(realip.Names(), ", "),
-			"scenarios": scenarioNames(),
-		},
-	)
+	parser, err := newParser(&p, s, func(code int) { exited = code })
 	if err != nil {
 		fmt.Fprintln(s.err, "weir:", err)
 		return exitFailed
@@ -137,6 +124,24 @@ func run(ctx context.Context, args []string, s screen) int {
 		err = out.failed
 	}
 	return report(s.err, err)
+}
+
+// newParser is the command line of p; exit is called behind --help and --version.
+func newParser(p *program, s screen, exit func(code int)) (*kong.Kong, error) {
+	return kong.New(p,
+		kong.Name("weir"),
+		kong.Description("Measures a stream of HTTP requests, notices an attack, and governs what passes."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(exit),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{
+			"version": version, "propagation": "2s",
+			"formats":   strings.Join(accesslog.Names(), ", "),
+			"proxies":   strings.Join(realip.Names(), ", "),
+			"scenarios": scenarioNames(),
+		},
+	)
 }
 
 // written is standard output that remembers that it could not be written: what a command
