@@ -55,7 +55,7 @@ func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 		extract:   newExtractor(o),
 		clients:   clients.New(o.MaxClients, seed),
 		index:     make(map[string]*countedSite),
-		admission: window.NewAdmission(o.MaxSites - 1),
+		admission: window.NewAdmission(o.MaxSites-1, o.Named...),
 	}
 	for _, p := range o.Allow {
 		c.allow.Insert(p.Masked())

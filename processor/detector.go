@@ -31,7 +31,8 @@ type Detector struct {
 
 	sites   []*site // in the order of their first pane
 	index   map[string]*site
-	closed  int64 // last second closed, unix s; 0 before the first
+	named   map[string]bool // by the configuration: they keep their place
+	closed  int64           // last second closed, unix s; 0 before the first
 	memory  share
 	watched int // sites whose normal traffic is known, counted every minute
 	ids     incidentIDs
@@ -44,8 +45,13 @@ type Detector struct {
 // newDetector makes a Detector of options that were checked; extract knows the names of
 // what the panes' samples hold.
 func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count *metrics) *Detector {
+	named := make(map[string]bool)
+	for _, name := range o.Named {
+		named[name] = true
+	}
 	return &Detector{
-		o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
+		named: named,
+		o:     o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
 		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret),
 	}
 }
@@ -160,7 +166,7 @@ const (
 func (d *Detector) makeRoom() bool {
 	victim := -1
 	for i, s := range d.sites {
-		if s.name == Other || s.incident != nil || s.know.inForce() > 0 || !s.mayGo(d.closed-s.last) {
+		if s.name == Other || d.named[s.name] || s.incident != nil || s.know.inForce() > 0 || !s.mayGo(d.closed-s.last) {
 			continue
 		}
 		if victim < 0 || s.lessThan(d.sites[victim]) {
@@ -216,12 +222,23 @@ func (d *Detector) site(name string) *site {
 	if s, ok := d.index[name]; ok {
 		return s
 	}
-	if len(d.sites) >= d.o.MaxSites-1 && name != Other && !d.makeRoom() {
+	if name != Other && !d.named[name] && d.full() && !d.makeRoom() {
 		return d.site(Other)
 	}
 	s := newSite(d, name, len(d.sites))
 	d.add(s)
 	return s
+}
+
+// full reports whether there is no place for another site that is not named.
+func (d *Detector) full() bool {
+	others := 0
+	for _, s := range d.sites {
+		if !d.named[s.name] {
+			others++
+		}
+	}
+	return others >= d.o.MaxSites-1-len(d.named)
 }
 
 // add takes a site that is not there yet.

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -241,5 +242,59 @@ func TestWhatIsKnownOfASiteGoesWithIt(t *testing.T) {
 	}
 	if slept.has("long-gone.example") || len(slept.sites) != 3 {
 		t.Errorf("%d sites are known, want the detector's 3", len(slept.sites))
+	}
+}
+
+// TestNamedSitesAreWatchedAmongFakes: hosts that attackers have made sites hold every place, at the
+// counter and at the detector; a site that the configuration names is one at its first request, and
+// is saved and loaded with the others.
+func TestNamedSitesAreWatchedAmongFakes(t *testing.T) {
+	o := small
+	o.MaxSites, o.Named = 5, []string{"named.example"}
+	p := make1(t, o)
+	ask := func(p *Processor, host string, at int64, n int) {
+		b := schemas.NewBuilder("edge", "test")
+		for i := range n {
+			b.Append(&schemas.Request{
+				Time: start + at + int64(i)*500, Site: []byte(host), Path: []byte("/"), Status: 200,
+				Client: netip.AddrFrom4([4]byte{byte(10 + i%90), byte(i), 2, 3}),
+			})
+		}
+		p.Consume(b.Batch(), nil, func(schemas.Event) {})
+		p.Advance(start+at+int64(n)*500+10_000, func(schemas.Event) {})
+	}
+	has := func(p *Processor, host string) bool {
+		return p.counter.index[host] != nil && p.detector.index[host] != nil
+	}
+	for i := range int64(6) {
+		ask(p, fmt.Sprintf("fake%d.example", i), i*15*minute, 1500)
+	}
+	if !has(p, "fake2.example") || has(p, "fake3.example") {
+		t.Fatalf("%d sites are counted: the test does not test it", len(p.counter.sites))
+	}
+	ask(p, "named.example", 100*minute, 1)
+	if !has(p, "named.example") || !has(p, "fake2.example") {
+		t.Error("the named site has no place, or took another's")
+	}
+	var saved bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	o.Named = []string{"named.example", "second.example", "third.example"} // more than the state has places for
+	q := make1(t, o)
+	if err := q.Load(&saved); err != nil {
+		t.Fatal(err)
+	}
+	for i, host := range o.Named {
+		if ask(q, host, (110+int64(i))*minute, 1); !has(q, host) {
+			t.Errorf("%s has no place after a restart", host)
+		}
+	}
+	saved.Reset()
+	if err := q.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	if err := make1(t, o).Load(&saved); err != nil {
+		t.Error(err)
 	}
 }

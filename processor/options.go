@@ -63,6 +63,9 @@ type Options struct {
 	// MaxSites bounds the sites; whatever host comes beyond is counted as the site
 	// "(other)", on which nothing is decided; 1000.
 	MaxSites int
+	// Named are sites that have a place among these whatever comes, and keep it: the others share
+	// what is left. Where they are as many, MaxSites is greater.
+	Named []string
 	// MaxClients bounds the clients remembered, over all sites; 1<<20, at no more than
 	// clients.Bytes each, taken as they come.
 	MaxClients int
@@ -117,6 +120,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MaxSites == 0 {
 		o.MaxSites = 1000
+	}
+	if len(o.Named) > 0 {
+		o.MaxSites = max(o.MaxSites, len(o.Named)+2) // one of them "(other)"
 	}
 	if o.MaxClients == 0 {
 		o.MaxClients = 1 << 20

@@ -198,7 +198,7 @@ func (d *Detector) write(w *state.Writer) error {
 func (d *Detector) read(r *state.Reader) {
 	d.closed, d.watched = r.Int(), int(r.Uint(100_000))
 	d.ids.last, d.ids.number = r.Text(64), int(r.Uint(math.MaxInt32))
-	for range r.Count(d.o.MaxSites) {
+	for range r.Count(d.o.MaxSites + len(d.named)) {
 		name := r.Text(schemas.MaxSite)
 		if _, ok := d.index[name]; ok {
 			r.Fail("the site %q stands twice", name)

@@ -49,7 +49,7 @@ func (c *Counter) Load(in io.Reader) error {
 		r.Fail("it was saved with another secret")
 	}
 	c.read(r)
-	for range r.Count(c.o.MaxSites) {
+	for range r.Count(c.o.MaxSites + len(c.o.Named)) {
 		s := c.siteNamed(r.Text(schemas.MaxSite))
 		s.level = uint(r.Uint(40))
 		for range r.Count(window.Open) {

@@ -109,7 +109,7 @@ func (d *Detector) readSteps(in io.Reader) (*steps, error) {
 		r.Fail("it was saved with another secret")
 	}
 	out := &steps{number: r.Int()}
-	for range r.Count(d.o.MaxSites) {
+	for range r.Count(d.o.MaxSites + len(d.named)) {
 		saved := savedSteps{site: r.Text(schemas.MaxSite)}
 		for range r.Count(StepSeconds) {
 			step := window.Step{End: r.Int()}

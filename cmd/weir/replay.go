@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -293,7 +295,7 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral), ArmedFor: orNever(c.Decisions.ArmedFor),
 		Probation: probation, Longest: c.Decisions.Longest, MaxDecisions: c.Decisions.Max, Enforced: o.Enforced,
 		MinBaseline: c.Processor.MinBaseline, FalseIncidents: float64(c.Processor.FalseIncidents),
-		MaxSites: c.Processor.MaxSites, MaxClients: c.Processor.MaxClients,
+		MaxSites: c.Processor.MaxSites, Named: slices.Sorted(maps.Keys(c.Sites)), MaxClients: c.Processor.MaxClients,
 		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, Known: o.Known,
 	}, nil
 }

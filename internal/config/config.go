@@ -32,7 +32,7 @@ type Share float64
 type Config struct {
 	Data       string          `yaml:"data" doc:"Where everything that lasts is kept: the embedded NATS and ClickHouse, baselines, checkpoints."`
 	Mode       Mode            `yaml:"mode" doc:"How far decisions go on a site that 'sites' says nothing about: 'observe' (decided, shown, counted, not enforced), 'propose' (a person accepts) or 'enforce'."`
-	Sites      map[string]Site `yaml:"sites" doc:"By a site's name, what is different there."`
+	Sites      map[string]Site `yaml:"sites" doc:"By a site's name, what is different there; nothing need be. A site that stands here has windows of its own from its first request on, whatever hosts attackers make up, and keeps them."`
 	Sources    []Source        `yaml:"sources" doc:"The access logs to follow, and where others push theirs: each item has one of 'file', 'syslog', 'lines', 'http', 'nats', 'journal' and 'pipe'."`
 	Edge       Edge            `yaml:"edge" doc:"This machine, as an edge."`
 	Allow      []netip.Prefix  `yaml:"allow" doc:"Addresses and prefixes that are never decided against: your own, monitors, partners."`

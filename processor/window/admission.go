@@ -62,12 +62,17 @@ const (
 //     a host that only strangers, or attackers, ask for, however many and however patient they
 //     are; and the places that those have filled go to hosts that are trusted.
 //
+// Sites that the configuration names have a place from their first request on, which no other
+// host takes: whoever fills all others, however patiently, keeps none of these out.
+//
 // Hosts without a place are counted in a bounded sketch; from the fourth request on, the
 // evidence of the heaviest 1,024 is kept. A flood of random hosts fills nothing. Not for
 // concurrent use.
 type Admission struct {
-	max        int
+	max        int             // of sites that are not named
+	named      map[string]bool // by the configuration
 	sites      map[string]*Place
+	there      int // sites that are named
 	credit     int // sites on credit
 	knocks     sketch.Tally
 	candidates map[string]*Place
@@ -98,9 +103,13 @@ type Visit struct {
 	Regular bool   // known from an earlier day
 }
 
-// NewAdmission makes a table for at most so many sites.
-func NewAdmission(max int) *Admission {
-	return &Admission{max: max, sites: make(map[string]*Place), candidates: make(map[string]*Place)}
+// NewAdmission makes a table for at most so many sites, of which places are kept for those named.
+func NewAdmission(most int, named ...string) *Admission {
+	a := &Admission{max: max(most-len(named), 0), named: make(map[string]bool), sites: make(map[string]*Place), candidates: make(map[string]*Place)}
+	for _, name := range named {
+		a.named[name] = true
+	}
+	return a
 }
 
 // Len is how many sites there are.
@@ -112,7 +121,10 @@ func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
 	if p, ok := a.sites[string(host)]; ok {
 		return p, ""
 	}
-	if a.credit < min(creditSites, a.max) && len(a.sites) < a.max {
+	if a.named[string(host)] {
+		return a.keep(string(host), v.Second), ""
+	}
+	if a.credit < min(creditSites, a.max) && !a.full() {
 		p := newPlace(host, v)
 		a.note(p, v)
 		if p.worth == onCredit {
@@ -128,7 +140,7 @@ func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
 	if a.note(c, v); c.worth == onCredit {
 		return nil, ""
 	}
-	if len(a.sites) >= a.max {
+	if a.full() {
 		victim := a.victim(c.worth, v.Second)
 		if victim == nil {
 			return nil, ""
@@ -144,17 +156,40 @@ func (a *Admission) Admit(host []byte, v *Visit) (place *Place, gone string) {
 // Restore makes a host a site again that was one before a restart, if there is room: as one
 // that is proven.
 func (a *Admission) Restore(host string, second int64) *Place {
-	if p := a.sites[host]; p != nil || len(a.sites) >= a.max {
+	if p := a.sites[host]; p != nil {
 		return p
+	}
+	if a.named[host] {
+		return a.keep(host, second)
+	}
+	if a.full() {
+		return nil
 	}
 	p := &Place{host: host, first: second - idleSite, last: second, worth: proven}
 	a.sites[host] = p
 	return p
 }
 
+// full reports whether there is no place for another host that is not named.
+func (a *Admission) full() bool { return len(a.sites)-a.there >= a.max }
+
+// keep gives a named site its place.
+func (a *Admission) keep(host string, second int64) *Place {
+	p := &Place{host: host, first: second, last: second, worth: trusted}
+	a.sites[host] = p
+	a.there++
+	return p
+}
+
 // Remove takes a site's place.
 func (a *Admission) Remove(host string) {
-	if p := a.sites[host]; p != nil && p.worth == onCredit {
+	p := a.sites[host]
+	switch {
+	case p == nil:
+		return
+	case a.named[host]:
+		a.there--
+	case p.worth == onCredit:
 		a.credit--
 	}
 	delete(a.sites, host)
@@ -240,7 +275,7 @@ func (p *Place) known() (n int) {
 // victim is the site that goes for a host of that worth, nil for none.
 func (a *Admission) victim(w worth, now int64) (victim *Place) {
 	for _, p := range a.sites {
-		if p.worth > w || now-p.last < p.tenure(w) {
+		if p.worth > w || a.named[p.host] || now-p.last < p.tenure(w) {
 			continue
 		}
 		if victim == nil || p.worth < victim.worth || p.worth == victim.worth && (p.last < victim.last || p.last == victim.last && p.host < victim.host) {

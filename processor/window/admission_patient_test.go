@@ -105,3 +105,46 @@ func TestPatientAttackersSpeakForFew(t *testing.T) {
 		}
 	})
 }
+
+// TestNamedSitesHaveTheirPlace: attackers of thousands of networks, known from earlier days, have made
+// hosts of their own trusted until every place is taken, and visit each now and then, so that none
+// falls silent. A site that the configuration names has its place at its first request all the
+// same, keeps it while it is silent for a month, and takes none of the others'. One that is not
+// named waits.
+func TestNamedSitesHaveTheirPlace(t *testing.T) {
+	const places, day = 30, 86400
+	a := visitor{Admission: NewAdmission(places, "new.example", "late.example")}
+	now, number := int64(t0/1000), uint64(0)
+	visit := func() {
+		for i := range 40 {
+			for range trustedClients {
+				number++
+				a.ask(fmt.Sprintf("fake%d.example", i), Visit{Second: now, Network: hash(1<<50 + number), Served: true, Regular: true})
+			}
+		}
+	}
+	visit()
+	if a.Len() != places-2 {
+		t.Fatalf("%d sites of %d: the test does not test it", a.Len(), places-2)
+	}
+	stranger := func(host string) bool {
+		number++
+		return a.ask(host, Visit{Second: now, Network: hash(1<<51 + number)})
+	}
+	if !stranger("new.example") || a.Len() != places-1 {
+		t.Fatalf("a named site has no place among %d", a.Len())
+	}
+	for range 30 {
+		now += day
+		visit()
+		if a.regulars("unnamed.example", now) {
+			t.Error("a site that is not named has a place, though attackers hold all: say so in the threat model")
+		}
+	}
+	if !stranger("late.example") || a.sites["new.example"] == nil || a.Len() != places {
+		t.Errorf("%d sites; a named one that was silent for a month is there: %v", a.Len(), a.sites["new.example"] != nil)
+	}
+	if a.Remove("late.example"); a.full() != true || a.Restore("late.example", now) == nil || a.Restore("another.example", now) != nil {
+		t.Error("after a restart a named site has no place, or another has its")
+	}
+}
