@@ -21,6 +21,9 @@ type Budget struct {
 	// which measure a client is under already; nil is none.
 	MaxClients int
 	Measured   func(netip.Addr) schemas.Action
+	// MaxMatched bounds those of them who are measured because a signature matched them; 0 is
+	// MaxClients, negative is none.
+	MaxMatched int
 	// Probe says of a client that it is one of those whom edges let through now, to be watched: nobody of them is
 	// measured for what a signature matched. nil: nobody is.
 	Probe func(netip.Addr) bool
@@ -71,6 +74,9 @@ func (b Budget) withDefaults() Budget {
 	}
 	if b.Alike == nil {
 		b.Alike = make(Alike)
+	}
+	if b.MaxMatched == 0 {
+		b.MaxMatched = b.MaxClients
 	}
 	return b
 }

@@ -19,7 +19,7 @@ const leftShare = 0.03
 // or the site knows it, it is left alone. So are probes: what they do once they are let through is to be seen; and
 // addresses among which several visitors have come, as those behind which a provider's customers are all together.
 func (a *analysis) matchedClients(by charge, action schemas.Action) (measures []Measure) {
-	if a.budget.MaxClients <= 0 {
+	if a.budget.MaxMatched <= 0 {
 		return nil
 	}
 	matched, left := a.matched(by.open)
@@ -43,7 +43,7 @@ func (a *analysis) matchedClients(by charge, action schemas.Action) (measures []
 		}
 		m := s.measure(Measure{Action: action, Collateral: a.bound(touched), CollateralClients: a.calibrate0.all}, f)
 		m.Evidence.Traits = slices.Insert(m.Evidence.Traits, 0, said)
-		if measures = append(measures, m); len(measures) == a.budget.MaxClients {
+		if measures = append(measures, m); len(measures) == a.budget.MaxMatched {
 			break
 		}
 	}

@@ -99,6 +99,13 @@ func TestWhomAChallengeMatchedIsChallenged(t *testing.T) {
 	if len(measures) < 300 {
 		t.Errorf("%d of 400 are asked", len(measures))
 	}
+	if a.budget.MaxMatched = 7; len(a.matchedClients(by, schemas.Challenge)) != 7 {
+		t.Error("more than the room for them")
+	}
+	if a.budget.MaxMatched = -1; len(a.matchedClients(by, schemas.Challenge)) != 0 {
+		t.Error("some where there is no room")
+	}
+	a.budget.MaxMatched = 4096
 	clear(a.open)
 	if by.open = a.open; len(a.matchedClients(by, schemas.Challenge)) > 0 {
 		t.Error("clients are asked where signatures leave nothing")
