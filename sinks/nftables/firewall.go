@@ -303,15 +303,6 @@ func (f *Firewall) step(now time.Time) error {
 	return nil
 }
 
-// again marks what was not loaded as changed.
-func (f *Firewall) again(updates []update) {
-	f.book.mu.Lock()
-	defer f.book.mu.Unlock()
-	for _, u := range updates {
-		f.book.changed[u.value] = true
-	}
-}
-
 // stand makes sure that the tables are there: at the start, and now and then, because
 // others flush rule sets.
 func (f *Firewall) stand(now time.Time) error {
@@ -358,112 +349,6 @@ func (f *Firewall) stand(now time.Time) error {
 	return nil
 }
 
-// due is what the kernel is to be told at now: of clients, with the ends that their
-// elements then have, and all prefixes, nil where they are as they should be. scan says to
-// look at all of them, not just at what has changed.
-func (f *Firewall) due(now time.Time, scan bool) (updates []update, ends []time.Time, prefixes map[netip.Prefix]time.Duration) {
-	b := f.book
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	lease, half := now.Add(f.options.Lease), now.Add(f.options.Lease/2)
-	moved := f.renewed.IsZero() || now.Sub(f.renewed) >= f.options.Lease/2 && len(f.prefixes) > 0
-	updates, ends = make([]update, 0, len(b.changed)), make([]time.Time, 0, len(b.changed))
-	tell := func(value netip.Prefix, end time.Time, fresh bool) {
-		if end.After(lease) {
-			end = lease
-		}
-		updates, ends = append(updates, update{value, end.Sub(now), fresh}), append(ends, end)
-	}
-	for value := range b.changed {
-		if !single(value) {
-			moved = true
-			continue
-		}
-		has, there := f.loaded[value]
-		there = there && has.After(now)
-		until := b.until(value, now)
-		if delete(b.passing, value); until.IsZero() && len(b.values[value]) > 0 && b.regulars.Touches(value) {
-			b.passing[value] = true
-		}
-		switch {
-		case until.IsZero() && there:
-			updates, ends = append(updates, update{value: value}), append(ends, time.Time{})
-		case until.IsZero():
-			delete(f.loaded, value)
-		case !there || until.Before(has) || has.Before(half) && has.Before(until):
-			tell(value, until, !there)
-		}
-	}
-	for value, has := range f.loaded {
-		if !scan {
-			break
-		}
-		if has.Before(half) && !b.changed[value] {
-			if until := b.until(value, now); until.After(has) {
-				tell(value, until, false)
-			} else if !has.After(now) {
-				delete(f.loaded, value)
-			}
-		}
-	}
-	b.changed = map[netip.Prefix]bool{} // a map that was large is slow to clear
-	if !moved {
-		return updates, ends, nil
-	}
-	prefixes = map[netip.Prefix]time.Duration{}
-	over := 0
-	f.pieces = map[netip.Prefix]time.Duration{}
-	for value := range b.values {
-		until := b.until(value, now)
-		if single(value) || until.IsZero() {
-			continue
-		}
-		pieces := b.pieces(value, now, f.options.Lease, f.options.MaxPrefixes-len(f.pieces))
-		if pieces == nil {
-			over++
-			continue
-		}
-		for piece, last := range pieces {
-			f.pieces[piece] = max(f.pieces[piece], last)
-		}
-		prefixes[value] = min(until.Sub(now), f.options.Lease)
-	}
-	if over > 0 {
-		f.metrics.overflow.Add(float64(over))
-		f.log.Warn("there is no room for some prefixes; the firewall does not hold them", "prefixes", over, "most", f.options.MaxPrefixes)
-	}
-	return updates, ends, prefixes
-}
-
-// look reads what was dropped, and hands it on.
-func (f *Firewall) look(ctx context.Context) error {
-	if f.kernel == nil {
-		return nil
-	}
-	seen, packets, bytes, err := f.kernel.counted()
-	if err != nil {
-		return err
-	}
-	f.metrics.packets.Add(float64(packets))
-	f.metrics.bytes.Add(float64(bytes))
-	f.mu.Lock()
-	f.status.Dropped += packets
-	f.mu.Unlock()
-	if f.options.Seen == nil || len(seen) == 0 {
-		return nil
-	}
-	all := make([]Dropped, 0, len(seen))
-	for client, n := range seen {
-		d := Dropped{Client: client, Packets: n * uint64(f.options.Sample)}
-		if h, ok := f.book.holding(client); ok {
-			d.Decision, d.Sites = h.id, h.sites
-		}
-		all = append(all, d)
-	}
-	f.options.Seen(ctx, all)
-	return nil
-}
-
 // Lift takes everything away at once, whether or not Run ever ran: for a person who
 // wants weir out of the way. It is not for use beside Run.
 func Lift(namespace int) error {
@@ -476,32 +361,4 @@ func Lift(namespace int) error {
 		return errors.Join(errors.New("nftables: the tables weir and weir_prefixes were not removed"), err)
 	}
 	return nil
-}
-
-// metrics are what this package counts.
-type metrics struct {
-	intended, loaded                             prometheus.Gauge
-	overflow, failures, elements, packets, bytes prometheus.Counter
-}
-
-func newMetrics(to prometheus.Registerer) *metrics {
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_nftables_" + name, Help: help})
-	}
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_nftables_" + name, Help: help})
-	}
-	m := &metrics{
-		intended: gauge("decisions_intended", "Values that are to be in force."),
-		loaded:   gauge("decisions_loaded", "Values that the kernel has."),
-		overflow: counter("decisions_overflow_total", "Decisions that there was no room for."),
-		failures: counter("failures_total", "Attempts that failed."),
-		elements: counter("elements_total", "Elements added, moved or removed."),
-		packets:  counter("dropped_packets_total", "Packets dropped."),
-		bytes:    counter("dropped_bytes_total", "Bytes of them."),
-	}
-	if to != nil {
-		to.MustRegister(m.intended, m.loaded, m.overflow, m.failures, m.elements, m.packets, m.bytes)
-	}
-	return m
 }
