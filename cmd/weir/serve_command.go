@@ -27,26 +27,38 @@ func (c *serveCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	run := runCommand{Data: c.Data, HTTP: c.HTTP}
-	run.override(&configuration)
-	if c.NATS != "" {
-		configuration.NATS.URL = c.NATS
-	}
+	c.override(&configuration)
 	if configuration.NATS.URL == "" {
 		return usagef("nothing to serve: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
 	}
-	// This machine's edges are weir enforce's.
-	configuration.Nginx.Directory, configuration.Nftables.Ports, configuration.HAProxy.Socket = "", nil, ""
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return stopped(ctx, serve(ctx, configuration, newLogger(s.err, configuration.Log), registry))
+	again := func() (config.Config, error) {
+		fresh, err := p.configuration()
+		c.override(&fresh)
+		return fresh, err
+	}
+	return stopped(ctx, serve(ctx, configuration, again, newLogger(s.err, configuration.Log), registry))
+}
+
+// override puts what the flags say over the configuration. This machine's edges are weir
+// enforce's.
+func (c *serveCommand) override(configuration *config.Config) {
+	run := runCommand{Data: c.Data, HTTP: c.HTTP}
+	run.override(configuration)
+	if c.NATS != "" {
+		configuration.NATS.URL = c.NATS
+	}
+	configuration.Nginx.Directory, configuration.Nftables.Ports, configuration.HAProxy.Socket = "", nil, ""
 }
 
 // serve answers until ctx ends:
 //
 //	lock -> NATS -> events ─▶ API, control socket, bouncers
 //	                      └─▶ notifications, status page
-func serve(ctx context.Context, c config.Config, log *slog.Logger, metrics *prometheus.Registry) (err error) {
+//
+// For weir reload again reads the configuration anew.
+func serve(ctx context.Context, c config.Config, again func() (config.Config, error), log *slog.Logger, metrics *prometheus.Registry) (err error) {
 	unlock, err := lockData(c.Data)
 	if err != nil {
 		return err
@@ -74,6 +86,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger, metrics *prom
 	if err != nil {
 		return err
 	}
+	enforcing.modes.read, enforcing.modes.changed = again, enforcing.again
 	edges, vitals := newEdgeBoard(b, log, metrics), newEdgesVitals(b, log)
 	watch := &health{
 		data: c.Data, metrics: metrics, ready: b.Check, bus: b.Check, edge: enforcing.status,

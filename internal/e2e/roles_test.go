@@ -51,6 +51,9 @@ func TestRolesOneByOne(t *testing.T) {
 	if got := mustWeir(t, "decisions", "list", "--data", served); !strings.Contains(got, "192.0.2.7") {
 		t.Errorf("decisions list by the one that serves: %s", got)
 	}
+	if got := mustWeir(t, "reload", "--data", served); !strings.Contains(got, "mode") {
+		t.Errorf("reload of the one that serves: %s", got)
+	}
 	said := writeTo(t, filepath.Join(f.dir, "second.log"), "")
 	second := exec.Command("sh", "-c", `exec "$@" 2>"$0"`, said, program, "--config", f.config, "store", "--data", filepath.Join(f.dir, "second"), "--http", freeAddress(t))
 	if err := second.Start(); err != nil {
