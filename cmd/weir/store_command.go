@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -70,6 +72,16 @@ func (w *weir) store(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	host, data, err := placeOf(w.config.Data)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	claim := &storeClaim{bucket: b.State(), who: storeName(host, data), log: w.log}
+	ctx, release, err := claim.take(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := aloneStoring(ctx, b, w.log); err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -103,8 +115,15 @@ func (w *weir) storeRoutes(b *bus.Bus) (http.Handler, error) {
 	return routes, nil
 }
 
-// aloneStoring waits while another weir stores what goes over this NATS: two would share the
-// events between them, and each ClickHouse would have a part of those.
+// placeOf is this machine's name, and a data directory's path on it.
+func placeOf(data string) (host, path string, err error) {
+	if host, err = os.Hostname(); err == nil {
+		path, err = filepath.Abs(data)
+	}
+	return host, path, err
+}
+
+// aloneStoring waits while a weir run stores what goes over this NATS, which has no claim.
 func aloneStoring(ctx context.Context, b *bus.Bus, log *slog.Logger) error {
 	for told := false; ; {
 		read, err := b.Read(ctx, schemas.StreamIncidents, storeDurable("events", schemas.StreamIncidents))
