@@ -25,7 +25,7 @@ func surge(r *Reading, sc *Scores) schemas.Kind {
 // requests than normal, from more clients than normal, and the clients in excess ask
 // for what is not there or use programs that the site does not know.
 func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
-	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc))
+	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc, people))
 	missing := markScore(MissingShare, r, sc)
 	mark := missing
 	if r.Raw[DeclaredShare] < declaredShare && !people { // machines may well be new here, and fetch what is new

@@ -95,6 +95,6 @@ func Evidence(r *Reading, sc *Scores) float64 {
 	if !enough(r, sc) || excessClients(r, sc) < minClients {
 		return 0
 	}
-	mark := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc), markScore(UnfamiliarShare, r, sc), bareScore(r, sc), bareClients(r, sc))
+	mark := max(markScore(MissingShare, r, sc), markScore(UnknownShare, r, sc), markScore(UnfamiliarShare, r, sc), bareScore(r, sc), bareClients(r, sc, false))
 	return max(volumeScore(sc), 0) + max(mark, 0)
 }

@@ -56,8 +56,9 @@ func bareScore(r *Reading, sc *Scores) float64 {
 
 // bareClients is by how many spreads fewer of the clients above normal, of those that claim
 // to be browsers, ask for assets than as many visitors of this site would; 0 where a fair part
-// does. A crowd of people brings assets, whatever they come for.
-func bareClients(r *Reading, sc *Scores) float64 {
+// does. A crowd of people brings assets, whatever they come for; where they are known to be people,
+// and the site fails some, others than those bring none.
+func bareClients(r *Reading, sc *Scores, people bool) float64 {
 	n := newcomers(r, sc)
 	loading, usual := loadingAbove(r, sc)
 	if n < minClients || failsVisitors(r) || usual < usualLoading {
@@ -68,7 +69,7 @@ func bareClients(r *Reading, sc *Scores) float64 {
 		loaded := sc.Level[UniqueClients] * (1 - sc.Level[BareShare])
 		score = (usual*n - max(loading, 0)) / math.Sqrt(usual*n+2*loaded)
 	}
-	if idlers(r, sc) >= max(minClients, n/2) {
+	if !people && idlers(r, sc)-unanswered(r) >= max(minClients, n/2) {
 		score = max(score, idle(r, usual))
 	}
 	return score
@@ -80,9 +81,15 @@ func bareClients(r *Reading, sc *Scores) float64 {
 // so that it is twice the binomial variance, and usualDoubt of what is known of their share.
 func idle(r *Reading, usual float64) float64 {
 	browsers := r.Raw[UniqueClients] * (1 - r.Raw[DeclaredShare])
-	missed := usual*browsers - r.Raw[UniqueClients]*(1-r.Raw[BareShare])
+	missed := usual*browsers - r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - unanswered(r)
 	doubt := usualDoubt * browsers
 	return missed / math.Sqrt(2*browsers*usual*(1-usual)+doubt*doubt+1)
+}
+
+// unanswered is for how many clients at the most the site has not answered, or late: a page that has not
+// come brings nothing, and there are far fewer pages than requests.
+func unanswered(r *Reading) float64 {
+	return (r.unserved() + r.Raw[SlowShare]) * max(0, r.Requests-r.Stopped)
 }
 
 // bringAssets reports whether half of the clients above normal that claim to be browsers ask

@@ -86,7 +86,7 @@ func (s *State) departs(r *Reading, sc *Scores) float64 {
 func (s *State) marked(r *Reading, sc *Scores) float64 {
 	mark := markScore(MissingShare, r, sc)
 	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
-		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc))
+		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc, false))
 	}
 	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || mark < 2 || slowVolume(sc) < slowLeast {
 		return 0

@@ -111,3 +111,21 @@ func TestScannersThatMeet(t *testing.T) {
 		}
 	}
 }
+
+// A crowd whose pages begin to come late, or not at all, brings fewer assets: there are many more assets than
+// pages among the requests, so that few of those fail.
+func TestACrowdThatWaits(t *testing.T) {
+	b := youngSite(2000, seen{requests: 26, clients: 6, fresh: 1, pages: 6, paths: 23, entropy: 4.6, loading: 2.6, declared: .5, distinct: 6})
+	waits := seen{requests: 1040, clients: 174, fresh: 65, pages: 170, paths: 150, entropy: 5.4, loading: 74, declared: .01, distinct: 54, errors: 96}
+	var state State
+	for second := range int64(60) {
+		r := waits.reading()
+		scores := Score(b, 2, &r)
+		if second%10 == 0 {
+			state.Drift(second, &r, &scores)
+		}
+		if state.Step(second, &r, &scores); state.Kind.Attack() {
+			t.Fatalf("second %d: a %s", second, state.Kind)
+		}
+	}
+}
