@@ -11,8 +11,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/user"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -74,7 +72,7 @@ func (p *Pipe) Open() error {
 func (p *Pipe) open() error {
 	err := syscall.Mkfifo(p.o.Path, 0o600)
 	if made := err == nil; made {
-		err = permit(p.o.Path, p.o.Group)
+		err = intake.Permit(p.o.Path, p.o.Group)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -90,24 +88,6 @@ func (p *Pipe) open() error {
 	// server that is started again goes on (fifo(7), Linux allows it).
 	p.file, err = os.OpenFile(p.o.Path, os.O_RDWR|syscall.O_NONBLOCK, 0)
 	return err
-}
-
-// permit lets the owner and a group write to a pipe that was just made.
-func permit(path, group string) error {
-	if group != "" {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return err
-		}
-		id, err := strconv.Atoi(g.Gid)
-		if err != nil {
-			return err
-		}
-		if err := os.Chown(path, -1, id); err != nil {
-			return err
-		}
-	}
-	return os.Chmod(path, 0o660)
 }
 
 func bare(err error) error {

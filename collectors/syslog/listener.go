@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
@@ -113,7 +112,7 @@ func (l *Listener) Open() (err error) {
 		l.streams, err = net.Listen("tcp", l.o.Address)
 	}
 	if err == nil && (l.o.Network == "unix" || l.o.Network == "unixgram") {
-		err = permit(l.o.Address, l.o.Group)
+		err = intake.Permit(l.o.Address, l.o.Group)
 	}
 	if n := queueLength(); err == nil && l.o.Network == "unixgram" && n < fewDatagrams {
 		l.o.Logger.Warn("more datagrams than may wait for this socket are lost by senders that do not wait, such as nginx: raise the sysctl net.unix.max_dgram_qlen and start again, or send by UDP",
@@ -201,23 +200,4 @@ func queueLength() int {
 		return fewDatagrams
 	}
 	return n
-}
-
-// permit lets the owner and a group write to a socket. Until then no ordinary umask
-// lets anybody but the owner.
-func permit(path, group string) error {
-	if group != "" {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return err
-		}
-		id, err := strconv.Atoi(g.Gid)
-		if err != nil {
-			return err
-		}
-		if err := os.Chown(path, -1, id); err != nil {
-			return err
-		}
-	}
-	return os.Chmod(path, 0o660)
 }
