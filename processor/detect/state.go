@@ -180,9 +180,10 @@ func (s *State) swell(above float64, attack bool) {
 // ebbs reports whether there are no more clients above normal than what an open release has
 // left behind, hardly one of which claims to be a browser: towards its end a single scanner
 // or reader is enough for its few requests to look as if machines went all over the site. An
-// attack that begins then brings browsers, what is not there, or more clients.
+// attack that begins then brings browsers, what is not there, or more clients. Where the site fails
+// under what has come, browsers are there too: people who follow, and wait for a minute to be answered.
 func (s *State) ebbs(r *Reading, sc *Scores) bool {
-	return s.Open && s.Kind == schemas.Release && newcomers(r, sc) < minClients &&
+	return s.Open && s.Kind == schemas.Release && (newcomers(r, sc) < minClients || failsVisitors(r)) &&
 		excessClients(r, sc) <= s.Swell+minClients && markScore(MissingShare, r, sc) < enter
 }
 

@@ -129,3 +129,21 @@ func TestACrowdThatWaits(t *testing.T) {
 		}
 	}
 }
+
+// A site that fails under what a link's previews and the people after them have left behind answers late: those
+// whom it has not answered yet are no attack, as long as they are no more than came.
+func TestAReleaseThatDrowns(t *testing.T) {
+	b := youngSite(2000, seen{requests: 18, clients: 6, fresh: 1, pages: 7, paths: 16, entropy: 4.1, loading: 1.8, declared: .55, distinct: 6, work: 2})
+	waits := seen{requests: 92, clients: 46, fresh: 29, missing: 2, unknown: 2, unfamiliar: 21, pages: 64, paths: 41, entropy: 4.2, loading: 2, declared: .51, distinct: 24, errors: 60, work: 1500, direct: 52}
+	for swell, want := range map[float64]schemas.Kind{180: schemas.Release, 5: schemas.Flood} {
+		state := State{Open: true, Kind: schemas.Release, Swell: swell}
+		for second := range int64(10) {
+			r := waits.reading()
+			scores := Score(b, 2, &r)
+			state.Step(second, &r, &scores)
+		}
+		if state.Kind != want {
+			t.Errorf("where %.0f clients are left of it: a %s, want a %s", swell, state.Kind, want)
+		}
+	}
+}
