@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/weir-project/weir/processor/state"
@@ -296,5 +297,30 @@ func TestNamedSitesAreWatchedAmongFakes(t *testing.T) {
 	}
 	if err := make1(t, o).Load(&saved); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatIsKnownIsHeldByOneOfMany: counters of several partitions take and leave the same site at
+// once. What one holds is what the detector's changes go to.
+func TestWhatIsKnownIsHeldByOneOfMany(t *testing.T) {
+	k := NewKnowledge()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 20_000 {
+				held := k.hold("www.example.org")
+				k.mu.Lock()
+				same := k.sites["www.example.org"] == held
+				k.mu.Unlock()
+				if k.release("www.example.org"); !same {
+					t.Error("what a counter holds was forgotten")
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if k.has("www.example.org") {
+		t.Error("a site that nobody has is still known")
 	}
 }

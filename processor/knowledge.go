@@ -65,6 +65,11 @@ func (k *Knowledge) has(name string) bool {
 func (k *Knowledge) of(name string) *siteKnowledge {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.locked(name)
+}
+
+// locked is of for who has the lock.
+func (k *Knowledge) locked(name string) *siteKnowledge {
 	s, ok := k.sites[name]
 	if !ok {
 		s = &siteKnowledge{known: sketch.NewSeen(knownMax), familiar: sketch.NewSeen(familiarMax)}

@@ -13,9 +13,9 @@ import (
 
 // hold is what is known of a site that the caller has from now on, until it releases it.
 func (k *Knowledge) hold(name string) *siteKnowledge {
-	s := k.of(name)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	s := k.locked(name) // nobody lets it go in between
 	s.holders++
 	return s
 }
@@ -34,9 +34,9 @@ func (k *Knowledge) release(name string) {
 
 // told notes that a detector elsewhere has a site.
 func (k *Knowledge) told(name string) *siteKnowledge {
-	s := k.of(name)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	s := k.locked(name) // nobody lets it go in between
 	s.elsewhere = true
 	return s
 }
