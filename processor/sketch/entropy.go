@@ -2,17 +2,19 @@ package sketch
 
 import "math"
 
-// doubt is how many standard errors of the sure estimate the other may be away from it: by
-// chance it is further one time in seven, and then not by much.
-const doubt = 1.5
+// doubt is how many standard errors of the sure estimate the other may be away from it. Chosen
+// by measured error, over some hundred streams in 1 to 64 parts: of fewer the error of the sure
+// one shows where it stands on few keys, of more that of the other where many keys that come once
+// stand beside thousands that all parts have.
+const doubt = 0.75
 
 // Bits is the Shannon entropy of what was counted, the mean of log2(N/n) over its N
 // requests, each of a key that has n of them: exact while all keys are in the table. Beyond
 // that it is estimated twice, by all keys as likely as they have requests, and by those that
 // cannot have missed much. The first is much the nearer, unless parts were merged that have
 // keys in common, each of which a part counted only for a while: thousands of paths, each
-// asked for as often. There the second is sure, as it knows how far off it is by chance. So the
-// first is taken, as far as the second does not contradict it. 0 for an empty stream.
+// asked for as often, alone or beside random ones. There the second is the nearer, and knows about how far
+// off it is by chance. So the first is taken, as far as the second does not contradict it. 0 for an empty stream.
 func (t *Tally) Bits() float64 {
 	switch {
 	case t.total == 0:

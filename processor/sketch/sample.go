@@ -33,38 +33,51 @@ func (t *Tally) each(do func(n, keys float64, heavy bool)) {
 
 const (
 	// surely is for how many times what it may have missed a key must be counted to be taken
-	// as sure. Chosen by measured error: of fewer the lost counts show, of more too few keys
-	// are left.
-	surely = 3
+	// as sure. Chosen by measured error, with doubt: of fewer the lost counts show, of more too
+	// few keys are left.
+	surely = 4
+	// heavily is for how many times that it must be counted to be there whatever its rank: few
+	// such keys, of which one was drawn and another not, would be most of the error.
+	heavily = 2
 	// sureLeast is from how many sampled keys on an estimate says how far off it is.
 	sureLeast = 16
 )
 
 // sure is the entropy by those keys alone that cannot have missed much, however the parts that
 // were merged had them in common: the sample of low rank, counted exactly, and of the others
-// those whose count, if they are of a rank that low, is three times what all parts together
+// those whose count, if they are of a rank that low, is four times what all parts together
 // can have dropped of them. With n requests a key is one of these where its rank is below
-// n/(3*cut), whatever its bar says. So it has hardly any bias, but fewer keys where no two
-// parts have one in common. off is the standard error, by the spread among the sample; ok is
-// false where that is too small to know.
+// n/(4*cut), whatever its bar says, and with 2*cut always; n is what was counted and half of what may have been
+// missed, as a key that is asked for all the time and was dropped once did miss something. So it
+// has little bias, but fewer keys where no two parts have one in common. off is the standard
+// error, by the spread among the sample; ok is false where that is too small to know.
 func (t *Tally) sure() (bits, off float64, ok bool) {
 	r := ratio{total: float64(t.total)}
 	low, high := math.MaxUint32/max(t.level, 1), (1<<32)/(surely*t.cut)
-	highest := func(n uint32) uint64 { return min(max(low, uint64(n)*high), 1<<32) } // rank
-	var few [64]uint32                                                               // keys by their count
+	highest := func(n uint32) uint64 { // rank
+		if uint64(n) >= heavily*t.cut {
+			return 1 << 32
+		}
+		return max(low, uint64(n)*high)
+	}
+	var few [64]uint32 // keys by their count
 	var at taken
 	for some := range chunks(t.slots) {
 		for _, i := range at.of(some) {
 			s := &some[i]
-			last := highest(s.n)
+			n := s.n
+			if rank(s.key) > low {
+				n = clamp(uint64(n) + uint64(share(t.missed(s), s.key)/2))
+			}
+			last := highest(n)
 			if rank(s.key) > last {
 				continue
 			}
-			if s.n < uint32(len(few)) {
-				few[s.n]++
+			if n < uint32(len(few)) {
+				few[n]++
 				continue
 			}
-			r.add(s.n, 1, last)
+			r.add(n, 1, last)
 		}
 	}
 	for n, keys := range few {

@@ -47,3 +47,46 @@ func TestBitsOfSharedKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestBitsOfAnAttackOnSharedKeys: seconds of a flood, each of a part of its own, some of it of
+// paths that come once, the rest of thousands that are asked for alike. Of these a part drops many
+// for a while: what it misses of them is not what comes once. The mean of some streams shows
+// what is no chance.
+func TestBitsOfAnAttackOnSharedKeys(t *testing.T) {
+	const requests, parts, streams = 500_000, 8, 4
+	for _, c := range []struct{ random, keys uint64 }{ // of ten requests; paths that are asked for again
+		{2, 6000}, {5, 6000}, {5, 1500},
+	} {
+		mean := 0.0
+		for stream := range uint64(streams) {
+			r := rand.New(rand.NewPCG(c.random<<32|c.keys, stream))
+			var cut [parts]Tally
+			counts, once := make(map[uint64]uint64), uint64(1<<32)
+			for i := range cut {
+				cut[i].Limit(1024)
+			}
+			for range requests {
+				key := r.Uint64N(c.keys)
+				if r.Uint64N(10) < c.random {
+					once++
+					key = once
+				}
+				key = mix(key + stream<<48)
+				counts[key]++
+				cut[r.IntN(parts)].Insert(key, 1, nil)
+			}
+			whole := new(Tally)
+			for i := range cut {
+				whole.Merge(&cut[i])
+			}
+			want := exactBits(counts)
+			mean += (whole.Bits() - want) / max(0.1, 0.02*want) / streams
+		}
+		if testing.Verbose() {
+			fmt.Printf("%d of ten requests random beside %d paths: off by %+.2f of what is allowed\n", c.random, c.keys, mean)
+		}
+		if math.Abs(mean) > 0.9 {
+			t.Errorf("%d of ten requests random beside %d paths: off by %+.2f of what is allowed, in the mean of %d streams", c.random, c.keys, mean, streams)
+		}
+	}
+}
