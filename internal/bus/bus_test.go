@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -337,6 +338,38 @@ func TestJetStreamIsRevived(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b, schemas.SubjectRequests(0), "2", "after")
+	wantStrings(t, take(t, b, ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}, 2), "before", "after")
+}
+
+// Others may fill the disk to its last byte. When there is room again every stream and bucket
+// takes messages, though the server itself would go on refusing them.
+func TestAFullDiskPasses(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("weir", dir, "tmpfs", 0, "size=128m"); err != nil {
+		t.Skip("needs a file system of its own: ", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	b := open(t, Options{Dir: filepath.Join(dir, "nats"), Reserve: 1 << 20})
+	publish(t, b, schemas.SubjectRequests(0), "1", "before")
+	filler, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = filler.Write(make([]byte, 1<<20))
+	}
+	for err = nil; err == nil; { // its buffers are full, too
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err = b.State().Put(ctx, "lease", make([]byte, 64<<10))
+		cancel()
+	}
+	if err := errors.Join(filler.Close(), os.Remove(filler.Name())); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, schemas.SubjectRequests(0), "2", "after")
+	if _, err := b.State().PutString(t.Context(), "lease", "me"); err != nil {
+		t.Errorf("the bucket stays as it was on the full disk: %v", err)
+	}
 	wantStrings(t, take(t, b, ConsumerOptions{Stream: schemas.StreamRequests, Durable: "r"}, 2), "before", "after")
 }
 

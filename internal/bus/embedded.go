@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -36,8 +37,10 @@ const (
 
 // embedded is a nats-server in this process.
 type embedded struct {
-	server *server.Server
-	lock   *os.File
+	server   *server.Server
+	lock     *os.File
+	log      *serverLog
+	reviving sync.Mutex
 }
 
 func startEmbedded(ctx context.Context, o Options) (*embedded, error) {
@@ -63,7 +66,7 @@ func startEmbedded(ctx context.Context, o Options) (*embedded, error) {
 	}
 	log := &serverLog{log: o.Logger.With("part", "nats-server")}
 	s.SetLoggerV2(log, false, false, false)
-	e := &embedded{server: s, lock: lock}
+	e := &embedded{server: s, lock: lock, log: log}
 	s.Start()
 	deadline, _ := ctx.Deadline()
 	if !s.ReadyForConnections(time.Until(deadline)) || !s.JetStreamEnabled() {
@@ -197,9 +200,10 @@ func (e *embedded) stop() error {
 	return e.lock.Close()
 }
 
-// room fails where the embedded server's disk is all but full. A nats-server
-// that meets a full disk switches JetStream off until it is started again, so
-// it must never come to that.
+// room fails where the embedded server's disk is all but full. A nats-server that meets a
+// full disk writes to the streams that met it no more until JetStream is started again, or
+// switches all of it off, so it should never come to that; others may fill what is held
+// in reserve.
 func (b *Bus) room() error {
 	if b.server == nil {
 		return nil
@@ -216,16 +220,28 @@ func (b *Bus) room() error {
 	if free < reserve {
 		return b.where(fmt.Errorf("%w: %d MiB free, want %d: make room; nothing is lost meanwhile", ErrDiskFull, free>>20, reserve>>20))
 	}
-	if !b.server.server.JetStreamEnabled() {
-		return b.revive()
-	}
-	return nil
+	return b.revive()
 }
 
-// revive switches JetStream on again after the server gave up on its disk.
+// revive switches JetStream on again after the server gave up on its disk, or on a stream.
 func (b *Bus) revive() error {
+	e := b.server
+	if e.server.JetStreamEnabled() && !e.log.full.Load() {
+		return nil
+	}
+	e.reviving.Lock()
+	defer e.reviving.Unlock()
+	if e.log.full.Swap(false) && e.server.JetStreamEnabled() {
+		if err := e.server.DisableJetStream(); err != nil {
+			e.log.full.Store(true)
+			return b.where(fmt.Errorf("JetStream met a full disk, and could not be switched off: %w", err))
+		}
+	}
+	if e.server.JetStreamEnabled() {
+		return nil // another has done it meanwhile
+	}
 	b.log.Warn("switching JetStream on again", "dir", b.options.Dir)
-	err := b.server.server.EnableJetStream(&server.JetStreamConfig{
+	err := e.server.EnableJetStream(&server.JetStreamConfig{
 		StoreDir: b.options.Dir, MaxStore: serverStore, MaxMemory: serverMemory, SyncInterval: syncInterval,
 	})
 	if err != nil {
@@ -239,13 +255,20 @@ func (b *Bus) revive() error {
 type serverLog struct {
 	log   *slog.Logger
 	fatal atomic.Pointer[string]
+	full  atomic.Bool // a stream met a full disk since JetStream was switched on
 }
 
 func (l *serverLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l *serverLog) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l *serverLog) Debugf(string, ...any)           {}
-func (l *serverLog) Tracef(string, ...any)           {}
+func (l *serverLog) Errorf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	if strings.Contains(line, syscall.ENOSPC.Error()) || strings.Contains(line, syscall.EDQUOT.Error()) {
+		l.full.Store(true)
+	}
+	l.log.Error(line)
+}
+func (l *serverLog) Debugf(string, ...any) {}
+func (l *serverLog) Tracef(string, ...any) {}
 
 // Fatalf is called before the server gives up; it does not return to a caller
 // that could be told, so the reason is kept for Open.
