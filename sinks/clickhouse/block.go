@@ -1,6 +1,10 @@
 package clickhouse
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/zeebo/xxh3"
 
@@ -119,14 +123,25 @@ type place struct {
 	partition int
 	sequence  uint64
 	sample    uint32 // of so many clients, one is kept as rows
+	seed      uint64 // of which ones
 }
 
-// sampleSeed makes the writer's choice of clients independent of a collector's.
-const sampleSeed = 0x5745495253544f52
+// sampleSeed makes the writer's choice of clients independent of a collector's, and with the
+// key of privacy one that nobody can foresee: who knew which clients are left out would attack
+// from those.
+func sampleSeed(p Privacy) uint64 {
+	const seed = 0x5745495253544f52
+	if len(p.Key) == 0 {
+		return seed
+	}
+	mac := hmac.New(sha256.New, p.Key)
+	mac.Write([]byte("which clients are kept as rows"))
+	return seed ^ binary.LittleEndian.Uint64(mac.Sum(nil))
+}
 
 // keeps reports whether a client's requests are kept as rows.
 func (p place) keeps(client []byte) bool {
-	return p.sample == 1 || xxh3.HashSeed(client, sampleSeed)%uint64(p.sample) == 0
+	return p.sample == 1 || xxh3.HashSeed(client, p.seed)%uint64(p.sample) == 0
 }
 
 // append adds the rows [from, to) of a batch that s has split.

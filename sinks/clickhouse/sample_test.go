@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -54,6 +55,30 @@ func TestWhereTheStreamFillsUpRowsAreSampled(t *testing.T) {
 		if got := ask(t, db, sql); got != want {
 			t.Errorf("%s: %s, want %s", sql, got, want)
 		}
+	}
+}
+
+// Which clients are kept as rows hangs on the key: nobody else can choose addresses that are not.
+func TestWhichClientsAreSampledIsSecret(t *testing.T) {
+	var keys [2]place
+	for i, key := range []string{"key", "other"} {
+		keys[i] = place{sample: 8, seed: sampleSeed(Privacy{Key: []byte(key)})}
+	}
+	if again := sampleSeed(Privacy{Key: []byte("key")}); again != keys[0].seed {
+		t.Error("the same key chooses others after a restart")
+	}
+	const clients = 1 << 16
+	var kept, both int
+	for i := range clients {
+		client := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}).As16()
+		if keys[0].keeps(client[:]) {
+			if kept++; keys[1].keeps(client[:]) {
+				both++
+			}
+		}
+	}
+	if kept < clients/9 || kept > clients/7 || both < kept/10 || both > kept/6 {
+		t.Errorf("of %d clients %d are kept by a key, and of these %d by another", clients, kept, both)
 	}
 }
 

@@ -37,13 +37,14 @@ type span struct {
 	first, last uint64 // sequences; 0, 0 while it is empty
 	rows        int
 	sample      uint32           // of so many clients, one is kept as rows; 0 is 1
+	seed        uint64           // of which ones
 	blocks      map[int64]*block // by day
 	splitter    splitter
 	spare       []*block
 }
 
 func newSpan(stream string, partition int, p Privacy) *span {
-	return &span{stream: stream, partition: partition, blocks: make(map[int64]*block), splitter: splitter{filter: newFilter(p)}}
+	return &span{stream: stream, partition: partition, blocks: make(map[int64]*block), seed: sampleSeed(p), splitter: splitter{filter: newFilter(p)}}
 }
 
 // reset empties the span and keeps the memory of a few blocks.
@@ -71,7 +72,7 @@ func (s *span) extend(sequence uint64) {
 // add takes in the rows of a batch. It keeps nothing of the batch.
 func (s *span) add(sequence uint64, batch *schemas.Batch) {
 	s.extend(sequence)
-	at := place{stream: s.stream, partition: s.partition, sequence: sequence, sample: max(s.sample, 1)}
+	at := place{stream: s.stream, partition: s.partition, sequence: sequence, sample: max(s.sample, 1), seed: s.seed}
 	s.splitter.split(batch, func(day int64, from, to int) {
 		s.block(day).append(batch, &s.splitter, at, from, to)
 	})
