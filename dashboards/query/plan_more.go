@@ -142,8 +142,10 @@ func (q *Query) planEvidence(m Moment) Plan {
 		return "arrayMap(x -> ('" + what + "', '', x, nan, nan, nan), JSONExtract(evidence, '" + key + "', 'Array(String)'))"
 	}
 	traits := "arrayMap(t -> ('trait', JSONExtractString(t, 'trait'), JSONExtractString(t, 'value'), JSONExtractFloat(t, 'bits'), JSONExtractFloat(t, 'attack'), JSONExtractFloat(t, 'normal')), JSONExtractArrayRaw(evidence, 'traits'))"
-	return Plan{Rows: q.Limit, SQL: "SELECT decision, line.1 AS what, line.2 AS trait, line.3 AS text, line.4 AS bits, line.5 AS attack_share, line.6 AS normal_share FROM (SELECT decision, arrayJoin(arrayConcat(" +
-		traits + ", " + texts("samples", "sample") + ", " + texts("nearest", "nearest") + ")) AS line FROM (" + of + ")) ORDER BY decision, indexOf(['trait', 'sample', 'nearest'], what), bits DESC LIMIT " + q.limit()}
+	lines := "arrayConcat(" + traits + ", " + texts("samples", "sample") + ", " + texts("nearest", "nearest") + ")"
+	return Plan{Rows: q.Limit, SQL: "SELECT decision, lines[place].1 AS what, lines[place].2 AS trait, lines[place].3 AS text, lines[place].4 AS bits, lines[place].5 AS attack_share, lines[place].6 AS normal_share" +
+		" FROM (SELECT decision, lines, arrayJoin(arrayEnumerate(lines)) AS place FROM (SELECT decision, " + lines + " AS lines FROM (" + of + ")))" +
+		" ORDER BY decision, indexOf(['trait', 'sample', 'nearest'], what), bits DESC, place LIMIT " + q.limit()}
 }
 
 // planMap is a map of the addresses of IPv4: sixteen rows of sixteen /8, as many requests
