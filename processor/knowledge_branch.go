@@ -55,7 +55,11 @@ func (k *Knowledge) tellBranch() {
 		}
 	}
 	for _, l := range k.lessons {
-		switch twin := l.site.twin; l.what {
+		twin := l.site.twin
+		if twin == nil { // the site has come and gone since
+			continue
+		}
+		switch l.what {
 		case lessonPath:
 			twin.known.Add(l.hash)
 		case lessonProgram:

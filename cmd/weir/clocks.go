@@ -56,15 +56,15 @@ func (c *clocks) heard(b *schemas.Batch, arrived time.Time) {
 }
 
 // check looks whether a batch has changed what its partition knows.
-func (c *clocks) check(partition int, t *window.Timeline, b *schemas.Batch) {
-	now := t.Line(b.Edge, b.Source).Skewed()
+func (c *clocks) check(partition int, o *order, b *schemas.Batch) {
+	now := o.skew(b)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := slices.IndexFunc(c.found[partition], func(s window.Skew) bool { return s.Edge == b.Edge && s.Source == b.Source })
 	if at < 0 && now == 0 || at >= 0 && c.found[partition][at].Ahead == now {
 		return
 	}
-	c.found[partition] = t.Skews()
+	c.found[partition] = o.skews()
 	c.tell(true)
 }
 
@@ -102,7 +102,11 @@ func (c *clocks) tell(aloud bool) {
 		}
 		c.known[name] = ahead
 		c.skewed(name.edge, name.source, ahead)
-		c.log.Warn("an edge's clock is wrong; its requests count at the corrected time", "edge", name.edge, "source", name.source, "ahead", ahead)
+		if what := "an edge's clock is wrong; its requests count at the corrected time"; ahead < 0 && ahead >= -offMost*time.Millisecond {
+			c.log.Warn(what, "edge", name.edge, "source", name.source, "ahead", ahead, "or_late_by", -ahead)
+		} else {
+			c.log.Warn(what, "edge", name.edge, "source", name.source, "ahead", ahead)
+		}
 	}
 }
 

@@ -170,7 +170,7 @@ func (c *counting) message(ctx context.Context, m *bus.Message) error {
 		c.order.add(b, m.Sequence(), m.Time(), now)
 		c.clocks.heard(b, m.Time())
 		c.claims(b, &c.rows, now)
-		c.clocks.check(c.partition, &c.order.Timeline, b)
+		c.clocks.check(c.partition, c.order, b)
 	}
 	c.repeat(m.Sequence())
 	if len(c.closings) > 0 {

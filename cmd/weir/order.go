@@ -53,10 +53,17 @@ type orderClock struct {
 	Timeline window.Timeline `json:"timeline"`
 	Front    int64           `json:"front"`           // event time as the sources tell it, corrected; unix ms
 	Begun    int64           `json:"begun,omitempty"` // when the first batch came, while event time has not begun
+
+	Came    int64 `json:"came,omitempty"`     // the last batch with rows, by the stream's clock; unix ms
+	Live    int64 `json:"live,omitempty"`     // the last of them whose source agrees with that clock
+	Right   int64 `json:"right,omitempty"`    // how long those of right clocks are under way, ms
+	RightAt int64 `json:"right_at,omitempty"` // when that was found
 }
 
 // sourceOrder is what is known of one source.
 type sourceOrder struct {
+	edge, source string // empty until it is heard of
+
 	promised  int64 // the greatest watermark, by its own clock
 	watermark int64 // the same, corrected: everything up to here has arrived
 	broken    bool  // rows have come that are far before what was promised
@@ -64,6 +71,7 @@ type sourceOrder struct {
 	heard     time.Time
 	lagsSince time.Time // zero: it does not
 	lagsFrom  int64     // its watermark then
+	delay     delay
 }
 
 // catchesUp reports whether a source that lags is worth waiting for: it comes on faster than
@@ -123,21 +131,30 @@ func (o *order) add(b *schemas.Batch, sequence uint64, arrived, now time.Time) {
 		return
 	}
 	line := o.Timeline.Line(b.Edge, b.Source)
+	if line.Skewed() != 0 { // it is corrected already
+		s.delay = delay{}
+	} else if len(b.Time) > 0 {
+		o.measure(s, promised, came)
+	}
+	off, before := s.delay.Off, o.Front
 	s.broken = s.broken && s.watermark < o.Front-lagging
 	switch {
 	case len(b.Time) > 0:
 		s.broken = s.broken || s.promised > 0 && earliest(b) < s.promised-brokenBy
-		o.Front = o.Timeline.Batch(line, b.Time, promised, o.Front, came, o.doubted)
-		if by := promised - line.Skewed().Milliseconds(); line.Timely() && by < o.Front+aheadBy {
+		b.Time[0] += off // what follows are differences
+		o.Front = o.Timeline.Batch(line, b.Time, promised+off, o.Front, came, o.doubted)
+		b.Time[0] -= off
+		if by := promised + off - line.Skewed().Milliseconds(); line.Timely() && by < o.Front+aheadBy {
 			o.Front = max(o.Front, by) // it knows of rows in other partitions
 		}
 	case promised > s.promised:
-		o.Front = o.Timeline.Promise(line, promised, o.Front, came)
+		o.Front = o.Timeline.Promise(line, promised+off, o.Front, came)
 	}
+	o.bound(before, came)
 	if o.Begun > 0 {
 		o.begun()
 	}
-	shift := -line.Skewed().Milliseconds()
+	shift := off - line.Skewed().Milliseconds()
 	s.promised = max(s.promised, promised)
 	limit := min(promised+shift, o.Front)
 	s.watermark = max(s.watermark, limit)
@@ -159,7 +176,7 @@ func (o *order) source(b *schemas.Batch, now time.Time) *sourceOrder {
 			o.sources[b.Edge+" "+b.Source] = s
 		}
 	}
-	s.heard = now
+	s.heard, s.edge, s.source = now, b.Edge, b.Source
 	if len(b.Time) > 0 {
 		s.rows = now
 	}
@@ -247,14 +264,14 @@ func (o *order) level(now time.Time) int64 {
 	for _, s := range o.sources {
 		newest = max(newest, s.watermark)
 	}
-	level := newest
+	level, lagsBelow := newest, o.lagsFromOn(newest)
 	for _, s := range o.sources {
 		if s.broken || now.Sub(s.rows) >= quietAfter {
 			s.lagsSince = time.Time{}
 			continue
 		}
 		switch {
-		case s.watermark >= newest-lagging:
+		case s.watermark >= lagsBelow:
 			s.lagsSince = time.Time{}
 		case s.lagsSince.IsZero():
 			s.lagsSince, s.lagsFrom = now, s.watermark
@@ -340,20 +357,21 @@ type savedSource struct {
 	Promised  int64 `json:"promised"`
 	Watermark int64 `json:"watermark"`
 	Broken    bool  `json:"broken,omitempty"`
+	Delay     delay `json:"delay,omitzero"`
 }
 
 // promises are what each source has promised.
 func (o *order) promises() map[string]savedSource {
 	out := make(map[string]savedSource, len(o.sources))
 	for key, s := range o.sources {
-		out[key] = savedSource{s.promised, s.watermark, s.broken}
+		out[key] = savedSource{s.promised, s.watermark, s.broken, s.delay}
 	}
 	return out
 }
 
 // promise takes up a source as it was before a restart. It is heard of when it speaks.
 func (o *order) promise(key string, was savedSource) {
-	o.sources[key] = &sourceOrder{promised: was.Promised, watermark: was.Watermark, broken: was.Broken}
+	o.sources[key] = &sourceOrder{promised: was.Promised, watermark: was.Watermark, broken: was.Broken, delay: was.Delay}
 }
 
 // heardOf reports the greatest watermark, and whether every source has been silent

@@ -222,7 +222,9 @@ func (p *page) edges(edges []edge) {
 		if c := e.clock; c != nil {
 			way, ahead := "ahead", time.Duration(c.Ahead*float64(time.Second))
 			if ahead < 0 {
-				way, ahead = "behind", -ahead
+				if way, ahead = "behind", -ahead; ahead <= time.Minute {
+					way = "behind, or its requests come late"
+				}
 			}
 			clock, wrong, style = "wrong", span(ahead)+" "+way+" ("+c.Source+")", yellow
 		}
