@@ -131,10 +131,10 @@ func (o *order) add(b *schemas.Batch, sequence uint64, arrived, now time.Time) {
 		return
 	}
 	line := o.Timeline.Line(b.Edge, b.Source)
-	if line.Skewed() != 0 { // it is corrected already
+	if line.Skewed() != 0 && !o.live() { // it is corrected already
 		s.delay = delay{}
-	} else if len(b.Time) > 0 {
-		o.measure(s, promised, came)
+	} else if len(b.Time) > 0 && o.measure(s, promised, came) {
+		line.Trust()
 	}
 	off, before := s.delay.Off, o.Front
 	s.broken = s.broken && s.watermark < o.Front-lagging

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,11 +12,12 @@ import (
 // Bounds of what is made of how long batches were under way, in ms by the stream's clock.
 const (
 	offBlock  = 5_000  // of a block, of which the least counts
-	offBlocks = 4      // blocks in a row that must agree before a source counts as off
+	offBlocks = 3      // blocks in a row that must agree before a source counts as off
 	offSpread = 1_500  // so far apart may they be
 	offFrom   = 4_000  // from the right ones, from which on a source is off
 	offUntil  = 2_500  // below which it is not any more
 	offMost   = 60_000 // beyond which a Timeline is left to find it
+	offCrowd  = 256    // sources, from which on they are not compared more often than once a second
 	offFresh  = 30_000 // without rows, after which what was measured is old
 	liveFor   = 10_000 // since a batch came whose source agrees with the stream's clock
 	aheadMost = 5_000  // ms ahead of the stream's clock, that event time may come while one agrees
@@ -61,16 +63,23 @@ func (d *delay) steady() (late int64, ok bool) {
 	return slices.Min(d.Least[:]), true
 }
 
+// least is the least delay of the last blocks, of which there is one.
+func (d *delay) least() int64 { return slices.Min(d.Least[offBlocks-d.Blocks:]) }
+
 // nearZero reports whether the source agrees with the stream's clock, however much the delay
 // varies.
 func (d *delay) nearZero() bool {
-	least := slices.Min(d.Least[:])
-	return d.Blocks == offBlocks && least > -offFrom && least < offFrom
+	if d.Blocks == 0 {
+		return false
+	}
+	least := d.least()
+	return least > -offFrom && least < offFrom
 }
 
-// measure takes how long a batch was under way, and finds whether its source is off. Beats
-// say nothing: they are behind by as long as lines may lie in a server's buffer.
-func (o *order) measure(s *sourceOrder, promised, came int64) {
+// measure takes how long a batch was under way, and finds whether its source is off: it reports
+// whether it has just found by how much. Beats say nothing: they are behind by as long as lines may
+// lie in a server's buffer.
+func (o *order) measure(s *sourceOrder, promised, came int64) (found bool) {
 	o.Came = max(o.Came, came)
 	late, d := came-promised, &s.delay
 	if late >= -offFrom && late <= aheadMost {
@@ -78,7 +87,7 @@ func (o *order) measure(s *sourceOrder, promised, came int64) {
 	}
 	if late > 2*offMost || late < -2*offMost {
 		s.delay = delay{}
-		return
+		return false
 	}
 	if d.Off > 0 && late-o.Right < d.Off-offSpread { // no batch comes before it was sent: it was less
 		d.Off = max(late-o.Right, 0)
@@ -88,7 +97,7 @@ func (o *order) measure(s *sourceOrder, promised, came int64) {
 	}
 	most := d.Most
 	if !d.take(late, came) {
-		return
+		return false
 	}
 	o.rightDelay()
 	last := d.Least[offBlocks-1] - o.Right
@@ -97,7 +106,7 @@ func (o *order) measure(s *sourceOrder, promised, came int64) {
 	}
 	by, ok := d.steady()
 	if !ok {
-		return
+		return false
 	}
 	agrees := d.nearZero()
 	by -= o.Right
@@ -106,13 +115,15 @@ func (o *order) measure(s *sourceOrder, promised, came int64) {
 		d.Off = 0
 	case off >= offFrom && off <= offMost && max(by-d.Off, d.Off-by) > offSpread:
 		d.Off = by
+		return true
 	}
+	return false
 }
 
 // rightDelay finds the delay that right clocks have: that of the sources that agree with the
 // stream's clock, else what most have in common, the nearest to that clock of several.
 func (o *order) rightDelay() {
-	if o.Came < o.RightAt+offBlock/5 {
+	if len(o.sources) > offCrowd && o.Came < o.RightAt+offBlock/5 {
 		return
 	}
 	o.RightAt = o.Came
@@ -125,12 +136,16 @@ func (o *order) rightDelay() {
 			all = append(all, late)
 		}
 		if s.delay.nearZero() {
-			near = append(near, slices.Min(s.delay.Least[:]))
+			near = append(near, s.delay.least())
 		}
 	}
 	if len(near) > 0 {
 		slices.Sort(near)
 		o.Right = near[(len(near)-1)/2]
+		return
+	}
+	if o.live() { // one agrees that has not been heard for long enough
+		o.Right = 0
 		return
 	}
 	slices.Sort(all)
@@ -150,9 +165,10 @@ func (o *order) rightDelay() {
 // requests.
 func (o *order) live() bool { return o.Live > 0 && o.Came < o.Live+liveFor }
 
-// bound keeps event time, which was at before, near the stream's clock where that is right.
+// bound keeps event time, which was at before, near the stream's clock where that is right, and
+// where it begins near it.
 func (o *order) bound(before, came int64) {
-	if o.live() {
+	if before == 0 || o.live() {
 		o.Front = min(o.Front, max(before, came+aheadMost))
 	}
 }
@@ -175,7 +191,7 @@ func (o *order) skew(b *schemas.Batch) time.Duration {
 	return by
 }
 
-// skews are the sources that are known to be off.
+// skews are the sources that are known to be off, by name.
 func (o *order) skews() []window.Skew {
 	all := o.Timeline.Skews()
 	for _, s := range o.sources {
@@ -188,5 +204,8 @@ func (o *order) skews() []window.Skew {
 			all = append(all, window.Skew{Edge: s.edge, Source: s.source, Ahead: by})
 		}
 	}
+	slices.SortFunc(all, func(a, b window.Skew) int {
+		return cmp.Or(cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.Source, b.Source))
+	})
 	return all
 }

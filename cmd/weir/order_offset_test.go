@@ -24,6 +24,7 @@ type offFleet struct {
 	right    []string
 	off      offEdge
 	restarts int64        // ms from one restart to the next, 0: none
+	also     int64        // by how much the edge of that name is off, too
 	jitter   func() int64 // how late a batch of a right edge is
 }
 
@@ -35,6 +36,7 @@ type offRun struct {
 	last   int64            // from when a row of the edge that is off was, to when it counts, the last one
 	named  map[int64]string // who is said to be off, by how many seconds, whenever that changed
 	skewed time.Duration    // of the one that is off, at the end
+	also   time.Duration    // of the other
 }
 
 // play runs a fleet for so many ms; changed is when the edge that is off was set the last time.
@@ -62,6 +64,9 @@ func (f *offFleet) play(t interface {
 				truly = at - f.off.late(at)
 				ms = f.off.clock(truly)
 			}
+			if edge == "also" {
+				ms += f.also
+			}
 			b := schemas.NewBuilder(edge, "log")
 			for i := range int64(3) {
 				b.Append(&schemas.Request{Time: noon.UnixMilli() + ms + i*100, Bytes: truly + i*100 + 100_000, Site: []byte(edge), Client: netip.MustParseAddr("192.0.2.1")})
@@ -76,6 +81,9 @@ func (f *offFleet) play(t interface {
 				was := noon.UnixMilli() + r.Bytes - 100_000
 				if string(r.Site) == "off" {
 					run.last = r.Time - was
+					continue
+				}
+				if string(r.Site) == "also" {
 					continue
 				}
 				if r.Time != was || r.Time < reached-5000 {
@@ -93,6 +101,9 @@ func (f *offFleet) play(t interface {
 			names += fmt.Sprintf("%s %d ", s.Edge, int64(s.Ahead.Round(time.Second).Seconds()))
 			if s.Edge == "off" {
 				run.skewed = s.Ahead
+			}
+			if s.Edge == "also" {
+				run.also = s.Ahead
 			}
 		}
 		if len(o.skews()) == 0 {
@@ -138,6 +149,30 @@ func TestOffsets(t *testing.T) {
 						t.Errorf("its last row counts %d ms from when it was", run.last)
 					}
 				})
+			}
+		}
+	}
+}
+
+// TestTwoOff: one edge is ahead and one behind, so that they are further apart than a
+// Timeline believes, whoever speaks first.
+func TestTwoOff(t *testing.T) {
+	for _, first := range []string{"off", "right"} {
+		for _, by := range [][2]int64{{-25_000, 15_000}, {15_000, -25_000}, {-29_000, 29_000}, {-10_000, 29_000}, {29_000, -29_000}} {
+			f := offFleet{right: []string{"also", "right"}, off: offEdge{func(at int64) int64 { return at + by[0] }, never}, jitter: none, also: by[1]}
+			if first == "right" {
+				f.right = []string{"right", "also"}
+			}
+			run := f.play(t, 120_000, 0)
+			t.Logf("%v %s: %+v", by, first, run)
+			if run.wrong > 0 || run.worst > 10_000 || run.later > 2500 {
+				t.Errorf("%v: of the right edge %d rows were late, and they waited up to %d ms, later %d", by, run.wrong, run.worst, run.later)
+			}
+			if (run.skewed-time.Duration(by[0])*time.Millisecond).Abs() > 2*time.Second || (run.also-time.Duration(by[1])*time.Millisecond).Abs() > 2*time.Second {
+				t.Errorf("%v: said to be ahead by %s and %s", by, run.skewed, run.also)
+			}
+			if len(run.named) > 2 {
+				t.Errorf("%v: it flaps: %v", by, run.named)
 			}
 		}
 	}

@@ -305,3 +305,6 @@ func (l *Line) Name() (edge, source string) { return l.edge, l.source }
 
 // Skewed is by how much the line's clock is corrected: positive where it was ahead.
 func (l *Line) Skewed() time.Duration { return -time.Duration(l.shift) * time.Millisecond }
+
+// Trust takes the correction of a source's clock back, for who corrects it before.
+func (l *Line) Trust() { l.shift, l.strange = 0, 0 }
