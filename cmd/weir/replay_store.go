@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -23,15 +24,22 @@ import (
 	"github.com/weir-project/weir/sinks/clickhouse"
 )
 
-// storeGarbage is how much garbage, in percent, a replay may hold that stores: its blocks are
-// large and hold no pointers, so that collecting them costs next to nothing, and ClickHouse
-// wants its memory beside them.
-const storeGarbage = 50
+// A replay that stores may hold storeGarbage percent of garbage, and less where it would use
+// more than storeMemory bytes: its blocks are large and hold no pointers, so that collecting them
+// costs next to nothing, and ClickHouse wants its memory beside them. Both together shall be
+// within 1 GiB.
+const (
+	storeGarbage = 25
+	storeMemory  = 480 << 20
+)
 
-// storeFrugally lets a process that stores keep so little, unless GOGC says how much.
+// storeFrugally lets a process that stores keep so little, unless GOGC or GOMEMLIMIT say how much.
 func storeFrugally() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(storeGarbage)
+	}
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // GOMEMLIMIT was not set
+		debug.SetMemoryLimit(storeMemory)
 	}
 }
 
