@@ -116,7 +116,7 @@ const (
 func (db *DB) lockSchema(ctx context.Context) (unlock func() error, err error) {
 	aside := "" // where an old lock is
 	for {
-		switch created, err := db.createLock(ctx); {
+		switch created, err := db.createLock(ctx, 0); {
 		case err != nil:
 			return nil, fmt.Errorf("%s: lock the schema: %w", db.where, brief{err})
 		case created:
@@ -124,7 +124,7 @@ func (db *DB) lockSchema(ctx context.Context) (unlock func() error, err error) {
 		}
 		var old string
 		if err := db.conn.QueryRow(ctx, fmt.Sprintf(`SELECT anyIf(splitByChar(' ', comment)[2], toUnixTimestamp(now()) > toUInt64OrZero(splitByChar(' ', comment)[1]) + %d) AS old
-FROM system.tables WHERE database = currentDatabase() AND name = '%s'`, db.lockAge, schemaLock)).Scan(&old); err != nil {
+FROM system.tables WHERE database = currentDatabase() AND name = '%s'`, lockAge, schemaLock)).Scan(&old); err != nil {
 			return nil, fmt.Errorf("%s: lock the schema: %w", db.where, brief{err})
 		}
 		if lockID.MatchString(old) {
@@ -144,13 +144,13 @@ FROM system.tables WHERE database = currentDatabase() AND name = '%s'`, db.lockA
 
 var lockID = regexp.MustCompile(`^[A-Z0-9]+$`)
 
-// createLock is false where the lock is there.
-func (db *DB) createLock(ctx context.Context) (created bool, err error) {
+// createLock makes the lock as of so many seconds ago. It is false where the lock is there.
+func (db *DB) createLock(ctx context.Context, ago uint32) (created bool, err error) {
 	var now uint32
 	if err := db.conn.QueryRow(ctx, "SELECT toUnixTimestamp(now())").Scan(&now); err != nil {
 		return false, err
 	}
-	err = db.conn.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (nothing UInt8) ENGINE = Null COMMENT '%d %s'", schemaLock, now, rand.Text()))
+	err = db.conn.Exec(ctx, fmt.Sprintf("CREATE TABLE %s (nothing UInt8) ENGINE = Null COMMENT '%d %s'", schemaLock, now-ago, rand.Text()))
 	if hasCode(err, tableExists) {
 		return false, nil
 	}

@@ -24,10 +24,9 @@ func TestSeveralMigrateAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
-		db.lockAge = 1 // second
 		all = append(all, db)
 	}
-	if created, err := all[0].createLock(t.Context()); err != nil || !created {
+	if created, err := all[0].createLock(t.Context(), 2*lockAge); err != nil || !created {
 		t.Fatalf("the lock of before: %v, %v", created, err)
 	}
 	var migrating sync.WaitGroup

@@ -67,7 +67,6 @@ type DB struct {
 	privacy   Privacy // of what is written
 
 	tokenBlocks int64                 // tokenBlocks but in tests
-	lockAge     int                   // lockAge but in tests
 	gone        atomic.Pointer[error] // why the server can never be reached again
 }
 
@@ -75,7 +74,7 @@ type DB struct {
 // password is known at once: the error is one line. Close the DB before the
 // server that it dials is stopped.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	db := &DB{where: "the embedded ClickHouse", log: o.Logger, tokenBlocks: tokenBlocks, lockAge: lockAge}
+	db := &DB{where: "the embedded ClickHouse", log: o.Logger, tokenBlocks: tokenBlocks}
 	if dial := o.Dial; dial != nil && o.Gone != nil {
 		o.Dial = func(ctx context.Context, protocol string) (net.Conn, error) {
 			c, err := dial(ctx, protocol)
