@@ -112,10 +112,27 @@ func TestRegularsReachNginx(t *testing.T) {
 	}
 	regular, newcomer := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("198.51.100.2")
 	partition := schemas.PartitionOf(regular)
+	other := newcomer.Next()
+	for schemas.PartitionOf(other) == partition {
+		other = other.Next()
+	}
+	// Workers of before may still answer for a moment, so that it is asked several times.
+	get := func(what string, want ...int) {
+		t.Helper()
+		until(what, func() bool {
+			for range 5 {
+				for i, client := range []netip.Addr{regular, newcomer, other} {
+					if got := status(client); got != want[i] {
+						return false
+					}
+				}
+			}
+			return true
+		})
+	}
+	const passes, refused = http.StatusOK, http.StatusForbidden
 	decide(schemas.ScopeSignature, `user_agent="Bad"`)
-	until("nothing is refused", func() bool {
-		return status(regular) == http.StatusForbidden && status(newcomer) == http.StatusForbidden
-	})
+	get("nothing is refused", refused, refused, refused)
 
 	parts, err := processor.NewParts(processor.Options{})
 	if err != nil {
@@ -129,22 +146,12 @@ func TestRegularsReachNginx(t *testing.T) {
 		told(edge.ctx)
 	}
 	tell(counterOf(t, edge.bus, parts, partition, 7), regular)
-	until("a regular does not pass", func() bool { return status(regular) == http.StatusOK })
-	if got := status(newcomer); got != http.StatusForbidden {
-		t.Errorf("a newcomer gets %d", got)
-	}
+	get("a regular does not pass, or a newcomer does", passes, refused, refused)
 
 	second := counterOf(t, edge.bus, parts, partition, 9)
 	second.visits(regular, 3) // a moment ago: it would not be told by who begins anew
 	second.tellRegulars()(edge.ctx)
 	tell(counterOf(t, edge.bus, parts, partition, 8), newcomer)
-	other := newcomer.Next()
-	for schemas.PartitionOf(other) == partition {
-		other = other.Next()
-	}
 	tell(counterOf(t, edge.bus, parts, schemas.PartitionOf(other), 1), other)
-	until("what was told last is not heard", func() bool { return status(other) == http.StatusOK })
-	if got := [2]int{status(regular), status(newcomer)}; got != [2]int{http.StatusOK, http.StatusForbidden} {
-		t.Errorf("after a takeover a regular and a newcomer get %d", got)
-	}
+	get("what was told last is not heard, or who lost the partition is", passes, refused, passes)
 }
