@@ -63,7 +63,8 @@ type detecting struct {
 	signals  []schemas.SignalRow
 	known    map[string]schemas.PathsPart // lists of known paths, on their way to the edges
 	dirty    bool
-	steps    int64 // number of the last ten seconds whose steps were saved
+	steps    int64      // number of the last ten seconds whose steps were saved
+	stepping sync.Mutex // held while they are
 }
 
 // paneSet is the parts of a set of panes that have come.

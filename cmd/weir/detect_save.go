@@ -149,6 +149,9 @@ func (d *detecting) save(ctx context.Context, file bool) error {
 	if err != nil {
 		return err
 	}
+	// Whoever takes this state up reads panes again from shortly before it, and what the long windows
+	// held until then from their pieces: of a backlog, these may be minutes behind.
+	d.saveSteps(ctx)
 	d.saving.RLock()
 	err = d.snapshots.Save(ctx, detectorLease, d.token, state.Bytes())
 	d.saving.RUnlock()

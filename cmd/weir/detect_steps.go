@@ -18,6 +18,8 @@ func stepsName(number int64) string { return fmt.Sprintf("windows-%d", number%st
 
 // saveSteps saves what has ended in the windows since it last did.
 func (d *detecting) saveSteps(ctx context.Context) {
+	d.stepping.Lock()
+	defer d.stepping.Unlock()
 	for {
 		piece, number, err := d.nextSteps()
 		if err == nil && piece != nil {
