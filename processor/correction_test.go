@@ -154,3 +154,24 @@ func TestCorrectionsOfNothing(t *testing.T) {
 		t.Errorf("without:\n%s\nwith:\n%s", strings.Join(a, ""), strings.Join(b, ""))
 	}
 }
+
+// What a person called normal is learned, and on a site that is known for half an hour it is much of what is
+// known: twenty times as much is noticed all the same, soon or late.
+func TestAYoungSiteIsNotMadeBlind(t *testing.T) {
+	for _, pause := range []int64{60, 150, 300} {
+		tr := newTraffic(3)
+		tr.people(0, 50*minute, 0.8)
+		from := int64(33 * minute)
+		tr.botnet(from, from+3*minute, 2400, 900)
+		tr.botnet(from+3*minute, from+3*minute+30_000, 400, 150)
+		again := from + 3*minute + pause*1000
+		tr.botnet(again, again+30_000, 8000, 3000)
+		log := corrected(t, tr, func(log []schemas.Event, now time.Time) (Correction, bool) {
+			id, ok := opened(log, 1)
+			return Correction{Incident: id, By: "anna", Time: now}, ok && now.After(time.UnixMilli(start+from+3*minute))
+		}, false)
+		if _, ok := opened(log, 2); !ok {
+			t.Errorf("after %d s: %v", pause, kinds(log))
+		}
+	}
+}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-project/weir/internal/bus"
@@ -39,12 +38,8 @@ func (c *collectCommand) Run(ctx context.Context, s screen, p *program) error {
 		return err
 	}
 	run := runCommand{Logs: c.Logs, Data: c.Data, HTTP: c.HTTP}
-	run.override(&configuration)
-	if c.NATS != "" {
-		configuration.NATS.URL = c.NATS
-	}
 	switch {
-	case configuration.NATS.URL == "":
+	case !run.alone(&configuration, c.NATS):
 		return usagef("nowhere to send requests: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
 	case len(configuration.Sources) == 0:
 		return usagef("nothing to follow: name a log (weir collect /var/log/nginx/access.log) or give the configuration sources")
@@ -55,9 +50,7 @@ func (c *collectCommand) Run(ctx context.Context, s screen, p *program) error {
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 { // GOMEMLIMIT was not set
 		debug.SetMemoryLimit(collectMemory)
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return stopped(ctx, collect(ctx, configuration, newLogger(s.err, configuration.Log), registry))
+	return stopped(ctx, collect(ctx, configuration, newLogger(s.err, configuration.Log), runtimeMetrics()))
 }
 
 // collect ships until ctx ends:

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
@@ -24,27 +23,21 @@ func (c *enforceCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	c.override(&configuration)
-	if configuration.NATS.URL == "" {
+	if !c.override(&configuration) {
 		return usagef("no decisions to enforce: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	again := func() (config.Config, error) {
 		fresh, err := p.configuration()
 		c.override(&fresh)
 		return fresh, err
 	}
-	return enforce(ctx, configuration, again, newLogger(s.err, configuration.Log), registry)
+	return enforce(ctx, configuration, again, newLogger(s.err, configuration.Log), runtimeMetrics())
 }
 
-// override puts what the flags say over the configuration.
-func (c *enforceCommand) override(configuration *config.Config) {
+// override puts what the flags say over the configuration, and reports whether that names a NATS.
+func (c *enforceCommand) override(configuration *config.Config) bool {
 	run := runCommand{Data: c.Data, HTTP: c.HTTP}
-	run.override(configuration)
-	if c.NATS != "" {
-		configuration.NATS.URL = c.NATS
-	}
+	return run.alone(configuration, c.NATS)
 }
 
 // enforce holds this machine's edges until ctx ends:

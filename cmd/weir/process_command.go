@@ -5,9 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 type processCommand struct {
@@ -27,8 +24,7 @@ func (c *processCommand) Run(ctx context.Context, s screen, p *program) (err err
 	}
 	log := newLogger(s.err, configuration.Log)
 	frugal()
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := runtimeMetrics()
 	o := busOptions(configuration)
 	o.Logger, o.Registerer, o.Name = log, metrics, "weir process"
 	b := reachBus(ctx, o, "nothing is processed until it is, and what was published waits there")

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-project/weir/collectors/ship"
@@ -54,8 +53,7 @@ func (c *runCommand) Run(ctx context.Context, s screen, p *program) error {
 		c.override(&fresh)
 		return fresh, err
 	}
-	w := &weir{config: configuration, modes: modes, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
-	w.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w := &weir{config: configuration, modes: modes, log: newLogger(s.err, configuration.Log), metrics: runtimeMetrics()}
 	return stopped(ctx, w.run(ctx, c.Baseline))
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/processor"
@@ -27,29 +26,23 @@ func (c *serveCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
-	c.override(&configuration)
-	if configuration.NATS.URL == "" {
+	if !c.override(&configuration) {
 		return usagef("nothing to serve: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	again := func() (config.Config, error) {
 		fresh, err := p.configuration()
 		c.override(&fresh)
 		return fresh, err
 	}
-	return stopped(ctx, serve(ctx, configuration, again, newLogger(s.err, configuration.Log), registry))
+	return stopped(ctx, serve(ctx, configuration, again, newLogger(s.err, configuration.Log), runtimeMetrics()))
 }
 
-// override puts what the flags say over the configuration. This machine's edges are weir
-// enforce's.
-func (c *serveCommand) override(configuration *config.Config) {
+// override puts what the flags say over the configuration, and reports whether that names a
+// NATS. This machine's edges are weir enforce's.
+func (c *serveCommand) override(configuration *config.Config) bool {
 	run := runCommand{Data: c.Data, HTTP: c.HTTP}
-	run.override(configuration)
-	if c.NATS != "" {
-		configuration.NATS.URL = c.NATS
-	}
 	configuration.Nginx.Directory, configuration.Nftables.Ports, configuration.HAProxy.Socket = "", nil, ""
+	return run.alone(configuration, c.NATS)
 }
 
 // serve answers until ctx ends:

@@ -9,9 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/embedded"
 	"github.com/weir-project/weir/schemas"
@@ -30,16 +27,11 @@ func (c *storeCommand) Run(ctx context.Context, s screen, p *program) error {
 		return err
 	}
 	run := runCommand{Data: c.Data, HTTP: c.HTTP}
-	run.override(&configuration)
-	if c.NATS != "" {
-		configuration.NATS.URL = c.NATS
-	}
-	if configuration.NATS.URL == "" {
+	if !run.alone(&configuration, c.NATS) {
 		return usagef("nothing to store: give the configuration nats.url, or name it with --nats; weir run is all roles in one process, with a NATS of its own")
 	}
 	frugal()
-	w := &weir{config: configuration, log: newLogger(s.err, configuration.Log), metrics: prometheus.NewRegistry()}
-	w.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	w := &weir{config: configuration, log: newLogger(s.err, configuration.Log), metrics: runtimeMetrics()}
 	return stopped(ctx, w.store(ctx))
 }
 

@@ -46,8 +46,15 @@ func TestWithoutNamespacesTheStoreIsReplaced(t *testing.T) {
 	}
 	written()
 	until(t, "all lines are in ClickHouse", stored(fmt.Sprintf("= %d", lines)))
-	// A block's rows are seen a moment before the rollups that are made of it.
+	storedOnce(t, data, lines)
+}
+
+// storedOnce waits until so many rows are there, and in the rollups: a block's rows are seen a moment before
+// the rollups that are made of it.
+func storedOnce(t *testing.T, data string, lines int) {
+	t.Helper()
+	want := fmt.Sprintf("%d\t%d", lines, lines)
 	until(t, "each row is there once, and in the rollups", func() bool {
-		return mustWeir(t, "sql", "--data", data, "SELECT count(), (SELECT sum(requests) FROM traffic_1h) FROM requests") == fmt.Sprintf("%d\t%d", lines, lines)
+		return mustWeir(t, "sql", "--data", data, "SELECT count(), (SELECT sum(requests) FROM traffic_1h) FROM requests") == want
 	})
 }

@@ -41,9 +41,7 @@ func TestRolesOneByOne(t *testing.T) {
 		out, err := weir(t, "sql", "--data", stored, "SELECT uniqExact(path) FROM requests")
 		return err == nil && out == fmt.Sprint(lines)
 	})
-	if got := mustWeir(t, "sql", "--data", stored, "SELECT count(), (SELECT sum(requests) FROM traffic_1h) FROM requests"); got != fmt.Sprintf("%d\t%d", lines, lines) {
-		t.Errorf("rows, in the rollups: %s", got)
-	}
+	storedOnce(t, stored, lines)
 	until(t, "the decision is in ClickHouse", func() bool {
 		out, err := weir(t, "sql", "--data", stored, "SELECT value, reason FROM decisions_latest WHERE type = 'decision.added'")
 		return err == nil && out == "192.0.2.7\tby hand"
