@@ -36,7 +36,7 @@ func memoryPicture(w io.Writer, runs []memoryRun) error {
 		fmt.Fprintf(&b, `<text x="%g" y="%.1f" text-anchor="end">%g</text>`+"\n", plotLeft-6, y(mib)+4, mib)
 	}
 	fmt.Fprintf(&b, `<line x1="%g" x2="%g" y1="%.1f" y2="%.1f" stroke="#222" stroke-dasharray="4 3"/>`+"\n", plotLeft, plotRight, y(memoryBudget), y(memoryBudget))
-	fmt.Fprintf(&b, `<text x="%g" y="%.1f" text-anchor="end">budget</text>`+"\n", plotRight, y(memoryBudget)+14)
+	fmt.Fprintf(&b, `<text x="%g" y="%.1f" text-anchor="end">budget</text>`+"\n", plotRight, y(memoryBudget)-5)
 	for step := range 5 {
 		n := requests * float64(step) / 4
 		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%.3g</text>`+"\n", x(n), plotBottom+18, n/1e6)
