@@ -83,9 +83,9 @@ func scanning(r *Reading, sc *Scores) bool {
 }
 
 // probing reports whether as much is tried of what scanners try, whether or not it stands out
-// from what visitors ask for besides, on a young site.
+// from what visitors ask for besides.
 func probing(r *Reading, sc *Scores) bool {
-	return sc.Young && missed(r, sc) >= scanLeast && r.Holes >= probeShare*max(missed(r, sc), scanLeast) && sc.Score[NotFoundShare] >= probeScore
+	return missed(r, sc) >= scanLeast && r.Holes >= probeShare*max(missed(r, sc), scanLeast) && sc.Score[NotFoundShare] >= probeScore
 }
 
 // missed is how many requests above normal were for what is not there.

@@ -200,8 +200,6 @@ type Scores struct {
 	// Limits are what the scores are held against: of a site of which nothing is known, until
 	// they are set.
 	Limits Limits
-	// Young: what the site usually gets, its scanners among it, has been seen for a few hours only.
-	Young bool
 }
 
 // Score compares a reading with the baseline at an hour of day. A spread is never
@@ -209,7 +207,6 @@ type Scores struct {
 // binomial for shares), and is widened while the baseline is young.
 func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
 	s.Limits = LimitsOf(&Tail{}, 1, 1)
-	s.Young = b.Windows() < youngWindows
 	for i := range signals {
 		level, spread := b.Normal(i, hour)
 		doubt := 1 + 60/float64(b.Learned(i)+1)

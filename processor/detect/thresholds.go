@@ -65,11 +65,8 @@ const (
 	scanVolume, scanScore = 1.5, 2.5
 	// probeScore is how far what is not there must be where nothing else tells, and probeShare which
 	// share of it scanners try, for probePersist steps in a row: several of the scanners that there
-	// always are may meet, and do not stay. That counts while a site is young, for youngWindows steps
-	// of ten seconds, whose spreads are too wide to see much by: on a busy one they meet every few
-	// hours, and by then its volume tells.
+	// always are may meet, and do not stay.
 	probeScore, probeShare, probePersist = 2.0, 0.5, 12
-	youngWindows                         = 6 * 360
 	// declaredShare: machines that say so are most of the clients.
 	declaredShare = 0.6
 	// toolsShare: the same of the clients that a site usually has, from which on it is made for them.

@@ -147,23 +147,3 @@ func TestAReleaseThatDrowns(t *testing.T) {
 		}
 	}
 }
-
-// Scanners that stay together are a scan on a site of half an hour, and the noise of one that has been known
-// for a day: on a busy site they meet every few hours.
-func TestScannersThatStay(t *testing.T) {
-	stay := seen{requests: 140, clients: 30, fresh: 6, missing: 7, unknown: 9, unfamiliar: 6, notFound: 74, holes: 64, pages: 92, paths: 110, entropy: 5.8, loading: 11, declared: .45, distinct: 60, work: 14}
-	for windows, scan := range map[int]bool{170: true, 8640: false} {
-		b := youngSite(windows, busy)
-		var state State
-		for second := range int64(60) {
-			r := stay.reading()
-			scores := Score(b, 2, &r)
-			scores.Score[NotFoundShare] = max(scores.Score[NotFoundShare], probeScore)
-			scores.Score[RequestRate], scores.Score[UniqueClients] = min(scores.Score[RequestRate], scanVolume-1), min(scores.Score[UniqueClients], scanVolume-1)
-			state.Step(second, &r, &scores)
-		}
-		if got := state.Open && state.Kind == schemas.Scan; got != scan {
-			t.Errorf("after %d windows: open %v, %q", windows, state.Open, state.Kind)
-		}
-	}
-}
