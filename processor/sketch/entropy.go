@@ -22,50 +22,85 @@ func (t *Tally) Bits() float64 {
 	case t.cut == 0:
 		return t.exactBits()
 	}
-	bits := t.proportional()
-	if sure, off, ok := t.sure(); ok {
-		bits = min(max(bits, sure-doubt*off), sure+doubt*off)
+	bits, sure := t.estimates()
+	if of, off, ok := sure.bits(); ok {
+		bits = min(max(bits, of-doubt*off), of+doubt*off)
 	}
 	return bits
 }
 
-// proportional is the estimate by each: heavy keys are summed as they are, and for the rest of the
+// estimates are both, by one pass over the keys.
+func (t *Tally) estimates() (proportional float64, s sure) {
+	p := proportion{total: float64(t.total)}
+	s = t.newSure()
+	var at taken
+	for some := range chunks(t.slots) {
+		there := at.of(some)
+		p.add(some, there)
+		s.add(t, some, there)
+	}
+	return p.bits(t), s
+}
+
+// proportional is the first of them.
+func (t *Tally) proportional() float64 {
+	p := proportion{total: float64(t.total)}
+	var at taken
+	for some := range chunks(t.slots) {
+		p.add(some, at.of(some))
+	}
+	return p.bits(t)
+}
+
+// proportion is the estimate by each: heavy keys are summed as they are, and for the rest of the
 // requests stands the mean over the sample (a ratio estimate: its error falls as one over the
 // root of the sample's size).
-func (t *Tally) proportional() float64 {
-	total := float64(t.total)
-	var heavy, heavyBits, light, lightBits float64
-	var few [64]struct{ heavy, light float64 } // requests of keys by their count: one logarithm for all
-	t.each(func(n, keys float64, isHeavy bool) {
+type proportion struct {
+	total            float64
+	heavy, heavyBits float64
+	light, lightBits float64
+	few              [64]struct{ heavy, light float64 } // requests of keys by their count: one logarithm for all
+}
+
+// add takes a chunk's keys.
+func (p *proportion) add(some []tallied, there []uint8) {
+	for _, i := range there {
+		n, keys, heavy := stands(&some[i])
+		few := n < float64(len(p.few))
 		switch {
-		case isHeavy && n < float64(len(few)):
-			few[int(n)].heavy += n
-		case isHeavy:
-			heavy += n
-			heavyBits += n * math.Log2(total/n)
-		case n < float64(len(few)):
-			few[int(n)].light += keys * n
+		case keys == 0:
+		case heavy && few:
+			p.few[int(n)].heavy += n
+		case heavy:
+			p.heavy += n
+			p.heavyBits += n * math.Log2(p.total/n)
+		case few:
+			p.few[int(n)].light += keys * n
 		default:
-			light += keys * n
-			lightBits += keys * n * math.Log2(total/n)
-		}
-	})
-	for n := 1; n < len(few); n++ {
-		if f := &few[n]; f.heavy > 0 || f.light > 0 {
-			each := math.Log2(total / float64(n))
-			heavy, heavyBits = heavy+f.heavy, heavyBits+f.heavy*each
-			light, lightBits = light+f.light, lightBits+f.light*each
+			p.light += keys * n
+			p.lightBits += keys * n * math.Log2(p.total/n)
 		}
 	}
-	rest := total - heavy
+}
+
+// bits is the estimate, of what all keys were added to.
+func (p *proportion) bits(t *Tally) float64 {
+	for n := 1; n < len(p.few); n++ {
+		if f := &p.few[n]; f.heavy > 0 || f.light > 0 {
+			each := math.Log2(p.total / float64(n))
+			p.heavy, p.heavyBits = p.heavy+f.heavy, p.heavyBits+f.heavy*each
+			p.light, p.lightBits = p.light+f.light, p.lightBits+f.light*each
+		}
+	}
+	sum, rest := p.heavyBits, p.total-p.heavy
 	switch {
 	case rest <= 0:
-	case light > 0:
-		heavyBits += rest * lightBits / light
+	case p.light > 0:
+		sum += rest * p.lightBits / p.light
 	default: // nothing is known of them but that each is light
-		heavyBits += rest * math.Log2(total/min(max(1, caution*float64(t.cut)), total))
+		sum += rest * math.Log2(p.total/min(max(1, caution*float64(t.cut)), p.total))
 	}
-	return max(0, heavyBits/total)
+	return max(0, sum/p.total)
 }
 
 // exactBits is Bits where every key is in the table. Most keys have few requests: those of

@@ -19,16 +19,24 @@ func (t *Tally) each(do func(n, keys float64, heavy bool)) {
 	var at taken
 	for some := range chunks(t.slots) {
 		for _, i := range at.of(some) {
-			s := &some[i]
-			n, bar := float64(s.n), caution*float64(s.bar)
-			switch {
-			case n >= bar:
-				do(n, 1, true)
-			case n*(1<<32) > bar*float64(rank(s.key)):
-				do(n, bar/n, false)
+			if n, keys, heavy := stands(&some[i]); keys > 0 {
+				do(n, keys, heavy)
 			}
 		}
 	}
+}
+
+// stands is a key's count and how many keys of such a count it stands for, none where it is not
+// of the sample.
+func stands(s *tallied) (n, keys float64, heavy bool) {
+	n, bar := float64(s.n), caution*float64(s.bar)
+	switch {
+	case n >= bar:
+		return n, 1, true
+	case n*(1<<32) > bar*float64(rank(s.key)):
+		return n, bar / n, false
+	}
+	return n, 0, false
 }
 
 const (
@@ -49,46 +57,62 @@ const (
 // can have dropped of them. With n requests a key is one of these where its rank is below
 // n/(4*cut), whatever its bar says, and with 2*cut always; n is what was counted and half of what may have been
 // missed, as a key that is asked for all the time and was dropped once did miss something. So it
-// has little bias, but fewer keys where no two parts have one in common. off is the standard
-// error, by the spread among the sample; ok is false where that is too small to know.
-func (t *Tally) sure() (bits, off float64, ok bool) {
-	r := ratio{total: float64(t.total)}
-	low, high := math.MaxUint32/max(t.level, 1), (1<<32)/(surely*t.cut)
-	highest := func(n uint32) uint64 { // rank
-		if uint64(n) >= heavily*t.cut {
-			return 1 << 32
-		}
-		return max(low, uint64(n)*high)
+// has little bias, but fewer keys where no two parts have one in common.
+type sure struct {
+	ratio
+	low, high uint64     // rank of the sample that is counted exactly; rank for each request
+	always    uint64     // count of keys that are there whatever their rank
+	few       [64]uint32 // keys by their count
+}
+
+func (t *Tally) newSure() sure {
+	return sure{
+		ratio: ratio{total: float64(t.total)},
+		low:   math.MaxUint32 / max(t.level, 1), high: (1 << 32) / (surely * t.cut),
+		always: heavily * t.cut,
 	}
-	var few [64]uint32 // keys by their count
-	var at taken
-	for some := range chunks(t.slots) {
-		for _, i := range at.of(some) {
-			s := &some[i]
-			n := s.n
-			if rank(s.key) > low {
-				n = clamp(uint64(n) + uint64(share(t.missed(s), s.key)/2))
-			}
-			last := highest(n)
-			if rank(s.key) > last {
-				continue
-			}
-			if n < uint32(len(few)) {
-				few[n]++
-				continue
-			}
-			r.add(n, 1, last)
-		}
+}
+
+// highest is the highest rank with which a key of n requests is one of these.
+func (r *sure) highest(n uint32) uint64 {
+	if uint64(n) >= r.always {
+		return 1 << 32
 	}
-	for n, keys := range few {
+	return max(r.low, uint64(n)*r.high)
+}
+
+// add takes a chunk's keys, of the tally.
+func (r *sure) add(t *Tally, some []tallied, there []uint8) {
+	for _, i := range there {
+		s := &some[i]
+		n := s.n
+		if rank(s.key) > r.low {
+			n = clamp(uint64(n) + uint64(share(t.missed(s), s.key)/2))
+		}
+		last := r.highest(n)
+		if rank(s.key) > last {
+			continue
+		}
+		if n < uint32(len(r.few)) {
+			r.few[n]++
+			continue
+		}
+		r.ratio.add(n, 1, last)
+	}
+}
+
+// bits is the estimate, of what all keys were added to. off is the standard error, by the spread among
+// the sample; ok is false where that is too small to know.
+func (r *sure) bits() (bits, off float64, ok bool) {
+	for n, keys := range r.few {
 		if keys > 0 {
-			r.add(uint32(n), keys, highest(uint32(n)))
+			r.ratio.add(uint32(n), keys, r.highest(uint32(n)))
 		}
 	}
 	if r.keys < sureLeast {
 		return 0, 0, false
 	}
-	bits, off = r.bits()
+	bits, off = r.ratio.bits()
 	return bits, off, true
 }
 

@@ -90,6 +90,8 @@ type Place struct {
 	minute   int64                  // the last one counted
 	minutes  int                    // different ones with a served request
 	networks uint64                 // groups that were served
+	network  uint64                 // the first that was served
+	several  bool                   // another was too, of whatever group
 	regulars [trustedClients]uint64 // networks that have spoken for it
 	worth    worth
 }
@@ -290,7 +292,7 @@ func (p *Place) tenure(newcomer worth) int64 {
 	switch {
 	case p.worth == onCredit && p.networks == 0:
 		return idleAtLeast
-	case p.worth == onCredit && p.minutes < 2 && bits.OnesCount64(p.networks) < 2:
+	case p.worth == onCredit && p.minutes < 2 && !p.several: // groups would take two of one group for one
 		return idleChance
 	case newcomer == trusted && p.worth < trusted:
 		return min(max(2*(p.last-p.first), idleYoung), idleSite)
@@ -316,6 +318,10 @@ func (a *Admission) note(p *Place, v *Visit) {
 		return
 	}
 	p.networks |= 1 << (v.Network & 63)
+	if p.network == 0 {
+		p.network = v.Network | 1 // 0 is none
+	}
+	p.several = p.several || p.network != v.Network|1
 	if m := v.Second / 60; m > p.minute {
 		p.minute = m
 		p.minutes++

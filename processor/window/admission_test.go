@@ -171,6 +171,27 @@ func TestFakeSitesMakeRoom(t *testing.T) {
 	}
 }
 
+// TestTwoVisitorsInAMinute: a site whose two visitors came in its first minute, from networks that
+// the count of networks takes for one, keeps its place for longer than an hour against a
+// host that strangers made proven. One that a single network asked for does not.
+func TestTwoVisitorsInAMinute(t *testing.T) {
+	begin := int64(t0/1000) / 60 * 60
+	for _, c := range []struct {
+		second uint64 // network
+		stays  bool
+	}{{3 + 64, true}, {3, false}} {
+		a := visitor{Admission: NewAdmission(1)}
+		a.ask("small.example", Visit{Second: begin, Network: 3, Served: true})
+		a.ask("small.example", Visit{Second: begin + 40, Network: c.second, Served: true})
+		for i := range uint64(600) {
+			a.ask("fake.example", Visit{Second: begin + 2*idleChance + int64(i), Network: 1000 + i, Served: true})
+		}
+		if stays := a.sites["small.example"] != nil; stays != c.stays {
+			t.Errorf("second visitor of network %d: still there %v", c.second, stays)
+		}
+	}
+}
+
 func TestAdmissionIsBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 80).Draw(t, "max")

@@ -31,8 +31,13 @@ type Mix struct {
 	Size      Spread           // bytes
 }
 
-func (x *Mix) of(p *Pane) {
+// of reads a pane; paths is the entropy of its paths, which a Reading has too.
+func (x *Mix) of(p *Pane, paths float64) {
 	for k := range p.Tallies {
+		if Key(k) == ByPath {
+			x.Entropies[k] = paths
+			continue
+		}
 		x.Entropies[k] = p.Tallies[k].Bits()
 	}
 	x.Duration, x.Size = spread(&p.Duration), spread(&p.Size)
@@ -139,14 +144,14 @@ func (s *Site) Detail(length Length, d *Detail) {
 	for i := range m.Marked {
 		d.Marked[i] = m.Marked[i].Estimate()
 	}
-	d.Mix.of(m)
+	d.Entropy = m.Tallies[ByPath].Bits()
+	d.Mix.of(m, d.Entropy)
 	for k := range m.Tallies {
 		d.Top[k] = m.Tallies[k].Top(d.Top[k][:0], topShare, topMax)
 		for i := range d.Top[k] {
 			d.Top[k][i].Name = s.names.of(k, d.Top[k][i].Key)
 		}
 	}
-	d.Entropy = d.Entropies[ByPath]
 }
 
 func spread(q *sketch.Quantiles) (s Spread) {

@@ -182,10 +182,14 @@ func (s *Site) Step() {
 	if since == nil {
 		since = s.estate.nothing()
 	}
+	var paths float64
 	if whole {
 		s.read, s.readAt = readingOf(since), s.closed
+		paths = s.read.Entropy
+	} else {
+		paths = since.Tallies[ByPath].Bits()
 	}
-	s.mix.of(since)
+	s.mix.of(since, paths)
 	s.names.learn(since, &s.called)
 	if s.past.end() < s.closed { // or it was restored, whole
 		s.past.push(s.estate, s.closed, since)
