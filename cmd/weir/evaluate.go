@@ -278,6 +278,7 @@ type evaluation struct {
 	records   []*simulate.Record // of the rows that the builder holds
 	line      []byte
 	scratch   []byte
+	traits    [schemas.NumTraits]uint64
 	decision  []byte // of the last request
 	closed    bool
 	err       error
@@ -357,7 +358,7 @@ func (e *evaluation) flush() {
 }
 
 func (e *evaluation) judge(row int, q *schemas.Request) schemas.Action {
-	r, vector := e.records[row], uint64(0)
+	r := e.records[row]
 	action, decision := e.edge.Judge(q)
 	if e.closed {
 		if action = r.Action; action.Severity() > 0 { // what the edge did when it was sent
@@ -366,21 +367,19 @@ func (e *evaluation) judge(row int, q *schemas.Request) schemas.Action {
 	}
 	q.Decision = append(e.decision[:0], decision...)
 	e.decision = q.Decision
-	if r.Sent.After(e.compare.Begins()) {
-		vector = e.vector(q)
-	}
-	e.compare.Add(r, action, vector)
+	e.compare.Add(r, action, e.visible(q))
 	return action
 }
 
-// vector is a hash of all that an edge can see of a request.
-func (e *evaluation) vector(q *schemas.Request) uint64 {
-	e.scratch = e.scratch[:0]
+// visible are hashes of what an edge can see of a request.
+func (e *evaluation) visible(q *schemas.Request) *[schemas.NumTraits]uint64 {
 	for t := range schemas.NumTraits {
-		e.scratch, _ = schemas.Trait(t).Value(e.scratch, q)
-		e.scratch = append(e.scratch, 0)
+		value, known := schemas.Trait(t).Value(e.scratch[:0], q)
+		if e.scratch, e.traits[t] = value, 0; known {
+			e.traits[t] = xxh3.Hash(value)
+		}
 	}
-	return xxh3.Hash(e.scratch)
+	return &e.traits
 }
 
 // atEdge is what the edge does with a request when it is sent.

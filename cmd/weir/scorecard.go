@@ -60,8 +60,8 @@ func attackTable(b *strings.Builder, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | traffic then, worst | incidents, median / worst | blocked, median / worst | stopped, median / worst | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | verified crawlers' requests stopped | other crawlers' requests stopped | other sites' or earlier incidents |")
-	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | traffic then, worst | incidents, median / worst | blocked, median / worst | stopped, median / worst | reachable blocked / stopped, median | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | verified crawlers' requests stopped | other crawlers' requests stopped | other sites' or earlier incidents |")
+	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var people, shared pool
 	for _, g := range groups {
 		g.attackRow(b, &people, &shared)
@@ -72,7 +72,7 @@ func attackTable(b *strings.Builder, groups []*group) {
 }
 
 func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
-	var factors, incidents, noticed, blocked, stopped, ceiling []float64
+	var factors, incidents, noticed, blocked, stopped, ceiling, reachableBlock, reachable []float64
 	var own, behind pool
 	never, wrong := 0, 0
 	var verified, others simulate.Stopped
@@ -87,6 +87,7 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 		blocked = append(blocked, r.Late.BlockShare())
 		stopped = append(stopped, r.Late.Share())
 		ceiling = append(ceiling, r.Ceiling)
+		reachableBlock, reachable = append(reachableBlock, r.ReachableBlock), append(reachable, r.Reachable)
 		own.add(r.Visitors)
 		behind.add(r.Shared)
 		verified.Join(r.Verified)
@@ -94,9 +95,9 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 		wrong += len(r.False)
 	}
 	*people, *shared = people.with(own), shared.with(behind)
-	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s | %.3g / %.3g | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d of %d | %d of %d | %d |\n", g.name, g.format, len(g.runs),
+	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s | %.3g / %.3g | %s / %s | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d of %d | %d of %d | %d |\n", g.name, g.format, len(g.runs),
 		medianAndWorst(noticed), never, times(factors), median(incidents), highest(incidents), percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
-		percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all,
+		percent(median(reachableBlock)), percent(median(reachable)), percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all,
 		verified.Any(), verified.Requests, others.Any(), others.Requests, wrong)
 }
 

@@ -22,6 +22,7 @@ type Trial struct {
 	names  map[string]uint32
 	sites  []string
 	result Result
+	oracle *oracle // nil where nothing is attacked
 
 	seen     map[uint32]*siteTrial // attacked sites
 	lastEnd  map[string]time.Time  // of decisions, by id
@@ -69,6 +70,11 @@ type Result struct {
 	// without touching a visitor: requests whose traits together no visitor's has, and
 	// those of a client that no visitor shares and that had attacked before.
 	Ceiling float64 `json:"ceiling"`
+	// ReachableBlock and Reachable are the shares of Late that an oracle blocks, and stops: who knows how
+	// the attack's and everybody else's requests are in general, sees of each what an edge sees, and
+	// has the scorecard's budget of people. See oracle.
+	ReachableBlock float64 `json:"reachable_block"`
+	Reachable      float64 `json:"reachable"`
 
 	// Visitors are everybody but bots and scanners at the attacked sites from the attack's
 	// first request to the last decision's end; where nothing is attacked, everywhere.
@@ -105,19 +111,25 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // NewTrial judges a run of a configuration that a Scenario made.
 func NewTrial(s *Scenario, c *Config) *Trial {
-	return &Trial{
+	t := &Trial{
 		begins: c.Begins(), actors: map[actorKey]uint32{}, names: map[string]uint32{},
 		seen: map[uint32]*siteTrial{}, lastEnd: map[string]time.Time{}, kind: map[string]schemas.Kind{}, attacks: map[string]bool{},
 		result: Result{Scenario: s.Name, Attacks: s.Attack, Hard: s.Hard, Silent: s.Silent, Seed: c.Seed, Base: Duration(c.Ordinary),
 			ByKind: map[Kind]Touched{}, Kinds: map[schemas.Kind]int64{}},
 	}
+	if s.Attack && !s.Silent {
+		t.oracle = newOracle(t.begins)
+	}
+	return t
 }
 
-// Add takes a line of the log, what the edge did with its request, and a hash of all that
-// an edge can see of it. Lines are not kept.
-func (t *Trial) Add(r *Record, action schemas.Action, vector uint64) {
+// Add takes a line of the log, what the edge did with its request, and hashes of the traits that
+// an edge can see of it, 0 where its format does not carry one. Lines are not kept.
+func (t *Trial) Add(r *Record, action schemas.Action, traits *[schemas.NumTraits]uint64) {
 	t.result.Lines++
+	verified := t.Verified != nil && t.Verified(r.Client)
 	if r.Sent.Before(t.begins) && action.Severity() == 0 || r.warm {
+		t.foresee(r, traits, 0, verified)
 		return
 	}
 	key := actorKey{r.Actor.Kind, r.Actor.ID}
@@ -128,11 +140,12 @@ func (t *Trial) Add(r *Record, action schemas.Action, vector uint64) {
 		t.kinds = append(t.kinds, r.Actor.Kind)
 	}
 	row := trialRow{
-		sent: r.Sent.UnixMilli(), vector: vector, site: t.name(r.Site), client: t.name(schemas.ClientOf(r.Client).String()), actor: actor,
+		sent: r.Sent.UnixMilli(), vector: mix(traits[:]...), site: t.name(r.Site), client: t.name(schemas.ClientOf(r.Client).String()), actor: actor,
 		severity: uint8(action.Severity()), attack: r.Attack(), succeeds: r.WouldSucceed(),
-		verified: t.Verified != nil && t.Verified(r.Client),
+		verified: verified,
 	}
 	t.rows = append(t.rows, row)
+	t.foresee(r, traits, actor, verified)
 	if !row.attack {
 		return
 	}
@@ -142,6 +155,13 @@ func (t *Trial) Add(r *Record, action schemas.Action, vector uint64) {
 		t.seen[row.site] = s
 	}
 	s.first, s.last = min(s.first, row.sent), max(s.last, row.sent)
+}
+
+// foresee lets the oracle see a line.
+func (t *Trial) foresee(r *Record, traits *[schemas.NumTraits]uint64, actor uint32, verified bool) {
+	if t.oracle != nil {
+		t.oracle.add(r, traits, actor, verified)
+	}
 }
 
 func (t *Trial) name(text string) uint32 {
@@ -253,6 +273,11 @@ func (t *Trial) Result() Result {
 		}
 	}
 	x.Ceiling = share(stoppable, x.Late.Requests)
+	if t.oracle != nil {
+		x.ReachableBlock, x.Reachable = t.oracle.reach(t.attackAt, func(r *oracleRow) bool {
+			return !l[r.actor].shared && t.within(r)
+		})
+	}
 	by := scorer{kinds: t.kinds}
 	l.count(&by, &x.Visitors, &x.Shared, &x.Scanners, x.ByKind)
 	return *x
@@ -268,6 +293,16 @@ func (t *Trial) counts(row *trialRow) bool {
 	}
 	s := t.seen[row.site]
 	return s != nil && row.sent >= s.first && row.sent <= max(t.inForce, s.last)
+}
+
+// within reports whether a row that the oracle saw is of where and when people count.
+func (t *Trial) within(r *oracleRow) bool {
+	for site, s := range t.seen {
+		if label(t.sites[site]) == r.site {
+			return r.sent >= s.first && r.sent <= max(t.inForce, s.last)
+		}
+	}
+	return false
 }
 
 // times finds when the attack was noticed, and when the last decision ends.
