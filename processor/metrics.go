@@ -12,6 +12,7 @@ type metrics struct {
 	late      prometheus.Observer // seconds
 	early     prometheus.Observer // seconds
 	skew      *prometheus.GaugeVec
+	doubted   *prometheus.GaugeVec
 	sites     prometheus.Gauge
 	incidents *prometheus.CounterVec
 	decisions *prometheus.CounterVec
@@ -26,6 +27,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "weir_processor_future_requests_total", Help: "Requests far ahead of all before them, taken as of now: an edge's clock may be wrong."}),
 		skew: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_processor_clock_skew_seconds", Help: "By how much a source's clock is ahead of the others (negative: behind), where that is corrected."}, []string{"edge", "source"}),
+		doubted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_processor_clock_doubted_share", Help: "Share of a source's requests whose times fit nothing and cannot be corrected: its clock stands still, or jumps."}, []string{"edge", "source"}),
 		sites: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_processor_sites", Help: "Sites kept."}),
 		incidents: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -43,7 +46,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.sites, m.incidents, m.decisions, m.spared} {
+	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.doubted, m.sites, m.incidents, m.decisions, m.spared} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

@@ -4,8 +4,10 @@ import (
 	"io"
 	"math"
 	"net/netip"
-	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-project/weir/processor/window"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -91,11 +93,15 @@ func (p *Parts) LearnedCounter(in io.Reader, partition int) (*Counter, error) {
 // ms: whoever puts the requests in order finds that out, not the counters.
 func (p *Parts) Early(ahead int64) { p.count.ahead(ahead) }
 
-// Skewed says by how much the clock of a source is ahead of the others, 0 where it is right.
-func (p *Parts) Skewed(edge, source string, ahead time.Duration) {
-	if ahead == 0 {
-		p.count.skew.DeleteLabelValues(edge, source)
-		return
+// Skewed says what is wrong with the clock of a source, nothing where it is right.
+func (p *Parts) Skewed(s window.Skew) {
+	set := func(g *prometheus.GaugeVec, v float64) {
+		if v == 0 {
+			g.DeleteLabelValues(s.Edge, s.Source)
+			return
+		}
+		g.WithLabelValues(s.Edge, s.Source).Set(v)
 	}
-	p.count.skew.WithLabelValues(edge, source).Set(ahead.Seconds())
+	set(p.count.skew, s.Ahead.Seconds())
+	set(p.count.doubted, s.Doubted)
 }

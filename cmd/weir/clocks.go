@@ -17,21 +17,21 @@ import (
 // clocks is which sources have a clock that is wrong, as the partitions of this process have
 // found: every source sends to all of them. Safe for concurrent use.
 type clocks struct {
-	skewed func(edge, source string, ahead time.Duration)
+	skewed func(window.Skew)
 	delay  *prometheus.GaugeVec
 	log    *slog.Logger
 
 	mu    sync.Mutex
 	found [schemas.Partitions][]window.Skew
-	known map[sourceName]time.Duration // as it was logged, and is shown
-	heeds map[sourceName]struct{}      // whose delay is shown
+	known map[sourceName]window.Skew // as it was logged, and is shown
+	heeds map[sourceName]struct{}    // whose delay is shown
 }
 
 type sourceName struct{ edge, source string }
 
 // newClocks makes one that says what it finds to skewed, and shows delays.
-func newClocks(skewed func(string, string, time.Duration), delay *prometheus.GaugeVec, log *slog.Logger) *clocks {
-	return &clocks{skewed: skewed, delay: delay, log: log, known: make(map[sourceName]time.Duration), heeds: make(map[sourceName]struct{})}
+func newClocks(skewed func(window.Skew), delay *prometheus.GaugeVec, log *slog.Logger) *clocks {
+	return &clocks{skewed: skewed, delay: delay, log: log, known: make(map[sourceName]window.Skew), heeds: make(map[sourceName]struct{})}
 }
 
 // sayAgain is by how much, in all, a clock that is known to be wrong must have changed.
@@ -61,7 +61,7 @@ func (c *clocks) check(partition int, o *order, b *schemas.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := slices.IndexFunc(c.found[partition], func(s window.Skew) bool { return s.Edge == b.Edge && s.Source == b.Source })
-	if at < 0 && now == 0 || at >= 0 && c.found[partition][at].Ahead == now {
+	if at < 0 && now.Ahead == 0 && now.Doubted == 0 || at >= 0 && c.found[partition][at] == now {
 		return
 	}
 	c.found[partition] = o.skews()
@@ -78,47 +78,64 @@ func (c *clocks) leave(partition int) {
 
 // tell says what has changed.
 func (c *clocks) tell(aloud bool) {
-	now := make(map[sourceName]time.Duration)
+	now := make(map[sourceName]window.Skew)
 	for _, skews := range c.found {
 		for _, s := range skews {
-			name := sourceName{s.Edge, s.Source}
-			if s.Ahead.Abs() > now[name].Abs() {
-				now[name] = s.Ahead
+			k := now[sourceName{s.Edge, s.Source}]
+			k.Edge, k.Source, k.Doubted = s.Edge, s.Source, max(k.Doubted, s.Doubted)
+			if s.Ahead.Abs() > k.Ahead.Abs() {
+				k.Ahead = s.Ahead
 			}
+			now[sourceName{s.Edge, s.Source}] = k
 		}
 	}
 	for name := range c.known {
 		if _, ok := now[name]; !ok {
 			delete(c.known, name)
-			c.skewed(name.edge, name.source, 0)
+			c.skewed(window.Skew{Edge: name.edge, Source: name.source})
 			if aloud {
 				c.log.Info("an edge's clock is right again", "edge", name.edge, "source", name.source)
 			}
 		}
 	}
-	for name, ahead := range now {
-		if was, ok := c.known[name]; ok && (was-ahead).Abs() < sayAgain {
+	for name, s := range now {
+		was := c.known[name] // zero where it was right
+		moved := (was.Ahead-s.Ahead).Abs() >= sayAgain || (was.Ahead == 0) != (s.Ahead == 0)
+		doubted := (was.Doubted == 0) != (s.Doubted == 0)
+		if !moved {
+			s.Ahead = was.Ahead
+		}
+		c.known[name] = s
+		if !moved && s.Doubted == was.Doubted {
 			continue
 		}
-		c.known[name] = ahead
-		c.skewed(name.edge, name.source, ahead)
-		if what := "an edge's clock is wrong; its requests count at the corrected time"; ahead < 0 && ahead >= -offMost*time.Millisecond {
-			c.log.Warn(what, "edge", name.edge, "source", name.source, "ahead", ahead, "or_late_by", -ahead)
-		} else {
-			c.log.Warn(what, "edge", name.edge, "source", name.source, "ahead", ahead)
+		c.skewed(s)
+		if moved && s.Ahead != 0 {
+			c.sayWrong(s)
+		}
+		if doubted && s.Doubted > 0 {
+			c.log.Warn("an edge's clock stands still or jumps; requests far off count as of now, or as late", "edge", s.Edge, "source", s.Source, "share", s.Doubted)
 		}
 	}
+}
+
+func (c *clocks) sayWrong(s window.Skew) {
+	what, said := "an edge's clock is wrong; its requests count at the corrected time", []any{"edge", s.Edge, "source", s.Source, "ahead", s.Ahead}
+	if s.Ahead < 0 && s.Ahead >= -offMost*time.Millisecond {
+		said = append(said, "or_late_by", -s.Ahead)
+	}
+	c.log.Warn(what, said...)
 }
 
 // wrong are the clocks that are, the worst first.
 func (c *clocks) wrong(most int) (all []top.Clock) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for name, ahead := range c.known {
-		all = append(all, top.Clock{Edge: name.edge, Source: name.source, Ahead: ahead.Seconds()})
+	for _, s := range c.known {
+		all = append(all, top.Clock{Edge: s.Edge, Source: s.Source, Ahead: s.Ahead.Seconds(), Doubted: s.Doubted})
 	}
 	slices.SortFunc(all, func(a, b top.Clock) int {
-		return cmp.Or(cmp.Compare(max(b.Ahead, -b.Ahead), max(a.Ahead, -a.Ahead)), cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.Source, b.Source))
+		return cmp.Or(cmp.Compare(max(b.Ahead, -b.Ahead), max(a.Ahead, -a.Ahead)), cmp.Compare(b.Doubted, a.Doubted), cmp.Compare(a.Edge, b.Edge), cmp.Compare(a.Source, b.Source))
 	})
 	return all[:min(len(all), most)]
 }

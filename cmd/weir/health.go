@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,10 +22,14 @@ const (
 	lossTold     = 10 * time.Minute // how long a loss is worth telling
 	storeTold    = 2 * time.Minute  // of ClickHouse being away: it starts, too
 	edgeTold     = 30 * time.Second // of an edge being behind
+	clocksTold   = 10               // edges whose clocks are told of
 	diskLeast    = 1 << 30          // bytes
 	diskShare    = 0.05
 	lagMetric    = "weir_collector_lag_seconds"
 	linesMetric  = "weir_collector_lines_total"
+	skewMetric   = "weir_processor_clock_skew_seconds"
+	doubtMetric  = "weir_processor_clock_doubted_share"
+	skewTold     = time.Minute // of an edge's clock: by less it is corrected, and its requests may just come late
 	edgeLocation = "this machine's nginx"
 )
 
@@ -119,7 +125,7 @@ func (h *health) counters(now time.Time) []notify.Ailment {
 		h.lines, h.moving = make(map[string]float64), make(map[string]time.Time)
 	}
 	var found []notify.Ailment
-	lags := make(map[string]float64)
+	lags, clocks := make(map[string]float64), make(map[string]notify.Ailment)
 	for _, f := range families {
 		name := f.GetName()
 		for _, m := range f.GetMetric() {
@@ -130,6 +136,8 @@ func (h *health) counters(now time.Time) []notify.Ailment {
 				}
 			case name == lagMetric:
 				lags[labels] = m.GetGauge().GetValue()
+			case name == skewMetric || name == doubtMetric:
+				wrongClock(clocks, name, m)
 			case losses[name] != "":
 				key, v := name+labels, m.GetCounter().GetValue()
 				if v > h.counts[key] && h.observed {
@@ -151,8 +159,34 @@ func (h *health) counters(now time.Time) []notify.Ailment {
 				Mend: "it catches up by itself unless the machine has too little of something: see weir top"})
 		}
 	}
+	for _, edge := range slices.Sorted(maps.Keys(clocks))[:min(len(clocks), clocksTold)] {
+		found = append(found, clocks[edge])
+	}
 	h.observed = true
 	return found
+}
+
+// wrongClock takes what a metric says of a source's clock, one for each edge.
+func wrongClock(clocks map[string]notify.Ailment, metric string, m *dto.Metric) {
+	edge, v := "", m.GetGauge().GetValue()
+	for _, l := range m.GetLabel() {
+		if l.GetName() == "edge" {
+			edge = l.GetValue()
+		}
+	}
+	what := ""
+	switch by := time.Duration(v * float64(time.Second)); {
+	case metric == doubtMetric && v > 0:
+		what = fmt.Sprintf("its clock stands still or jumps, the times of %.0f %% of its requests fit nothing", 100*v)
+	case metric == skewMetric && by >= skewTold:
+		what = fmt.Sprintf("its clock is %s ahead", short(by))
+	case metric == skewMetric && by <= -skewTold:
+		what = fmt.Sprintf("its clock is %s behind", short(-by))
+	default:
+		return
+	}
+	clocks[edge] = notify.Ailment{Key: "clock of " + edge, Severity: notify.Warning, What: "edge " + edge + ": " + what,
+		Mend: "set the clock of that machine; its requests are counted all the same, as of now or corrected", Command: "weir top"}
 }
 
 func labelText(m *dto.Metric) string {

@@ -133,7 +133,9 @@ func TestAilments(t *testing.T) {
 	lag := prometheus.NewGauge(prometheus.GaugeOpts{Name: lagMetric})
 	lines := prometheus.NewCounter(prometheus.CounterOpts{Name: linesMetric})
 	lost := prometheus.NewCounter(prometheus.CounterOpts{Name: "weir_bus_lost_total"})
-	registry.MustRegister(lag, lines, lost)
+	skew := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: skewMetric}, []string{"edge", "source"})
+	doubted := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: doubtMetric}, []string{"edge", "source"})
+	registry.MustRegister(lag, lines, lost, skew, doubted)
 	var status nginx.Status
 	var down error
 	h := &health{data: t.TempDir(), metrics: registry, ready: func() error { return nil }, bus: func() error { return down },
@@ -157,6 +159,15 @@ func TestAilments(t *testing.T) {
 	want("a log is read late", "lag")
 	lag.Set(1)
 	want("and in time again", "")
+	skew.WithLabelValues("slow", "a").Set(-25) // corrected, and no more than that
+	want("an edge is late", "")
+	skew.WithLabelValues("behind", "a").Set(-10_800)
+	skew.WithLabelValues("behind", "b").Set(-10_800)
+	doubted.WithLabelValues("stuck", "a").Set(1)
+	want("clocks are wrong", "clock of behind, clock of stuck")
+	skew.Reset()
+	doubted.Reset()
+	want("and right again", "")
 	lost.Inc()
 	want("something was lost", "loss weir_bus_lost_total")
 	status = nginx.Status{Intended: 7, Err: io.ErrUnexpectedEOF}

@@ -182,13 +182,14 @@ func (o *order) lagsFromOn(newest int64) int64 {
 	return newest - lagging
 }
 
-// skew is by how much the times of a batch's source are corrected: positive where ahead.
-func (o *order) skew(b *schemas.Batch) time.Duration {
-	by := o.Timeline.Line(b.Edge, b.Source).Skewed()
+// skew is what is wrong with the times of a batch's source, and corrected where it can be.
+func (o *order) skew(b *schemas.Batch) window.Skew {
+	l := o.Timeline.Line(b.Edge, b.Source)
+	k := window.Skew{Edge: b.Edge, Source: b.Source, Ahead: l.Skewed(), Doubted: l.Doubted()}
 	if s := o.sources[b.Edge+" "+b.Source]; s != nil {
-		by -= time.Duration(s.delay.Off) * time.Millisecond
+		k.Ahead -= time.Duration(s.delay.Off) * time.Millisecond
 	}
-	return by
+	return k
 }
 
 // skews are the sources that are known to be off, by name.

@@ -58,6 +58,8 @@ type Clock struct {
 	Edge   string  `json:"edge"`
 	Source string  `json:"source"`
 	Ahead  float64 `json:"ahead"` // seconds; negative where it is behind
+	// Doubted is the share of its requests whose times fit nothing: it stands still, or jumps.
+	Doubted float64 `json:"doubted,omitempty"`
 }
 
 // Bounds of an Overview.

@@ -226,7 +226,13 @@ func (p *page) edges(edges []edge) {
 					way = "behind, or its requests come late"
 				}
 			}
-			clock, wrong, style = "wrong", span(ahead)+" "+way+" ("+c.Source+")", yellow
+			clock, wrong, style = "wrong", span(ahead)+" "+way, yellow
+			if c.Doubted > 0 {
+				if wrong = "standing still or jumping: " + percent(c.Doubted) + " of its times fit nothing"; c.Ahead != 0 {
+					wrong += ", and " + span(ahead) + " " + way
+				}
+			}
+			wrong += " (" + c.Source + ")"
 		}
 		holds, stopped := "-", "-"
 		if h := e.held; h != nil {

@@ -39,6 +39,8 @@ const (
 //     stay late;
 //   - where there is only one source and its time goes back and stays there, its clock was
 //     set back: its times are corrected, so that time goes on;
+//   - a source whose rows lie far off now and then, or stand still, keeps its times: what is
+//     far off counts as of now, or late, and Skews names it;
 //   - where it is known when the rows arrived, by the clock of the server that took them,
 //     that clock has a vote: who agrees with it is right, and once anyone does, no time that
 //     lies ahead of it is believed, whoever is alone with it.
@@ -67,6 +69,7 @@ type Line struct {
 	first, last  int64  // the times of the first and the last of them
 	began        int64  // event time then
 	others       uint64 // timely rows of others then
+	doubt        doubt
 }
 
 // Line is the line of a source of an edge.
@@ -123,6 +126,19 @@ func Begin(times []int64) int64 {
 // event time, now at latest, may move on to it. arrived is when the row came by the clock of
 // the server that took it, 0 where that is not known.
 func (t *Timeline) Moment(l *Line, at, latest, arrived int64) (moment int64, believed bool) {
+	was := l.shift
+	moment, believed = t.moment(l, at, latest, arrived)
+	wild := 0
+	if by := at + l.shift - latest; !believed && t.agreed && arrived > 0 && (by > wildAhead || by < -wildBehind) {
+		wild = 1
+	}
+	if l.weigh(1, wild, at, latest, arrived); l.shift != was { // that explains them
+		l.doubt = doubt{}
+	}
+	return moment, believed
+}
+
+func (t *Timeline) moment(l *Line, at, latest, arrived int64) (moment int64, believed bool) {
 	if arrived > 0 && at >= arrived-agree && at <= arrived+agree && at >= latest-behind {
 		t.agreed, l.shift = true, 0
 		t.note(l, at)
@@ -168,6 +184,9 @@ func (t *Timeline) active(l *Line, latest int64) bool {
 
 // note counts a timely row.
 func (t *Timeline) note(l *Line, at int64) {
+	if l.backlog(at) {
+		l.doubt.Wild = 0
+	}
 	l.strange, l.seen, l.heard = 0, at, at
 	l.own++
 	t.timely++
@@ -255,18 +274,24 @@ func (t *Timeline) wrong(l *Line, at, latest int64, impossible bool) bool {
 type Skew struct {
 	Edge, Source string
 	Ahead        time.Duration // of the others; negative where it is behind
+	Doubted      float64       // share of its requests whose times fit nothing and cannot be corrected
 }
 
 // Skews are the sources whose clocks are known to be wrong, worst first: those that neither
-// the server's clock agrees with nor, where that is not known, the majority.
+// the server's clock agrees with nor, where that is not known, the majority; and those with times
+// that fit nothing.
 func (t *Timeline) Skews() (all []Skew) {
 	right := int64(0)
 	if !t.agreed {
 		right = t.most()
 	}
 	for _, l := range t.lines {
-		if off := right - l.shift; off > near || off < -near {
-			all = append(all, Skew{l.edge, l.source, time.Duration(off) * time.Millisecond})
+		off := right - l.shift
+		if off <= near && off >= -near {
+			off = 0
+		}
+		if off != 0 || l.doubt.Share > 0 {
+			all = append(all, Skew{l.edge, l.source, time.Duration(off) * time.Millisecond, l.doubt.Share})
 		}
 	}
 	slices.SortFunc(all, func(a, b Skew) int {
@@ -305,6 +330,9 @@ func (l *Line) Name() (edge, source string) { return l.edge, l.source }
 
 // Skewed is by how much the line's clock is corrected: positive where it was ahead.
 func (l *Line) Skewed() time.Duration { return -time.Duration(l.shift) * time.Millisecond }
+
+// Doubted is the share of the line's rows whose times fit nothing, 0 where that is not worth a word.
+func (l *Line) Doubted() float64 { return l.doubt.Share }
 
 // Trust takes the correction of a source's clock back, for who corrects it before.
 func (l *Line) Trust() { l.shift, l.strange = 0, 0 }

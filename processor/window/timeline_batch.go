@@ -22,6 +22,7 @@ func (t *Timeline) Batch(l *Line, deltas []int64, limit, latest, arrived int64, 
 		t.note(l, high)
 		l.own += uint64(len(deltas) - 1)
 		t.timely += uint64(len(deltas) - 1)
+		l.weigh(len(deltas), 0, high, latest, arrived)
 		t.agreed = t.agreed || arrived > 0 && high >= arrived-agree && high <= arrived+agree
 		return max(latest, high)
 	}
@@ -75,6 +76,7 @@ type savedLine struct {
 	Began   int64  `json:"began,omitempty"`
 	Others  uint64 `json:"others,omitempty"`
 	Heard   int64  `json:"heard,omitempty"`
+	Doubt   doubt  `json:"doubt,omitzero"`
 }
 
 // MarshalJSON writes all that is known, so that whoever goes on with the same rows decides
@@ -85,7 +87,7 @@ func (t *Timeline) MarshalJSON() ([]byte, error) {
 		if l == t.lastBy {
 			s.LastBy = len(s.Lines)
 		}
-		s.Lines = append(s.Lines, savedLine{l.edge, l.source, l.shift, l.own, l.seen, l.strange, l.early, l.first, l.last, l.began, l.others, l.heard})
+		s.Lines = append(s.Lines, savedLine{l.edge, l.source, l.shift, l.own, l.seen, l.strange, l.early, l.first, l.last, l.began, l.others, l.heard, l.doubt})
 	}
 	return json.Marshal(s)
 }
@@ -103,7 +105,7 @@ func (t *Timeline) UnmarshalJSON(data []byte) error {
 	for i, l := range s.Lines {
 		line := &Line{
 			edge: l.Edge, source: l.Source, shift: l.Shift, own: l.Own, seen: l.Seen, strange: l.Strange, early: l.Early,
-			first: l.First, last: l.Last, began: l.Began, others: l.Others, heard: l.Heard,
+			first: l.First, last: l.Last, began: l.Began, others: l.Others, heard: l.Heard, doubt: l.Doubt,
 		}
 		if line.heard == 0 { // saved before it was noted
 			line.heard = s.LastAt
