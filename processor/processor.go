@@ -41,6 +41,12 @@ func New(o Options) (*Processor, error) {
 // request that judge sees is valid during the call; of one that it lets through as a probe
 // it sets the Decision, and of every other none.
 func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Request) schemas.Action, emit func(schemas.Event)) {
+	p.ConsumeShifted(b, nil, judge, emit)
+}
+
+// ConsumeShifted is Consume of rows whose clocks somebody corrects: shifts are, of each row, how
+// many ms are added to its time, except for judge, who decides by the edge's own. Empty is none.
+func (p *Processor) ConsumeShifted(b *schemas.Batch, shifts []int64, judge func(row int, r *schemas.Request) schemas.Action, emit func(schemas.Event)) {
 	c := p.counter
 	c.begin(b)
 	if begin := c.clock.follow(b, c.latest); begin > 0 {
@@ -49,7 +55,11 @@ func (p *Processor) Consume(b *schemas.Batch, judge func(row int, r *schemas.Req
 	var r schemas.Request
 	for row := 0; c.rows.Next(&r); row++ {
 		c.warm(row)
-		moment, believed := c.moment(r.Time)
+		at := r.Time
+		if len(shifts) > 0 {
+			at += shifts[row]
+		}
+		moment, believed := c.moment(at)
 		if believed {
 			p.Advance(moment, emit)
 		}

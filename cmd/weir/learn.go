@@ -43,7 +43,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	var rows schemas.Rows
 	var request schemas.Request
 	stats, err := readLogs(ctx, s, inputs, clients.Resolve, c.Quiet, func(chunk *tail.Chunk) error {
-		engine.Consume(chunk.Batch, nil, func(schemas.Event) {})
+		engine.ConsumeShifted(chunk.Batch, chunk.Shifts, nil, func(schemas.Event) {})
 		rows.Reset(chunk.Batch)
 		for rows.Next(&request) {
 			apps.add(&request)
@@ -54,6 +54,7 @@ func (c *learnCommand) Run(ctx context.Context, s screen, p *program) error {
 	if err != nil {
 		return err
 	}
+	sayClocks(s, stats)
 	if err := emptyLogs(s, stats); err != nil {
 		return err
 	}

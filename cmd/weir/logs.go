@@ -32,6 +32,23 @@ func readLogs(ctx context.Context, s screen, inputs []tail.Input, resolve func(*
 	return stats, err
 }
 
+// sayClocks names the logs whose clocks were wrong, of several.
+func sayClocks(s screen, stats tail.Stats) {
+	if len(stats.Files) < 2 {
+		return
+	}
+	remarks := clockRemarks(stats.Files, time.Now())
+	for _, r := range remarks[:min(len(remarks), shownClocks)] {
+		fmt.Fprintln(s.err, "weir:", r)
+	}
+	if n := len(remarks) - shownClocks; n > 0 {
+		fmt.Fprintf(s.err, "weir: and the clocks of %d more\n", n)
+	}
+}
+
+// shownClocks bounds the logs of which it is said.
+const shownClocks = 20
+
 // emptyLogs is the error that there was no line in any log; a log without lines beside
 // others is a warning.
 func emptyLogs(s screen, stats tail.Stats) error {

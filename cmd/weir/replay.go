@@ -116,6 +116,7 @@ func (c *replayCommand) Run(ctx context.Context, s screen, p *program) error {
 		}
 		r.summary.print(out, stats, r.processor.Sites())
 	}
+	sayClocks(s, stats)
 	if err == nil {
 		err = emptyLogs(s, stats)
 	}
@@ -214,7 +215,7 @@ type verdict struct {
 
 func (r *replay) chunk(c *tail.Chunk) error {
 	r.verdicts = r.verdicts[:0]
-	r.processor.Consume(c.Batch, r.judge, r.emit)
+	r.processor.ConsumeShifted(c.Batch, c.Shifts, r.judge, r.emit)
 	if r.err == nil && r.verdictWriter != nil {
 		r.err = r.verdictWriter.write(c, r.verdicts)
 	}

@@ -66,25 +66,26 @@ func (l *lineReader) discard() bool {
 	}
 }
 
-// peek gives the line after the one that next returned, and that one again,
-// because it may have moved. ok is false where there is none of ordinary length.
-func (l *lineReader) peek() (line, following []byte, ok bool) {
+// peek calls each with up to most lines after the one that next returned, as far as they lie within
+// a block, and gives that one again, because it may have moved. Lines are valid during the call.
+func (l *lineReader) peek(most int, each func(line []byte)) (line []byte) {
 	length := l.start - l.line
 	if length > 0 && l.buffer[l.start-1] == '\n' {
 		length--
 	}
-	at := -1
-	for {
-		if at = bytes.IndexByte(l.buffer[l.start:l.end], '\n'); at >= 0 || l.ended || l.end-l.start > blockSize {
+	for from := 0; most > 0; most-- { // bytes after start
+		at := bytes.IndexByte(l.buffer[l.start+from:l.end], '\n')
+		for at < 0 && !l.ended && l.end-l.start <= blockSize {
+			l.fill()
+			at = bytes.IndexByte(l.buffer[l.start+from:l.end], '\n')
+		}
+		if at < 0 {
 			break
 		}
-		l.fill()
+		each(l.buffer[l.start+from : l.start+from+at])
+		from += at + 1
 	}
-	line = l.buffer[l.line : l.line+length]
-	if at < 0 {
-		return line, nil, false
-	}
-	return line, l.buffer[l.start : l.start+at], true
+	return l.buffer[l.line : l.line+length]
 }
 
 // fill reads more, keeping the line returned last and what follows it.

@@ -85,6 +85,7 @@ func newProducer(inputs []Input, o Options) (*producer, error) {
 			failed = append(failed, err)
 			continue
 		}
+		s.alone = len(inputs) == 1
 		p.sources = append(p.sources, s)
 		if o.Progress != nil {
 			o.Progress.Total.Add(s.in.size)
@@ -133,7 +134,7 @@ func (p *producer) run(ctx context.Context) {
 func (p *producer) fill(c *chunk) {
 	b := c.builder
 	b.Reset()
-	c.Lines = c.Lines[:0]
+	c.Lines, c.Shifts = c.Lines[:0], c.Shifts[:0]
 	watermark := int64(math.MinInt64)
 	for len(p.queue) > 0 && b.Len() < p.rows && len(c.Lines) < 2*p.rows {
 		s := p.queue[0]
@@ -144,6 +145,9 @@ func (p *producer) fill(c *chunk) {
 			}
 			line.Row = b.Len()
 			b.Append(&s.request)
+			if !s.alone {
+				c.Shifts = append(c.Shifts, s.moment(s.request.Time)-s.request.Time)
+			}
 		}
 		c.Lines = append(c.Lines, line)
 		watermark = s.key

@@ -38,6 +38,9 @@ func gzipped(content []byte) []byte {
 	return b.Bytes()
 }
 
+// line0 is the time of line 0, unix ms.
+const line0 = 1747476000000
+
 // line is a combined line at a second after 2025-05-17 10:00, with a path.
 func line(second int, path string) string {
 	at := time.Date(2025, 5, 17, 10, 0, second, 0, time.UTC)
@@ -126,6 +129,14 @@ func TestReadMerges(t *testing.T) {
 		"nor does one at the start": {
 			[]string{line(1e8, "a") + line(3, "c"), line(2, "d") + line(4, "e")},
 			"1:1=/d 0:1=/a 0:2=/c 1:2=/e",
+		},
+		"nor do some together": {
+			[]string{line(1, "a") + line(1e8, "b") + line(2e8, "c") + line(3, "d") + line(5, "e") + line(7, "f"), line(2, "g") + line(4, "h") + line(6, "i")},
+			"0:1=/a 1:1=/g 0:2=/b 0:3=/c 0:4=/d 1:2=/h 0:5=/e 1:3=/i 0:6=/f",
+		},
+		"nor does one a minute ahead": {
+			[]string{line(1, "a") + line(61, "b") + line(3, "c"), line(2, "d") + line(4, "e")},
+			"0:1=/a 1:1=/d 0:2=/b 0:3=/c 1:2=/e",
 		},
 		"a quiet night is no odd time": {
 			[]string{line(1, "a") + line(30000, "b") + line(30001, "c"), line(2, "d") + line(29999, "e")},

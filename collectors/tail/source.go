@@ -8,14 +8,9 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// jump is how far ahead of the lines before it a line's time may be to be
-// believed without looking at the line after it, in milliseconds.
-const jump = 3_600_000
-
 // source gives the lines of one input, parsed, each with the key that puts it
-// in order among those of other inputs. The key never goes back within a file:
-// a refused line has that of the line before, and so has one whose clock went
-// back; a line far ahead of those around it has that of the line after.
+// in order among those of other inputs (see pace). A refused line has that of the line
+// before.
 type source struct {
 	index         int
 	site          []byte
@@ -25,8 +20,10 @@ type source struct {
 	finder        *accesslog.Finder // parser, where nobody named the format
 	resolve       func(*schemas.Request)
 	stats         FileStats
+	alone         bool    // there are no other inputs
+	times         []int64 // of the lines after this one, while they are looked at
 
-	key     int64
+	pace
 	reason  accesslog.Reason
 	request schemas.Request // valid until advance
 	failed  error           // why the input ended before its end
@@ -37,7 +34,7 @@ func openSource(index int, input Input, o *Options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{index: index, in: in, key: math.MinInt64, resolve: o.Resolve}
+	s := &source{index: index, in: in, pace: pace{key: math.MinInt64}, resolve: o.Resolve}
 	s.lines.source = in
 	if input.Site != "" {
 		s.site = []byte(input.Site)
@@ -85,10 +82,11 @@ func (s *source) advance() bool {
 		s.stats.First, s.stats.Last = t, t
 	}
 	s.stats.First, s.stats.Last = min(s.stats.First, t), max(s.stats.Last, t)
-	if t > s.key+jump {
-		t = s.believed(t)
+	shift := s.shift
+	if s.take(t, s.alone, s.following) {
+		s.stats.Strays++
 	}
-	s.key = max(s.key, t)
+	s.stats.SetBack += max(0, s.shift-shift)
 	if s.site != nil {
 		s.request.Site = s.site
 		s.request.Fields |= schemas.FieldSite
@@ -97,21 +95,6 @@ func (s *source) advance() bool {
 		s.resolve(&s.request)
 	}
 	return true
-}
-
-// believed is the time of the current line, or of the one after it where that is
-// far earlier.
-func (s *source) believed(t int64) int64 {
-	line, following, ok := s.lines.peek()
-	s.parser.Parse(line, &s.request) // again, where it lies now
-	if !ok {
-		return t
-	}
-	var after schemas.Request
-	if s.spare.Parse(following, &after) != accesslog.None || t <= after.Time+jump {
-		return t
-	}
-	return after.Time
 }
 
 // merge is a binary heap of sources, by key and then by index.

@@ -45,6 +45,10 @@ type Chunk struct {
 	// put in order by an earlier one.
 	Batch *schemas.Batch
 	Lines []Line
+	// Shifts are, of each row, how many ms are added to its time for it to count among those of
+	// other logs: not 0 where its clock was set back, or its time fits nothing. Empty where
+	// there is one log.
+	Shifts []int64
 }
 
 // Line is one line of the input.
@@ -70,7 +74,9 @@ type FileStats struct {
 	Lines       uint64
 	Parsed      uint64
 	Refused     [accesslog.NumReasons]uint64
-	First, Last int64 // times of the earliest and the latest request, unix milliseconds
+	First, Last int64  // times of the earliest and the latest request, unix milliseconds
+	Strays      uint64 // requests whose times fit nothing before them or after
+	SetBack     int64  // ms by which the clock was set back, in all; seen where there are other logs
 }
 
 // Empty reports whether the file held no line at all: no error, but worth a word.
