@@ -135,6 +135,7 @@ func (s *countedSite) recall(r *schemas.Request, client netip.Addr, hash uint64,
 			TLS: t[schemas.TraitTLS], Protocol: t[schemas.TraitProtocol],
 		},
 		Status: r.Status, Asset: asset, Cookie: r.Cookie == schemas.CookieSome, Stopped: stopped, Calm: s.troubled == 0,
+		Browser: r.Fields.Has(schemas.FieldUserAgent) && !s.c.extract.Declares(t[schemas.TraitUserAgent], r.UserAgent),
 	}
 	return s.c.clients.Observe(&h)
 }

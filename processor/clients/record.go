@@ -139,6 +139,9 @@ func (r *record) take(h *Hit, second uint32) {
 	r.traits = h.Traits
 }
 
+// pretends reports whether nothing that came from a client is what browsers do.
+func (r *record) pretends() bool { return r.counts[Assets]+r.counts[Cookies] == 0 }
+
 func kindOf(status uint16) Count {
 	switch {
 	case status < 400:

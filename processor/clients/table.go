@@ -102,6 +102,8 @@ type Hit struct {
 	Asset   bool
 	Cookie  bool
 	Stopped bool // an edge did not let it through
+	// Browser is whether it says that it is one: then it has to do what browsers do, to be a regular.
+	Browser bool
 	// Calm is whether nothing is wrong on the site. What comes in an incident makes
 	// nobody known.
 	Calm bool
@@ -136,7 +138,7 @@ func (t *Table) Observe(h *Hit) (k Known) {
 	v, fresh := r.visit(h.Site, h.Agent, tick)
 	k.Fresh, k.First = fresh, int64(r.first)
 	if v != nil {
-		k.Regular = t.visitNow(v, h, tick)
+		k.Regular = t.visitNow(r, v, h, tick)
 	}
 	r.take(h, second)
 	t.touch(at, r, h.Calm)
@@ -159,7 +161,7 @@ func (t *Table) Warm(hashes []uint64) {
 }
 
 // visitNow counts a request of a visit and reports whether it is a regular's.
-func (t *Table) visitNow(v *visit, h *Hit, tick uint16) bool {
+func (t *Table) visitNow(r *record, v *visit, h *Hit, tick uint16) bool {
 	if v.requests < 1<<16-1 {
 		v.requests++
 	}
@@ -179,6 +181,7 @@ func (t *Table) visitNow(v *visit, h *Hit, tick uint16) bool {
 	switch {
 	case v.first == 0:
 		v.first = tick
+	case h.Browser && r.pretends(): // it may be a bot that has come before
 	case since(v.first, tick) >= regularAfter:
 		if t.tainted(v.site, v.first) {
 			v.first = tick
@@ -242,7 +245,8 @@ func (t *Table) shift(by int64) {
 
 // Regular reports whether a client is a regular of any site with an agent (a hash of
 // it): while nothing was wrong it came at least 16 hours apart, the last time within
-// 45 days.
+// 45 days; and where it says that it is a browser, it has loaded what pages bring with them, or
+// brought a cookie.
 func (t *Table) Regular(client netip.Addr, agent uint32) bool {
 	at := t.find(t.Hash(client), netOf(client))
 	if at < 0 {

@@ -59,6 +59,37 @@ func TestRegulars(t *testing.T) {
 	}
 }
 
+// TestWhoPretendsIsNoRegular: a bot that came before is not spared for having come; whoever says that it is a
+// browser has to have done what browsers do, and then is one for the days before, too.
+func TestWhoPretendsIsNoRegular(t *testing.T) {
+	for name, c := range map[string]struct {
+		browser bool
+		does    Hit // with its second request
+		want    bool
+	}{
+		"a browser that loads nothing":      {browser: true},
+		"a browser that loads assets":       {browser: true, does: Hit{Asset: true}, want: true},
+		"a browser that brings a cookie":    {browser: true, does: Hit{Cookie: true}, want: true},
+		"a program that says what it is":    {want: true},
+		"a program that brings its session": {does: Hit{Cookie: true}, want: true},
+	} {
+		table, a := New(64, 1), netip.MustParseAddr("192.0.2.1")
+		come := func(second int64, does Hit) Known {
+			does.Client, does.Hash, does.Second, does.Site, does.Agent, does.Status = a, table.Hash(a), second, 7, 1, 200
+			does.Browser, does.Calm = c.browser, true
+			return table.Observe(&does)
+		}
+		come(someday, Hit{})
+		come(someday+60, c.does)
+		told := 0
+		got := come(someday+day, Hit{}).Regular
+		table.EachRegular(func(netip.Addr, uint32, int, int) { told++ })
+		if got != c.want || table.Regular(a, 1) != c.want || told == 1 != c.want {
+			t.Errorf("%s: regular is %v and told to edges %d times, want %v", name, got, told, c.want)
+		}
+	}
+}
+
 // TestAClientIsA64 holds that IPv6 counts by /64, and that IPv4 has one form.
 func TestAClientIsA64(t *testing.T) {
 	table := New(64, 1)
