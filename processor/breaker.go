@@ -72,9 +72,12 @@ func (s *site) fell(since, second int64) string {
 // breaker lifts what hurts: what probes or the regulars' successes say.
 func (s *site) breaker(second int64, emit func(schemas.Event)) {
 	fell := make(map[int64]string)
+	var hurt []*decision
 	s.keepDecisions(func(d *decision) bool {
 		why := s.probesHurt(d, second)
-		if why == "" && s.incident != nil && d.incident == s.incident.id {
+		if why != "" {
+			hurt = append(hurt, d)
+		} else if s.incident != nil && d.incident == s.incident.id {
 			if _, known := fell[d.since]; !known {
 				fell[d.since] = s.fell(d.since, second)
 			}
@@ -85,6 +88,9 @@ func (s *site) breaker(second int64, emit func(schemas.Event)) {
 		}
 		return why == ""
 	})
+	for _, d := range hurt {
+		s.sparePeople(d, second, emit)
+	}
 }
 
 // lift takes back what hurts; it is refused for the rest of the incident, and not kept

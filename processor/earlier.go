@@ -55,15 +55,9 @@ func (i *incident) saveEarlier() []byte {
 
 // loadEarlier reads what saveEarlier wrote.
 func (s *site) loadEarlier(data []byte) error {
-	if len(data) == 0 {
-		return nil
-	}
-	r := state.NewReader(data)
-	sample := attribute.NewSample(s.d.extract, earlierClients)
-	sample.Read(r)
-	r.End()
-	if r.Err() != nil {
-		return fmt.Errorf("those who came before the attack: %w", r.Err())
+	sample, err := s.loadSample(data, earlierClients)
+	if err != nil {
+		return fmt.Errorf("those who came before the attack: %w", err)
 	}
 	s.incident.earlier = sample
 	return nil

@@ -40,6 +40,7 @@ type incident struct {
 	number  int               // decisions so far, at this site
 	all     *together
 	refused []schemas.Signature
+	hurt    attribute.Hurt // those of them that were lifted for people
 	last    schemas.Event
 	peak    detect.Peak
 	began   int64  // second of the first decision on probation, 0 for none
@@ -276,7 +277,7 @@ func (s *site) budget(second, since int64) attribute.Budget {
 		MaxMeasures: maxDecisions - len(s.know.decisions), Site: s.name, Since: since * 1000, Spare: s.d.spare, Paths: s.resolver(),
 	}
 	if s.incident != nil {
-		budget.Refused, budget.Earlier = s.incident.refused, s.incident.earlier
+		budget.Refused, budget.Earlier, budget.Hurt = s.incident.refused, s.incident.earlier, s.incident.hurt
 	}
 	for _, d := range s.know.decisions {
 		if d.signature != nil && d.Action != schemas.Block {

@@ -176,14 +176,17 @@ func TestCleanProbesConfirm(t *testing.T) {
 	}
 }
 
+// isVisitor reports whether a client is of those who come as the bots look.
+func isVisitor(client netip.Addr) bool { return netip.MustParsePrefix("203.0.0.0/16").Contains(client) }
+
 // TestProbesThatArePeopleLift: where those who are let through load pages as people do, the
-// decision is lifted, and not taken again in that incident.
+// decision is lifted, and not taken again in that incident, under no other name either.
 func TestProbesThatArePeopleLift(t *testing.T) {
 	tr := siege(1, 4)
 	for i := range 200 { // visitors who come as the bots look, and stay
 		at := 31*minute + int64(i)*700
 		p := library
-		p.agent = browsers[i%len(browsers)].agent
+		p.agent = browsers[i/2%len(browsers)].agent // both families among the probes
 		client := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
 		for schemas.Probe(probeKey([32]byte{}), client, start+at) != (i%2 == 0) { // some of them, drawn for the test
 			b := client.As4()
@@ -197,7 +200,7 @@ func TestProbesThatArePeopleLift(t *testing.T) {
 		tr.add(at+300, client, &p, "/asset0.css", "https://"+tr.site+"/page1", true, 200)
 	}
 	p, e := make1(t, doubted), newEdge()
-	probe(t, p, e, tr.batches(200))
+	verdicts := probe(t, p, e, tr.batches(200))
 	lifted, n := lastOf(e.log, schemas.DecisionRemoved, "probes behave like people")
 	if n == 0 || lifted.Live == nil || lifted.Live.People < 2 || !strings.HasPrefix(lifted.Reason, "lifted: ") {
 		t.Fatalf("nothing was lifted: %v", kinds(e.log))
@@ -206,6 +209,17 @@ func TestProbesThatArePeopleLift(t *testing.T) {
 		if d.Type == schemas.DecisionAdded && d.Value == lifted.Value && d.Time.After(lifted.Time) {
 			t.Errorf("%s was taken again", d.Value)
 		}
+	}
+	after := 0
+	for i, a := range verdicts {
+		if r := &tr.rows[i]; isVisitor(r.Client) && r.Time > lifted.Time.UnixMilli()+2000 {
+			if after++; a != schemas.Allow {
+				t.Errorf("%s: %s after that, for %s", r.Client, a, r.Path)
+			}
+		}
+	}
+	if after < 100 {
+		t.Errorf("%d requests of visitors after that: the test shows nothing", after)
 	}
 	for _, a := range p.detector.sites[0].armed {
 		if a.Value == lifted.Value {

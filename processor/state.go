@@ -326,6 +326,8 @@ type savedIncident struct {
 	Among   bool      `json:"among,omitempty"`
 	Attack  int64     `json:"attack,omitempty"`
 	Earlier []byte    `json:"earlier,omitempty"` // see saveEarlier
+	Lifted  []string  `json:"lifted,omitempty"`  // see saveHurt
+	Hurt    []byte    `json:"hurt,omitempty"`
 
 	Peak detect.Peak `json:"peak"`
 }
@@ -351,6 +353,7 @@ func (s *site) open() savedOpen {
 	if i := s.incident; i != nil {
 		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
 			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier()}
+		saved.Incident.Lifted, saved.Incident.Hurt = i.saveHurt()
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
@@ -387,6 +390,10 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		if err := s.loadEarlier(i.Earlier); err != nil {
+			r.Fail("%v", err)
+			return
+		}
+		if err := s.loadHurt(i.Lifted, i.Hurt); err != nil {
 			r.Fail("%v", err)
 			return
 		}

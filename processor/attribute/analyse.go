@@ -47,8 +47,10 @@ type Budget struct {
 	// measure, whom they touch counts against the budget. Softly are those challenged or
 	// throttled: one that can be blocked by now is proposed anew.
 	InForce, Softly []schemas.Signature
-	// Refused are signatures that hurt; they are not proposed again.
+	// Refused are signatures that hurt; they are not proposed again. Hurt are those of them that stopped people
+	// who are known: nothing is proposed that would stop them again.
 	Refused []schemas.Signature
+	Hurt    Hurt
 	// Site is for the SQL of the evidence.
 	Site string
 	// Spare says of an address that no measure may be on it alone; nil spares none.
@@ -237,10 +239,12 @@ func (a *analysis) take(suspect, normal []uint64) {
 	}
 }
 
-func (a *analysis) items(s schemas.Signature) []item {
+func (a *analysis) items(s schemas.Signature) []item { return a.x.items(s) }
+
+func (x *Extractor) items(s schemas.Signature) []item {
 	items := make([]item, len(s))
 	for i, t := range s {
-		items[i] = item{t.Trait, a.x.hash(t.Trait, []byte(t.Value))}
+		items[i] = item{t.Trait, x.hash(t.Trait, []byte(t.Value))}
 	}
 	return items
 }

@@ -22,7 +22,7 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	charged := or(a.charged, normal)
 	own := a.normal.touched(normal, true)
 	action, doubt, ok := a.action(c.items, c.rows, charged, normal)
-	if !ok || !a.earlier.allows(c.items, a.share, a.soft) {
+	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(c.items, c.rows) {
 		return Measure{}, false
 	}
 	_, requests := a.suspect.count(and(c.rows, a.open))

@@ -16,10 +16,7 @@ type Live struct {
 // which paths are known, nil of none.
 func Look(normal, suspect *Sample, signature schemas.Signature, paths *Resolver) (live Live) {
 	guests, agents := normal.Guests(), normal.agentsOfGuests()
-	items := make([]item, len(signature))
-	for i, t := range signature {
-		items[i] = item{t.Trait, suspect.x.hash(t.Trait, []byte(t.Value))}
-	}
+	items := suspect.x.items(signature)
 	for i := range suspect.clients {
 		c, matched, known := &suspect.clients[i], false, false
 		for at := c.head; at >= 0; at = suspect.rows[at].next {

@@ -8,6 +8,9 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
+// Matched is the name in evidence of what it says of a client that a signature has matched it.
+const Matched = "matched"
+
 // leftShare is the least share of the requests of clients whom signatures match that they must leave, for
 // those to be measured for all else that they ask for.
 const leftShare = 0.03
@@ -109,5 +112,5 @@ func (a *analysis) matched(open []uint64) (of map[uint64]bool, left float64) {
 func (s *scorer) ofMatched(matched map[uint64]bool, by charge, action schemas.Action) schemas.TraitEvidence {
 	normal := float64(len(s.a.normal.clientsOf(by.rows))) + by.doubt
 	bits := s.bits(float64(len(matched)), float64(len(s.a.suspect.clients)), normal*s.normal.clients/max(float64(s.a.choose0.all+s.a.calibrate0.all), 1), 0)
-	return s.evidence("matched", "has sent what a signature of this attack is to "+string(action), float64(len(matched)), normal, bits)
+	return s.evidence(Matched, "has sent what a signature of this attack is to "+string(action), float64(len(matched)), normal, bits)
 }
