@@ -121,12 +121,13 @@ func BenchmarkTakeover(b *testing.B) {
 					f.of(lease).kill()
 				}
 				g.play(b.Context(), 25*time.Second)
-				g.beat(time.Now().Add(30 * time.Second))
+				ended := time.Now()
+				g.beat(ended.Add(30 * time.Second))
 				until(b, "all requests are in the windows", func() bool { return f.requests() >= float64(g.sent) })
 				if f.requests() != float64(g.sent) {
 					b.Errorf("%.0f requests in the windows, %d were sent", f.requests(), g.sent)
 				}
-				before, after := f.worst(killed)
+				before, after := f.worst(killed, ended)
 				for metric, t := range map[string]schemas.EventType{"s-to-incident": schemas.IncidentOpened, "s-to-decision": schemas.DecisionAdded} {
 					if at := f.published(t); !at.IsZero() {
 						b.ReportMetric(at.Sub(began).Seconds(), metric)
@@ -152,10 +153,10 @@ func (f *fleet) published(t schemas.EventType) (at time.Time) {
 	return at
 }
 
-// worst are the greatest lags of windows published before and after a moment. The windows
-// that the last promise closed, ahead of time, are left out, and those of the past, and the
-// first ten seconds of the present.
-func (f *fleet) worst(moment time.Time) (before, after time.Duration) {
+// worst are the greatest lags of windows published before and after a moment, until the traffic ended:
+// what is left then is closed by the clock, ten seconds later. Those of the past are left out, and
+// the first ten seconds of the present.
+func (f *fleet) worst(moment, ended time.Time) (before, after time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	present := slices.IndexFunc(f.lags, func(l lag) bool { return l.after < 8*time.Second })
@@ -164,7 +165,7 @@ func (f *fleet) worst(moment time.Time) (before, after time.Duration) {
 	}
 	for _, l := range f.lags[present:] {
 		switch {
-		case l.at.Before(f.lags[present].at.Add(10 * time.Second)):
+		case l.at.After(ended) || l.at.Before(f.lags[present].at.Add(10*time.Second)):
 		case l.at.Before(moment):
 			before = max(before, l.after)
 		default:

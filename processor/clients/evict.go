@@ -6,7 +6,9 @@ import "net/netip"
 
 const (
 	segmentBits = 2
-	maxCredit   = 7
+	maxCredit   = 60 // days, of a regular; the byte has room for 63
+	// juniors is how many regulars a new one is compared with where there is no room.
+	juniors = 32
 	// maxSteps bounds the clients of its segment that a hand passes to find one that
 	// goes; the one with the least credit among them goes then.
 	maxSteps = 4096
@@ -79,6 +81,27 @@ func (t *Table) victim(s segment) int {
 	}
 }
 
+// junior is who has to leave the regulars for the client at: who has been one for the fewest days,
+// less those on which it did not come, of some that the hand passes; that client itself where nobody
+// is its junior. So a crowd of clients that come for weeks displaces each other, and not those who came
+// before them.
+func (t *Table) junior(at int) int {
+	least, next := at, t.hand[regulars]
+	for steps := 0; steps < juniors; next++ {
+		if next >= len(t.clock) {
+			next = 0
+		}
+		if next == at || t.segment(next) != regulars {
+			continue
+		}
+		if steps++; t.credit(next) < t.credit(least) {
+			least = next
+		}
+	}
+	t.hand[regulars] = next
+	return least
+}
+
 // touch gives a client that came its credit, and moves it up where it has earned that.
 func (t *Table) touch(at int, r *record, calm bool) {
 	s, was := t.segment(at), t.credit(at)
@@ -112,7 +135,12 @@ func (t *Table) move(at int, to segment, credit uint8) {
 	t.set(at, to, credit)
 	t.size[to]++
 	for s := to; s > newcomers && t.size[s] > t.room(s); s-- {
-		down := t.victim(s)
+		down := 0
+		if s == regulars {
+			down = t.junior(at)
+		} else {
+			down = t.victim(s)
+		}
 		t.size[s]--
 		t.size[s-1]++
 		t.set(down, s-1, 1)
@@ -120,14 +148,18 @@ func (t *Table) move(at int, to segment, credit uint8) {
 }
 
 // drop forgets, once a day, whoever has not come for long, and takes half of every
-// score.
+// score, and one credit from each regular that did not come.
 func (t *Table) drop() {
 	t.swept = t.now - t.now%(24*3600)
 	for at := 0; at < len(t.clock); {
 		r := t.record(at)
 		r.score /= 2
 		r.lapse(tickOf(t.now))
-		if t.now-min(r.last, t.now) < forgetAfter {
+		away := t.now - min(r.last, t.now)
+		if s, credit := t.segment(at), t.credit(at); s == regulars && credit > 0 && away >= 24*3600 {
+			t.set(at, s, credit-1)
+		}
+		if away < forgetAfter {
 			at++
 			continue
 		}

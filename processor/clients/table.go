@@ -41,10 +41,12 @@ const (
 // seen before enters among the newcomers, and only a newcomer makes room for it.
 // Whoever comes again ten minutes later while nothing is wrong moves to those that
 // returned, and on a later day to the regulars: at most a quarter and half of the
-// table. Where those are full, one that has not come for long moves down again. Each
+// table. Where those that returned are full, one that has not come for long moves down again. Each
 // segment is a clock (Corbató 1968) whose hand takes one credit from every client it
-// passes and stops at one without; coming gives credit, one for a newcomer, up to
-// seven for a regular by the days since its first visit. So ten million addresses that
+// passes and stops at one without; coming gives credit, one for a newcomer. The regulars know
+// seniority: a credit for each day since the first visit, less the days without one. Where they are full, the
+// least of some goes, which may be the one that comes: however many addresses come for some weeks, they
+// take no place of who came before them and goes on to. So ten million addresses that
 // come once forget each other, and no regular.
 //
 // Clients are found by a keyed hash: nobody can aim at a place. The records hold no
