@@ -172,3 +172,36 @@ func TestSeenLaws(t *testing.T) {
 		t.Error("filters of different sizes were merged")
 	}
 }
+
+// FuzzSeen: what is not refused is written as it was read, and can be asked, merged and added to.
+func FuzzSeen(f *testing.F) {
+	for _, n := range []int{0, 3, 700, 5000} {
+		s := NewSeen(2000)
+		for _, k := range hashes(1, n) {
+			s.Add(k)
+		}
+		data, err := s.AppendBinary(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var s Seen
+		if s.UnmarshalBinary(data) != nil {
+			return
+		}
+		again, err := s.AppendBinary(nil)
+		if err != nil || !bytes.Equal(again, data) {
+			t.Fatalf("%d bytes were written as %d, %v", len(data), len(again), err)
+		}
+		other := s.Clone()
+		s.Has(1)
+		s.Add(2)
+		if err := s.Merge(other); err != nil || !s.Has(2) {
+			t.Fatalf("merged with what it was: %v, known %t", err, s.Has(2))
+		}
+		s.Rotate()
+		s.Advance(1<<40, 60)
+	})
+}
