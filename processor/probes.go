@@ -121,7 +121,7 @@ func (s *site) probesHurt(d *decision, second int64) string {
 	}
 	budget := s.d.o.Collateral
 	if d.Action != schemas.Block {
-		budget *= 4 // as attribute.Budget.Soft
+		budget *= attribute.SoftTimes
 	}
 	normal := s.normalSample()
 	if normal.Span <= 0 {

@@ -41,7 +41,7 @@ type Budget struct {
 	// attack; 0 takes the normal sample's mean.
 	NormalRate float64
 	// Soft is the same share where a measure asks visitors for something and refuses them
-	// nothing for good (challenge); 0 is the default, four times Collateral.
+	// nothing for good (challenge); 0 is the default, three times Collateral.
 	Soft float64
 	// InForce are the signatures blocked before: what they match needs no further
 	// measure, whom they touch counts against the budget. Softly are those challenged or
@@ -66,7 +66,7 @@ func (b Budget) withDefaults() Budget {
 		b.Collateral = 0.005
 	}
 	if b.Soft <= 0 {
-		b.Soft = 4 * b.Collateral
+		b.Soft = SoftTimes * b.Collateral
 	}
 	if b.MinClients <= 0 {
 		b.MinClients = 100
@@ -153,9 +153,13 @@ const (
 	minAttackShare = 0.15
 )
 
+// SoftTimes is how many times the share of people that may be blocked may be asked for something: three halves of a
+// percent by default, so that with those of a busier hour than was known it stays below two.
+const SoftTimes = 3
+
 // softBound is how far the upper 95 % bound may be above Budget.Soft, which is then held by what is
 // to be expected: a challenge refuses nobody for good, and a young site has too few clients for more.
-const softBound = 1.5
+const softBound = 2
 
 // analysis is one run of Analyse.
 type analysis struct {

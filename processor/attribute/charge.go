@@ -22,10 +22,11 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	charged := or(a.charged, normal)
 	own := a.normal.touched(normal, true)
 	action, doubt, ok := a.action(c.items, c.rows, charged, normal)
-	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(c.items, c.rows) {
+	_, requests := a.suspect.count(and(c.rows, a.open))
+	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(c.items, c.rows) ||
+		!a.worth(requests, a.shareOf(own), 1/max(a.calibrate0.people, 1)) {
 		return Measure{}, false
 	}
-	_, requests := a.suspect.count(and(c.rows, a.open))
 	share, of := a.bound(own), a.calibrate0.all
 	if action == schemas.Block && share > a.share { // by what is known of others, too
 		share, of = min(share, a.believed(doubt-a.doubt)), a.choose0.all+of
@@ -71,12 +72,12 @@ func (a *analysis) action(items []item, rows, charged, own []uint64) (action sch
 // from the site, and looks most like a bot. The budget is in people, so that the
 // new ones count by their share of them, and by half at the least.
 func (a *analysis) bound(t touched) float64 {
-	bound := UpperShare(t.all, a.calibrate0.all)
+	bound := UpperShare(t.all, a.calibrate0.all) * a.inPeople(t)
 	if fresh := a.calibrate0.fresh; fresh >= enoughFresh {
 		share := float64(fresh) / float64(a.calibrate0.all)
 		bound = max(bound, max(share, 0.5)*UpperShare(t.fresh, fresh))
 	}
-	return bound
+	return min(1, bound)
 }
 
 // touchedBy is how many normal clients of both halves the rows are of.
@@ -84,11 +85,19 @@ func (a *analysis) touchedBy(rows []uint64) int {
 	return a.normal.touched(rows, false).all + a.normal.touched(rows, true).all
 }
 
-// expected is the share of the normal clients to be expected among those whom the charged
-// rows and so much doubt stand for.
+// expected is the share of people to be expected among those whom the charged rows and so much doubt stand for.
 func (a *analysis) expected(charged []uint64, doubt float64) float64 {
-	return (float64(a.touchedBy(charged)) + doubt) / float64(max(a.choose0.all+a.calibrate0.all, 1))
+	people := a.normal.touched(charged, false).people + a.normal.touched(charged, true).people
+	return people/max(a.choose0.people+a.calibrate0.people, 1) + a.doubted(doubt)
 }
+
+// doubted is the share of people that so much doubt stands for.
+func (a *analysis) doubted(doubt float64) float64 {
+	return doubt / float64(max(a.choose0.all+a.calibrate0.all, 1))
+}
+
+// shareOf is the share of the held-out people who are touched.
+func (a *analysis) shareOf(t touched) float64 { return t.people / max(a.calibrate0.people, 1) }
 
 // enoughHeld reports whether there are held-out clients enough for a decision on what none of them shows.
 func (a *analysis) enoughHeld() bool { return 4*a.calibrate0.all >= 3*a.budget.MinClients }

@@ -13,6 +13,10 @@ const (
 	// keepShare: a further trait that keeps so much of what a signature stops makes
 	// it safer for nothing.
 	keepShare = 0.98
+	// mostFor is how many times the share of the attack that it stops a measure may cost of the budget. What
+	// stops a fortieth of an attack for half of all the people who may be touched is a poor bargain, and leaves
+	// nothing for what is a better one later.
+	mostFor = 5
 )
 
 // choose takes candidates greedily: each time the one that stops most of what is
@@ -112,7 +116,7 @@ func (a *analysis) best() int {
 		open := and(c.rows, a.open)
 		var clients int
 		clients, c.gain = a.suspect.count(open)
-		if clients < minSupport || !a.stands(c, clients) {
+		if clients < minSupport || !a.worth(c.gain, c.normal.people/max(a.choose0.people, 1), 1/max(a.choose0.people, 1)) || !a.stands(c, clients) {
 			continue
 		}
 		if s := a.score(c); s > score {
@@ -122,12 +126,19 @@ func (a *analysis) best() int {
 	return best
 }
 
+// worth reports whether what is gained is worth the share of people that it costs, from which so much is let off
+// because people come whole: of the budget a measure may spend no more than mostFor times the share of the attack
+// that it stops and nothing else does.
+func (a *analysis) worth(gain, people, whole float64) bool {
+	return people-whole <= mostFor*a.share*gain/max(a.attackShare*a.suspect.total, 1)
+}
+
 // score is the attack's requests that the candidate stops, less for every normal
 // client touched: none are left when the budget is spent on it alone.
 func (a *analysis) score(c *candidate) float64 {
 	stopped := c.gain - a.normalShare*c.share*a.suspect.total
-	spend := a.share * float64(max(a.choose0.all, 1))
-	return stopped * (1 - float64(c.normal.all)/(spend+1))
+	spend := a.share * max(a.choose0.people, 1)
+	return stopped * (1 - c.normal.people/(spend+1))
 }
 
 // specialise adds items that nearly all of the open rows of the candidate have, up

@@ -108,7 +108,7 @@ func (s *Sample) readClient(r *state.Reader) {
 		}
 		count, served := uint32(r.Uint(math.MaxUint32)), uint32(r.Uint(math.MaxUint32))
 		if at >= 0 && r.Err() == nil {
-			s.addRow(at, &t, t.key(), count, min(served, count))
+			s.addRow(at, &t, t.key(c.id), count, min(served, count))
 		}
 	}
 }

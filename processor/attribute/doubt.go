@@ -9,8 +9,11 @@ import (
 const (
 	// leastDoubt is what a signature costs whose traits no normal client has.
 	leastDoubt = 0.1
-	// noLuck is how unlikely so few clients must be.
-	noLuck = 1e-3
+	// noLuck is how unlikely so few clients must be: so unlikely that it is no luck among all the thousands of
+	// conjunctions that were looked at.
+	noLuck = 1e-5
+	// softLuck is the same for what refuses nobody for good.
+	softLuck = 1e-3
 	// oddPair is how many clients of a young site are to be expected, beside leastDoubt, to have a pair
 	// of a program's traits (agent, language, encodings, TLS) that none of them has, however
 	// frequent each is: of 250 clients drawn from the estate tuning 0.13 to 0.27, on average 0.15, with two in three of
@@ -20,7 +23,7 @@ const (
 )
 
 // doubtful is what a signature costs beside the normal clients that were seen to show it
-// (x of them): as many as its traits by themselves would have led to expect. What no client of
+// (x of them): as many as its parts by themselves would have led to expect. What no client of
 // some hundreds has shown may be impossible (a browser's agent with a tool's encodings)
 // or just rare (a frequent agent with a frequent language on a page that few ask for), and a
 // list of a hundred rare ones is people. The held-out clients cannot tell: each of them
@@ -28,18 +31,45 @@ const (
 // luck, however many signatures were tried, it is taken for impossible. A young site's few tell
 // neither: for it, what was found of programs elsewhere tells.
 func (a *analysis) doubtful(items []item, x int) float64 {
+	expected, luck := a.toExpect(items), noLuck
+	if a.soft {
+		expected, luck = a.byEachTrait(items), softLuck
+	}
+	if a.young && x == 0 && !a.soft {
+		return max(a.expectedYoung(items), oddPair) + leastDoubt
+	}
+	if poissonAtMost(x, expected) < luck {
+		return 1
+	}
+	return max(expected-float64(x), 0) + leastDoubt
+}
+
+// byEachTrait is how many normal clients are to be expected to show the items if each were a chance of its own.
+func (a *analysis) byEachTrait(items []item) float64 {
 	n := float64(a.choose0.all + a.calibrate0.all)
 	expected := n
 	for _, it := range items {
 		expected *= float64(a.normal.shownBy(it)) / max(n, 1)
 	}
-	if a.young && x == 0 && !a.soft {
-		return max(a.expectedYoung(items), oddPair) + leastDoubt
+	return expected
+}
+
+// toExpect is how many normal clients are to be expected to show the items, by how many show parts of them: the most
+// that any division in two leads to, since a browser's agent and its TLS are no two chances.
+func (a *analysis) toExpect(items []item) (expected float64) {
+	n := float64(max(a.choose0.all+a.calibrate0.all, 1))
+	if len(items) == 1 {
+		return float64(a.normal.shownBy(items[0]))
 	}
-	if poissonAtMost(x, expected) < noLuck {
-		return 1
+	for i, it := range items {
+		others := slices.Delete(slices.Clone(items), i, i+1)
+		shown := float64(a.normal.shownBy(others[0]))
+		if len(others) > 1 {
+			shown = float64(a.touchedBy(a.normal.match(others)))
+		}
+		expected = max(expected, shown*float64(a.normal.shownBy(it))/n)
 	}
-	return max(expected-float64(x), 0) + leastDoubt
+	return expected
 }
 
 // untouched reports whether what no normal client shows may be blocked though they are too few to

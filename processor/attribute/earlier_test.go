@@ -75,7 +75,7 @@ func TestEarlierIsABudgetOfItsOwn(t *testing.T) {
 	} {
 		share := 0.005
 		if x.soft {
-			share = 0.02
+			share = 0.015
 		}
 		if got := (&earlier{clients: x.clients}).within(x.touched, share, x.soft); got != x.want {
 			t.Errorf("%d of %d, soft %t: %t", x.touched, x.clients, x.soft, got)

@@ -72,6 +72,7 @@ type member struct {
 	calibrate bool // held out for the collateral bound
 	fresh     bool
 	served    bool // a visitor: background noise that mostly meets 404 is not
+	person    float64
 }
 
 // heldOut splits the clients by bits of their hash that nothing else uses: a quarter to choose
@@ -98,6 +99,10 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 	m := &matrix{bitmaps: make(map[itemKey][]uint64), requests: make(map[itemKey]float64), weighed: make(map[itemSet]weighed),
 		pairs: make(map[itemSet]int), shown: make(map[itemKey]int), known: known, paths: version}
 	s.laid = m
+	var people []float64
+	if normal {
+		people = s.persons()
+	}
 	for i := range s.clients {
 		c, added, but := &s.clients[i], false, uint64(0)
 		visitor := s.visitor(c)
@@ -112,6 +117,9 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 			if !added {
 				added = true
 				m.clients = append(m.clients, member{calibrate: heldOut(c.id), fresh: c.fresh})
+				if normal {
+					m.clients[len(m.clients)-1].person = people[i]
+				}
 				m.hashes = append(m.hashes, c.id)
 			}
 			m.rows = append(m.rows, traits)
@@ -283,7 +291,10 @@ func (m *matrix) count(b []uint64) (clients int, requests float64) {
 // touched is how many clients of one half have a served row in the bitmap, of all
 // and of those that were new. A client who would lose only what the site refuses
 // anyway is not touched.
-type touched struct{ all, fresh int }
+type touched struct {
+	all, fresh int
+	people     float64 // see Sample.persons
+}
 
 func (m *matrix) touched(b []uint64, calibrate bool) touched {
 	return m.touchedUpTo(b, calibrate, len(m.clients))
@@ -305,11 +316,8 @@ func (m *matrix) touchedUpTo(b []uint64, calibrate bool, limit int) (t touched) 
 			if c.calibrate != calibrate {
 				continue
 			}
-			if t.all++; t.all > limit {
+			if t.add(c.person, c.fresh); t.all > limit {
 				return t
-			}
-			if c.fresh {
-				t.fresh++
 			}
 		}
 	}
@@ -337,10 +345,7 @@ func (m *matrix) halves() (choose, calibrate touched) {
 		if c.calibrate {
 			t = &calibrate
 		}
-		t.all++
-		if c.fresh {
-			t.fresh++
-		}
+		t.add(c.person, c.fresh)
 	}
 	return choose, calibrate
 }

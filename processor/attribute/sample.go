@@ -41,6 +41,7 @@ type Sample struct {
 	guests  map[uint64]bool // likewise, see Guests
 	agents  map[uint64]bool // likewise, see agentsOfGuests
 	ids     int             // likewise, see Distinct; 0 is not counted
+	people  []float64       // likewise, see persons
 	refused *refusedVisitors
 	nets    map[[6]byte]bool // likewise, see networks
 
@@ -175,7 +176,7 @@ func (s *Sample) AddTraits(clientHash uint64, t *Traits, r *schemas.Request, m M
 	if refusedBySite(r.Status) && !m.Stopped { // what an edge answers is not the site's word
 		served = 0
 	}
-	s.addRow(at, t, t.key(), 1, served)
+	s.addRow(at, t, t.key(clientHash), 1, served)
 }
 
 // keepsText thins the examples by the hashes of their clients: which are kept has nothing
@@ -287,7 +288,7 @@ func (s *Sample) Forget(address netip.Addr) bool {
 
 // changed forgets what was worked out of what the sample held.
 func (s *Sample) changed() {
-	s.laid, s.guests, s.agents, s.ids, s.refused, s.nets = nil, nil, nil, 0, nil, nil
+	s.laid, s.guests, s.agents, s.ids, s.people, s.refused, s.nets = nil, nil, nil, 0, nil, nil, nil
 }
 
 // keep drops the clients that are not wanted.
@@ -316,8 +317,11 @@ func (s *Sample) keep(wanted func(*client) bool) {
 	}
 }
 
-func (t *Traits) key() uint32 {
-	h := uint64(0)
+// key orders the rows of a client: which of many are kept is another draw for every client. Were it the same for
+// all, what most visitors with one program ask for on the way would be missing of all of them or of none, and a
+// signature of it would be found that they seem not to show.
+func (t *Traits) key(id uint64) uint32 {
+	h := id
 	for i := 0; i+1 < len(t); i += 2 {
 		h = mix(h ^ uint64(t[i])<<32 ^ uint64(t[i+1]))
 	}

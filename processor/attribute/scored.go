@@ -25,6 +25,7 @@ const (
 // scored is a client with what is held against it.
 type scored struct {
 	client  *client
+	person  float64 // how much it counts as people, see Sample.persons; of a normal client
 	score   float64 // log-likelihood ratio, attack : normal, in bits
 	conduct conduct
 

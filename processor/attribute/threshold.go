@@ -21,6 +21,7 @@ func (s *scorer) earlier() (own, failing []scored) {
 }
 
 func (s *scorer) scoreAll(sample *Sample, laid *matrix, by who, wanted func(id uint64) bool) (own, failing []scored) {
+	people := sample.persons()
 	for i, k := range s.a.conducts(sample, laid) {
 		c := &sample.clients[i]
 		if !k.visitor || !wanted(c.id) {
@@ -32,10 +33,10 @@ func (s *scorer) scoreAll(sample *Sample, laid *matrix, by who, wanted func(id u
 		}
 		first := s.first(&sample.rows[c.head].traits, by)
 		if ownMay {
-			own = append(own, scored{client: c, score: first.score(s.ofConduct(k.own, by)), conduct: k.own})
+			own = append(own, scored{client: c, person: people[i], score: first.score(s.ofConduct(k.own, by)), conduct: k.own})
 		}
 		if failingMay {
-			failing = append(failing, scored{client: c, score: first.score(s.ofConduct(k.failing, by)), conduct: k.failing})
+			failing = append(failing, scored{client: c, person: people[i], score: first.score(s.ofConduct(k.failing, by)), conduct: k.failing})
 		}
 	}
 	return own, failing
@@ -45,10 +46,9 @@ func (s *scorer) scoreAll(sample *Sample, laid *matrix, by who, wanted func(id u
 // signatures block, and the bound of the share of people whom all blocks then touch; infinite
 // where none may.
 func (a *analysis) threshold(held []scored, with charge, share float64) (score, bound float64) {
-	doubt := with.doubt / float64(max(a.choose0.all+a.calibrate0.all, 1))
 	already := a.normal.clientsOf(with.rows)
 	return a.highest(held, already, a.beside(already, a.normal.touched(with.rows, true), true), func(t touched) bool {
-		return a.bound(t) <= share && float64(t.all)/float64(max(a.calibrate0.all, 1))+doubt <= share
+		return a.bound(t) <= share && a.shareOf(t)+a.doubted(with.doubt) <= share
 	})
 }
 
@@ -57,7 +57,7 @@ func (a *analysis) threshold(held []scored, with charge, share float64) (score, 
 func (a *analysis) softThreshold(held []scored, with charge, share float64) (score, bound float64) {
 	return a.highest(held, a.normal.clientsOf(with.rows), touched{}, func(t touched) bool {
 		few := t.all == 0 && a.enoughHeld()
-		return few || a.bound(t) <= softBound*share && float64(t.all)/float64(max(a.calibrate0.all, 1)) <= share
+		return few || a.bound(t) <= softBound*share && a.shareOf(t) <= share
 	})
 }
 
@@ -70,9 +70,7 @@ func (a *analysis) highest(held []scored, already map[uint64]bool, t touched, wi
 	for top := range descending(held) {
 		more := t
 		if !already[top.client.id] {
-			if more.all++; top.client.fresh {
-				more.fresh++
-			}
+			more.add(top.person, top.client.fresh)
 		}
 		if !within(more) {
 			return top.score, a.bound(t)

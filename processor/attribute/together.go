@@ -22,6 +22,7 @@ func (a *analysis) beside(already map[uint64]bool, t touched, blocked bool) touc
 	if len(a.budget.Alike) == 0 {
 		return t
 	}
+	people := a.normalSample.persons()
 	for i := range a.normalSample.clients {
 		c := &a.normalSample.clients[i]
 		block, is := a.budget.Alike[c.id]
@@ -29,9 +30,7 @@ func (a *analysis) beside(already map[uint64]bool, t touched, blocked bool) touc
 			continue
 		}
 		already[c.id] = true
-		if t.all++; c.fresh {
-			t.fresh++
-		}
+		t.add(people[i], c.fresh)
 	}
 	return t
 }
