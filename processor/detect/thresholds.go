@@ -60,6 +60,10 @@ const (
 	// clients make them, at least scanEach each, for scanPersist steps in a row: what scanners
 	// try everywhere, day and night, is less.
 	scanShare, scanLeast, scanEach, scanPersist = 0.6, 60.0, 5.0, 4
+	// scanNoise is the same on a site that scanners often come to, in roots of what is usually
+	// missed there: those come by themselves and each tries some ten names in a window, so that
+	// the variance is about fifteen times what is usual, and this is seven spreads of it.
+	scanNoise = 27.0
 	// scanVolume and scanScore are how far volume and what is not there must be out of range: one
 	// client's hundred requests are little to a site whose visitors come in bursts.
 	scanVolume, scanScore = 1.5, 2.5

@@ -112,6 +112,39 @@ func TestScannersThatMeet(t *testing.T) {
 	}
 }
 
+// A busy site is never without scanners, and every few hours six of them meet for some seconds: what a quiet
+// week of fifty requests a second brought, eleven times. Four machines that try names by the thousand are
+// noticed there all the same.
+func TestScannersOfABusySite(t *testing.T) {
+	usual := seen{requests: 374, clients: 108, fresh: 12.8, missing: 5, unknown: 6, unfamiliar: 11, notFound: 15, holes: 12, pages: 138, paths: 210, entropy: 6.6, loading: 34, declared: .55, distinct: 88, work: 9}
+	cases := map[string]struct {
+		now  seen
+		kind schemas.Kind
+	}{
+		"six of those that it always has": {
+			seen{requests: 414, clients: 110, fresh: 17, missing: 12, unknown: 13, unfamiliar: 19, notFound: 88, holes: 71, pages: 212, paths: 244, entropy: 6.8, loading: 32, declared: .61, distinct: 120, work: 16}, "",
+		},
+		"four that do nothing else": {
+			seen{requests: 540, clients: 112, fresh: 17, missing: 9, unknown: 10, unfamiliar: 15, notFound: 181, holes: 60, pages: 305, paths: 350, entropy: 7.3, loading: 34, declared: .55, distinct: 240, work: 16}, schemas.Scan,
+		},
+	}
+	b := youngSite(2000, usual)
+	for name, c := range cases {
+		var state State
+		for second := range int64(60) {
+			r := between(usual, c.now, min(1, float64(second)/10)).reading()
+			scores := Score(b, 2, &r)
+			if second%10 == 9 {
+				state.Drift(second, &r, &scores)
+			}
+			state.Step(second, &r, &scores)
+			if second == 29 && state.Kind != c.kind || state.Kind.Attack() && c.kind == "" {
+				t.Fatalf("%s: second %d: %q, want %q (%+v)", name, second, state.Kind, c.kind, Signals(&r, &scores))
+			}
+		}
+	}
+}
+
 // A crowd whose pages begin to come late, or not at all, brings fewer assets: there are many more assets than
 // pages among the requests, so that few of those fail.
 func TestACrowdThatWaits(t *testing.T) {
