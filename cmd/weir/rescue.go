@@ -64,6 +64,7 @@ func (c *rescueCommand) Run(ctx context.Context, s screen, p *program) error {
 	if readErr != nil { // what was readable is worth more now than a refusal
 		fmt.Fprintf(s.err, "weir: %v; going on with what could be read\n", readErr)
 	}
+	sayClocks(s, stats)
 	found := rates.departures()
 	if len(found) == 0 {
 		return errors.New("rescue: no site's traffic departs from the rest of its log; add the rotated log from before the attack, at least half an hour of it")
