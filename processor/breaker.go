@@ -98,6 +98,8 @@ func (s *site) breaker(second int64, emit func(schemas.Event)) {
 func (s *site) lift(d *decision, why string, second int64, emit func(schemas.Event)) {
 	if d.signature != nil && s.incident != nil {
 		s.incident.refused = append(s.incident.refused, d.signature)
+	} else if d.prefix.IsValid() && s.incident != nil {
+		s.incident.refusedPrefixes = append(s.incident.refusedPrefixes, d.prefix)
 	}
 	d.hurt, d.Reason, d.Live = true, why, d.judged()
 	now := s.d.knownAt(second)

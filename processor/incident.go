@@ -31,24 +31,25 @@ const (
 
 // incident is an open one.
 type incident struct {
-	id      string
-	opened  time.Time
-	second  int64             // in which it opened
-	attack  int64             // in which it opened as an attack or turned into one, 0 for not yet
-	earlier *attribute.Sample // who came while it was no attack yet, nil for nobody
-	next    int64             // second of the next attribution
-	number  int               // decisions so far, at this site
-	all     *together
-	refused []schemas.Signature
-	hurt    attribute.Hurt // those of them that were lifted for people
-	last    schemas.Event
-	peak    detect.Peak
-	began   int64  // second of the first decision on probation, 0 for none
-	lapsed  bool   // probation is over, and nothing has shown that the decisions were right
-	word    bool   // a person has said that it is an attack
-	among   bool   // it was a crowd at first: people came for a page, and are there still
-	solved  int    // challenged clients that behaved like people then
-	returns string // the incident whose armed signatures opened it, or ""
+	id              string
+	opened          time.Time
+	second          int64             // in which it opened
+	attack          int64             // in which it opened as an attack or turned into one, 0 for not yet
+	earlier         *attribute.Sample // who came while it was no attack yet, nil for nobody
+	next            int64             // second of the next attribution
+	number          int               // decisions so far, at this site
+	all             *together
+	refused         []schemas.Signature
+	refusedPrefixes []netip.Prefix // that hurt, too
+	hurt            attribute.Hurt // those of the signatures that were lifted for people
+	last            schemas.Event
+	peak            detect.Peak
+	began           int64  // second of the first decision on probation, 0 for none
+	lapsed          bool   // probation is over, and nothing has shown that the decisions were right
+	word            bool   // a person has said that it is an attack
+	among           bool   // it was a crowd at first: people came for a page, and are there still
+	solved          int    // challenged clients that behaved like people then
+	returns         string // the incident whose armed signatures opened it, or ""
 }
 
 // decision is one in force.
@@ -56,7 +57,8 @@ type decision struct {
 	schemas.Decision
 	incident  string
 	kind      schemas.Kind      // of the incident
-	signature schemas.Signature // nil for a client
+	signature schemas.Signature // nil for a client or a prefix
+	prefix    netip.Prefix      // of a prefix, else zero
 	since     int64             // second in which it was taken
 	matched   int64             // second in which it was last seen to stop something
 	hurt      bool              // it matched visitors, so that it is not kept armed
@@ -227,6 +229,15 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 				s.lift(d, "lifted: it matched visitors that this site knows", second, emit)
 				return false
 			}
+		} else if d.prefix.IsValid() {
+			live := attribute.LookPrefix(normal, suspect, d.prefix)
+			if live.Clients > 0 {
+				d.matched = second
+			}
+			if live.People >= hurtClients {
+				s.lift(d, "lifted: visitors come from there", second, emit)
+				return false
+			}
 		} else if now, came := seen[d.Value]; came {
 			d.matched = second
 			if now.Person() {
@@ -277,10 +288,12 @@ func (s *site) budget(second, since int64) attribute.Budget {
 		MaxMeasures: maxDecisions - len(s.know.decisions), Site: s.name, Since: since * 1000, Spare: s.d.spare, Paths: s.resolver(),
 	}
 	if s.incident != nil {
-		budget.Refused, budget.Earlier, budget.Hurt = s.incident.refused, s.incident.earlier, s.incident.hurt
+		budget.Refused, budget.RefusedPrefixes, budget.Earlier, budget.Hurt = s.incident.refused, s.incident.refusedPrefixes, s.incident.earlier, s.incident.hurt
 	}
 	for _, d := range s.know.decisions {
-		if d.signature != nil && d.Action != schemas.Block {
+		if d.prefix.IsValid() {
+			budget.Prefixes = append(budget.Prefixes, d.prefix)
+		} else if d.signature != nil && d.Action != schemas.Block {
 			budget.Softly = append(budget.Softly, d.signature)
 		} else if d.signature != nil {
 			budget.InForce = append(budget.InForce, d.signature)
@@ -314,6 +327,9 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + s.onProbation(),
 		}}
 		d.hash = decisionHash(s.d.seed, []byte(d.ID))
+		if d.Scope == schemas.ScopePrefix {
+			d.prefix = netip.MustParsePrefix(d.Value) // of attribution's own
+		}
 		d.Expires = s.until(d, now)
 		if d.Scope == schemas.ScopeClient {
 			s.know.scored.add(d)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -157,7 +158,7 @@ func (s *siteKnowledge) writeOpen(w *state.Writer) {
 	for _, list := range [][]*decision{s.decisions, s.scored.list} {
 		for _, d := range list {
 			id := d.ID
-			if d.signature == nil {
+			if d.Scope == schemas.ScopeClient || d.signature == nil && !d.prefix.IsValid() {
 				id = "" // there are many, and nobody is told which it was
 			}
 			w.Text(id)
@@ -221,7 +222,7 @@ func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []
 func (s *siteKnowledge) setDecisions(all []*decision) {
 	s.decisions, s.scored = nil, scoredList{}
 	for _, d := range all {
-		if d.signature == nil {
+		if d.signature == nil && !d.prefix.IsValid() {
 			s.scored.add(d)
 		} else {
 			s.decisions = append(s.decisions, d)
@@ -242,6 +243,8 @@ func readDecisions(r *state.Reader) (out []*decision) {
 				r.Fail("%v", err)
 			}
 			d.signature = signature
+		} else if prefix, err := netip.ParsePrefix(d.Value); err == nil {
+			d.prefix = prefix
 		}
 		out = append(out, d)
 	}
@@ -316,7 +319,11 @@ func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.A
 	var scratch []byte
 	for _, d := range s.decisions {
 		match := false
-		match, scratch = s.matches(d.signature, r, path, scratch)
+		if d.prefix.IsValid() {
+			match = d.prefix.Contains(r.Client)
+		} else {
+			match, scratch = s.matches(d.signature, r, path, scratch)
+		}
 		switch {
 		case match && refused:
 			return d.Action, nil

@@ -113,15 +113,15 @@ func (s *site) measured(client netip.Addr) schemas.Action {
 }
 
 // soften makes a challenge of a block where it may be people's: who is challenged can show that it is a
-// person, who is blocked cannot. So a client's is while the site's first enforcement is on probation, and
-// a signature's where a crowd was there before the attack of whom too little was seen, unless it is of pages that
+// person, who is blocked cannot. So a client's and a prefix's is while the site's first enforcement is on probation, and
+// a signature's and a prefix's where a crowd was there before the attack of whom too little was seen, unless it is of pages that
 // there are not: what normal times were like says little of a crowd's newcomers.
 func (s *site) soften(m *attribute.Measure) {
 	if m.Action != schemas.Block {
 		return
 	}
 	_, probation := s.probationEnds()
-	if probation && m.Scope == schemas.ScopeClient || s.incident.among && s.incident.earlier == nil && m.Scope == schemas.ScopeSignature && !ofNoPage(m.Signature) {
+	if probation && m.Scope != schemas.ScopeSignature || s.incident.among && s.incident.earlier == nil && m.Scope != schemas.ScopeClient && !ofNoPage(m.Signature) {
 		m.Action = schemas.Challenge
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -357,6 +358,9 @@ func (s *site) open() savedOpen {
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
 		}
+		for _, prefix := range i.refusedPrefixes {
+			saved.Incident.Refused = append(saved.Incident.Refused, prefix.String())
+		}
 	}
 	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
 		for _, d := range list {
@@ -399,6 +403,10 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		}
 		s.know.troubled = i.Second
 		for _, text := range i.Refused {
+			if prefix, err := netip.ParsePrefix(text); err == nil {
+				s.incident.refusedPrefixes = append(s.incident.refusedPrefixes, prefix)
+				continue
+			}
 			signature, err := schemas.ParseSignature(text)
 			if err != nil {
 				r.Fail("%v", err)
@@ -419,6 +427,14 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 				return
 			}
 			kept.signature = signature
+		}
+		if d.Scope == schemas.ScopePrefix {
+			prefix, err := netip.ParsePrefix(d.Value)
+			if err != nil {
+				r.Fail("%v", err)
+				return
+			}
+			kept.prefix = prefix
 		}
 		all = append(all, kept)
 	}

@@ -123,3 +123,33 @@ func TestNetworksOf(t *testing.T) {
 		t.Error("IPv6: want /32 and /48")
 	}
 }
+
+// TestRentedFills: the bots of hosted come from few networks, and fill them.
+func TestRentedFills(t *testing.T) {
+	t.Parallel()
+	s, err := FindScenario("hosted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Config(Params{Seed: 3, Base: time.Minute, Strength: .2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, bots := map[netip.Prefix]bool{}, map[netip.Addr]bool{}
+	if err := Run(c, func(r *Record) error {
+		if r.Attack() {
+			length := 20
+			if r.Client.Is6() {
+				length = 48
+			}
+			p, _ := r.Client.Prefix(length)
+			blocks[p], bots[schemas.ClientOf(r.Client)] = true, true
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(blocks) > 8 || len(bots) < 500 {
+		t.Errorf("%d bots in %d networks", len(bots), len(blocks))
+	}
+}

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -79,6 +80,11 @@ func attackScenarios() []Scenario {
 		attack("v6", "main", "another address of the /64 for every request", 10*time.Minute, one1(func(n *assault) {
 			n.addresses, n.fresh = n.scaled(700), true
 			n.address = func(r *rand.Rand) netip.Addr { return withInterface(r, v6(r)) }
+		})),
+		attack("hosted", "main", "browsers' headers, from a few networks of hosting providers", 10*time.Minute, one1(func(n *assault) {
+			n.profile = n.st.mimic
+			n.ask = func(r *rand.Rand) (*Resource, string) { x := one(r, n.site.pages); return x, x.uri(r) }
+			n.address = n.st.rented()
 		})),
 		hard(attack("referer", "main", "browser's headers, and referers of the site itself", 10*time.Minute, one1(func(n *assault) {
 			n.profile = n.st.browserPerfect
@@ -205,6 +211,24 @@ func (st *stage) mimic(r *rand.Rand) profile {
 		p.language = "en-US,en;q=0.9"
 	}
 	return p
+}
+
+// rented draws from where one can rent machines by the thousand: six /20 of hosting providers, and two /48.
+func (st *stage) rented() func(*rand.Rand) netip.Addr {
+	own := stream(st.seed, label("rented"))
+	var blocks []uint32
+	for range 6 {
+		blocks = append(blocks, one(own, st.a.network.hosting)|uint32(own.IntN(16))<<12)
+	}
+	homes := [2][16]byte{v6(own), v6(own)}
+	return func(r *rand.Rand) netip.Addr {
+		if chance(r, .1) { // a /64 each
+			prefix := one(r, homes[:])
+			binary.BigEndian.PutUint16(prefix[6:], uint16(r.IntN(1<<16)))
+			return withInterface(r, prefix)
+		}
+		return addrOf(one(r, blocks) | uint32(r.IntN(16))<<8 | uint32(1+r.IntN(254)))
+	}
 }
 
 // bust asks for pages that there are, each time with another query.

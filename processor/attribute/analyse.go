@@ -47,6 +47,8 @@ type Budget struct {
 	// measure, whom they touch counts against the budget. Softly are those challenged or
 	// throttled: one that can be blocked by now is proposed anew.
 	InForce, Softly []schemas.Signature
+	// Prefixes are those that measures are in force on, RefusedPrefixes those that hurt.
+	Prefixes, RefusedPrefixes []netip.Prefix
 	// Refused are signatures that hurt; they are not proposed again. Hurt are those of them that stopped people
 	// who are known: nothing is proposed that would stop them again.
 	Refused []schemas.Signature
@@ -114,6 +116,7 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 		return refused
 	}
 	a.cover(budget.InForce)
+	prefixes := a.densePrefixes()
 	var measures []Measure
 	if a.mayBlock() {
 		a.mine()
@@ -126,7 +129,7 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	measures = a.choose(measures)
 	a.settle(measures)
 	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}
-	measures = append(measures, eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
+	measures = append(append(prefixes, measures...), eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
 		a.clientMeasures(hard), a.matchedClients(soft, schemas.Challenge))...)
 	a.tellTogether(measures)
 	return measures

@@ -25,8 +25,9 @@ type matrix struct {
 	owner   []int32   // its client, ascending
 	served  []uint64  // bitmap of the rows that the site served
 	clients []member
-	hashes  []uint64 // of the clients
-	total   float64  // sum of weight
+	hashes  []uint64   // of the clients
+	addrs   [][16]byte // likewise
+	total   float64    // sum of weight
 	words   int
 	known   [schemas.NumTraits]bool
 	paths   uint64 // version of the Resolver, plus 1; 0 is none
@@ -120,7 +121,7 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 				if normal {
 					m.clients[len(m.clients)-1].person = people[i]
 				}
-				m.hashes = append(m.hashes, c.id)
+				m.hashes, m.addrs = append(m.hashes, c.id), append(m.addrs, c.addr)
 			}
 			m.rows = append(m.rows, traits)
 			m.weight = append(m.weight, float64(s.rows[at].count))
