@@ -164,6 +164,10 @@ const SoftTimes = 3
 // to be expected: a challenge refuses nobody for good, and a young site has too few clients for more.
 const softBound = 2
 
+// softDoubt is how much of Budget.Soft may be touched with those who are only doubted beside those who were seen. Of a young
+// site they are many, and a challenge harms none of them for good.
+const softDoubt = 4.0 / 3
+
 // analysis is one run of Analyse.
 type analysis struct {
 	budget          Budget
