@@ -50,10 +50,30 @@ SELECT toString(toUnixTimestamp64Milli(time)) AS time_ms, type, sites, incident 
        toInt64(collateral_clients) AS collateral_clients, reason, origin, evidence AS evidence_text, '0' AS opened_ms, '0' AS closed_ms
 `
 
+// latestEvents are the newest event of each incident, which tells of its worst moment as that of a
+// running weir does, and of each decision.
 func latestEvents(ctx context.Context, db *clickhouse.DB) ([]schemas.Event, error) {
-	return queryEvents(ctx, db,
-		incidentColumns+"FROM incidents_latest ORDER BY time DESC LIMIT 10000",
-		decisionColumns+"FROM decisions_latest ORDER BY time DESC LIMIT 1000000")
+	const known = "incidents_latest ORDER BY time DESC LIMIT 10000"
+	events, err := queryEvents(ctx, db, incidentColumns+"FROM "+known, decisionColumns+"FROM decisions_latest ORDER BY time DESC LIMIT 1000000")
+	if err != nil {
+		return nil, err
+	}
+	before, err := queryEvents(ctx, db, incidentColumns+"FROM incidents WHERE incident IN (SELECT incident FROM "+known+") ORDER BY time LIMIT 100000")
+	if err != nil {
+		return nil, err
+	}
+	at := make(map[string]*schemas.Event, len(before))
+	for i := range events {
+		if events[i].Decision == nil {
+			at[events[i].Incident] = &events[i]
+		}
+	}
+	for i := range before {
+		if e := at[before[i].Incident]; e != nil {
+			keepPeak(e, &before[i])
+		}
+	}
+	return events, nil
 }
 
 // queryEvents reads events in the order of the queries.
