@@ -53,6 +53,30 @@ func TestStoredEqualsCounted(t *testing.T) {
 	}
 }
 
+// TestWhyFromTheStore: a store tells of an incident's worst moment after it has closed, not of its
+// end, and the SQL of each decision's evidence finds requests there.
+func TestWhyFromTheStore(t *testing.T) {
+	needClickHouse(t)
+	dir := t.TempDir()
+	log, data := filepath.Join(dir, "access.log"), filepath.Join(dir, "data")
+	mustWeir(t, "simulate", log, "--hours", "1", "--tail", "20m", "--seed", "7")
+	mustWeir(t, "replay", "-q", "--data", data, log)
+	last := mustWeir(t, "sql", "--data", data, "SELECT incident, type FROM incidents_latest")
+	id, state, _ := strings.Cut(last, "\t")
+	if state != "incident.closed" {
+		t.Fatalf("the incident has not closed: %q", last)
+	}
+	why := mustWeir(t, "why", "--data", data, id)
+	if !strings.Contains(why, "unknown_path_clients") || !strings.Contains(why, "bare_clients") {
+		t.Errorf("not its worst moment: %s", why)
+	}
+	for _, query := range strings.Split(mustWeir(t, "sql", "--data", data, "SELECT JSONExtractString(evidence, 'sql') AS q FROM decisions_latest WHERE q != '' FORMAT TSVRaw"), "\n") {
+		if got := mustWeir(t, "sql", "--data", data, query); got == "" {
+			t.Errorf("finds nothing: %s", query)
+		}
+	}
+}
+
 // TestSignalsAreStored finds every signal of every ten seconds in the store.
 func TestSignalsAreStored(t *testing.T) {
 	needClickHouse(t)

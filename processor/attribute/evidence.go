@@ -132,7 +132,7 @@ func printable(r rune) bool {
 // columns are the traits that are a column of the table requests as they stand.
 var columns = [schemas.NumTraits]bool{
 	schemas.TraitUserAgent: true, schemas.TraitAcceptLanguage: true, schemas.TraitAcceptEncoding: true,
-	schemas.TraitTLS: true, schemas.TraitProtocol: true, schemas.TraitMethod: true,
+	schemas.TraitTLS: true, schemas.TraitProtocol: true, schemas.TraitMethod: true, schemas.TraitCookie: true,
 }
 
 // familySQL are conditions of an agent's family: its words, and none of robots'. An agent with the words of
@@ -161,12 +161,13 @@ func familySQL(name string) []string {
 }
 
 // SQL is a query that shows the requests that a signature matches, as far as its
-// traits are columns. since is unix milliseconds, 0 for all.
+// traits are columns; a comment in it names those that are not. since is unix milliseconds, 0 for all.
 func SQL(site string, since int64, s schemas.Signature) string {
 	where := []string{"site = " + Quote(site)}
 	if since > 0 {
 		where = append(where, "time >= "+Quote(time.UnixMilli(since).UTC().Format("2006-01-02 15:04:05")))
 	}
+	var unseen []string
 	for _, t := range s {
 		switch {
 		case columns[t.Trait]:
@@ -177,10 +178,16 @@ func SQL(site string, since int64, s schemas.Signature) string {
 			where = append(where, "referer IN ('', '-')")
 		case t.Trait == schemas.TraitReferer:
 			where = append(where, "referer NOT IN ('', '-')")
+		default:
+			unseen = append(unseen, t.Trait.String())
 		}
 	}
+	more := ""
+	if len(unseen) > 0 {
+		more = " /* more than it matches: no column tells " + strings.Join(unseen, ", ") + " */"
+	}
 	return "SELECT time, client, method, path, query, status, user_agent FROM requests WHERE " +
-		strings.Join(where, " AND ") + " ORDER BY time LIMIT 100"
+		strings.Join(where, " AND ") + " ORDER BY time LIMIT 100" + more
 }
 
 // Quote is a ClickHouse string literal of any bytes.
