@@ -61,6 +61,11 @@ type trial struct {
 //	   |                             ^            |
 //	   +-> vitals -> silent ---------+-- judge <--+   -> scorecard
 func (c *evaluateCommand) Run(ctx context.Context, s screen, p *program) error {
+	if c.Report != "" { // before hours of playing
+		if err := c.reportable(); err != nil {
+			return err
+		}
+	}
 	if len(c.From) > 0 {
 		results, err := earlier(c.From)
 		if err != nil {
@@ -145,7 +150,7 @@ func earlier(files []string) (all []simulate.Result, err error) {
 			if err := in.Decode(&r); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
-				return nil, usagef("read %s, result %d: %w", path, n, err)
+				return nil, usagef("read %s, result %d: %w; it is to be what --output json wrote", path, n, err)
 			}
 			all = append(all, r)
 		}
@@ -218,8 +223,8 @@ func (c *evaluateCommand) trials() (all []trial, err error) {
 	if first == 0 {
 		first = simulate.FirstSeed(c.Estate)
 	}
-	if c.Seeds < 1 || c.Seeds > 10000 || len(c.Base) == 0 {
-		return nil, usagef("%d seeds and %d bases: give 1 to 10000 seeds and at least one base", c.Seeds, len(c.Base))
+	if err := c.check(names); err != nil {
+		return nil, err
 	}
 	for _, name := range names {
 		s, err := simulate.FindScenario(name)
@@ -239,8 +244,54 @@ func (c *evaluateCommand) trials() (all []trial, err error) {
 			}
 		}
 	}
+	if len(all) == 0 {
+		return nil, usagef("nothing to play: a combined log names no site, and shows nothing of a silent attack; give --format json for %s", strings.Join(names, ", "))
+	}
 	slices.SortStableFunc(all, func(a, b trial) int { return int(b.params.Base - a.params.Base) })
 	return all, nil
+}
+
+// check refuses flags that mean nothing, or that are left out of account.
+func (c *evaluateCommand) check(names []string) error {
+	switch {
+	case c.Seeds < 1 || c.Seeds > 10000:
+		return usagef("--seeds %d: give 1 to 10000", c.Seeds)
+	case len(c.Base) == 0:
+		return usagef("--base: give at least one, such as 30m")
+	case c.Jobs < 0:
+		return usagef("--jobs %d: give 1 or more, or 0 for one a core", c.Jobs)
+	case c.Propagation < 0 || c.Propagation > time.Hour:
+		return usagef("--propagation %s: give 0s to 1h", c.Propagation)
+	}
+	for _, b := range c.Base {
+		if b <= 0 || b > mostHours*time.Hour {
+			return usagef("--base %s: give more than 0, at most %dh", b, mostHours)
+		}
+	}
+	orOne := func(v float64) float64 { // 0 is drawn by the seed
+		if v == 0 {
+			return 1
+		}
+		return v
+	}
+	quiet := false
+	for _, name := range names {
+		s, err := simulate.FindScenario(name)
+		if err != nil {
+			return usageError{err}
+		}
+		span := time.Duration(0)
+		if s.Quiet {
+			span, quiet = c.Span, true
+		}
+		if err := checkScenario(name, "--size", orOne(c.Size), orOne(c.Strength), span); err != nil {
+			return err
+		}
+	}
+	if c.Span != 0 && !quiet {
+		return usagef("--span %s: only quiet has a span, and it is not among what is played", c.Span)
+	}
+	return nil
 }
 
 // params draws sizes and hour by the seed: scenarios are not all alike.
@@ -412,15 +463,30 @@ func (e *evaluation) emit(event schemas.Event) {
 	e.compare.Event(event)
 }
 
+// marks of the file that the scorecard goes into.
+const reportBegin, reportEnd = "<!-- scorecard -->", "<!-- end -->"
+
+// reportable refuses a file that the scorecard cannot be put into.
+func (c *evaluateCommand) reportable() error {
+	text, err := os.ReadFile(c.Report)
+	if err != nil {
+		return usagef("read %s: %w", c.Report, unwrapPath(err))
+	}
+	_, err = c.between(string(text), "")
+	return err
+}
+
+// between is a file's text with the scorecard between its marks.
+func (c *evaluateCommand) between(old, card string) (string, error) {
+	head, rest, ok := strings.Cut(old, reportBegin)
+	_, tail, closed := strings.Cut(rest, reportEnd)
+	if !ok || !closed {
+		return "", usagef("%s has no %s followed by %s: the scorecard goes between them", c.Report, reportBegin, reportEnd)
+	}
+	return head + reportBegin + "\n\n" + card + "\n" + reportEnd + tail, nil
+}
+
 // report replaces what stands between the marks of a file.
 func (c *evaluateCommand) report(card string) error {
-	const begin, end = "<!-- scorecard -->", "<!-- end -->"
-	return editFile(c.Report, func(old string) (string, error) {
-		head, rest, ok := strings.Cut(old, begin)
-		_, tail, closed := strings.Cut(rest, end)
-		if !ok || !closed {
-			return "", usagef("%s has no %s followed by %s: the scorecard goes between them", c.Report, begin, end)
-		}
-		return head + begin + "\n\n" + card + "\n" + end + tail, nil
-	})
+	return editFile(c.Report, func(old string) (string, error) { return c.between(old, card) })
 }

@@ -15,7 +15,8 @@ import (
 )
 
 type simulateCommand struct {
-	Log       string        `arg:"" name:"log" help:"Where to write the log; the truth goes to LOG.truth.tsv beside it."`
+	Log       string        `arg:"" name:"log" help:"Where to write the log; - is standard output."`
+	Truth     string        `placeholder:"FILE" help:"Where to write the truth; by default LOG.truth.tsv beside the log."`
 	Seed      uint64        `default:"1" help:"The same seed and flags give the same bytes."`
 	Hours     float64       `default:"6" help:"Ordinary hours before the attack."`
 	Tail      time.Duration `default:"10m" help:"Ordinary time after the attack."`
@@ -32,30 +33,44 @@ type simulateCommand struct {
 	Estate    string        `default:"tuning" enum:"tuning,scorecard,heldout" help:"Whose sites a scenario happens to."`
 	Strength  float64       `default:"1" help:"Multiplies what happens in a scenario."`
 	Hour      int           `default:"14" help:"UTC hour in which a scenario begins."`
+	Span      time.Duration `default:"0s" help:"How long a quiet time lasts; 24h where it is 0."`
 	Output    string        `default:"text" enum:"text,json" help:"text or json."`
 }
 
 // Run writes a log and, beside it, what is true of each of its lines.
 func (c *simulateCommand) Run(ctx context.Context, s screen) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	config, err := c.config()
 	if err != nil {
 		return err
 	}
-	truth := c.Log + ".truth.tsv"
+	format, err := simulate.ParseFormat(c.Format)
+	if err != nil {
+		return usageError{err}
+	}
+	if c.Truth == "" {
+		c.Truth = c.Log + ".truth.tsv"
+	}
 	var summary simulate.Summary
-	err = writeFile(c.Log, func(log io.Writer) error {
-		return writeFile(truth, func(truth io.Writer) (err error) {
-			format, err := simulate.ParseFormat(c.Format)
-			if err != nil {
-				return usageError{err}
-			}
-			summary, err = simulate.Write(config, simulate.Output{
+	write := func(log io.Writer) error {
+		failed := error(nil) // the log's, so that the message names the file which could not be written
+		err := writeFile(c.Truth, func(truth io.Writer) error {
+			summary, failed = simulate.Write(config, simulate.Output{
 				Format: format, Site: c.Site, Log: stopping{ctx, log}, Truth: truth,
 			})
-			return err
+			return failed
 		})
-	})
-	if err != nil {
+		if err != nil && failed == nil {
+			return fmt.Errorf("the truth, %s: %w", c.Truth, err)
+		}
+		return err
+	}
+	if c.Log == "-" {
+		return write(s.out)
+	}
+	if err := writeFile(c.Log, write); err != nil {
 		return fmt.Errorf("write %s: %w", c.Log, err)
 	}
 	if c.Output == "json" {
@@ -73,10 +88,13 @@ func (c *simulateCommand) scenario() (simulate.Config, error) {
 	}
 	config, err := s.Config(simulate.Params{
 		Seed: c.Seed, Estate: c.Estate, Base: time.Duration(c.Hours * float64(time.Hour)), Size: c.Scale,
-		Strength: c.Strength, Hour: c.Hour,
+		Strength: c.Strength, Hour: c.Hour, Span: c.Span,
 	})
 	if err != nil {
 		return config, usageError{err}
+	}
+	if err := c.knownSite("--site", c.Site, config.Sites); err != nil {
+		return config, err
 	}
 	if c.Format == "combined" && c.Site == "" {
 		if len(config.Sites) > 1 {
@@ -105,6 +123,12 @@ func (c *simulateCommand) config() (simulate.Config, error) {
 	}
 	config.Attack.Requests, config.Attack.Addresses = c.Requests, min(c.Addresses, max(c.Requests, 1))
 	config.Attack.Duration, config.Attack.Site = c.Duration, c.Target
+	if err := c.knownSite("--site", c.Site, config.Sites); err != nil {
+		return config, err
+	}
+	if err := c.knownSite("--target", c.Target, config.Sites); err != nil {
+		return config, err
+	}
 	if c.Site != "" && c.Target == "" {
 		config.Attack.Site = c.Site
 	}
@@ -115,6 +139,18 @@ func (c *simulateCommand) config() (simulate.Config, error) {
 		return config, usagef("--format combined does not name the site of a request: say which one to write, --site www.example.org")
 	}
 	return config, nil
+}
+
+// knownSite refuses a name that no site has.
+func (c *simulateCommand) knownSite(flag, name string, sites []simulate.SiteConfig) error {
+	var names []string
+	for i := range sites {
+		names = append(names, sites[i].Name)
+	}
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	return usagef("%s %s: there is no such site; give one of %s", flag, printable(name, 60), strings.Join(names, ", "))
 }
 
 func (c *simulateCommand) print(w io.Writer, summary simulate.Summary) {
@@ -128,9 +164,10 @@ func (c *simulateCommand) print(w io.Writer, summary simulate.Summary) {
 		fmt.Fprintf(w, "  %-10s %12s\n", kind, count(summary.Kinds[kind]))
 	}
 	if summary.AttackSite != "" {
-		fmt.Fprintf(w, "The attack: %s, %s to %s UTC. The truth: %s.truth.tsv\n", summary.AttackSite,
-			summary.AttackFirst.UTC().Format(time.DateTime), summary.AttackLast.UTC().Format(time.TimeOnly), c.Log)
+		fmt.Fprintf(w, "The attack: %s, %s to %s UTC\n", summary.AttackSite,
+			summary.AttackFirst.UTC().Format(time.DateTime), summary.AttackLast.UTC().Format(time.TimeOnly))
 	}
+	fmt.Fprintf(w, "The truth: %s\n", c.Truth)
 }
 
 // stopping fails to write once ctx ends, so that a long run can be interrupted.

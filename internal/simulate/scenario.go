@@ -26,10 +26,26 @@ type Scenario struct {
 	// what an edge does, and only Closed can play it whole.
 	Closed bool
 
+	most  float64       // of strength; 0 is MostSize
 	role  string        // the site of the estate that it happens to; "" is all of them
 	span  time.Duration // at size 1
 	tail  time.Duration // 0 is 10 min
 	build func(p *Params, s *plot)
+}
+
+// What a site's size and a scenario's strength may be.
+const (
+	LeastSize = 0.05
+	MostSize  = 100.0
+)
+
+// MostStrength is the greatest strength that a scenario can be played with in the memory of an
+// ordinary machine.
+func (s *Scenario) MostStrength() float64 {
+	if s.most > 0 {
+		return s.most
+	}
+	return MostSize
 }
 
 // ScorecardSeeds is the least seed of the scorecard; those below are for tuning.
@@ -112,7 +128,7 @@ var estates = map[string][]estateSite{
 	},
 }
 
-func (p Params) withDefaults() (Params, error) {
+func (p Params) withDefaults(most float64) (Params, error) {
 	if p.Estate == "" {
 		p.Estate = "tuning"
 	}
@@ -130,17 +146,19 @@ func (p Params) withDefaults() (Params, error) {
 		return p, fmt.Errorf("simulate: estate %q; give one of %s", p.Estate, strings.Join(Estates(), ", "))
 	case p.Hour < 0 || p.Hour > 23:
 		return p, fmt.Errorf("simulate: hour %d; give 0 to 23", p.Hour)
-	case !(p.Size >= .05 && p.Size <= 100):
-		return p, fmt.Errorf("simulate: size %v; give 0.05 to 100", p.Size)
-	case !(p.Strength >= .05 && p.Strength <= 100):
-		return p, fmt.Errorf("simulate: strength %v; give 0.05 to 100", p.Strength)
+	case !(p.Size >= LeastSize && p.Size <= MostSize):
+		return p, fmt.Errorf("simulate: size %v; give %v to %v", p.Size, LeastSize, MostSize)
+	case !(p.Strength >= LeastSize && p.Strength <= most):
+		return p, fmt.Errorf("simulate: strength %v; give %v to %v", p.Strength, LeastSize, most)
+	case p.Base < 0 || p.Base > maxSpan || p.Span < 0 || p.Span > maxSpan:
+		return p, fmt.Errorf("simulate: base %s and span %s; give 0 (the usual) to 400 days each", p.Base, p.Span)
 	}
 	return p, nil
 }
 
 // Config is the scenario as Run, Write and Closed take it.
 func (s *Scenario) Config(p Params) (Config, error) {
-	p, err := p.withDefaults()
+	p, err := p.withDefaults(s.MostStrength())
 	if err != nil {
 		return Config{}, err
 	}

@@ -148,6 +148,9 @@ func attackScenarios() []Scenario {
 	}
 	for i := range all {
 		all[i].Closed = all[i].Name == "adaptive"
+		if all[i].Name == "estate" {
+			all[i].most = 10 // 3,000,000 addresses
+		}
 	}
 	return all
 }
