@@ -82,7 +82,7 @@ type Options struct {
 	// changed and a decision in force depends on them, before the decision. What edges are
 	// told counts from the time given on. Where it is nil, nothing is decided on them. The
 	// list is the callee's.
-	Known func(at time.Time, list *schemas.SitePaths)
+	Known func(at time.Time, list *schemas.SiteList)
 	// Registerer takes the metrics; nil is none.
 	Registerer prometheus.Registerer
 }

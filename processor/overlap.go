@@ -35,7 +35,7 @@ func (p *Processor) Overlap() {
 		}
 	}
 	if known := d.o.Known; known != nil {
-		d.o.Known = func(at time.Time, list *schemas.SitePaths) {
+		d.o.Known = func(at time.Time, list *schemas.SiteList) {
 			p.later(func(func(schemas.Event)) { known(at, list) })
 		}
 	}

@@ -370,17 +370,17 @@ func (l *pathList) path(e *pathEntry) []byte { return l.text[e.at : e.at+uint32(
 func (l *pathList) rest() { clear(l.taught) }
 
 // tell is the list as edges know it.
-func (l *pathList) tell(site string) *schemas.SitePaths {
-	told := &schemas.SitePaths{Site: site}
+func (l *pathList) tell(site string) *schemas.SiteList {
+	told := &schemas.SiteList{Site: site}
 	var key []byte
 	for i := range l.entries {
 		if e := &l.entries[i]; e.told() {
 			key, _ = schemas.KnownPath(key[:0], l.path(e))
-			told.Paths = append(told.Paths, string(key))
+			told.Entries = append(told.Entries, string(key))
 		}
 	}
-	slices.Sort(told.Paths)
-	told.Paths = slices.Compact(told.Paths)
+	slices.Sort(told.Entries)
+	told.Entries = slices.Compact(told.Entries)
 	return told
 }
 

@@ -51,7 +51,7 @@ func TestWhatMakesAPathKnown(t *testing.T) {
 			for _, p := range c.seen {
 				l.see(p.client, p.by, c.path)
 			}
-			told := l.tell("a").Paths
+			told := l.tell("a").Entries
 			if (len(told) == 1) != c.known || l.knows(at(c.path), 0) != c.known {
 				t.Errorf("told %q, known %v", told, l.knows(at(c.path), 0))
 			}
@@ -79,7 +79,7 @@ func TestListsOfPathsAreBounded(t *testing.T) {
 	if l.full || l.sure != 1000 || !l.knows(at("/page77"), 0) {
 		t.Fatalf("full %v, %d sure", l.full, l.sure)
 	}
-	if _, err := schemas.EncodePaths(schemas.PathsPart{SitePaths: *l.tell("a")}); err != nil {
+	if _, err := schemas.EncodeList(schemas.ListPart{SiteList: *l.tell("a")}); err != nil {
 		t.Error(err)
 	}
 	var one pathList
@@ -101,8 +101,8 @@ func TestListsOfPathsAreBounded(t *testing.T) {
 	for i := range 10_000 {
 		pending.see(uint32(i), byEstablished, fmt.Sprintf("/new%d", i))
 	}
-	if pending.pending != maxPending || len(pending.tell("a").Paths) > 0 {
-		t.Errorf("%d wait, %d told", pending.pending, len(pending.tell("a").Paths))
+	if pending.pending != maxPending || len(pending.tell("a").Entries) > 0 {
+		t.Errorf("%d wait, %d told", pending.pending, len(pending.tell("a").Entries))
 	}
 }
 
@@ -122,7 +122,7 @@ func TestListsOfPathsAreSaved(t *testing.T) {
 		in := state.NewReader(w.Bytes)
 		back.read(in)
 		in.End()
-		if in.Err() != nil || !slices.Equal(back.entries, l.entries) || back.sure != l.sure || back.pending != l.pending || back.version != l.version || !slices.Equal(back.tell("a").Paths, l.tell("a").Paths) {
+		if in.Err() != nil || !slices.Equal(back.entries, l.entries) || back.sure != l.sure || back.pending != l.pending || back.version != l.version || !slices.Equal(back.tell("a").Entries, l.tell("a").Entries) {
 			r.Fatalf("%v: %+v, was %+v", in.Err(), back, l)
 		}
 		w = &state.Writer{}
@@ -165,7 +165,7 @@ func TestSetsOfPaths(t *testing.T) {
 // all of it fits.
 func TestWhenPathsSayAnything(t *testing.T) {
 	hears := small
-	hears.Known = func(time.Time, *schemas.SitePaths) {}
+	hears.Known = func(time.Time, *schemas.SiteList) {}
 	for _, c := range []struct {
 		name string
 		o    Options
@@ -189,7 +189,7 @@ func TestWhenPathsSayAnything(t *testing.T) {
 // client has made known is not known when it is looked at what a measure would touch.
 func TestDecisionsOnPathsEndWhereTooManyAreKnown(t *testing.T) {
 	o, told := small, 0
-	o.Known = func(time.Time, *schemas.SitePaths) { told++ }
+	o.Known = func(time.Time, *schemas.SiteList) { told++ }
 	s := make1(t, o).detector.site("a.example")
 	s.paths.see(1, byAnybody, "/a")
 	s.paths.see(2, byAnybody, "/a")

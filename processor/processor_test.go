@@ -18,7 +18,7 @@ import (
 type edge struct {
 	held  map[string]schemas.Event
 	log   []schemas.Event
-	paths *schemas.SitePaths // those that the site is known to have
+	paths *schemas.SiteList // those that the site is known to have
 
 	signatures map[string]schemas.Signature // by decision
 }
@@ -73,7 +73,7 @@ func (e *edge) matches(s schemas.Signature, r *schemas.Request) bool {
 		}
 		rest = slices.Concat(s[:i], s[i+1:])
 		key, ok := schemas.KnownPath(nil, r.Path)
-		if e.paths == nil || !ok || slices.Contains(e.paths.Paths, string(key)) != (t.Value == schemas.PathKnown) {
+		if e.paths == nil || !ok || slices.Contains(e.paths.Entries, string(key)) != (t.Value == schemas.PathKnown) {
 			return false
 		}
 	}
@@ -219,10 +219,10 @@ func TestUnknownPathsAreStopped(t *testing.T) {
 	lists := 0
 	e := newEdge()
 	o := small
-	o.Known = func(_ time.Time, list *schemas.SitePaths) {
+	o.Known = func(_ time.Time, list *schemas.SiteList) {
 		e.paths = list
 		lists++
-		for _, path := range list.Paths {
+		for _, path := range list.Entries {
 			if len(path) > len("/page999") && path[:5] == "/page" {
 				t.Fatalf("the attack's page %s is known", path)
 			}

@@ -53,14 +53,14 @@ func pathsOf(t *rapid.T) []string {
 
 func TestPathsComeBackAsTheyWere(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		list := SitePaths{Site: "a.example", Paths: pathsOf(r)}
-		messages, err := EncodePaths(PathsPart{Token: 3, Version: 9, Time: time.UnixMilli(1_700_000_000_123).UTC(), SitePaths: list})
+		list := SiteList{Site: "a.example", Entries: pathsOf(r)}
+		messages, err := EncodeList(ListPart{Token: 3, Version: 9, Time: time.UnixMilli(1_700_000_000_123).UTC(), SiteList: list})
 		if err != nil {
 			r.Fatal(err)
 		}
-		var book PathsBook
+		var book ListBook
 		for i, m := range messages {
-			part, err := DecodePaths(m)
+			part, err := DecodeList(m)
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestPathsComeBackAsTheyWere(t *testing.T) {
 			if (got != nil) != (i == len(messages)-1) {
 				r.Fatalf("after part %d of %d: %v", i+1, len(messages), got)
 			}
-			if got != nil && (got.Site != list.Site || !slices.Equal(got.Paths, list.Paths)) {
+			if got != nil && (got.Site != list.Site || !slices.Equal(got.Entries, list.Entries)) {
 				r.Fatal(cmp.Diff(list, *got))
 			}
 		}
@@ -81,27 +81,27 @@ func TestPathsComeBackAsTheyWere(t *testing.T) {
 // The longest list that there may be goes into messages that NATS takes, and a list counts
 // when all of it is there.
 func TestTheLongestListOfPaths(t *testing.T) {
-	list := SitePaths{Site: "a.example"}
-	for i := 0; len(list.Paths) < MaxSitePathBytes/(30+2)-1; i++ {
+	list := SiteList{Site: "a.example"}
+	for i := 0; len(list.Entries) < MaxSitePathBytes/(30+2)-1; i++ {
 		var b [29]byte
 		for j, n := 28, i*2_654_435_761; j >= 0; j, n = j-1, n*31+j { // little that compresses
 			b[j] = "abcdefghijklmnopqrstuvwxyz0123456789-_.~!*'();:@&=+$,%"[uint(n)%54]
 		}
-		list.Paths = append(list.Paths, "/"+string(b[:]))
+		list.Entries = append(list.Entries, "/"+string(b[:]))
 	}
-	slices.Sort(list.Paths)
-	list.Paths = slices.Compact(list.Paths)
-	messages, err := EncodePaths(PathsPart{Token: 1, Version: 1, Time: time.Unix(1, 0), SitePaths: list})
+	slices.Sort(list.Entries)
+	list.Entries = slices.Compact(list.Entries)
+	messages, err := EncodeList(ListPart{Token: 1, Version: 1, Time: time.Unix(1, 0), SiteList: list})
 	if err != nil || len(messages) < 2 {
 		t.Fatal(len(messages), err)
 	}
-	var book PathsBook
-	var got *SitePaths
+	var book ListBook
+	var got *SiteList
 	for i, m := range messages {
 		if len(m) > MaxMessage {
 			t.Errorf("part %d has %d bytes", i+1, len(m))
 		}
-		part, err := DecodePaths(m)
+		part, err := DecodeList(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,23 +110,23 @@ func TestTheLongestListOfPaths(t *testing.T) {
 		}
 		got = book.Take(part)
 	}
-	if got == nil || !slices.Equal(got.Paths, list.Paths) {
+	if got == nil || !slices.Equal(got.Entries, list.Entries) {
 		t.Fatal("the list is another")
 	}
-	list.Paths = append(list.Paths, "/zz"+strings.Repeat("z", 200), "/zzz"+strings.Repeat("z", 200))
-	if _, err := EncodePaths(PathsPart{SitePaths: list}); err == nil {
+	list.Entries = append(list.Entries, "/zz"+strings.Repeat("z", 200), "/zzz"+strings.Repeat("z", 200))
+	if _, err := EncodeList(ListPart{SiteList: list}); err == nil {
 		t.Error("a list that is too long is encoded")
 	}
 }
 
 // Parts of two lists make none, and a list of a detector that was replaced none either.
 func TestPartsOfOneListMakeIt(t *testing.T) {
-	part := func(token, version uint64, n, of int, path string) *PathsPart {
-		return &PathsPart{Token: token, Version: version, Part: n, Parts: of, SitePaths: SitePaths{Site: "a", Paths: []string{path}}}
+	part := func(token, version uint64, n, of int, path string) *ListPart {
+		return &ListPart{Token: token, Version: version, Part: n, Parts: of, SiteList: SiteList{Site: "a", Entries: []string{path}}}
 	}
-	var book PathsBook
+	var book ListBook
 	for i, step := range []struct {
-		part *PathsPart
+		part *ListPart
 		want []string
 	}{
 		{part(1, 5, 1, 2, "/a"), nil},
@@ -139,7 +139,7 @@ func TestPartsOfOneListMakeIt(t *testing.T) {
 	} {
 		var got []string
 		if list := book.Take(step.part); list != nil {
-			got = list.Paths
+			got = list.Entries
 		}
 		if !slices.Equal(got, step.want) {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
@@ -147,22 +147,22 @@ func TestPartsOfOneListMakeIt(t *testing.T) {
 	}
 }
 
-func FuzzDecodePaths(f *testing.F) {
-	messages, err := EncodePaths(PathsPart{Token: 1, Version: 2, Time: time.Unix(3, 0), SitePaths: SitePaths{Site: "a", Paths: []string{"/", "/a", "/ab"}}})
+func FuzzDecodeList(f *testing.F) {
+	messages, err := EncodeList(ListPart{Token: 1, Version: 2, Time: time.Unix(3, 0), SiteList: SiteList{Site: "a", Entries: []string{"/", "/a", "/ab"}}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(messages[0])
 	f.Add(messages[0][:len(messages[0])-2])
 	f.Fuzz(func(t *testing.T, message []byte) {
-		part, err := DecodePaths(bytes.Clone(message))
+		part, err := DecodeList(bytes.Clone(message))
 		if err != nil {
 			return
 		}
 		if err := part.check(); err != nil {
 			t.Fatal(err)
 		}
-		new(PathsBook).Take(part)
+		new(ListBook).Take(part)
 	})
 }
 

@@ -21,12 +21,15 @@ const (
 	TraitQueryKeys                   // see QueryKeys
 	TraitAgentFamily                 // see AgentFamily
 	TraitPathKnown                   // "yes", "no": see KnownPath
-	NumTraits           = int(TraitPathKnown) + 1
+	TraitAgentKnown                  // likewise: see KnownAgent
+	TraitQueryKnown                  // likewise, of every key: see KnownQuery
+	NumTraits           = int(TraitQueryKnown) + 1
 )
 
 var traitNames = [NumTraits]string{
 	"user_agent", "accept_language", "accept_encoding", "tls", "protocol",
 	"method", "referer", "cookie", "path_shape", "query_keys", "agent_family", "path_known",
+	"agent_known", "query_known",
 }
 
 // String is the trait's name, as in SQL, JSON and signatures.
@@ -48,8 +51,8 @@ func ParseTrait(name string) (Trait, bool) {
 }
 
 // Value appends the trait's value to dst. known is false where the request's log
-// format does not carry it; then dst is returned as it was. TraitPathKnown says nothing
-// without the site's list, and is never known here.
+// format does not carry it; then dst is returned as it was. What a site's list says
+// (see ListedOf) is never known here.
 func (t Trait) Value(dst []byte, r *Request) (value []byte, known bool) {
 	switch t {
 	case TraitUserAgent:
@@ -192,8 +195,8 @@ func appendSegment(dst, segment []byte) []byte {
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 
-// maxQueryKeys bounds the value of TraitQueryKeys.
-const maxQueryKeys = 6
+// MaxQueryKeys bounds the value of TraitQueryKeys, and how many keys of a query are known or unknown.
+const MaxQueryKeys = 6
 
 // QueryKeys appends the keys of a query in the order sent, joined by '&', as
 // they stand (not decoded), at most six and then "&+": "q=1&page=2" is "q&page".
@@ -204,7 +207,7 @@ func QueryKeys(dst, query []byte) []byte {
 		if n > 0 {
 			dst = append(dst, '&')
 		}
-		if n == maxQueryKeys {
+		if n == MaxQueryKeys {
 			return append(dst, '+')
 		}
 		pair, rest, more := bytes.Cut(query, []byte{'&'})

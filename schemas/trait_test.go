@@ -188,7 +188,7 @@ func TestTraitValue(t *testing.T) {
 		string(r.UserAgent), "de,en;q=0.7", "", "TLSv1.3 TLS_AES_256_GCM_SHA384 X25519:P-256", "HTTP/2.0", "GET", "same", "none", "/a2/d1/s2", "page", AgentFamily(r.UserAgent),
 	}
 	for i := range NumTraits {
-		if Trait(i) == TraitPathKnown { // the request alone does not say
+		if _, listed := ListedOf(Trait(i)); listed { // the request alone does not say
 			continue
 		}
 		if value, known := Trait(i).Value(nil, &r); !known || string(value) != want[i] {

@@ -61,7 +61,7 @@ type detecting struct {
 	heard    bool                          // anything at all
 	pending  []schemas.Event               // emitted, on their way to the desk
 	signals  []schemas.SignalRow
-	known    map[string]schemas.PathsPart // lists of known paths, on their way to the edges
+	known    map[knownOf]schemas.ListPart // on their way to the edges
 	dirty    bool
 	steps    int64      // number of the last ten seconds whose steps were saved
 	stepping sync.Mutex // held while they are

@@ -227,8 +227,9 @@ func (d *drill) attack(scenario simulate.Scenario) (lines []drillLine, err error
 	return lines, err
 }
 
-func shapes(s schemas.Signature) bool {
-	return slices.ContainsFunc(s, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathShape })
+// says reports whether a signature says something of a trait.
+func says(s schemas.Signature, trait schemas.Trait) bool {
+	return slices.ContainsFunc(s, func(t schemas.TraitValue) bool { return t.Trait == trait })
 }
 
 // wear gives a request the traits of a signature, as far as it can be made to have them.
@@ -258,8 +259,16 @@ func wear(r *simulate.Record, s schemas.Signature) {
 		case schemas.TraitPathShape:
 			r.URI = shaped(t.Value)
 		case schemas.TraitPathKnown:
-			if t.Value == schemas.PathUnknown && !shapes(s) { // a path made of a shape is no page's
+			if t.Value == schemas.PathUnknown && !says(s, schemas.TraitPathShape) { // a path made of a shape is no page's
 				r.URI = fmt.Sprintf("/drill-%d", r.Time.UnixNano())
+			}
+		case schemas.TraitAgentKnown:
+			if t.Value == schemas.PathUnknown && !says(s, schemas.TraitUserAgent) {
+				r.UserAgent = strings.TrimSpace(r.UserAgent + " drill-of-weir/1.0")
+			}
+		case schemas.TraitQueryKnown:
+			if path, _, _ := strings.Cut(r.URI, "?"); t.Value == schemas.PathUnknown && !says(s, schemas.TraitQueryKeys) {
+				r.URI = path + "?drill-of-weir=1"
 			}
 		case schemas.TraitQueryKeys:
 			path, _, _ := strings.Cut(r.URI, "?")

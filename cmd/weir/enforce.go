@@ -175,7 +175,7 @@ func (r *enforcing) keep(ctx context.Context, s *stage) {
 	if r.enforcer != nil {
 		s.keep(ctx, r.log, "enforce", r.enforcer.Run)
 		s.keep(ctx, r.log, "applications", r.apps.hear(r.bus, r.log))
-		s.keep(ctx, r.log, "known paths", r.followPaths)
+		s.keep(ctx, r.log, "what is known of sites", r.followKnown)
 	}
 	if r.firewall != nil {
 		s.keep(ctx, r.log, "enforce by nftables", r.firewall.Run)

@@ -139,6 +139,8 @@ var ordinary = map[schemas.Trait][]string{
 	schemas.TraitReferer:     {},
 	schemas.TraitCookie:      {},
 	schemas.TraitPathKnown:   {schemas.PathKnown},
+	schemas.TraitAgentKnown:  {schemas.PathKnown},
+	schemas.TraitQueryKnown:  {schemas.PathKnown},
 	schemas.TraitAgentFamily: {"edge", "opera", "samsung", "firefox", "chrome", "safari", "browser"},
 }
 

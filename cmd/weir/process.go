@@ -383,7 +383,7 @@ func (r *processing) takeSignals(end time.Time, site string, signals []schemas.S
 	}
 }
 
-func (r *processing) takeKnown(at time.Time, list *schemas.SitePaths) {
+func (r *processing) takeKnown(at time.Time, list *schemas.SiteList) {
 	if d := r.current.Load(); d != nil {
 		d.takeKnown(at, list)
 	}

@@ -8,9 +8,17 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
+// The form of a sample says how many traits its rows have where its level is told as so much more; else they are
+// the first, which were once all.
+const (
+	saysTraits  = 64
+	firstTraits = 12
+)
+
 // Write appends the sample, its examples included.
 func (s *Sample) Write(w *state.Writer) {
-	w.Uint(uint64(s.level))
+	w.Uint(uint64(s.level) + saysTraits)
+	w.Uint(uint64(schemas.NumTraits))
 	w.Uint(uint64(s.sparse))
 	w.Float(s.Requests)
 	w.Float(s.visits)
@@ -60,18 +68,25 @@ func (r *row) write(w *state.Writer) {
 // is thinned; one that does not hold together is refused through r.
 func (s *Sample) Read(r *state.Reader) {
 	s.Reset()
-	s.level, s.sparse = uint(r.Uint(40)), uint(r.Uint(40))
+	level, traits := r.Uint(40+saysTraits), firstTraits
+	if level >= saysTraits {
+		level, traits = level-saysTraits, int(r.Uint(uint64(schemas.NumTraits)))
+	} else if level > 40 {
+		r.Fail("a sample of level %d", level)
+	}
+	s.level, s.sparse = uint(level), uint(r.Uint(40))
 	s.Requests, s.visits = r.Float(), r.Float()
 	s.Span = time.Duration(r.Uint(math.MaxInt64))
 	for range r.Count(1 << 21) {
-		s.readClient(r)
+		s.readClient(r, traits)
 		if r.Err() != nil {
 			return
 		}
 	}
 }
 
-func (s *Sample) readClient(r *state.Reader) {
+// readClient reads a client whose rows have so many traits.
+func (s *Sample) readClient(r *state.Reader, traits int) {
 	c := client{hash: r.Uint(math.MaxUint64), id: r.Uint(math.MaxUint64), text: -1, head: -1}
 	copy(c.addr[:], r.Raw(len(c.addr)))
 	c.requests, c.peak = uint32(r.Uint(math.MaxUint32)), uint32(r.Uint(math.MaxUint32))
@@ -103,7 +118,7 @@ func (s *Sample) readClient(r *state.Reader) {
 	}
 	for range r.Count(maxRows) {
 		var t Traits
-		for i := range schemas.NumTraits {
+		for i := range traits {
 			t[i] = uint32(r.Uint(math.MaxUint32))
 		}
 		count, served := uint32(r.Uint(math.MaxUint32)), uint32(r.Uint(math.MaxUint32))

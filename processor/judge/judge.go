@@ -50,7 +50,7 @@ type Edge struct {
 	signatures [schemas.NumTraits]map[string][]*held // by the value of the signature's first trait
 	sites      map[string][]*held
 
-	paths map[string][]pathList // by site, ascending by their times
+	listed [schemas.NumListed]map[string][]siteList // by site, ascending by their times
 
 	hand    bool                      // only what persons took is looked at
 	scratch [schemas.NumTraits][]byte // the request's trait values, computed at most once each
@@ -89,7 +89,6 @@ func New(o Options) *Edge {
 		byID:        make(map[string]*held),
 		clients:     make(map[netip.Addr][]*held),
 		sites:       make(map[string][]*held),
-		paths:       make(map[string][]pathList),
 	}
 	for _, p := range o.Allow {
 		e.allow.Insert(p.Masked())
@@ -315,8 +314,8 @@ func (e *Edge) matches(s schemas.Signature, r *schemas.Request) bool {
 }
 
 func (e *Edge) compute(t schemas.Trait, r *schemas.Request) bool {
-	if e.state[t] == notComputed && t == schemas.TraitPathKnown {
-		e.state[t] = e.computePath(r)
+	if of, listed := schemas.ListedOf(t); listed && e.state[t] == notComputed {
+		e.state[t] = e.computeListed(of, r)
 	}
 	if e.state[t] == notComputed {
 		value, ok := t.Value(e.scratch[t][:0], r)

@@ -202,9 +202,9 @@ func TestKnownPaths(t *testing.T) {
 	if got := asked(5*time.Second, "a", "/x"); got != schemas.Allow {
 		t.Errorf("without a list an unknown path gets %s", got)
 	}
-	e.Known(start.Add(8*time.Second), &schemas.SitePaths{Site: "a", Paths: []string{"/", "/known"}})
-	e.Known(start.Add(8*time.Second), &schemas.SitePaths{Site: "b", Paths: []string{"/"}})
-	e.Known(start.Add(18*time.Second), &schemas.SitePaths{Site: "a", Paths: []string{"/", "/known", "/x"}})
+	e.Known(start.Add(8*time.Second), &schemas.SiteList{Site: "a", Entries: []string{"/", "/known"}})
+	e.Known(start.Add(8*time.Second), &schemas.SiteList{Site: "b", Entries: []string{"/"}})
+	e.Known(start.Add(18*time.Second), &schemas.SiteList{Site: "a", Entries: []string{"/", "/known", "/x"}})
 	for _, c := range []struct {
 		at         time.Duration
 		site, path string

@@ -105,7 +105,7 @@ func (e *Enforcer) pending(now time.Time) (set Set, last time.Time, released uin
 			e.nextExpiry = m.Expires
 		}
 	}
-	set.Paths = e.pathList(set.Measures)
+	set.Lists = e.wanted(set.Measures)
 	e.status.Intended = len(e.intended)
 	e.metrics.intended.Set(float64(len(e.intended)))
 	return set, last, e.released

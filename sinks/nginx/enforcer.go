@@ -89,10 +89,10 @@ type Enforcer struct {
 	regulars    map[int][]schemas.SiteRegulars // by part
 	fresh       bool                           // and not what regularsNow was made of
 	regularsNow *RegularList
-	paths       map[string]heldPaths // by site
-	pathBytes   int
-	pathsNow    *PathList            // of those that the measures asked for last ...
-	pathsFor    []*schemas.SitePaths // ... which are these
+	lists       map[listKey]heldList
+	listBytes   int
+	listsNow    Lists               // of those that the measures asked for last ...
+	listsFor    []*schemas.SiteList // ... which are these
 
 	// What follows is Run's alone.
 	loaded     loaded
@@ -167,7 +167,7 @@ func New(o Options) (*Enforcer, error) {
 		intended: map[string]Measure{},
 		allow:    o.Allow,
 		regulars: map[int][]schemas.SiteRegulars{},
-		paths:    map[string]heldPaths{},
+		lists:    map[listKey]heldList{},
 	}, nil
 }
 

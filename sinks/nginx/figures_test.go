@@ -189,16 +189,16 @@ func TestPathLists(t *testing.T) {
 	long(t)
 	var table strings.Builder
 	for _, n := range []int{1, 50_000, 131_072} {
-		list := &schemas.SitePaths{Site: "a.example"}
+		list := &schemas.SiteList{Site: "a.example"}
 		for i := range n {
-			list.Paths = append(list.Paths, fmt.Sprintf("/questions/%06d/how-do-i-do-this-and-that", i))
+			list.Entries = append(list.Entries, fmt.Sprintf("/questions/%06d/how-do-i-do-this-and-that", i))
 		}
 		s := newServer(t, includeHTTP, site)
-		s.apply(Set{Measures: []Measure{measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown)}, Paths: NewPathList([]*schemas.SitePaths{list})})
+		s.apply(Set{Measures: []Measure{measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown)}, Lists: NewLists(list)})
 		test := cpu(t, s.command("-t"))
 		s.start()
 		w := s.dial()
-		for uri, want := range map[string]int{list.Paths[n-1]: 200, list.Paths[n-1] + "x": 429, "/other": 429} {
+		for uri, want := range map[string]int{list.Entries[n-1]: 200, list.Entries[n-1] + "x": 429, "/other": 429} {
 			if status, _ := w.say(get("a.example", uri, "198.51.100.1")); status != want {
 				t.Errorf("%s: %d, want %d", uri, status, want)
 			}

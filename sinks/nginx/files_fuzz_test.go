@@ -36,7 +36,7 @@ func FuzzFiles(f *testing.F) {
 		}
 		s.apply(Set{
 			Limit:    true,
-			Paths:    NewPathList([]*schemas.SitePaths{knownPaths(at, "/", value), knownPaths(value, "/"+id)}),
+			Lists:    NewLists(knownPaths(at, "/", value), knownPaths(value, "/"+id)),
 			Measures: []Measure{everywhere, there, measure("i0-1", schemas.Block, schemas.ScopeClient, "203.0.113.250")},
 			Machines: map[string][]profile.Rule{at: machines, value: machines},
 			Regulars: NewRegularList([]schemas.SiteRegulars{{Site: at, Clients: []netip.Addr{netip.MustParseAddr("198.51.100.1")}}}),

@@ -63,7 +63,7 @@ func TestUnknownPathsAreLimited(t *testing.T) {
 	s.apply(Set{
 		Limit:    true,
 		Measures: []Measure{throttle, everything},
-		Paths:    NewPathList([]*schemas.SitePaths{knownPaths("a.example", "/", "/known"), knownPaths("b.example", "/known")}),
+		Lists:    NewLists(knownPaths("a.example", "/", "/known"), knownPaths("b.example", "/known")),
 		Regulars: NewRegularList([]schemas.SiteRegulars{{Site: "a.example", Clients: []netip.Addr{netip.MustParseAddr("10.8.0.1")}}}),
 	})
 	if err := s.check(); err != nil {
@@ -131,7 +131,7 @@ func TestEnforcerLimitsUnknownPaths(t *testing.T) {
 	o.Limit = s.prepared()
 	s.start()
 	e := newEnforcer(t, o)
-	e.Paths(knownPaths("a.example", "/", "/known"))
+	e.Known(knownPaths("a.example", "/", "/known"))
 	e.Apply(added(measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown, "a.example")),
 		added(measure("i1-2", schemas.Throttle, schemas.ScopeSignature, `user_agent="Bad" path_known="yes"`, "a.example")),
 		added(measure("i1-3", schemas.Block, schemas.ScopeSignature, `user_agent="Worse" `+pathUnknown, "a.example")))
@@ -188,7 +188,7 @@ func TestOwnLimitsStay(t *testing.T) {
 			}
 			if x.at != "" {
 				s.apply(Set{Measures: []Measure{measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown, "a.example")},
-					Paths: NewPathList([]*schemas.SitePaths{knownPaths("a.example", "/")})})
+					Lists: NewLists(knownPaths("a.example", "/"))})
 				s.start()
 				if status, body := s.dial().say(get("a.example", "/login", "10.0.0.1")); status != 429 || !strings.Contains(body, "i1-1") {
 					t.Errorf("%d %q", status, body)

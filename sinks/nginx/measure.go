@@ -33,12 +33,12 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires, Hand: d.Origin != "" && d.Origin != "weir", Probes: d.Probes}, true
 }
 
-// Check says why nginx can never carry a measure, by itself; nil where it can, or could if it knew the
-// paths that the measure's sites have.
+// Check says why nginx can never carry a measure, by itself; nil where it can, or could if it had the
+// lists of the measure's sites.
 func Check(m Measure) error {
 	rest := m
 	if signature, err := schemas.ParseSignature(m.Value); m.Scope == schemas.ScopeSignature && err == nil {
-		signature = slices.DeleteFunc(signature, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathKnown })
+		signature = slices.DeleteFunc(signature, func(t schemas.TraitValue) bool { _, listed := schemas.ListedOf(t.Trait); return listed })
 		if len(signature) == 0 {
 			rest.Scope, rest.Value = schemas.ScopeSite, "site"
 		} else {
@@ -60,9 +60,9 @@ type Set struct {
 	AllowPaths map[string][]string
 	// Regulars pass before every measure that is not Hand; nil: none are known.
 	Regulars *RegularList
-	// Paths are those that sites are known to have; nil: of none is anything known. A measure
-	// that asks for those of a site without a list is refused.
-	Paths *PathList
+	// Lists are what is known of sites. A measure that asks for what is known of a site without a list is
+	// refused.
+	Lists Lists
 	// Machines are, by site, rules of what machines call: no measure on the whole site
 	// touches that.
 	Machines map[string][]profile.Rule

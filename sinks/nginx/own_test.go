@@ -38,7 +38,7 @@ func TestOwnLimitsAddedMeanwhile(t *testing.T) {
 			o.Limit = s.prepared()
 			s.start()
 			e := newEnforcer(t, o)
-			e.Paths(knownPaths("a.example", "/"))
+			e.Known(knownPaths("a.example", "/"))
 			e.Apply(added(measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown, "a.example")))
 			e.attempt(within(t))
 			now := time.Now()

@@ -3,7 +3,6 @@ package nginx
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -135,17 +134,17 @@ type lists struct {
 	inForce    map[schemas.Scope]int
 	hand       bool   // some were taken by persons
 	probes     string // the key of those that let probes through, "" where none do
-	paths      *PathList
-	asked      bool // some ask for them
-	limit      bool // what throttles unknown ones is left to limit_req
-	limited    bool // and some does
+	known      Lists
+	asked      [schemas.NumListed]bool // some ask for it
+	limit      bool                    // what throttles unknown ones is left to limit_req
+	limited    bool                    // and some does
 	refused    []Refusal
 }
 
 func collect(set Set, now time.Time) *lists {
 	measures := set.Measures
 	l := &lists{
-		paths:      set.Paths,
+		known:      set.Lists,
 		limit:      set.Limit,
 		sets:       newSiteSets(measures),
 		prefixes:   prefixList{},
@@ -216,8 +215,8 @@ func (l *lists) add(m *Measure) error {
 		if err != nil {
 			return err
 		}
-		if asksPaths(signature) {
-			if err := l.askPaths(m.Sites); err != nil {
+		if asksAnything(signature) {
+			if err := l.ask(signature, m.Sites); err != nil {
 				return err
 			}
 			h.limited = l.limit && m.Action == schemas.Throttle && slices.Contains(signature, schemas.TraitValue{Trait: schemas.TraitPathKnown, Value: schemas.PathUnknown})
@@ -237,17 +236,24 @@ func (l *lists) add(m *Measure) error {
 	return nil
 }
 
-// askPaths refuses what asks for known paths that are not here.
-func (l *lists) askPaths(sites []string) error {
-	for _, site := range sites {
-		if !l.paths.has(site) {
-			return fmt.Errorf("which paths the site %q has is not known here yet", site)
+// ask refuses what asks for lists that are not here.
+func (l *lists) ask(signature schemas.Signature, sites []string) error {
+	asked := l.asked
+	for of := range schemas.NumListed {
+		if !signature.Asks(of) {
+			continue
 		}
+		for _, site := range sites {
+			if !l.known[of].has(site) {
+				return fmt.Errorf("which %s the site %q has is not known here yet", of, site)
+			}
+		}
+		if l.known[of] == nil {
+			return fmt.Errorf("no site's known %s are here", of)
+		}
+		asked[of] = true
 	}
-	if l.paths == nil {
-		return errors.New("no site's known paths are here")
-	}
-	l.asked = true
+	l.asked = asked
 	return nil
 }
 
@@ -259,8 +265,10 @@ func (l *lists) write(b *bytes.Buffer, prefix string, set Set, include func(name
 	l.sets.write(b, prefix)
 	l.clients.write(b, prefix, include)
 	l.prefixes.write(b, prefix)
-	if l.asked {
-		l.paths.write(b, prefix, include)
+	for of, asked := range l.asked {
+		if asked {
+			l.known[of].write(b, prefix, include)
+		}
 	}
 	l.signatures.write(b, prefix)
 	l.writeSites(b, prefix, set.Machines)

@@ -22,11 +22,13 @@ var traitSources = [schemas.NumTraits]string{
 	schemas.TraitQueryKeys:      `$request_uri`,
 	schemas.TraitAgentFamily:    `$http_user_agent`,
 	schemas.TraitPathKnown:      `$%s_path_known`,
+	schemas.TraitAgentKnown:     `$%s_agent_known`,
+	schemas.TraitQueryKnown:     `$%s_query_known`,
 }
 
 // sourceOf is a trait's source; prefix begins the names of weir's own variables.
 func sourceOf(t schemas.Trait, prefix string) string {
-	if t == schemas.TraitPathKnown {
+	if _, listed := schemas.ListedOf(t); listed {
 		return fmt.Sprintf(traitSources[t], prefix)
 	}
 	return traitSources[t]
@@ -76,7 +78,7 @@ func traitKeyOf(t schemas.TraitValue) (string, error) {
 		case "other":
 			return keyPattern("^(?!" + refererNone + ")(?!" + refererSame + ")")
 		}
-	case schemas.TraitPathKnown:
+	case schemas.TraitPathKnown, schemas.TraitAgentKnown, schemas.TraitQueryKnown:
 		if t.Value == schemas.PathKnown || t.Value == schemas.PathUnknown {
 			return t.Value, nil
 		}

@@ -23,7 +23,7 @@ func TestKnownPathsReachNginx(t *testing.T) {
 
 	tell := func(token uint64, paths ...string) {
 		d := &detecting{processing: &processing{bus: edge.bus, log: slog.New(slog.DiscardHandler)}, token: token}
-		d.takeKnown(time.Now(), &schemas.SitePaths{Site: "shop.example", Paths: paths})
+		d.takeKnown(time.Now(), &schemas.SiteList{Site: "shop.example", Entries: paths})
 		d.sendKnown(edge.ctx)
 		if len(d.known) > 0 {
 			t.Fatal("a list was not published")
