@@ -19,6 +19,16 @@ func (d *Detector) inForce() (n int) {
 	return n
 }
 
+// roomForSignatures is which part of all decisions clients leave to signatures and prefixes.
+const roomForSignatures = 8
+
+// leaves reports whether one more decision on a client of the site leaves enough of what is free to the other sites: as
+// much as the site has for itself, so that sites which are attacked first, as decoys, do not use up what one needs
+// that is attacked later, and always some for signatures, of which one stops more than a thousand clients'.
+func (s *site) leaves(free int) bool {
+	return free > s.d.o.MaxDecisions/roomForSignatures && free > len(s.know.scored.list)
+}
+
 // mayLast reports whether a decision may be renewed once more. After Longest a person must
 // have said that the incident is an attack; without one, what goes on is decided anew from
 // what is seen then.

@@ -312,7 +312,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	room := s.d.o.MaxDecisions - s.d.inForce()
 	for _, m := range measures {
 		s.soften(&m)
-		if room <= 0 || m.Scope != schemas.ScopeClient && (held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions) ||
+		if room <= 0 || m.Scope == schemas.ScopeClient && !s.leaves(room) || m.Scope != schemas.ScopeClient && (held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions) ||
 			m.Scope == schemas.ScopeClient && !s.know.scored.room(m.Value, m.Action) {
 			continue
 		}

@@ -308,24 +308,29 @@ func (s *site) normalSample() *attribute.Sample {
 	return s.joined
 }
 
-// suspects is a sample of the last two minutes, no further back than since.
+// suspects is a sample of the last two minutes, no further back than since. The oldest is taken first, as in the
+// normal sample: whether a client was new here, and what it asked for first, is of when it came.
 func (s *site) suspects(second, since int64) *attribute.Sample {
 	sample := attribute.NewSample(s.d.extract, 4*bucketClients)
-	for back := range len(s.buckets) {
-		sample.Young(back < 2)
-		b := &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
-		if back == 0 {
-			open := (second - s.phase) % stepSeconds
-			s.filling.Span = time.Duration(open) * time.Second
-			sample.Merge(s.filling, false)
-			continue
-		}
-		if !b.filled || b.second <= since {
+	back := 1
+	for ; back < len(s.buckets); back++ {
+		if b := s.ago(back); !b.filled || b.second <= since {
 			break
 		}
-		sample.Merge(b.sample, false)
 	}
+	for back--; back > 0; back-- {
+		sample.Young(back < 2)
+		sample.Merge(s.ago(back).sample, false)
+	}
+	sample.Young(true)
+	s.filling.Span = time.Duration((second-s.phase)%stepSeconds) * time.Second
+	sample.Merge(s.filling, false)
 	return sample
+}
+
+// ago is the bucket of so many steps before the one that is being filled.
+func (s *site) ago(back int) *bucket {
+	return &s.buckets[(s.bucket-back+len(s.buckets))%len(s.buckets)]
 }
 
 // learned is how much normal traffic the baseline rests on.
