@@ -86,6 +86,7 @@ func (x *examination) inHTTP(d *directive) {
 			x.trusted(one)
 		}
 	}
+	x.anyName(d.block)
 	if !included {
 		x.say(true, d.where, "include "+x.http+";", "http { } lacks weir's snippet")
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -23,12 +24,10 @@ type fromHTTP struct {
 
 // inServer looks at one server { }.
 func (x *examination) inServer(d *directive, above fromHTTP) {
-	name, early, included := "(no name)", "", false
+	name, early, included := nameOf(d.block), "", false
 	for i := range d.block {
 		one := &d.block[i]
 		switch {
-		case one.is("server_name") && len(one.words) > 1:
-			name = strings.Join(one.words[1:], " ")
 		case x.includes(one, x.server):
 			included = true
 		case !included && (one.is("return") || one.is("rewrite") || one.is("if")) && !strings.HasPrefix(one.where, x.server+":"):
@@ -72,6 +71,89 @@ func redirects(block []directive) bool {
 		}
 	}
 	return found
+}
+
+// anyName looks for sites that answer to any name: for each address that nginx listens on, the server that takes what
+// no other is for, which is the first where none says that it is. Requests under a name that nobody has are of a site
+// of which nothing is known, so that whoever attacks under one is not noticed.
+func (x *examination) anyName(http []directive) {
+	takes := make(map[string]*directive)
+	listens := make(map[string]directive)
+	var order []string
+	for i := range http {
+		server := &http[i]
+		if !server.is("server") {
+			continue
+		}
+		for _, l := range listensOf(server.block) {
+			at := l.words[1]
+			_, taken := takes[at]
+			if !taken {
+				order = append(order, at)
+			}
+			if !taken || slices.Contains(l.words[2:], "default_server") || slices.Contains(l.words[2:], "default") {
+				takes[at], listens[at] = server, l
+			}
+		}
+	}
+	var open []*directive
+	first := ""
+	for _, at := range order {
+		if server := takes[at]; !refuses(server.block) && !slices.Contains(open, server) {
+			if len(open) == 0 {
+				first = at
+			}
+			open = append(open, server)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	mend := "server { listen " + first + " default_server; server_name _; return 444; }"
+	if slices.Contains(listens[first].words, "ssl") {
+		mend = "server { listen " + first + " ssl default_server; server_name _; ssl_reject_handshake on; }"
+	}
+	more := ""
+	if n := len(open) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more, each on an address of its own)", n)
+	}
+	x.say(false, open[0].where, mend, "server %s%s answers to any name, also to those that are no site's: an attack under one of these is not noticed", nameOf(open[0].block), more)
+}
+
+// listensOf are a server's listen directives, each with one address; nginx's own default where there is none.
+func listensOf(block []directive) (all []directive) {
+	for _, d := range block {
+		if !d.is("listen") || len(d.words) < 2 {
+			continue
+		}
+		d.words = slices.Clone(d.words)
+		if _, err := strconv.Atoi(d.words[1]); err == nil {
+			d.words[1] = "*:" + d.words[1]
+		}
+		all = append(all, d)
+	}
+	if all == nil {
+		all = []directive{{words: []string{"listen", "*:80"}}}
+	}
+	return all
+}
+
+// refuses reports whether a server has nothing to show: it answers with another address or an error, or does not
+// finish the handshake.
+func refuses(block []directive) bool {
+	return slices.ContainsFunc(block, func(d directive) bool {
+		return len(d.words) > 1 && (d.is("return") && !strings.HasPrefix(d.words[1], "2") || d.is("ssl_reject_handshake") && d.words[1] == "on")
+	})
+}
+
+// nameOf is what a server is called.
+func nameOf(block []directive) string {
+	for i := range block {
+		if d := &block[i]; d.is("server_name") && len(d.words) > 1 {
+			return strings.Join(d.words[1:], " ")
+		}
+	}
+	return "(no name)"
 }
 
 // includes reports whether a directive includes a file, by its name or a pattern.

@@ -68,21 +68,21 @@ func TestWhatAConfigurationLacks(t *testing.T) {
 	for _, c := range []examineCase{
 		{"nothing", map[string]string{
 			"nginx.conf":   conf("worker_shutdown_timeout 60s;", "include weir/http.conf;", "weir"),
-			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example b.example; include ROOT/weir/server.conf; return 200; }\nserver { listen unix:ROOT/s; server_name www.a.example; return 301 https://a.example$request_uri; }",
+			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example b.example; include ROOT/weir/server.conf; return 200; }\nserver { listen unix:ROOT/s; server_name www.a.example; return 301 https://a.example$request_uri; }\nserver { listen unix:ROOT/s default_server; return 444; }",
 		}, nil, false, ""},
 		{"everything", map[string]string{
 			"nginx.conf":   conf("", "set_real_ip_from 0.0.0.0/0;", "combined"),
 			"sites/a.conf": "server {\n listen unix:ROOT/s;\n server_name a.example;\n location / { return 200; }\n}",
-		}, []string{"everybody may say who he is", "server a.example lacks weir's snippet", "server a.example is not logged", "http { } lacks", "worker_shutdown_timeout"}, false, ""},
+		}, []string{"everybody may say who he is", "server a.example lacks weir's snippet", "server a.example is not logged", "server a.example answers to any name", "http { } lacks", "worker_shutdown_timeout"}, false, ""},
 		{"order", map[string]string{
 			"nginx.conf":   conf("worker_shutdown_timeout 60s;", "include weir/http.conf;", "weir"),
 			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example;\n if ($host = x) { return 404; }\n include ROOT/weir/server.conf; location / { } access_log off; }",
-		}, []string{"server a.example answers before", "server a.example is not logged"}, false, ""},
+		}, []string{"server a.example answers before", "server a.example is not logged", "server a.example answers to any name"}, false, ""},
 		{"late", map[string]string{
 			"nginx.conf":   conf("worker_shutdown_timeout 60s;", "", "combined"),
 			"sites/a.conf": "server { listen unix:ROOT/s; server_name a.example; location / { } }",
 			"sites/b.conf": "include ROOT/weir/http.conf;",
-		}, []string{"a server stands before include", "lacks weir's snippet", "is not logged"}, false, ""},
+		}, []string{"a server stands before include", "lacks weir's snippet", "is not logged", "answers to any name"}, false, ""},
 		{"strange, but right", map[string]string{
 			"nginx.conf":       "pid ROOT/pid; error_log ROOT/error.log;\nworker_shutdown_timeout 60s;\ninclude snip/even[t]s.conf;\ninclude \"ROOT/snip/web.inc\";\n",
 			"snip/events.conf": "events\n{\n}\n",
@@ -97,6 +97,7 @@ func TestWhatAConfigurationLacks(t *testing.T) {
   server { listen unix:ROOT/s2; server_name a.example; include weir/server.con?;
     set $x "}"; if ($office) { return 200 x; } return 301 https://d.example$request_uri; }
   include sites/*/*.conf;
+  server { listen unix:ROOT/s3 default_server; return 444; }
 }
 `,
 			"snip/map.inc":      "y 3;",
@@ -114,11 +115,11 @@ server { listen unix:ROOT/s2; server_name b.example; location / { include ROOT/w
 server { listen unix:ROOT/s3; server_name c.example; set_real_ip_from 10.0.0.0/8; include ROOT/weir/server.conf; }
 `,
 		}, []string{"everybody may say who he is: set_real_ip_from ::/0", `does not log location ~* \.(css|js)$`, "does not log location /api", "server b.example lacks",
-			"server b.example takes the proxies"}, true, "1.26.3"},
+			"server b.example takes the proxies", "server a.example (and 2 more, each on an address of its own) answers to any name"}, true, "1.26.3"},
 		{"limits", map[string]string{
 			"nginx.conf":   conf(good, "include weir/http.conf; limit_req_zone $binary_remote_addr zone=own:1m rate=1r/s;", "weir"),
 			"sites/a.conf": "server { listen unix:ROOT/s; include ROOT/weir/server.conf; location /login { limit_req zone=own; } }",
-		}, []string{"keepalive_min_timeout is not set", "limit_req is the site's own"}, false, "1.28.0"},
+		}, []string{"keepalive_min_timeout is not set", "limit_req is the site's own", "server (no name) answers to any name"}, false, "1.28.0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
