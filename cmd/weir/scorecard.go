@@ -20,7 +20,12 @@ type group struct {
 	runs   []*simulate.Result
 }
 
+// grouped are the attacks that a log shows, or the innocent; attacks that people join stand in a table of their own.
 func grouped(results []simulate.Result, attacks bool) (all []*group) {
+	return groupsOf(results, func(r *simulate.Result) bool { return !r.Silent && r.Joined == nil && r.Attacks == attacks })
+}
+
+func groupsOf(results []simulate.Result, of func(*simulate.Result) bool) (all []*group) {
 	at := map[string]*group{}
 	order := map[string]int{}
 	for i, s := range simulate.Scenarios() {
@@ -28,7 +33,7 @@ func grouped(results []simulate.Result, attacks bool) (all []*group) {
 	}
 	for i := range results {
 		r := &results[i]
-		if r.Silent || r.Attacks != attacks {
+		if !of(r) {
 			continue
 		}
 		key := r.Scenario + string(r.Format)
@@ -51,6 +56,7 @@ func grouped(results []simulate.Result, attacks bool) (all []*group) {
 func scorecard(results []simulate.Result) string {
 	var b strings.Builder
 	attackTable(&b, grouped(results, true))
+	joinedTable(&b, groupsOf(results, func(r *simulate.Result) bool { return r.Joined != nil }))
 	silentTable(&b, results)
 	innocentTable(&b, grouped(results, false))
 	return b.String()
@@ -99,6 +105,42 @@ func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
 		medianAndWorst(noticed), never, times(factors), median(incidents), highest(incidents), percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
 		percent(median(reachableBlock)), percent(median(reachable)), percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all,
 		verified.Any(), verified.Requests, others.Any(), others.Requests, wrong)
+}
+
+// joinedTable is of the attacks whose traits people begin to share midway: what is in force begins to hurt, and is
+// to be lifted.
+func joinedTable(b *strings.Builder, groups []*group) {
+	if len(groups) == 0 {
+		return
+	}
+	if b.Len() > 0 {
+		fmt.Fprintln(b)
+	}
+	fmt.Fprintln(b, "| attack that people join | format | runs | stopped, median / worst | others blocked, pooled (worst) | others slowed, pooled | who joined | blocked | slowed | runs in which somebody was | with a lifting | s until the first lifting, median / worst | s until nobody more was stopped, median / worst | came later | of them blocked | slowed |")
+	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, g := range groups {
+		var stopped, first, last []float64
+		var own, joined, after pool
+		lifted := 0
+		for _, r := range g.runs {
+			stopped = append(stopped, r.Late.Share())
+			own.add(r.Visitors)
+			joined.add(r.Joined.People)
+			after.add(r.Joined.After)
+			if r.Joined.First != nil {
+				first = append(first, *r.Joined.First)
+			}
+			if r.Joined.Last != nil {
+				last = append(last, *r.Joined.Last)
+			}
+			if r.Joined.Lifted > 0 {
+				lifted++
+			}
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %s / %s | %s (%s) | %s | %d | %d | %d | %d | %d | %s | %s | %d | %d | %d |\n", g.name, g.format, len(g.runs),
+			percent(median(stopped)), percent(lowest(stopped)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)),
+			joined.all, joined.blocked, joined.slowed, len(last), lifted, medianAndWorst(first), medianAndWorst(last), after.all, after.blocked, after.slowed)
+	}
 }
 
 // silentTable is of the attacks that no log shows.

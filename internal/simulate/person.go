@@ -17,6 +17,7 @@ type reading struct {
 	tls     string
 	cookie  bool
 	cached  bool // has the site's shared assets
+	joined  bool // speaks as an attack does that was there before
 	pages   int  // still to see
 	reloads int  // still to try
 	referer string
@@ -182,7 +183,7 @@ func (v *reading) page(after time.Duration) Step {
 
 func (v *reading) request(x *Resource, uri, referer string) Request {
 	q := v.a.request(&v.who.profile, v.site, v.client, v.tls, x, uri)
-	q.Referer, q.Cookie = referer, v.cookie
+	q.Referer, q.Cookie, q.joined = referer, v.cookie, v.joined
 	return q
 }
 

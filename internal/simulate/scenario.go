@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,9 +23,11 @@ type Scenario struct {
 	Quiet bool
 	// Silent is an attack that no log shows: the edge's vitals do, and nothing is decided.
 	Silent bool
-	// Closed is set where the attackers look at their answers: the truth then depends on
-	// what an edge does, and only Closed can play it whole.
+	// Closed is set where attackers, or people whom measures hurt, look at their answers: the truth
+	// then depends on what an edge does, and only Closed can play it whole.
 	Closed bool
+	// Joined is an attack whose traits people begin to share midway.
+	Joined bool
 
 	most  float64       // of strength; 0 is MostSize
 	role  string        // the site of the estate that it happens to; "" is all of them
@@ -81,7 +84,7 @@ type Params struct {
 
 // Scenarios is the library, attacks first.
 func Scenarios() []Scenario {
-	return append(append(attackScenarios(), silentScenarios()...), innocentScenarios()...)
+	return slices.Concat(attackScenarios(), joinedScenarios(), silentScenarios(), innocentScenarios())
 }
 
 // FindScenario is the one of that name.

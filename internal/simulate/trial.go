@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -30,6 +31,7 @@ type Trial struct {
 	attackAt int64
 	kind     map[string]schemas.Kind // of incidents
 	attacks  map[string]bool         // incidents that were of an attack kind
+	lifted   []int64                 // unix ms in which decisions were
 }
 
 type siteTrial struct{ first, last int64 } // unix ms
@@ -41,6 +43,7 @@ type trialRow struct {
 	severity            uint8
 	attack, succeeds    bool
 	verified            bool // its client is
+	joined              bool // of those who came to speak as the attack does
 }
 
 // Result is what a Trial found. Times are when requests were sent.
@@ -94,6 +97,23 @@ type Result struct {
 	Incidents int64                  `json:"incidents"` // of an attack kind, each once
 	False     []string               `json:"false,omitempty"`
 	Decisions int64                  `json:"decisions"`
+
+	// Joined is what became of those who came to speak as the attack does in its midst; nil where nobody did.
+	Joined *Joined `json:"joined,omitempty"`
+}
+
+// Joined are people whom measures began to hurt that had been harmless. They are not among the Visitors.
+type Joined struct {
+	People Touched `json:"people"`
+	// Lifted are the decisions that were lifted because they hurt, from the first of the people on.
+	Lifted int64 `json:"lifted"`
+	// First is the seconds from the first request of these people that was stopped and would have succeeded to
+	// the first lifting; nil where nothing was stopped, or nothing lifted. Last is the seconds to the last
+	// request of theirs that was stopped; nil where none was.
+	First *float64 `json:"first_lifted_seconds"`
+	Last  *float64 `json:"last_stopped_seconds"`
+	// After is how many of the people who came later than a minute after the first lifting were stopped.
+	After Touched `json:"after"`
 }
 
 // Duration is a time.Duration that stands as text in JSON.
@@ -142,7 +162,7 @@ func (t *Trial) Add(r *Record, action schemas.Action, traits *[schemas.NumTraits
 	row := trialRow{
 		sent: r.Sent.UnixMilli(), vector: mix(traits[:]...), site: t.name(r.Site), client: t.name(schemas.ClientOf(r.Client).String()), actor: actor,
 		severity: uint8(action.Severity()), attack: r.Attack(), succeeds: r.WouldSucceed(),
-		verified: verified,
+		verified: verified, joined: r.joined,
 	}
 	t.rows = append(t.rows, row)
 	t.foresee(r, traits, actor, verified)
@@ -159,7 +179,7 @@ func (t *Trial) Add(r *Record, action schemas.Action, traits *[schemas.NumTraits
 
 // foresee lets the oracle see a line.
 func (t *Trial) foresee(r *Record, traits *[schemas.NumTraits]uint64, actor uint32, verified bool) {
-	if t.oracle != nil {
+	if t.oracle != nil && !r.joined {
 		t.oracle.add(r, traits, actor, verified)
 	}
 }
@@ -184,6 +204,9 @@ func (t *Trial) Event(e schemas.Event) {
 		end := e.Expires
 		if e.Type == schemas.DecisionRemoved {
 			end = e.Time
+			if strings.HasPrefix(e.Reason, "lifted: ") {
+				t.lifted = append(t.lifted, end.UnixMilli())
+			}
 		}
 		t.lastEnd[e.ID] = end
 	case schemas.IncidentOpened, schemas.IncidentUpdated:
@@ -240,6 +263,7 @@ func (t *Trial) Result() Result {
 		}
 	}
 	l := make(losses, len(t.kinds))
+	x.Joined = t.joined()
 	stoppable := int64(0)
 	for i := range t.rows {
 		row := &t.rows[i]
@@ -253,7 +277,7 @@ func (t *Trial) Result() Result {
 			}
 			continue
 		}
-		if t.kinds[row.actor] == Bot || !t.counts(row) {
+		if t.kinds[row.actor] == Bot || row.joined || !t.counts(row) {
 			continue
 		}
 		s := &l[row.actor]
@@ -281,6 +305,61 @@ func (t *Trial) Result() Result {
 	by := scorer{kinds: t.kinds}
 	l.count(&by, &x.Visitors, &x.Shared, &x.Scanners, x.ByKind)
 	return *x
+}
+
+// joined judges what became of those who came to speak as the attack does. Rows are in the order of time.
+func (t *Trial) joined() *Joined {
+	var j Joined
+	all, later := make(losses, len(t.kinds)), make(losses, len(t.kinds))
+	first, last, lifted, there := int64(0), int64(0), int64(0), false
+	arrived := make(map[uint32]int64)
+	for i := range t.rows {
+		row := &t.rows[i]
+		if !row.joined {
+			continue
+		}
+		if !there {
+			there = true
+			t.lifted = slices.DeleteFunc(t.lifted, func(at int64) bool { return at < row.sent })
+			if j.Lifted = int64(len(t.lifted)); j.Lifted > 0 {
+				lifted = slices.Min(t.lifted)
+			}
+		}
+		if _, known := arrived[row.actor]; !known {
+			arrived[row.actor] = row.sent
+		}
+		all.note(row)
+		if lifted > 0 && arrived[row.actor] > lifted+time.Minute.Milliseconds() {
+			later.note(row)
+		}
+		if row.severity > 0 && row.succeeds {
+			if last = row.sent; first == 0 {
+				first = row.sent
+			}
+		}
+	}
+	if !there {
+		return nil
+	}
+	seconds := func(until int64) *float64 { s := float64(until-first) / 1000; return &s }
+	if first > 0 {
+		if j.Last = seconds(last); lifted > 0 {
+			j.First = seconds(lifted)
+		}
+	}
+	by := scorer{kinds: t.kinds}
+	all.count(&by, &j.People, nil, nil, nil)
+	later.count(&by, &j.After, nil, nil, nil)
+	return &j
+}
+
+// note takes what was done to one of an actor's requests.
+func (l losses) note(row *trialRow) {
+	x := &l[row.actor]
+	x.seen = true
+	if row.succeeds {
+		x.blocked, x.slowed = x.blocked || row.severity == 3, x.slowed || row.severity > 0
+	}
 }
 
 // counts reports whether a row is of where and when people count.

@@ -66,6 +66,7 @@ type Request struct {
 
 	resource *Resource
 	warm     bool // of a bot that behaves before its attack
+	joined   bool // of somebody who began to speak as the attack does in its midst
 }
 
 // Resource is what the request asks for.
