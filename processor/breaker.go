@@ -93,14 +93,11 @@ func (s *site) breaker(second int64, emit func(schemas.Event)) {
 	}
 }
 
-// lift takes back what hurts; it is refused for the rest of the incident, and not kept
+// lift takes back what hurts; it is refused for the rest of the incident, remembered after it, and not kept
 // armed.
 func (s *site) lift(d *decision, why string, second int64, emit func(schemas.Event)) {
-	if d.signature != nil && s.incident != nil {
-		s.incident.refused = append(s.incident.refused, d.signature)
-	} else if d.prefix.IsValid() && s.incident != nil {
-		s.incident.refusedPrefixes = append(s.incident.refusedPrefixes, d.prefix)
-	}
+	s.refuse(d)
+	s.remember(d, second, "")
 	d.hurt, d.Reason, d.Live = true, why, d.judged()
 	now := s.d.knownAt(second)
 	s.tell(schemas.DecisionRemoved, d, now, emit)

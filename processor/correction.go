@@ -8,12 +8,14 @@ import (
 )
 
 // Correction is a person's word about an incident: that it was normal traffic, or that it
-// is an attack.
+// is an attack; or about decisions: that they are not to be.
 type Correction struct {
-	Incident string    `json:"incident"`
-	Attack   bool      `json:"attack,omitempty"`
-	By       string    `json:"by"`
-	Time     time.Time `json:"time"` // when it was said
+	Incident string `json:"incident,omitempty"`
+	Attack   bool   `json:"attack,omitempty"`
+	// Decisions are weir's own that the person has lifted; then there is no incident.
+	Decisions []string  `json:"decisions,omitempty"`
+	By        string    `json:"by"`
+	Time      time.Time `json:"time"` // when it was said
 }
 
 const (
@@ -41,7 +43,14 @@ type past struct {
 // learned, and traffic like it, up to twice as much, opens no incident for thirty days. Of one that
 // is closed, only the last of its site is still known. That one is an attack counts while it
 // is open. The same word may be given again.
+//
+// Decisions that a person has lifted are not renewed, and neither they nor the like of them are taken again in
+// their incident; after it what they were about is only asked. That they have ended was told by the person.
 func (d *Detector) Correct(c Correction) {
+	if len(c.Decisions) > 0 {
+		d.reject(&c)
+		return
+	}
 	for _, known := range d.corrections {
 		if known.Incident == c.Incident && known.Attack == c.Attack {
 			return

@@ -37,7 +37,9 @@ type Detector struct {
 	watched int // sites whose normal traffic is known, counted every minute
 	ids     incidentIDs
 
-	corrections []Correction // the oldest first
+	corrections []Correction      // the oldest first
+	rejected    map[string]string // by decision, the person who has lifted it; nil for none
+	rejections  []string          // their ids, the oldest first
 
 	count *metrics
 }

@@ -60,8 +60,19 @@ func (s *site) forget(client netip.Addr, emit func(schemas.Event)) {
 	}
 	s.joined = nil
 	s.d.held.normal += s.knows() - before
+	aside := []*attribute.Sample{s.remembered.people}
+	if i := s.incident; i != nil {
+		aside = append(aside, i.earlier, i.hurt.People)
+	}
+	for _, sample := range aside {
+		if sample != nil {
+			sample.Forget(client)
+		}
+	}
+	address := client.Unmap().String()
+	s.remembered.harms = slices.DeleteFunc(s.remembered.harms, func(h harm) bool { return h.Scope == schemas.ScopeClient && h.Value == address })
 	s.keepDecisions(func(d *decision) bool {
-		if d.Scope != schemas.ScopeClient || d.Value != client.Unmap().String() {
+		if d.Scope != schemas.ScopeClient || d.Value != address {
 			return true
 		}
 		d.Reason = "lifted: the client is to be forgotten"

@@ -34,7 +34,9 @@ func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Eve
 	if i.hurt.People == nil {
 		i.hurt.People = attribute.NewSample(s.d.extract, maxHurt)
 	}
-	i.hurt.People.Take(s.suspects(second, i.suspectsFrom()), people)
+	suspects := s.suspects(second, i.suspectsFrom())
+	i.hurt.People.Take(suspects, people)
+	s.rememberPeople(second, suspects, people)
 	s.keepDecisions(func(d *decision) bool {
 		why := ""
 		switch {

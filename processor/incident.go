@@ -191,6 +191,9 @@ func (s *site) expire(second int64, emit func(schemas.Event)) {
 			d.Reason = s.lapsed(d)
 		case s.arms(d):
 			d.Armed = s.arm(d, second)
+			if d.clean() {
+				s.pardon(second, d.Value)
+			}
 			d.Reason = "it matches no more; armed until " + d.Armed.Format(time.DateOnly) + ", for the attack's return"
 		}
 		s.tell(schemas.DecisionRemoved, d, now, emit)
@@ -286,6 +289,7 @@ func (s *site) budget(second, since int64) attribute.Budget {
 	budget := attribute.Budget{
 		Collateral: s.d.o.Collateral, MinClients: s.d.o.MinClients, NormalRate: s.normalMean(second),
 		MaxMeasures: maxDecisions - len(s.know.decisions), Site: s.name, Since: since * 1000, Spare: s.d.spare, Paths: s.resolver(),
+		HurtBefore: s.blockedBefore(),
 	}
 	if s.incident != nil {
 		budget.Refused, budget.RefusedPrefixes, budget.Earlier, budget.Hurt = s.incident.refused, s.incident.refusedPrefixes, s.incident.earlier, s.incident.hurt
@@ -310,8 +314,13 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		held[d.Value] = max(held[d.Value], d.Action.Severity())
 	}
 	room := s.d.o.MaxDecisions - s.d.inForce()
+	s.pardon(second, "")
 	for _, m := range measures {
 		s.soften(&m)
+		known := s.mind(&m)
+		if m.Scope == schemas.ScopeClient && s.rejects(m.Value) {
+			continue
+		}
 		if room <= 0 || m.Scope == schemas.ScopeClient && !s.leaves(room) || m.Scope != schemas.ScopeClient && (held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions) ||
 			m.Scope == schemas.ScopeClient && !s.know.scored.room(m.Value, m.Action) {
 			continue
@@ -324,7 +333,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		d := &decision{incident: i.id, kind: s.state.Kind, signature: m.Signature, since: second, matched: second, Decision: schemas.Decision{
 			ID: fmt.Sprintf("%s-%d", i.id, i.all.decided), Action: m.Action, Scope: m.Scope, Value: m.Value,
 			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
-			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + s.onProbation(),
+			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + known + s.onProbation(),
 		}}
 		d.hash = decisionHash(s.d.seed, []byte(d.ID))
 		if d.Scope == schemas.ScopePrefix {

@@ -313,7 +313,7 @@ func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.A
 	if len(s.decisions) == 0 {
 		return schemas.Allow, nil
 	}
-	if !refused && !schemas.Probe(s.decisions[len(s.decisions)-1].Probes, r.Client, r.Time) { // all have one key, or none
+	if !refused && !s.probing(r) { // all have one key, or none
 		return schemas.Allow, nil
 	}
 	var scratch []byte
@@ -332,6 +332,12 @@ func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.A
 		}
 	}
 	return schemas.Allow, nil
+}
+
+// probing reports whether a client is one of those whom signatures and prefixes in force let through now.
+func (s *siteKnowledge) probing(r *schemas.Request) bool {
+	n := len(s.decisions)
+	return n > 0 && schemas.Probe(s.decisions[n-1].Probes, r.Client, r.Time)
 }
 
 // matches is Signature.Match, with what is known of the site's paths: one that two clients

@@ -7,6 +7,10 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
+// ofProbe stands for a decision where a client that is a probe of any did what none matches: of a signature of pages
+// the assets, without which nobody would ever be seen to be a person.
+const ofProbe = 0
+
 // paneProbes bounds the probes of one pane: a hundredth of the clients of a second.
 const paneProbes = 256
 
@@ -24,7 +28,7 @@ type regularCounts struct {
 
 // probed is what a probe of one decision did in a pane.
 type probed struct {
-	client, decision uint64 // keyed hashes
+	client, decision uint64 // keyed hashes; ofProbe is no decision's
 	conduct
 }
 
@@ -57,7 +61,7 @@ func (c *conduct) person() bool {
 	return c.Assets > 0 && (c.Cookies > 0 || c.Follows > 0) || c.Pages > 1 && c.Cookies > 0 && c.Follows > 0
 }
 
-// count takes a request that was let through although a decision matches it.
+// count takes a request of a probe that was let through: although a decision matches it, or, for ofProbe, as none does.
 func (p *People) count(client, decision uint64, r *schemas.Request, asset bool) {
 	var c conduct
 	c.Requests = 1

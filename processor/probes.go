@@ -53,7 +53,17 @@ func (s *site) meet(p *Pane) {
 	}
 }
 
+// watch adds what a probe did to what is known of it. What no decision matches counts for all that matched it before.
 func (s *site) watch(second int64, q *probed) {
+	if q.decision == ofProbe {
+		for i := range s.visits {
+			if v := &s.visits[i]; v.Client == q.client {
+				v.add(&q.conduct)
+				v.Last = second
+			}
+		}
+		return
+	}
 	for i := range s.visits {
 		if v := &s.visits[i]; v.Client == q.client && v.Decision == q.decision {
 			v.add(&q.conduct)

@@ -179,12 +179,10 @@ func TestCleanProbesConfirm(t *testing.T) {
 // isVisitor reports whether a client is of those who come as the bots look.
 func isVisitor(client netip.Addr) bool { return netip.MustParsePrefix("203.0.0.0/16").Contains(client) }
 
-// TestProbesThatArePeopleLift: where those who are let through load pages as people do, the
-// decision is lifted, and not taken again in that incident, under no other name either.
-func TestProbesThatArePeopleLift(t *testing.T) {
-	tr := siege(1, 4)
-	for i := range 200 { // visitors who come as the bots look, and stay
-		at := 31*minute + int64(i)*700
+// newcomers are visitors who come as the bots look from a moment on, and stay.
+func (t *traffic) newcomers(from int64) {
+	for i := range 200 {
+		at := from + int64(i)*700
 		p := library
 		p.agent = browsers[i/2%len(browsers)].agent // both families among the probes
 		client := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
@@ -196,9 +194,16 @@ func TestProbesThatArePeopleLift(t *testing.T) {
 				break
 			}
 		}
-		tr.add(at, client, &p, "/page1", "", false, 200)
-		tr.add(at+300, client, &p, "/asset0.css", "https://"+tr.site+"/page1", true, 200)
+		t.add(at, client, &p, "/page1", "", false, 200)
+		t.add(at+300, client, &p, "/asset0.css", "https://"+t.site+"/page1", true, 200)
 	}
+}
+
+// TestProbesThatArePeopleLift: where those who are let through load pages as people do, the
+// decision is lifted, and not taken again in that incident, under no other name either.
+func TestProbesThatArePeopleLift(t *testing.T) {
+	tr := siege(1, 4)
+	tr.newcomers(31 * minute)
 	p, e := make1(t, doubted), newEdge()
 	verdicts := probe(t, p, e, tr.batches(200))
 	lifted, n := lastOf(e.log, schemas.DecisionRemoved, "probes behave like people")

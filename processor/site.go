@@ -68,6 +68,8 @@ type site struct {
 	regulars regularPast // of the last minutes
 	visits   []visit     // probes that are watched
 
+	remembered remembered // what was lifted
+
 	armed      []*armed
 	recalls    int    // looks at traffic above normal that matched none of them, in a row
 	nextRecall int64  // second
@@ -140,6 +142,9 @@ func (s *site) idle(second int64) bool {
 func (s *site) close(second int64, emit func(schemas.Event)) {
 	if len(s.d.corrections) > 0 {
 		s.correct(second, emit)
+	}
+	if len(s.d.rejected) > 0 {
+		s.letGo(second, emit)
 	}
 	s.windows.Close(second)
 	step := second%stepSeconds == s.phase

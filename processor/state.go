@@ -300,6 +300,8 @@ type savedOpen struct {
 	Visits    []visit         `json:"visits,omitempty"`
 	Alike     attribute.Alike `json:"alike,omitempty"`
 	Regulars  []savedSecond   `json:"regulars,omitempty"`
+
+	Remembered *savedRemembered `json:"remembered,omitempty"`
 }
 
 // savedSecond is what the regulars met in a second.
@@ -344,7 +346,7 @@ type savedDecision struct {
 }
 
 func (s *site) open() savedOpen {
-	saved := savedOpen{State: s.state, Tail: s.tail, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits}
+	saved := savedOpen{State: s.state, Tail: s.tail, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits, Remembered: s.saveRemembered()}
 	if len(s.know.scored.list) > 0 {
 		saved.Alike = s.alike
 	}
@@ -387,6 +389,10 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	s.trusted, s.visits, s.alike = saved.Trusted, saved.Visits, saved.Alike
 	s.regulars.load(saved.Regulars)
 	if err := s.rearm(saved.Armed); err != nil {
+		r.Fail("%v", err)
+		return
+	}
+	if err := s.loadRemembered(saved.Remembered); err != nil {
 		r.Fail("%v", err)
 		return
 	}

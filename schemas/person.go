@@ -32,12 +32,19 @@ func manualID(now time.Time, n int) string {
 func ManualID(now time.Time) string { return manualID(now.UTC().Truncate(time.Millisecond), 0) }
 
 // Accept makes a person's decisions of weir's, of those in force that have one of the ids,
-// or belong to an incident that has: they are enforced whatever the mode.
+// or belong to an incident that has: they are enforced whatever the mode. What was accepted before is not taken
+// a second time: where it would end earlier, it is extended.
 func Accept(inForce []Event, ids []string, duration time.Duration, by string, now time.Time) []Event {
 	now = now.UTC().Truncate(time.Millisecond)
 	var accepted []Event
 	for _, e := range inForce {
 		if e.Decision == nil || e.Origin != OriginWeir || !slices.Contains(ids, e.ID) && !slices.Contains(ids, e.Incident) {
+			continue
+		}
+		if before, ok := acceptedBefore(inForce, &e, now); ok {
+			if before.Expires.Before(now.Add(duration)) {
+				accepted = append(accepted, Extend(before, duration, by, now))
+			}
 			continue
 		}
 		d := *e.Decision
@@ -50,6 +57,18 @@ func Accept(inForce []Event, ids []string, duration time.Duration, by string, no
 		accepted = append(accepted, Event{Type: DecisionAdded, Time: now, Sites: e.Sites, Incident: e.Incident, Decision: &d})
 	}
 	return accepted
+}
+
+// acceptedBefore is a person's decision that does what one of weir's own would.
+func acceptedBefore(inForce []Event, own *Event, now time.Time) (Event, bool) {
+	at := slices.IndexFunc(inForce, func(e Event) bool {
+		return e.Decision != nil && e.Origin != OriginWeir && e.Incident == own.Incident && e.Scope == own.Scope && e.Value == own.Value &&
+			e.Action == own.Action && e.Type != DecisionRemoved && e.Expires.After(now) && slices.Equal(e.Sites, own.Sites)
+	})
+	if at < 0 {
+		return Event{}, false
+	}
+	return inForce[at], true
 }
 
 // Lift ends a decision.

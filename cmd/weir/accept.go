@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -30,6 +31,10 @@ func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 		return err
 	}
 	accepted := accept(inForce, c.IDs, c.For, time.Now())
+	if len(accepted) == 0 && len(accept(own(inForce), c.IDs, c.For, time.Now())) > 0 {
+		fmt.Fprintln(s.out, "All of it was accepted before, and lasts as long; weir decisions list shows it.")
+		return nil
+	}
 	if len(accepted) == 0 {
 		return fmt.Errorf("no decision of weir's own in force is or belongs to %s; weir decisions list shows those that are", printable(fmt.Sprint(c.IDs), 80))
 	}
@@ -47,6 +52,11 @@ func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 		fmt.Fprintf(s.out, "%s: %s %s %s on %s until %s\n", e.ID, e.Action, e.Scope, printable(e.Value, 100), sitesText(e.Sites, 60), e.Expires.UTC().Format(time.DateTime+" UTC"))
 	}
 	return nil
+}
+
+// own are weir's own decisions.
+func own(events []schemas.Event) []schemas.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e schemas.Event) bool { return e.Decision == nil || e.Origin != schemas.OriginWeir })
 }
 
 // accept makes a person's decisions of weir's.

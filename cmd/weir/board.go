@@ -98,6 +98,16 @@ func ended(e *schemas.Event, now time.Time) bool {
 	return e.Type == schemas.DecisionRemoved || !e.Expires.After(now)
 }
 
+// each goes through the latest events, in the order in which their things first came.
+func (l *boardList) each(yield func(*schemas.Event) bool) {
+	for _, id := range l.order {
+		e := l.events[id]
+		if !yield(&e) {
+			return
+		}
+	}
+}
+
 // list returns the latest events, the newest thing first.
 func (l *boardList) list() []schemas.Event {
 	out := make([]schemas.Event, 0, len(l.order))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -144,11 +145,38 @@ func (s *server) passOn(w http.ResponseWriter, r *http.Request, c processor.Corr
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// rejectedAtOnce is how many decisions one word is about: its text is a value of NATS's KV.
+const rejectedAtOnce = 4096
+
+// rejected passes on which of weir's own decisions a person has lifted: it would renew them, and take the like.
+func (s *server) rejected(ctx context.Context, events []schemas.Event) error {
+	if s.correct == nil {
+		return nil
+	}
+	var ids []string
+	for _, e := range events {
+		if e.Type == schemas.DecisionRemoved && e.Origin == schemas.OriginWeir && fileID.MatchString(e.ID) {
+			ids = append(ids, e.ID)
+		}
+	}
+	by := peerOf(ctx)
+	if by == "" {
+		by = "somebody"
+	}
+	for some := range slices.Chunk(ids, rejectedAtOnce) {
+		if err := s.correct(ctx, processor.Correction{Decisions: some, By: by, Time: time.Now().UTC()}); err != nil {
+			return fmt.Errorf("they are lifted, and weir may take them again: %w", err)
+		}
+	}
+	return nil
+}
+
 // A person's word about an incident is kept beside the leases, for the detector of this
 // moment and for the next.
 const (
 	correctionPrefix = "normal."
 	confirmedPrefix  = "attack."
+	rejectedPrefix   = "rejected." // by the first of its decisions
 	correctionKept   = 31 * 24 * time.Hour
 )
 
@@ -158,6 +186,12 @@ func noteCorrection(ctx context.Context, b *bus.Bus, c processor.Correction) err
 	if err != nil {
 		return err
 	}
+	if len(c.Decisions) > 0 { // another word about the first may name others
+		if _, err = b.State().Put(ctx, correctionKey(&c), text); err != nil {
+			return fmt.Errorf("nats: %w", err)
+		}
+		return nil
+	}
 	if _, err = b.State().Create(ctx, correctionKey(&c), text); err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 		return fmt.Errorf("nats: %w", err)
 	}
@@ -165,6 +199,9 @@ func noteCorrection(ctx context.Context, b *bus.Bus, c processor.Correction) err
 }
 
 func correctionKey(c *processor.Correction) string {
+	if len(c.Decisions) > 0 {
+		return rejectedPrefix + c.Decisions[0]
+	}
 	if c.Attack {
 		return confirmedPrefix + c.Incident
 	}
@@ -175,7 +212,7 @@ func correctionKey(c *processor.Correction) string {
 // ends. known is closed once all that was there has been handed over.
 func (r *processing) corrections(ctx context.Context, known chan<- struct{}, take func(processor.Correction)) error {
 	bucket := r.bus.State()
-	w, err := bucket.WatchFiltered(ctx, []string{correctionPrefix + "*", confirmedPrefix + "*"}, jetstream.IgnoreDeletes())
+	w, err := bucket.WatchFiltered(ctx, []string{correctionPrefix + "*", confirmedPrefix + "*", rejectedPrefix + "*"}, jetstream.IgnoreDeletes())
 	if err != nil {
 		return fmt.Errorf("nats: what people said of incidents: %w", err)
 	}

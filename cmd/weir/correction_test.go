@@ -72,3 +72,20 @@ func TestAnIncidentIsCalledNormal(t *testing.T) {
 		t.Error("closed as something else")
 	}
 }
+
+// TestALiftingIsPassedOn: which of weir's own decisions a person has lifted is told to the detector, by whom the
+// kernel says; what a person decided, and what is added, is not.
+func TestALiftingIsPassedOn(t *testing.T) {
+	var told []processor.Correction
+	s := &server{correct: func(_ context.Context, c processor.Correction) error { told = append(told, c); return nil }}
+	lifted := func(id, origin string) schemas.Event {
+		return schemas.Lift(added(id, "i1", origin, "a"), "x", time.Now())
+	}
+	events := []schemas.Event{lifted("i1-1", "weir"), lifted("m1", "anna"), added("i1-2", "i1", "weir", "a"), lifted("../i1", "weir"), lifted("i1-3", "weir")}
+	if err := s.rejected(t.Context(), events); err != nil || len(told) != 1 {
+		t.Fatalf("%v, told %d times", err, len(told))
+	}
+	if c := told[0]; len(c.Decisions) != 2 || c.Decisions[0] != "i1-1" || c.Decisions[1] != "i1-3" || c.By == "" || correctionKey(&c) != "rejected.i1-1" {
+		t.Errorf("%+v", c)
+	}
+}

@@ -90,6 +90,14 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 		}
 		fmt.Fprintf(s.out, form, e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, stopped, clients, known, printable(e.Value, 100))
 	}
+	modes, err := modesNow(ctx, data, p)
+	if err != nil {
+		return err
+	}
+	waiting := unenforcedOf(each(shown), modes, now)
+	for _, line := range waiting.lines() {
+		fmt.Fprintln(s.err, line)
+	}
 	return nil
 }
 
@@ -288,7 +296,7 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 
 type removeDecisionsCommand struct {
 	dataFlag
-	IDs []string `arg:"" name:"decision" help:"Ids, as weir decisions list shows them."`
+	IDs []string `arg:"" name:"decision" help:"Ids, as weir decisions list shows them, or of an incident for all of its."`
 }
 
 func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -297,23 +305,23 @@ func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 		return err
 	}
 	client := newControlClient(data)
-	byID := make(map[string]schemas.Event, len(c.IDs))
+	found := make(map[string]bool, len(c.IDs))
+	var removed []schemas.Event
 	if _, err := client.each(ctx, "/api/decisions", func(e *schemas.Event) error {
-		if slices.Contains(c.IDs, e.ID) {
-			byID[e.ID] = *e
+		if own, its := slices.Contains(c.IDs, e.ID), e.Incident != "" && slices.Contains(c.IDs, e.Incident); own || its {
+			found[e.ID], found[e.Incident] = true, found[e.Incident] || its
+			gone := *e
+			gone.Type, gone.Time = schemas.DecisionRemoved, time.Now().UTC().Truncate(time.Millisecond)
+			removed = append(removed, gone)
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	var removed []schemas.Event
 	for _, id := range c.IDs {
-		e, ok := byID[id]
-		if !ok {
+		if !found[id] {
 			return fmt.Errorf("no decision %s is in force; weir decisions list shows those that are", printable(id, 60))
 		}
-		e.Type, e.Time = schemas.DecisionRemoved, time.Now().UTC().Truncate(time.Millisecond)
-		removed = append(removed, e)
 	}
 	if err := client.post(ctx, removed); err != nil {
 		return err

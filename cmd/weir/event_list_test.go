@@ -68,7 +68,7 @@ func TestManyDecisionsAreListed(t *testing.T) {
 		if shown[0].ID != "m002999" || shown[1].ID != "m002997" {
 			t.Errorf("limit %d begins with %s, %s", x.limit, shown[0].ID, shown[1].ID)
 		}
-		if err := c.Run(t.Context(), screen{out: &out, err: &told}, nil); err != nil {
+		if err := c.Run(t.Context(), screen{out: &out, err: &told}, &program{}); err != nil {
 			t.Fatal(err)
 		}
 		said := strings.Contains(told.String(), fmt.Sprintf("And %s more", count(x.more)))

@@ -20,6 +20,7 @@ func added(id, incident, origin string, sites ...string) schemas.Event {
 // TestAccept: what a person accepts is theirs, enforced in any mode, and names what it was.
 func TestAccept(t *testing.T) {
 	inForce := []schemas.Event{added("i1-1", "i1", "weir", "a"), added("i1-2", "i1", "weir", "a"), added("i2-1", "i2", "weir", "b"), added("m1", "i1", "somebody", "a")}
+	inForce[1].Value, inForce[3].Value = "192.0.2.8", "192.0.2.9"
 	now := time.Now()
 	got := accept(inForce, []string{"i1", "i2-1"}, time.Hour, now)
 	if len(got) != 3 {
@@ -35,6 +36,13 @@ func TestAccept(t *testing.T) {
 	}
 	if len(ids) != 3 || inForce[0].ID != "i1-1" || inForce[0].Evidence == nil {
 		t.Errorf("%v, or what was accepted has changed", ids)
+	}
+	again := append(inForce, got...)
+	if got := accept(again, []string{"i1", "i2-1"}, 30*time.Minute, now); len(got) != 0 {
+		t.Errorf("accepted a second time: %v", got)
+	}
+	if longer := accept(again, []string{"i1-1"}, 2*time.Hour, now); len(longer) != 1 || longer[0].ID != got[0].ID || longer[0].Type != schemas.DecisionRenewed || longer[0].Expires.Sub(now) < 119*time.Minute {
+		t.Errorf("for longer: %v", longer)
 	}
 	if got := accept(inForce, []string{"i9"}, time.Hour, now); len(got) != 0 {
 		t.Errorf("%v", got)

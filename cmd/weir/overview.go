@@ -107,8 +107,8 @@ func (b *board) attacked() map[string]string {
 }
 
 // overview is one look at everything, for weir top.
-func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overview {
-	o := top.Overview{Time: now, Mode: mode, InForce: make(map[string]int)}
+func (b *board) overview(sites *siteBoard, modes modeTable, now time.Time) top.Overview {
+	o := top.Overview{Time: now, Mode: string(modes.of("")), InForce: make(map[string]int)}
 	o.Sites, o.AllSites, o.EventTime = sites.first(top.MaxSites, b.attacked())
 	if sites.clocks != nil {
 		o.Clocks = sites.clocks.wrong(top.MaxEdges)
@@ -136,13 +136,15 @@ func (b *board) overview(sites *siteBoard, mode string, now time.Time) top.Overv
 			o.Decisions = append(o.Decisions, e)
 		}
 	}
+	waiting := unenforcedOf(b.decisions.each, modes, now)
+	o.Proposed, o.Observed = waiting.proposed, waiting.observed
 	return o
 }
 
 func (s *server) answerOverview(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	o := s.board.overview(s.sites, s.modes.text(""), time.Now())
+	o := s.board.overview(s.sites, s.modes.table(), time.Now())
 	if o.Vitals = s.vitals.all(); len(o.Vitals) > top.MaxEdges {
 		o.Vitals = o.Vitals[:top.MaxEdges]
 	}

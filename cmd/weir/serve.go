@@ -104,6 +104,9 @@ func (s *server) routes() *http.ServeMux {
 func (s *server) control() *http.ServeMux {
 	mux := s.routes()
 	mux.HandleFunc("POST /api/events", s.add)
+	if s.modes != nil {
+		mux.HandleFunc("GET /api/modes", func(w http.ResponseWriter, _ *http.Request) { s.answerJSON(w, s.modes.table()) })
+	}
 	mux.HandleFunc("POST /api/panic/{state}", s.setPanic)
 	if s.modes != nil && s.modes.read != nil {
 		mux.HandleFunc("POST /api/modes", s.modes.answer(s))
@@ -154,7 +157,11 @@ func (s *server) add(w http.ResponseWriter, r *http.Request) {
 			events[i].Reason = schemas.RemovedBy + by // as the kernel says it
 		}
 	}
-	if err := s.publish(r.Context(), events); err != nil {
+	err := s.publish(r.Context(), events)
+	if err == nil {
+		err = s.rejected(r.Context(), events)
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/mattn/go-runewidth"
 	"golang.org/x/term"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 // sheet writes text for a person. On a terminal lines end where it does, and what matters is
@@ -17,6 +19,11 @@ type sheet struct {
 	w     io.Writer
 	width int // columns; 0: lines do not end
 	bold  bool
+
+	modes  modeTable       // how far decisions go; nil where nobody knows
+	events []schemas.Event // all that are known, of decisions
+
+	requestsOf asked // of clients that are decided on
 }
 
 // leastWidth and mostWidth are the columns that are made use of.

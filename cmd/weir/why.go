@@ -65,9 +65,22 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 		fmt.Fprintf(s.err, "What the edges did for it is not known: %s\n", printable(err.Error(), 200))
 	}
 	sheet := newSheet(s.out)
+	if c.Events == "" {
+		data, err := c.directory(p)
+		if err != nil {
+			return err
+		}
+		if sheet.modes, err = modesNow(ctx, data, p); err != nil {
+			return err
+		}
+		sheet.events = events
+	}
 	if first := found[0]; !c.All && first.Incident == c.Subject && len(found) > 1 {
 		sheet.incidentPage(found, known, done)
 		return nil
+	}
+	if sheet.requestsOf, err = c.askedBy(ctx, p, found); err != nil {
+		fmt.Fprintf(s.err, "What it asked for is not known: %s\n", printable(err.Error(), 200))
 	}
 	for _, e := range found {
 		sheet.explain(e, known, done)
@@ -124,17 +137,10 @@ func (c *whyCommand) touched(ctx context.Context, s screen, p *program, addr net
 	if err != nil {
 		return nil, err
 	}
-	client := schemas.ClientOf(addr)
-	first, last := client.As16(), client.As16()
-	if !client.Is4() {
-		for i := 8; i < len(last); i++ {
-			last[i] = 0xFF
-		}
-	}
 	var body bytes.Buffer
 	query := fmt.Sprintf(`SELECT decision, action, toUInt64(sum(weight)) AS requests, formatDateTime(min(time), '%%F %%T') AS first, formatDateTime(max(time), '%%F %%T') AS last
 		FROM requests WHERE client BETWEEN toIPv6('%s') AND toIPv6('%s') GROUP BY decision, action ORDER BY min(time) LIMIT 100`,
-		netip.AddrFrom16(first), netip.AddrFrom16(last))
+		firstOf(addr), lastOf(addr))
 	err = db.Query(ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &body)
 	if err = errors.Join(err, closeDB()); err != nil {
 		return nil, err

@@ -130,13 +130,19 @@ func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Tim
 	}
 	s.say(0, "%s", s.strong("What is done"))
 	s.item("  Decided   ", "%s%s; in force now: %s", plural(len(decisions), "decision"), text, count(inForce))
+	if s.modes != nil {
+		waiting := unenforcedOf(each(decisions), s.modes, now)
+		for _, line := range waiting.lines() {
+			s.item("            ", "%s", line)
+		}
+	}
 	if all := done[""]; all != nil {
 		requests, stopped, probed := all.stopped()
 		s.item("  Stopped   ", "%s of %s; %s let through as probes", plural(int(requests), "request"), plural(int(stopped), "client"), plural(int(probed), "request"))
 	}
 	share, perHour := schemas.Promised(decisions)
 	s.item("  Touches   ", "at most %s of the site's people, %s an hour, all together (95 %% bound, %s)",
-		finely(share), figure(perHour), plural(clients, "held-out client"))
+		atMost(share), figure(perHour), plural(clients, "held-out client"))
 	if all := done[""]; all != nil {
 		s.item("  Touched   ", "%s that it stopped had been answered well on the day before; of %s %d behaved like people",
 			plural(int(all.Known), "client"), plural(probes, "probe"), people)

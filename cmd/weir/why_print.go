@@ -33,18 +33,40 @@ func (s *sheet) explain(e schemas.Event, known map[string]*profile.Profile, done
 	}
 	if d.Origin == schemas.OriginWeir {
 		s.say(2, "Would touch at most %s of the site's visitors (%.1f an hour), measured on %s of normal traffic.",
-			finely(d.Collateral), d.CollateralPerHour, plural(d.CollateralClients, "held-out client"))
+			atMost(d.Collateral), d.CollateralPerHour, plural(d.CollateralClients, "held-out client"))
 		if d.Evidence != nil && d.Evidence.Together > 0 {
-			s.say(2, "With all that was in force when it was taken: at most %s.", finely(d.Evidence.Together))
+			s.say(2, "With all that was in force when it was taken: at most %s.", atMost(d.Evidence.Together))
 		}
 	}
+	s.notEnforced(e)
 	s.did(done[d.ID], done != nil)
 	s.live(d)
+	s.asked(s.requestsOf[d.ID])
 	var app *profile.Profile
 	if len(e.Sites) == 1 {
 		app = known[e.Sites[0]]
 	}
-	s.evidence(d.Evidence, app)
+	s.evidence(d.Evidence, d.Scope, app)
+}
+
+// notEnforced says so of a decision that no edge holds, because of its site's mode.
+func (s *sheet) notEnforced(e schemas.Event) {
+	if s.modes == nil {
+		return
+	}
+	alike := []schemas.Event{e}
+	for _, o := range s.events {
+		if o.Decision != nil && o.ID != e.ID && o.Origin != schemas.OriginWeir && holderOf(&o) == holderOf(&e) {
+			alike = append(alike, o)
+		}
+	}
+	waiting := unenforcedOf(each(alike), s.modes, time.Now())
+	if len(waiting.incidents) > 0 {
+		waiting.incidents = []string{e.ID}
+	}
+	for _, line := range waiting.lines() {
+		s.say(2, "%s", line)
+	}
 }
 
 // stateOf says whether a decision holds, and until when.
@@ -124,7 +146,7 @@ func (s *sheet) signals(signals []schemas.Signal) {
 	}
 }
 
-func (s *sheet) evidence(e *schemas.Evidence, app *profile.Profile) {
+func (s *sheet) evidence(e *schemas.Evidence, scope schemas.Scope, app *profile.Profile) {
 	if e == nil {
 		s.gap()
 		return
@@ -133,8 +155,11 @@ func (s *sheet) evidence(e *schemas.Evidence, app *profile.Profile) {
 		s.gap()
 		return
 	}
-	s.say(2, "Matches %s of the attack's requests and %s of normal clients (at least %s times as likely in the attack).",
-		finely(e.AttackShare), finely(e.NormalShare), figure(e.RiskRatio))
+	if scope == schemas.ScopeClient {
+		s.say(2, "It alone sends %s of the attack's requests; at least %s times likelier one of the attack's than a normal client.", finely(e.AttackShare), figure(e.RiskRatio))
+	} else {
+		s.matches(e)
+	}
 	s.traits(e.Traits)
 	s.requests("Requests that it matches", e.Samples, app)
 	s.requests("The nearest normal requests", e.Nearest, app)
@@ -142,6 +167,11 @@ func (s *sheet) evidence(e *schemas.Evidence, app *profile.Profile) {
 		s.sql(e.SQL)
 	}
 	s.gap()
+}
+
+func (s *sheet) matches(e *schemas.Evidence) {
+	s.say(2, "Matches %s of the attack's requests and %s of normal clients (at least %s times as likely in the attack).",
+		finely(e.AttackShare), finely(e.NormalShare), figure(e.RiskRatio))
 }
 
 func (s *sheet) traits(traits []schemas.TraitEvidence) {
@@ -195,6 +225,9 @@ func (s *sheet) sql(query string) {
 	s.say(2, "To see for yourself, in weir sql:")
 	fmt.Fprintf(s.w, "    %s\n", printable(query, 1500))
 }
+
+// atMost is a share as an upper bound.
+func atMost(share float64) string { return strings.TrimPrefix(finely(share), "less than ") }
 
 // finely writes a share with two digits that say something.
 func finely(share float64) string {

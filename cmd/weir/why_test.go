@@ -102,15 +102,20 @@ func TestWhyOfADecision(t *testing.T) {
 	done := effects{e.ID: {Actions: []actionEffect{{schemas.Challenge, 4, 1, at, at}}, Known: 1}}
 	t.Setenv("COLUMNS", "80")
 	var narrow bytes.Buffer
-	newSheet(&narrow).explain(e, nil, done)
+	small := newSheet(&narrow)
+	small.requestsOf = asked{e.ID: {"05:08:13 404 allow GET /" + hostileText + strings.Repeat("x", 300) + " | " + hostileText}}
+	small.explain(e, nil, done)
 	readable(t, narrow.String(), 50)
+	if !strings.Contains(narrow.String(), "    05:08:13 404 allow GET /") {
+		t.Errorf("it does not say what the client asked for:\n%s", narrow.String())
+	}
 	t.Setenv("COLUMNS", "")
 	var out bytes.Buffer
 	newSheet(&out).explain(e, nil, done)
 	for _, part := range []string{
 		"Decision i261121-050812-4: block client 198.51.100.3", "Did so far: challenge: 4 requests of 1 client, 2026-11-21 05:09:00 to 05:09:00 UTC.",
 		"Of those it stopped, the site had answered 1 client well on the day before.", "With all that was in force when it was taken: at most 0.49 %.",
-		"It came again after it was challenged", "Matches 95 % of the attack's requests and 0.001 % of normal clients (at least 1,756 times",
+		"It came again after it was challenged", "It alone sends 95 % of the attack's requests; at least 1,756 times likelier",
 	} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("it does not say %q:\n%s", part, out.String())

@@ -21,6 +21,9 @@ type Overview struct {
 	// Decisions are the newest in force; InForce says how many there are of each action.
 	Decisions []schemas.Event `json:"decisions"`
 	InForce   map[string]int  `json:"in_force"`
+	// Proposed are those of them that no edge holds as they wait for a person, Observed those that no edge will.
+	Proposed int `json:"proposed,omitempty"`
+	Observed int `json:"observed,omitempty"`
 	// Clocks are those of sources that are wrong, the worst first; Vitals how the edges are.
 	Clocks []Clock           `json:"clocks,omitempty"`
 	Vitals []*schemas.Vitals `json:"vitals,omitempty"`

@@ -119,8 +119,19 @@ func (p *page) head(o *Overview) {
 	if p.Problem != "" {
 		p.add(yellow, " "+p.Problem)
 	} else {
-		p.add("", "")
+		p.add(yellow, waiting(o))
 	}
+}
+
+// waiting says of decisions that are in force in name only.
+func waiting(o *Overview) string {
+	switch {
+	case o.Proposed > 0:
+		return " not enforced, they wait for you: " + number(float64(o.Proposed)) + "   weir decisions accept INCIDENT"
+	case o.Observed > 0:
+		return " not enforced, as mode observe only tells: " + number(float64(o.Observed))
+	}
+	return ""
 }
 
 // inForce says what is in force, at length and in fewer words.

@@ -53,6 +53,9 @@ type Budget struct {
 	// who are known: nothing is proposed that would stop them again.
 	Refused []schemas.Signature
 	Hurt    Hurt
+	// HurtBefore is the same of earlier incidents: what of it was lifted, or stops one of these people, is asked of
+	// and not blocked.
+	HurtBefore Hurt
 	// Site is for the SQL of the evidence.
 	Site string
 	// Spare says of an address that no measure may be on it alone; nil spares none.

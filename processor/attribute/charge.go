@@ -15,7 +15,7 @@ type charge struct {
 // was taken before, and takes it if the budget holds.
 func (a *analysis) charge(c candidate) (Measure, bool) {
 	signature, ok := a.signature(c.items)
-	if !ok || a.refused(signature) {
+	if !ok || a.refused(signature) || !a.soft && a.hurtBefore(signature, c.items) {
 		return Measure{}, false
 	}
 	normal := a.normal.match(c.items)

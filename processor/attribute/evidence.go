@@ -242,6 +242,9 @@ func (a *analysis) heavyClients() []Measure {
 			Evidence: &schemas.Evidence{AttackShare: min(1, share/a.attackShare),
 				RiskRatio: float64(k.peak) / float64(max(limit, 1))},
 		}
+		if k.head >= 0 {
+			m.Evidence.Nearest = a.normalSample.nearestTo(&s.rows[k.head].traits)
+		}
 		if k.text >= 0 {
 			m.Evidence.Samples = []string{s.texts[k.text].String()}
 		}

@@ -1,6 +1,11 @@
 package attribute
 
-import "github.com/weir-project/weir/schemas"
+import (
+	"math"
+	"slices"
+
+	"github.com/weir-project/weir/schemas"
+)
 
 // Hurt is what signatures were lifted for that had stopped people: the signatures, and those people of
 // whom the sample tells what they sent. They are few: of a hundred who were stopped one was let through
@@ -10,9 +15,14 @@ type Hurt struct {
 	People     *Sample // nil for nobody
 }
 
-// leastHurt is how many of the people must be known for what matches none of them to be taken for something
-// else than what hurt.
-const leastHurt = 2
+const (
+	// leastHurt is how many of the people must be known for what matches none of them to be taken for something
+	// else than what hurt.
+	leastHurt = 2
+	// luck is with what chance a part of what hurt may match none of the known people and yet as many of all of
+	// them as the rest does.
+	luck = 0.05
+)
 
 // Take adds those clients of another sample that are wanted, by their hashes, whatever the levels of the two.
 func (s *Sample) Take(other *Sample, wanted map[uint64]bool) {
@@ -55,21 +65,37 @@ func (s *Sample) touchedBy(items []item, paths *Resolver) (clients int) {
 }
 
 // hurts reports whether a signature would do again what others were lifted for: it matches one of the people
-// whom those stopped, or mostly the same suspects, of whom hardly anybody knows who are people.
-// rows are the suspects' that it matches.
+// whom those stopped, or it is a part of what hurt, one so small that by luck alone none of the few people who
+// are known is in it. Otherwise what was lifted comes back in twenty parts, one for each agent. rows are the suspects' that it matches.
 func (a *analysis) hurts(items []item, rows []uint64) bool {
 	h := &a.budget.Hurt
 	if h.People != nil && h.People.touchedBy(items, a.budget.Paths) > 0 {
 		return true
 	}
-	if h.People != nil && h.People.Len() >= leastHurt {
-		return false
-	}
 	all, _ := a.suspect.count(rows)
 	for _, s := range h.Signatures {
-		if same, _ := a.suspect.count(and(rows, a.suspect.match(a.items(s)))); 2*same > all {
+		of := a.suspect.match(a.items(s))
+		same, _ := a.suspect.count(and(rows, of))
+		if 2*same <= all {
+			continue
+		}
+		known := 0
+		if h.People != nil {
+			known = h.People.touchedBy(a.items(s), a.budget.Paths)
+		}
+		whole, _ := a.suspect.count(of)
+		if known < leastHurt || math.Pow(1-float64(same)/float64(whole), float64(known)) > luck {
 			return true
 		}
 	}
 	return false
+}
+
+// hurtBefore reports whether a signature was lifted in an earlier incident, or stops one of the people for whom another was.
+func (a *analysis) hurtBefore(signature schemas.Signature, items []item) bool {
+	h := &a.budget.HurtBefore
+	if h.People != nil && h.People.touchedBy(items, a.budget.Paths) > 0 {
+		return true
+	}
+	return len(h.Signatures) > 0 && slices.ContainsFunc(h.Signatures, func(s schemas.Signature) bool { return s.String() == signature.String() })
 }

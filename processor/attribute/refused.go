@@ -47,6 +47,9 @@ func refusedClients(normal, suspect *Sample, budget Budget) (measures []Measure)
 		}
 		m.Stops = min(1, float64(c.requests)*suspect.scale()/max(suspect.Requests, 1))
 		m.Evidence = &schemas.Evidence{AttackShare: m.Stops, RiskRatio: refused / (most + 1), Together: m.Together, SQL: clientSQL(budget.Site, m.Value)}
+		if c.head >= 0 {
+			m.Evidence.Nearest = normal.nearestTo(&suspect.rows[c.head].traits)
+		}
 		if c.text >= 0 {
 			m.Evidence.Samples = []string{suspect.texts[c.text].String()}
 		}

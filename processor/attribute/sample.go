@@ -43,7 +43,8 @@ type Sample struct {
 	ids     int             // likewise, see Distinct; 0 is not counted
 	people  []float64       // likewise, see persons
 	refused *refusedVisitors
-	nets    map[[6]byte]bool // likewise, see networks
+	nets    map[[6]byte]bool                 // likewise, see networks
+	near    map[[len(spoken)]uint32][]string // see nearestTo
 
 	// Requests is how many requests the span had, in the sample or not; Span is its
 	// length. Together they are the site's rate.
@@ -288,7 +289,7 @@ func (s *Sample) Forget(address netip.Addr) bool {
 
 // changed forgets what was worked out of what the sample held.
 func (s *Sample) changed() {
-	s.laid, s.guests, s.agents, s.ids, s.people, s.refused, s.nets = nil, nil, nil, 0, nil, nil, nil
+	s.laid, s.guests, s.agents, s.ids, s.people, s.refused, s.nets, s.near = nil, nil, nil, 0, nil, nil, nil, nil
 }
 
 // keep drops the clients that are not wanted.

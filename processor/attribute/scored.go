@@ -168,7 +168,7 @@ func (s *scorer) measure(m Measure, f *scored) Measure {
 	m.Evidence = &schemas.Evidence{
 		AttackShare: m.Stops, RiskRatio: math.Exp2(f.score),
 		Traits: []schemas.TraitEvidence{s.evidence("conduct", f.conduct.String(), s.suspect.conducts[f.conduct], s.normal.conducts[f.conduct], s.ofConduct(f.conduct, aSuspect))},
-		SQL:    clientSQL(a.budget.Site, m.Value),
+		SQL:    clientSQL(a.budget.Site, m.Value), Nearest: a.normalSample.nearestTo(&sample.rows[c.head].traits),
 	}
 	first := &sample.rows[c.head].traits
 	for _, t := range scoredTraits {
