@@ -116,9 +116,19 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	sample.Requests += float64(r.Stands())
 	if sample.Wants(hash, r.Stands()) {
 		c.extract.RestOf(&traits, r, row)
-		c.extract.Path(&traits, sure, pathHash(path))
+		if c.listable(r.Path) {
+			c.extract.Path(&traits, sure, pathHash(path))
+		} else {
+			c.extract.NoPath(&traits)
+		}
 		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped, Asset: asset})
 	}
+}
+
+// listable reports whether edges can tell whether a path is known.
+func (c *Counter) listable(path []byte) (ok bool) {
+	c.key, ok = schemas.KnownPath(c.key[:0], path)
+	return ok
 }
 
 // recall notes the request with its client, and tells what was known of that. An incident

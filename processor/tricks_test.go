@@ -3,6 +3,7 @@ package processor
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,6 +238,34 @@ func TestAssetsAlone(t *testing.T) {
 		t.Logf("referer %q: %v %v", referer, x, kinds(e.log))
 		if x.stopped+x.blocked > 0 || len(e.log) == 0 || e.log[0].Kind != schemas.Crowd {
 			t.Errorf("referer %q: %v %v", referer, x, kinds(e.log))
+		}
+	}
+}
+
+// TestPathsThatNoEdgeCanTell: pages that are longer than what edges know paths by, or have a byte in them that they do
+// not take. No edge tells whether such a one is known, so that nothing may rest on that: they are stopped by what else
+// sets them apart, also where the others of the botnet ask for pages that are told.
+func TestPathsThatNoEdgeCanTell(t *testing.T) {
+	for _, ending := range []string{"/" + strings.Repeat("a", schemas.MaxKnownPath), "/a\x1bb"} {
+		for _, one := range []int{1, 2} {
+			tr, attack := story(7)
+			n := 0
+			for i := range tr.rows {
+				if r := &tr.rows[i]; isBot(r) {
+					if n++; n%one == 0 {
+						r.Path = append(r.Path, ending...)
+					}
+				}
+			}
+			e := newEdge()
+			o := small
+			o.Known = func(_ time.Time, list *schemas.SiteList) { e.paths = list }
+			verdicts := e.run(make1(t, o), tr.batches(500))
+			x := tell(tr, e, verdicts, attack+minute, isBot)
+			t.Logf("%.10q, one in %d: %v", ending, one, x)
+			if x.share() < .9 || x.blocked > 2 {
+				t.Errorf("%.10q, one in %d: %v", ending, one, x)
+			}
 		}
 	}
 }

@@ -10,6 +10,10 @@ type Resolver struct {
 	Known   func(path uint32, client uint64) bool
 }
 
+// NoPath fills the trait of a path that is neither known nor unknown (see schemas.KnownPath): no edge tells one from
+// the other, so that nothing can be decided on it, and what its request has besides counts all the same.
+func (x *Extractor) NoPath(t *Traits) { t[schemas.TraitPathKnown] = x.neither }
+
 // Path fills the trait of the path. Whether it is known is asked when it matters, and not
 // when it is noted: a site's pages become known as it is learned, and what was unknown in
 // its first minutes says nothing of now. So one that is not sure to be known stands by its
@@ -24,7 +28,7 @@ func (x *Extractor) Path(t *Traits, sure bool, hash uint32) {
 // resolve replaces a path's hash by what is known of it; by nothing without a Resolver.
 func (x *Extractor) resolve(t *Traits, paths *Resolver, client uint64) {
 	switch path := t[schemas.TraitPathKnown]; {
-	case path == 0 || path == x.known[0]:
+	case path == 0 || path == x.known[0] || path == x.neither:
 		if paths == nil {
 			t[schemas.TraitPathKnown] = 0
 		}
@@ -40,7 +44,7 @@ func (x *Extractor) resolve(t *Traits, paths *Resolver, client uint64) {
 // unresolved reports whether the trait is a path's hash.
 func (x *Extractor) unresolved(t *Traits) bool {
 	path := t[schemas.TraitPathKnown]
-	return path != 0 && path != x.known[0]
+	return path != 0 && path != x.known[0] && path != x.neither
 }
 
 // fold counts a request in a row that differs by its path alone, and reports whether there

@@ -23,6 +23,7 @@ type Extractor struct {
 	some     uint32
 	none     uint32
 	known    [2]uint32 // paths that are known, and that are not
+	neither  uint32    // paths of which no edge can tell, see NoPath
 
 	families    [1024]agentSlot
 	familyNames map[uint32]string
@@ -43,6 +44,7 @@ func NewExtractor(seed uint64) *Extractor {
 		x.referers[i] = x.hash(schemas.TraitReferer, []byte(kind))
 	}
 	x.known = [2]uint32{x.hash(schemas.TraitPathKnown, []byte(schemas.PathKnown)), x.hash(schemas.TraitPathKnown, []byte(schemas.PathUnknown))}
+	x.neither = x.hash(schemas.TraitPathKnown, nil)
 	x.some = x.hash(schemas.TraitCookie, []byte("some"))
 	x.none = x.hash(schemas.TraitCookie, []byte("none"))
 	x.memo.init(x)
