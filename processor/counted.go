@@ -109,18 +109,14 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	if unknown && !stopped && r.Status < 400 && len(pane.Served) < paneServed {
 		pane.Served = append(pane.Served, path)
 	}
-	if !sure && !stopped && r.Status >= 200 && r.Status < 400 {
-		s.find(pane, r, path, hash, knownClient{known.Fresh, known.Regular, known.First})
+	if !stopped && r.Status >= 200 && r.Status < 400 {
+		s.find(pane, r, row, path, sure, hash, knownClient{known.Fresh, known.Regular, known.First})
 	}
 	sample := pane.Sample
 	sample.Requests += float64(r.Stands())
 	if sample.Wants(hash, r.Stands()) {
 		c.extract.RestOf(&traits, r, row)
-		if c.listable(r.Path) {
-			c.extract.Path(&traits, sure, pathHash(path))
-		} else {
-			c.extract.NoPath(&traits)
-		}
+		s.askLists(&traits, r, row, sure, pathHash(path))
 		sample.AddTraits(hash, &traits, r, attribute.Mark{Fresh: known.Fresh, Regular: known.Regular, Stopped: stopped, Asset: asset})
 	}
 }
@@ -129,6 +125,21 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 func (c *Counter) listable(path []byte) (ok bool) {
 	c.key, ok = schemas.KnownPath(c.key[:0], path)
 	return ok
+}
+
+// askLists fills the traits that lists say.
+func (s *countedSite) askLists(t *attribute.Traits, r *schemas.Request, row int, sure bool, path uint32) {
+	c := s.c
+	if !c.listable(r.Path) {
+		sure, path = false, 0
+	}
+	c.extract.Listed(t, schemas.ListedPaths, sure, path)
+	if r.Fields.Has(schemas.FieldUserAgent) {
+		agent := c.agentOf(row)
+		c.extract.Listed(t, schemas.ListedAgents, s.known.sure.has(agent), agent)
+	}
+	query, known := c.queryOf(s.known, r)
+	c.extract.Listed(t, schemas.ListedQueries, known, query)
 }
 
 // recall notes the request with its client, and tells what was known of that. An incident

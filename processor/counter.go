@@ -44,7 +44,8 @@ type Counter struct {
 	count  *metrics
 
 	clock clock
-	key   []byte // memory for the known form of a path
+	key   []byte  // memory for the known form of a path
+	links pathSet // schemas.LinkKeys
 }
 
 // newCounter makes a Counter of options that were checked.
@@ -55,6 +56,7 @@ func newCounter(o Options, know *Knowledge, count *metrics) *Counter {
 		extract:   newExtractor(o),
 		clients:   clients.New(o.MaxClients, seed),
 		index:     make(map[string]*countedSite),
+		links:     linkKeys(seed),
 		admission: window.NewAdmission(o.MaxSites-1, o.Named...),
 	}
 	for _, p := range o.Allow {
@@ -93,7 +95,7 @@ func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) (schemas.Ac
 	if len(s.known.decisions)+len(s.known.scored.list) == 0 {
 		return schemas.Allow, nil
 	}
-	return s.known.infer(r, func() uint64 { return c.hashOf(c.strings.path[row], asPath) })
+	return s.known.infer(r, func(of schemas.Listed) string { return c.said(of, s.known, r, row) })
 }
 
 // Advance moves event time to a level, in unix ms: all requests up to it were counted.

@@ -25,6 +25,7 @@ type Detector struct {
 
 	seed     uint64
 	probeKey string
+	links    pathSet // schemas.LinkKeys
 
 	free []*Pane // emptied
 	held held
@@ -54,7 +55,7 @@ func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count
 	return &Detector{
 		named: named,
 		o:     o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
-		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret),
+		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret), links: linkKeys(seedOf(o.Secret)),
 	}
 }
 
@@ -180,7 +181,7 @@ func (d *Detector) makeRoom() bool {
 	}
 	s := d.sites[victim]
 	d.held.normal -= s.knows()
-	d.held.paths, d.held.pathBytes = d.held.paths-len(s.paths.entries), d.held.pathBytes-len(s.paths.text)
+	d.held.lists(s, -1)
 	for i := range s.buckets {
 		b := &s.buckets[i]
 		d.held.found -= b.bytes()

@@ -14,9 +14,16 @@ const (
 type held struct {
 	quarantined int // clients, in the steps of all sites
 	normal      int
-	paths       int // in the lists of known paths ...
+	paths       int // in the lists of what is known ...
 	pathBytes   int // ... and their text
 	found       int // bytes of paths that steps in quarantine were served or found
+}
+
+// lists counts what is known of a site, once (times is 1) or no more (-1).
+func (h *held) lists(s *site, times int) {
+	for of := range s.lists {
+		h.paths, h.pathBytes = h.paths+times*len(s.lists[of].entries), h.pathBytes+times*len(s.lists[of].text)
+	}
 }
 
 // quarantine counts the sample of a step. Where there is too much in all, it is thinned

@@ -347,9 +347,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		}
 		d.Probes = s.d.probeKey
 		s.know.decisions = append(s.know.decisions, d)
-		if wantsPaths(d.signature) {
-			s.tellPaths(second)
-		}
+		s.tellLists(d.signature, second)
 		s.tell(schemas.DecisionAdded, d, now, emit)
 	}
 }

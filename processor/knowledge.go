@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/weir-project/weir/processor/sketch"
@@ -33,7 +32,7 @@ type Knowledge struct {
 type siteKnowledge struct {
 	known     *sketch.Seen // paths served in normal traffic
 	familiar  *sketch.Seen // client programs of at least two normal clients
-	sure      pathSet      // paths that at least two clients were served
+	sure      pathSet      // paths that at least two clients were served, their agents and query keys
 	decisions []*decision  // in force, of this and earlier incidents: those on signatures
 	scored    scoredList   // and those on clients
 	troubled  int64        // unix second in which the open incident began, 0 where there is none
@@ -303,9 +302,9 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 
 // infer is what an edge did to a request whose log does not say, and for which decision:
 // where one in force matches, and the answer is one that edges give to stopped requests; or
-// where one matches and the client is one of its probes. path is the keyed hash of
-// the request's.
-func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.Action, []byte) {
+// where one matches and the client is one of its probes. said is what lists would say of
+// the request.
+func (s *siteKnowledge) infer(r *schemas.Request, said func(schemas.Listed) string) (schemas.Action, []byte) {
 	refused := r.Status == 403 || r.Status == 429 || r.Status == 503 || r.Status == 444
 	if d := s.scored.of(r.Client); d != nil && refused {
 		return d.Action, nil
@@ -322,7 +321,7 @@ func (s *siteKnowledge) infer(r *schemas.Request, path func() uint64) (schemas.A
 		if d.prefix.IsValid() {
 			match = d.prefix.Contains(r.Client)
 		} else {
-			match, scratch = s.matches(d.signature, r, path, scratch)
+			match, scratch = matches(d.signature, r, said, scratch)
 		}
 		switch {
 		case match && refused:
@@ -340,23 +339,21 @@ func (s *siteKnowledge) probing(r *schemas.Request) bool {
 	return n > 0 && schemas.Probe(s.decisions[n-1].Probes, r.Client, r.Time)
 }
 
-// matches is Signature.Match, with what is known of the site's paths: one that two clients
-// were served is known, and so is an asset; any other is taken for unknown.
-func (s *siteKnowledge) matches(signature schemas.Signature, r *schemas.Request, path func() uint64, scratch []byte) (bool, []byte) {
-	at := slices.IndexFunc(signature, func(t schemas.TraitValue) bool { return t.Trait == schemas.TraitPathKnown })
-	if at < 0 {
-		return signature.Match(r, scratch)
+// matches is Signature.Match, with what lists say.
+func matches(signature schemas.Signature, r *schemas.Request, said func(schemas.Listed) string, scratch []byte) (bool, []byte) {
+	var memory [schemas.MaxSignatureTraits]schemas.TraitValue
+	rest := memory[:0]
+	for _, t := range signature {
+		of, listed := schemas.ListedOf(t.Trait)
+		if listed && said(of) != t.Value {
+			return false, scratch
+		}
+		if !listed {
+			rest = append(rest, t)
+		}
 	}
-	value := schemas.PathUnknown
-	if s.sure.has(pathHash(path())) || schemas.AssetPath(r.Path) {
-		value = schemas.PathKnown
+	if len(rest) == 0 {
+		return len(signature) > 0, scratch
 	}
-	if signature[at].Value != value {
-		return false, scratch
-	}
-	if len(signature) == 1 {
-		return true, scratch
-	}
-	rest := append(append(schemas.Signature(nil), signature[:at]...), signature[at+1:]...)
-	return rest.Match(r, scratch)
+	return schemas.Signature(rest).Match(r, scratch)
 }

@@ -12,14 +12,15 @@ import (
 // few ask for, was asked for once. One that looks like somebody's secret, and one that is
 // first seen in an incident, wants more. Nobody can be kept from teaching a site that
 // answers everything; what it can teach is bounded, and what one client taught is the first
-// to go.
+// to go. So it is with agents and the keys of queries.
 const (
-	// maxPaths and maxPathBytes bound the paths of all sites together.
+	// maxPaths and maxPathBytes bound what is known of all sites together.
 	maxPaths     = 1 << 17
 	maxPathBytes = 8 << 20
 	// maxSingles is how many paths a client may make known in a day, by one of so many
-	// slots that clients share.
+	// slots that clients share; maxOthers how many agents, and how many keys: an office has no more.
 	maxSingles  = 2000
+	maxOthers   = 200
 	singleSlots = 1024
 	// maxPending bounds the paths of an incident that wait for a second client.
 	maxPending = 1024
@@ -45,8 +46,8 @@ const (
 	numFinders
 )
 
-// found are paths that the site served and that it does not know for sure. The zero value
-// is empty.
+// found are paths that the site served and that it does not know for sure, the agents that it served them
+// to and the keys of their queries. The zero value is empty.
 type found struct {
 	list []foundPath
 	text []byte
@@ -56,13 +57,14 @@ type foundPath struct {
 	hash, client uint32 // keyed
 	length       uint8
 	by           uint8
+	of           schemas.Listed
 }
 
 func (f *found) reset() {
 	f.list, f.text = f.list[:0], f.text[:0]
 }
 
-// add takes a path as sent, which schemas.KnownPath takes, while there is room.
+// add takes a path as sent, or something else, which schemas.Listed.Key takes, while there is room.
 func (f *found) add(p foundPath, path []byte, most, bytes int) {
 	if len(f.list) < most && len(f.text)+len(path) <= bytes {
 		p.length = uint8(len(path))
@@ -98,7 +100,10 @@ func (f *found) each(do func(p foundPath, path []byte)) {
 	}
 }
 
-const foundVersion = 1
+const (
+	foundPaths   = 1 // of paths alone
+	foundVersion = 2
+)
 
 func (f *found) write(w *state.Writer) {
 	w.Uint(foundVersion)
@@ -106,25 +111,32 @@ func (f *found) write(w *state.Writer) {
 	f.each(func(p foundPath, path []byte) {
 		w.Uint(uint64(p.hash))
 		w.Uint(uint64(p.client))
-		w.Uint(uint64(p.by))
+		w.Uint(uint64(p.by) + numFinders*uint64(p.of))
 		w.Text(string(path))
 	})
 }
 
 func (f *found) read(r *state.Reader) {
 	f.reset()
-	if r.Uint(math.MaxUint32) != foundVersion {
+	kinds := uint64(schemas.NumListed)
+	switch r.Uint(math.MaxUint32) {
+	case foundPaths:
+		kinds = 1
+	case foundVersion:
+	default:
 		r.Fail("found paths of another version")
 	}
 	var key []byte
 	for range r.Count(paneFound) {
-		p := foundPath{hash: uint32(r.Uint(math.MaxUint32)), client: uint32(r.Uint(math.MaxUint32)), by: uint8(r.Uint(numFinders - 1))}
+		p := foundPath{hash: uint32(r.Uint(math.MaxUint32)), client: uint32(r.Uint(math.MaxUint32))}
+		by := r.Uint(numFinders*kinds - 1)
+		p.by, p.of = uint8(by%numFinders), schemas.Listed(by/numFinders)
 		path := r.Raw(r.Count(schemas.MaxKnownPath))
 		if r.Err() != nil {
 			return
 		}
 		var ok bool
-		if key, ok = schemas.KnownPath(key[:0], path); !ok {
+		if key, ok = p.of.Key(key[:0], path); !ok {
 			r.Fail("a found path that cannot be known")
 			return
 		}
@@ -199,8 +211,9 @@ func (s *pathSet) read(r *state.Reader) {
 	}
 }
 
-// pathList is what paths a site is known to have. The zero value is empty.
+// pathList is what paths a site is known to have, or what else of it. The zero value is empty.
 type pathList struct {
+	of      schemas.Listed
 	slots   []int32 // index of an entry plus one, by its hash
 	entries []pathEntry
 	text    []byte
@@ -284,7 +297,7 @@ func (l *pathList) settled(flags uint8) uint8 {
 
 func (l *pathList) insert(p foundPath, path []byte) {
 	e := pathEntry{hash: p.hash, client: p.client, length: uint8(len(path))}
-	if secretive(path) {
+	if l.of != schemas.ListedAgents && secretive(path) {
 		e.flags |= pathSecret
 	}
 	if p.by == byEstablished {
@@ -296,10 +309,10 @@ func (l *pathList) insert(p foundPath, path []byte) {
 		l.taught = make([]uint16, singleSlots)
 	}
 	slot := &l.taught[p.client%singleSlots]
-	if *slot >= maxSingles {
+	if *slot >= l.singles() {
 		return
 	}
-	if len(l.entries) >= schemas.MaxSitePaths || len(l.text)+len(path)+2*len(l.entries) > schemas.MaxSitePathBytes-schemas.MaxKnownPath {
+	if most, bytes := l.room(); len(l.entries) >= most || len(l.text)+len(path)+2*len(l.entries) > bytes-schemas.MaxKnownPath {
 		if l.thin(); l.full {
 			return
 		}
@@ -312,6 +325,22 @@ func (l *pathList) insert(p foundPath, path []byte) {
 	if e.told() {
 		l.version++
 	}
+}
+
+// singles is how many a client may make known in a day.
+func (l *pathList) singles() uint16 {
+	if l.of == schemas.ListedPaths {
+		return maxSingles
+	}
+	return maxOthers
+}
+
+// room is how many there may be, and their text: LinkKeys are told beside what was learned.
+func (l *pathList) room() (most, bytes int) {
+	if most, bytes = l.of.Bounds(); l.of == schemas.ListedQueries {
+		most, bytes = most-len(schemas.LinkKeys), bytes-len(schemas.LinkKeys)*(schemas.MaxKnownQuery+2)
+	}
+	return most, bytes
 }
 
 // append adds an entry that is not there.
@@ -342,11 +371,11 @@ func (l *pathList) link(at int32) {
 func (l *pathList) thin() {
 	single := len(l.entries) - l.sure
 	if single < len(l.entries)/8 {
-		*l = pathList{full: true, version: l.version + 1}
+		*l = pathList{of: l.of, full: true, version: l.version + 1}
 		return
 	}
 	old := *l
-	*l = pathList{version: l.version + 1, taught: l.taught}
+	*l = pathList{of: l.of, version: l.version + 1, taught: l.taught}
 	drop := (single + 1) / 2
 	for i := range old.entries {
 		e := old.entries[i]
@@ -371,11 +400,14 @@ func (l *pathList) rest() { clear(l.taught) }
 
 // tell is the list as edges know it.
 func (l *pathList) tell(site string) *schemas.SiteList {
-	told := &schemas.SiteList{Site: site}
+	told := &schemas.SiteList{Of: l.of, Site: site}
+	if l.of == schemas.ListedQueries {
+		told.Entries = append(told.Entries, schemas.LinkKeys[:]...)
+	}
 	var key []byte
 	for i := range l.entries {
 		if e := &l.entries[i]; e.told() {
-			key, _ = schemas.KnownPath(key[:0], l.path(e))
+			key, _ = l.of.Key(key[:0], l.path(e))
 			told.Entries = append(told.Entries, string(key))
 		}
 	}
@@ -400,6 +432,7 @@ func (l *pathList) write(w *state.Writer) {
 // read fills an empty list.
 func (l *pathList) read(r *state.Reader) {
 	l.full, l.version = r.Bool(), r.Uint(math.MaxInt64)
+	most, bytes := l.of.Bounds()
 	var key []byte
 	for range r.Count(schemas.MaxSitePaths) {
 		e := pathEntry{hash: uint32(r.Uint(math.MaxUint32)), client: uint32(r.Uint(math.MaxUint32)), flags: uint8(r.Uint(pathSure | pathSecret | pathPending))}
@@ -408,7 +441,7 @@ func (l *pathList) read(r *state.Reader) {
 			return
 		}
 		var ok bool
-		if key, ok = schemas.KnownPath(key[:0], path); !ok || l.find(e.hash) != nil || len(l.text)+len(path)+2*len(l.entries) > schemas.MaxSitePathBytes {
+		if key, ok = l.of.Key(key[:0], path); !ok || l.find(e.hash) != nil || len(l.entries) >= most || len(l.text)+len(path)+2*len(l.entries) > bytes {
 			r.Fail("a list of known paths does not hold together")
 			return
 		}
@@ -421,6 +454,27 @@ func (l *pathList) read(r *state.Reader) {
 		e.length = uint8(len(path))
 		l.append(e, path)
 	}
+}
+
+// bytes is what it writes, nothing where there is nothing to say.
+func (l *pathList) bytes() []byte {
+	if len(l.entries) == 0 && !l.full {
+		return nil
+	}
+	w := &state.Writer{}
+	l.write(w)
+	return w.Bytes
+}
+
+// fill reads what bytes wrote into an empty list.
+func (l *pathList) fill(saved []byte) error {
+	if len(saved) == 0 {
+		return nil
+	}
+	r := state.NewReader(saved)
+	l.read(r)
+	r.End()
+	return r.Err()
 }
 
 // secretive reports whether a path has a segment that may be a secret: long, of letters

@@ -6,9 +6,10 @@ import (
 )
 
 // find notes a path that the site served and that no two clients are known to have been
-// served. In an incident only those count whom the site had served before it.
-func (s *countedSite) find(p *Pane, r *schemas.Request, hash uint64, client uint64, k knownClient) {
-	by := byAnybody
+// served, and likewise the agent and the query's keys. In an incident only those count whom the site had
+// served before it.
+func (s *countedSite) find(p *Pane, r *schemas.Request, row int, hash uint64, sure bool, client uint64, k knownClient) {
+	by := uint8(byAnybody)
 	if s.troubled != 0 {
 		switch {
 		case k.regular:
@@ -22,10 +23,13 @@ func (s *countedSite) find(p *Pane, r *schemas.Request, hash uint64, client uint
 	if len(p.Found.list) >= paneFound {
 		return
 	}
-	var ok bool
-	if s.c.key, ok = schemas.KnownPath(s.c.key[:0], r.Path); ok {
-		p.Found.add(foundPath{hash: pathHash(hash), client: clientOf(client), by: uint8(by)}, r.Path, paneFound, paneFoundBytes)
+	if !sure {
+		var ok bool
+		if s.c.key, ok = schemas.KnownPath(s.c.key[:0], r.Path); ok {
+			p.Found.add(foundPath{hash: pathHash(hash), client: clientOf(client), by: by}, r.Path, paneFound, paneFoundBytes)
+		}
 	}
+	s.findOthers(p, r, row, clientOf(client), by)
 }
 
 // knownClient is what find needs of a client.
@@ -52,94 +56,119 @@ func (s *site) learnTroubled(f *found) {
 }
 
 func (s *site) learnFound(p foundPath, path []byte) {
-	before, text := len(s.paths.entries), len(s.paths.text)
-	if s.paths.learn(p, path) {
+	l := &s.lists[p.of]
+	before, text := len(l.entries), len(l.text)
+	if l.learn(p, path) {
 		s.d.know.learnSure(s.know, p.hash)
 	}
-	s.d.held.paths += len(s.paths.entries) - before
-	s.d.held.pathBytes += len(s.paths.text) - text
+	s.d.held.paths += len(l.entries) - before
+	s.d.held.pathBytes += len(l.text) - text
 	s.d.thinPaths()
 }
 
 // thinPaths forgets of the longest lists until all fit.
 func (d *Detector) thinPaths() {
 	for d.held.paths > maxPaths || d.held.pathBytes > maxPathBytes {
-		var longest *site
+		var longest *pathList
+		most := 0
 		for _, s := range d.sites {
-			if longest == nil || s.pathWeight() > longest.pathWeight() {
-				longest = s
+			for of := range s.lists {
+				if l := &s.lists[of]; longest == nil || s.weight(l) > most {
+					longest, most = l, s.weight(l)
+				}
 			}
 		}
-		before, text := len(longest.paths.entries), len(longest.paths.text)
+		before, text := len(longest.entries), len(longest.text)
 		if before == 0 {
 			return
 		}
-		longest.paths.thin()
-		d.held.paths += len(longest.paths.entries) - before
-		d.held.pathBytes += len(longest.paths.text) - text
+		longest.thin()
+		d.held.paths += len(longest.entries) - before
+		d.held.pathBytes += len(longest.text) - text
 	}
 }
 
-// pathWeight orders the sites by what they may lose: one whose list is in use, nothing while
-// others have any.
-func (s *site) pathWeight() int {
-	n := len(s.paths.text) + 64*len(s.paths.entries)
+// weight orders the lists by what they may lose: one that is in use, nothing while others have any.
+func (s *site) weight(l *pathList) int {
+	n := len(l.text) + 64*len(l.entries)
 	if s.incident != nil || len(s.know.decisions) > 0 {
 		n -= maxPathBytes + 64*maxPaths
 	}
 	return n
 }
 
-// resolver says of the paths in samples whether they are known; nil where that says nothing:
-// nobody is told of known paths, or there are more than fit.
+// resolver says of what is in samples whether it is known; nil where that says nothing: nobody is told of
+// what is known, or there is more than fits. A site that nobody asks anything of knows no keys, and every one is
+// unknown to it.
 func (s *site) resolver() *attribute.Resolver {
-	if s.d.o.Known == nil || s.paths.full || s.paths.sure == 0 {
+	if s.d.o.Known == nil || s.lists[schemas.ListedPaths].sure == 0 {
 		return nil
 	}
-	return &attribute.Resolver{Version: s.paths.version, Known: func(path uint32, client uint64) bool {
-		if client != 0 {
-			return s.paths.knows(path, clientOf(client))
+	r, version, any := &attribute.Resolver{}, uint64(0), false
+	for of := range schemas.NumListed {
+		l := &s.lists[of]
+		version += l.version << schemas.NumListed
+		if l.full || l.sure == 0 && of != schemas.ListedQueries {
+			continue
 		}
-		return s.paths.knows(path, 0)
-	}}
-}
-
-// wantsPaths reports whether a signature needs the list of known paths.
-func wantsPaths(signature schemas.Signature) bool {
-	for _, t := range signature {
-		if t.Trait == schemas.TraitPathKnown {
-			return true
+		any = true
+		version |= 1 << of
+		r.Known[of] = func(hash uint32, client uint64) bool {
+			if client != 0 {
+				client = uint64(clientOf(client))
+			}
+			return l.knows(hash, uint32(client)) || of == schemas.ListedQueries && s.d.links.has(hash)
 		}
 	}
-	return false
+	if r.Version = version; !any {
+		return nil
+	}
+	return r
 }
 
-// tellPaths tells the edges which paths the site is known to have, where that is not what
+// tellLists tells the edges what is known of the site that a signature asks for, where that is not what
 // they were told last.
-func (s *site) tellPaths(second int64) {
-	if s.d.o.Known == nil || s.told == s.paths.version+1 {
+func (s *site) tellLists(signature schemas.Signature, second int64) {
+	if s.d.o.Known == nil {
 		return
 	}
-	s.told = s.paths.version + 1
-	s.d.o.Known(s.d.knownAt(second), s.paths.tell(s.name))
+	for of := range schemas.NumListed {
+		if l := &s.lists[of]; signature.Asks(of) && s.told[of] != l.version+1 {
+			s.told[of] = l.version + 1
+			s.d.o.Known(s.d.knownAt(second), l.tell(s.name))
+		}
+	}
 }
 
-// keepTold tells them again where a decision in force needs it. Where there are more paths
-// than fit by now, such decisions end.
+// keepTold tells them again where a decision in force needs it. Where there is more than fits by now, such
+// decisions end.
 func (s *site) keepTold(second int64, emit func(schemas.Event)) {
-	needed := false
+	gone := false
 	for _, d := range s.know.decisions {
-		needed = needed || wantsPaths(d.signature)
+		if _, full := s.tooMuch(d.signature); full {
+			gone = true
+			continue
+		}
+		s.tellLists(d.signature, second)
 	}
-	switch {
-	case needed && s.paths.full:
-		s.keepDecisions(func(d *decision) bool {
-			if wantsPaths(d.signature) {
-				s.lift(d, "lifted: this site has more paths than weir can know", second, emit)
-			}
-			return !wantsPaths(d.signature)
-		})
-	case needed:
-		s.tellPaths(second)
+	if !gone {
+		return
 	}
+	s.keepDecisions(func(d *decision) bool {
+		of, full := s.tooMuch(d.signature)
+		if full {
+			s.lift(d, "lifted: this site has more "+of.String()+" than weir can know", second, emit)
+		}
+		return !full
+	})
+}
+
+// tooMuch reports whether a signature asks for what there is more of than fits.
+func (s *site) tooMuch(signature schemas.Signature) (of schemas.Listed, full bool) {
+	for of := range schemas.NumListed {
+		if s.lists[of].full && signature.Asks(of) {
+			return of, true
+		}
+	}
+	return 0, false
 }

@@ -111,7 +111,7 @@ func TestListsOfPathsAreSaved(t *testing.T) {
 		var l, back pathList
 		var finds found
 		for _, n := range rapid.SliceOf(rapid.IntRange(0, 5000)).Draw(r, "seen") {
-			p := foundPath{client: uint32(n%5) + 1, by: uint8(n % 3)}
+			p := foundPath{client: uint32(n%5) + 1, by: uint8(n % 3), of: schemas.Listed(n % 2)}
 			path := "/" + strings.Repeat("abcd", n%50) + fmt.Sprint(n%20)
 			p.hash = at(path)
 			l.learn(p, []byte(path))
@@ -179,7 +179,7 @@ func TestWhenPathsSayAnything(t *testing.T) {
 		{"more than fits", hears, func(l *pathList) { l.full = true }, false},
 	} {
 		s := make1(t, c.o).detector.site("a.example")
-		if c.see(&s.paths); (s.resolver() != nil) != c.want {
+		if c.see(&s.lists[schemas.ListedPaths]); (s.resolver() != nil) != c.want {
 			t.Errorf("%s: %v", c.name, !c.want)
 		}
 	}
@@ -191,10 +191,10 @@ func TestDecisionsOnPathsEndWhereTooManyAreKnown(t *testing.T) {
 	o, told := small, 0
 	o.Known = func(time.Time, *schemas.SiteList) { told++ }
 	s := make1(t, o).detector.site("a.example")
-	s.paths.see(1, byAnybody, "/a")
-	s.paths.see(2, byAnybody, "/a")
-	s.paths.see(7, byAnybody, "/b")
-	if r := s.resolver(); !r.Known(at("/b"), 0) || r.Known(at("/b"), 7<<32) || !r.Known(at("/a"), 1<<32) {
+	s.lists[schemas.ListedPaths].see(1, byAnybody, "/a")
+	s.lists[schemas.ListedPaths].see(2, byAnybody, "/a")
+	s.lists[schemas.ListedPaths].see(7, byAnybody, "/b")
+	if r := s.resolver(); !r.Known[schemas.ListedPaths](at("/b"), 0) || r.Known[schemas.ListedPaths](at("/b"), 7<<32) || !r.Known[schemas.ListedPaths](at("/a"), 1<<32) {
 		t.Error("a path is known by what the client itself made known")
 	}
 	signature, err := schemas.ParseSignature(`path_known="no"`)
@@ -210,12 +210,12 @@ func TestDecisionsOnPathsEndWhereTooManyAreKnown(t *testing.T) {
 	for range 3 {
 		s.keepTold(100, emit)
 	}
-	s.paths.see(8, byAnybody, "/c")
+	s.lists[schemas.ListedPaths].see(8, byAnybody, "/c")
 	s.keepTold(110, emit)
 	if told != 2 || len(removed) > 0 {
 		t.Errorf("told %d times, removed %q", told, removed)
 	}
-	s.paths.full = true
+	s.lists[schemas.ListedPaths].full = true
 	if s.keepTold(120, emit); told != 2 || !slices.Equal(removed, []string{"decision.removed i1-1"}) || len(s.know.decisions) != 1 {
 		t.Errorf("told %d times, removed %q", told, removed)
 	}

@@ -18,7 +18,7 @@ import (
 type edge struct {
 	held  map[string]schemas.Event
 	log   []schemas.Event
-	paths *schemas.SiteList // those that the site is known to have
+	lists [schemas.NumListed]schemas.KnownSet // what is known of the site
 
 	signatures map[string]schemas.Signature // by decision
 }
@@ -64,21 +64,16 @@ func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
 	return action
 }
 
-// matches is Signature.Match with what is known of paths.
+// know takes what is known of the site.
+func (e *edge) know(_ time.Time, list *schemas.SiteList) { e.lists[list.Of] = list.Set() }
+
+// matches is Signature.Match with what is known of the site.
 func (e *edge) matches(s schemas.Signature, r *schemas.Request) bool {
-	rest := s
-	for i, t := range s {
-		if t.Trait != schemas.TraitPathKnown {
-			continue
-		}
-		rest = slices.Concat(s[:i], s[i+1:])
-		key, ok := schemas.KnownPath(nil, r.Path)
-		if e.paths == nil || !ok || slices.Contains(e.paths.Entries, string(key)) != (t.Value == schemas.PathKnown) {
-			return false
-		}
-	}
-	match, _ := rest.Match(r, nil)
-	return match || len(rest) == 0
+	match, _ := matches(s, r, func(of schemas.Listed) string {
+		value, _ := of.Value(e.lists[of], r, nil)
+		return value
+	}, nil)
+	return match
 }
 
 // run replays and tells what was done to each request.
@@ -219,8 +214,8 @@ func TestUnknownPathsAreStopped(t *testing.T) {
 	lists := 0
 	e := newEdge()
 	o := small
-	o.Known = func(_ time.Time, list *schemas.SiteList) {
-		e.paths = list
+	o.Known = func(at time.Time, list *schemas.SiteList) {
+		e.know(at, list)
 		lists++
 		for _, path := range list.Entries {
 			if len(path) > len("/page999") && path[:5] == "/page" {

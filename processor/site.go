@@ -59,8 +59,8 @@ type site struct {
 	past     *past     // the incident before, where it can still be corrected
 	accepted *accepted // by a person; nil for nothing
 
-	paths pathList
-	told  uint64 // of the list's versions, plus one; 0 is none
+	lists [schemas.NumListed]pathList
+	told  [schemas.NumListed]uint64 // of the lists' versions, plus one; 0 is none
 
 	alike attribute.Alike // normal clients like those that are under a decision of their own; nil for none
 
@@ -106,6 +106,9 @@ func newSite(d *Detector, name string, number int) *site {
 		windows: window.NewSite(d.windows), base: baseline.New(detect.Scales()), once: sketch.NewSeen(familiarMax), users: sketch.NewSeen(familiarMax),
 	}
 	s.filling = attribute.NewSample(d.extract, bucketClients)
+	for of := range s.lists {
+		s.lists[of].of = schemas.Listed(of)
+	}
 	for i := range s.normal {
 		s.normal[i] = attribute.NewSample(d.extract, max(512, d.o.SampleClients*32/max(32, number+1)))
 	}
@@ -272,7 +275,9 @@ func (s *site) learn(b *bucket) {
 		s.normal[0], s.normal[1] = s.normal[1], s.normal[0]
 		s.normal[0].Reset()
 		s.age = 0
-		s.paths.rest()
+		for of := range s.lists {
+			s.lists[of].rest()
+		}
 	}
 	s.d.held.normal += s.knows() - before
 	s.d.thin()

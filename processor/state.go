@@ -210,7 +210,7 @@ func (d *Detector) read(r *state.Reader) {
 		s := newSite(d, name, len(d.sites))
 		s.read(r)
 		d.held.normal += s.knows()
-		d.held.paths, d.held.pathBytes = d.held.paths+len(s.paths.entries), d.held.pathBytes+len(s.paths.text)
+		d.held.lists(s, 1)
 		d.add(s)
 	}
 	d.rejoin()
@@ -250,7 +250,7 @@ func (s *site) write(w *state.Writer) error {
 	for _, n := range s.normal {
 		n.Write(w)
 	}
-	s.paths.write(w)
+	s.lists[schemas.ListedPaths].write(w)
 	s.know.sure.write(w)
 	// Incidents and decisions are few, and what is emitted of them is JSON anyway.
 	saved, err := json.Marshal(s.open())
@@ -270,7 +270,7 @@ func (s *site) read(r *state.Reader) {
 	for _, n := range s.normal {
 		n.Read(r)
 	}
-	s.paths.read(r)
+	s.lists[schemas.ListedPaths].read(r)
 	s.know.sure.read(r)
 	text := r.Text(64 << 20)
 	if s.last > s.d.closed {
@@ -300,6 +300,8 @@ type savedOpen struct {
 	Visits    []visit         `json:"visits,omitempty"`
 	Alike     attribute.Alike `json:"alike,omitempty"`
 	Regulars  []savedSecond   `json:"regulars,omitempty"`
+	Agents    []byte          `json:"agents,omitempty"` // lists, see pathList.write
+	Queries   []byte          `json:"queries,omitempty"`
 
 	Remembered *savedRemembered `json:"remembered,omitempty"`
 }
@@ -350,6 +352,7 @@ func (s *site) open() savedOpen {
 	if len(s.know.scored.list) > 0 {
 		saved.Alike = s.alike
 	}
+	saved.Agents, saved.Queries = s.lists[schemas.ListedAgents].bytes(), s.lists[schemas.ListedQueries].bytes()
 	if s.know.inForce() > 0 || s.incident != nil {
 		saved.Regulars = s.regulars.save()
 	}
@@ -378,6 +381,12 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	s.state, s.tail, s.past, s.accepted = saved.State, saved.Tail, saved.Past, saved.Accepted
+	for of, list := range [schemas.NumListed][]byte{schemas.ListedAgents: saved.Agents, schemas.ListedQueries: saved.Queries} {
+		if err := s.lists[of].fill(list); err != nil {
+			r.Fail("what site %q knows: %v", s.name, err)
+			return
+		}
+	}
 	if len(saved.Visits) > maxVisits {
 		r.Fail("site %q watches %d probes, at most %d", s.name, len(saved.Visits), maxVisits)
 		return

@@ -9,11 +9,11 @@ import (
 // batchStrings keeps what was hashed of a batch's strings under their indices, and the
 // hashes of its clients: what costs the same for every row that has it is worked out once.
 type batchStrings struct {
-	path, referer, host []uint32 // of each row, its index
-	texts               [][]byte
-	seen                []hashedString // by index
-	clients             []uint64       // keyed hash of each row's client
-	hosts               [64]struct {   // by index; kept while no site comes or goes
+	path, referer, host, agent []uint32 // of each row, its index
+	texts                      [][]byte
+	seen                       []hashedString // by index
+	clients                    []uint64       // keyed hash of each row's client
+	hosts                      [64]struct {   // by index; kept while no site comes or goes
 		index uint32 // plus 1; 0 is none
 		site  *countedSite
 	}
@@ -30,6 +30,8 @@ type stringUse uint64
 const (
 	asPath    stringUse = 1
 	asReferer stringUse = 5
+	asAgent   stringUse = 6
+	asQuery   stringUse = 7 // of a key: never a whole string's
 )
 
 // begin turns to a batch.
@@ -38,7 +40,7 @@ func (c *Counter) begin(b *schemas.Batch) {
 	c.extract.Begin(&c.rows)
 	s := &c.strings
 	s.path, s.referer, s.host = c.rows.Indices(schemas.ColumnPath), c.rows.Indices(schemas.ColumnReferer), c.rows.Indices(schemas.ColumnSite)
-	s.texts = c.rows.Texts()
+	s.agent, s.texts = c.rows.Indices(schemas.ColumnUserAgent), c.rows.Texts()
 	if cap(s.seen) < len(s.texts) {
 		s.seen = make([]hashedString, len(s.texts)+len(s.texts)/4)
 	}

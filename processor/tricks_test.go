@@ -259,7 +259,7 @@ func TestPathsThatNoEdgeCanTell(t *testing.T) {
 			}
 			e := newEdge()
 			o := small
-			o.Known = func(_ time.Time, list *schemas.SiteList) { e.paths = list }
+			o.Known = e.know
 			verdicts := e.run(make1(t, o), tr.batches(500))
 			x := tell(tr, e, verdicts, attack+minute, isBot)
 			t.Logf("%.10q, one in %d: %v", ending, one, x)

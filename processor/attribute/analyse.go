@@ -60,7 +60,7 @@ type Budget struct {
 	Site string
 	// Spare says of an address that no measure may be on it alone; nil spares none.
 	Spare func(netip.Addr) bool
-	// Paths says which paths the site is known to have; nil says nothing of any.
+	// Paths says which paths, agents and query keys the site knows; nil says nothing of any.
 	Paths *Resolver
 	// Since is the unix time in ms from which the SQL looks.
 	Since int64
@@ -201,6 +201,7 @@ type analysis struct {
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
+	budget.Paths = budget.Paths.on(normal)
 	a := &analysis{budget: budget, share: budget.Collateral, x: suspect.x, normalSample: normal, suspectSample: suspect}
 	known := knownTraits(suspect, budget.Paths)
 	a.normal, a.suspect = newMatrix(normal, known, budget.Paths, true), newMatrix(suspect, known, budget.Paths, false)

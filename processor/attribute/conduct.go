@@ -91,7 +91,7 @@ func (a *analysis) conductAt(s *Sample, c *client, normal, first bool) (k conduc
 		case x.referers[2]:
 			k |= saysElsewhere
 		}
-		if t[schemas.TraitPathKnown] == x.known[1] {
+		if t[schemas.TraitPathKnown] == x.listed[schemas.ListedPaths][isUnknown] {
 			k |= asksUnknown
 		}
 		switch x.familyNames[t[schemas.TraitAgentFamily]] {

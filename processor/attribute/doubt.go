@@ -102,7 +102,7 @@ func (a *analysis) expectedYoung(items []item) float64 {
 	others, apart := 1.0, n
 	for _, it := range items {
 		share := float64(a.normal.shownBy(it)) / n
-		if it.trait == schemas.TraitAgentFamily || it.trait != schemas.TraitProtocol && slices.Contains(profileTraits[:], it.trait) {
+		if it.trait == schemas.TraitAgentFamily || it.trait == schemas.TraitAgentKnown || it.trait != schemas.TraitProtocol && slices.Contains(profileTraits[:], it.trait) {
 			program, apart = append(program, it), apart*share
 			continue
 		}
@@ -118,10 +118,12 @@ func (a *analysis) expectedYoung(items []item) float64 {
 	return seen * others
 }
 
-// strangeAgent reports whether an item is an agent that no normal client has: there are so many that
-// visitors' own are missed among a few hundred.
+// strangeAgent reports whether an item is an agent that no normal client has, or that it is none that the site
+// knows: there are so many that visitors' own are missed among a few hundred.
 func (a *analysis) strangeAgent(items []item) bool {
-	return slices.ContainsFunc(items, func(it item) bool { return it.trait == schemas.TraitUserAgent && a.normal.shownBy(it) == 0 })
+	return slices.ContainsFunc(items, func(it item) bool {
+		return (it.trait == schemas.TraitUserAgent || it.trait == schemas.TraitAgentKnown) && a.normal.shownBy(it) == 0
+	})
 }
 
 // machines reports whether most of the suspects' requests in the rows are of programs that say they are

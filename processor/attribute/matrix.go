@@ -152,9 +152,8 @@ func knows(t *Traits, known [schemas.NumTraits]bool) bool {
 	return true
 }
 
-// knownTraits are those that most rows of the sample know; whether a path is known, only
-// where there is who says so.
-func knownTraits(s *Sample, paths *Resolver) (known [schemas.NumTraits]bool) {
+// knownTraits are those that most rows of the suspects know; what a list says, only where there is one.
+func knownTraits(s *Sample, lists *Resolver) (known [schemas.NumTraits]bool) {
 	var count [schemas.NumTraits]int
 	n := 0
 	for i := range s.clients {
@@ -168,7 +167,10 @@ func knownTraits(s *Sample, paths *Resolver) (known [schemas.NumTraits]bool) {
 		}
 	}
 	for t := range known {
-		known[t] = 2*count[t] > n && (paths != nil || schemas.Trait(t) != schemas.TraitPathKnown)
+		known[t] = 2*count[t] > n
+	}
+	for of := range schemas.NumListed {
+		known[of.Trait()] = known[of.Trait()] && lists != nil && lists.Known[of] != nil
 	}
 	return known
 }

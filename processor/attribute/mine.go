@@ -3,6 +3,8 @@ package attribute
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/weir-project/weir/schemas"
 )
 
 const (
@@ -71,9 +73,13 @@ func (a *analysis) mine() {
 	}
 }
 
-// frequent are the most frequent items of the suspects, in a fixed order.
+// frequent are the most frequent items of the suspects, in a fixed order. That an agent or a query's keys are
+// known is none: it is nearly everybody's, and only doubles the conjunctions that are looked at.
 func (a *analysis) frequent() []item {
-	items := a.suspect.items(minSupport)
+	items := slices.DeleteFunc(a.suspect.items(minSupport), func(it item) bool {
+		of, listed := schemas.ListedOf(it.trait)
+		return listed && of != schemas.ListedPaths && it.hash != a.x.listed[of][isUnknown]
+	})
 	if len(items) > maxItems {
 		support := make(map[item]float64, len(items))
 		for _, it := range items {

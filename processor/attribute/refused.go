@@ -101,7 +101,7 @@ func (s *Sample) guesses(c *client, refused float64, paths *Resolver) bool {
 	unknown, rows := 0, 0
 	for at := c.head; at >= 0; at = s.rows[at].next {
 		t := s.rows[at].traits
-		if s.x.resolve(&t, paths, 0); t[schemas.TraitPathKnown] == s.x.known[1] {
+		if s.x.resolve(&t, paths, 0); t[schemas.TraitPathKnown] == s.x.listed[schemas.ListedPaths][isUnknown] {
 			unknown++
 		}
 		rows++

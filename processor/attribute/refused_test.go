@@ -23,7 +23,8 @@ func TestWhomTheSiteRefuses(t *testing.T) {
 		mark   Mark
 		cookie schemas.Cookie
 	}
-	paths := &Resolver{Known: func(path uint32, _ uint64) bool { return path%2 == 0 }}
+	paths := &Resolver{}
+	paths.Known[schemas.ListedPaths] = func(path uint32, _ uint64) bool { return path%2 == 0 }
 	for _, c := range []struct {
 		name     string
 		visitors int
@@ -62,7 +63,7 @@ func TestWhomTheSiteRefuses(t *testing.T) {
 				if a.known {
 					hash++
 				}
-				x.Path(&traits, false, hash)
+				x.Listed(&traits, schemas.ListedPaths, false, hash)
 				suspect.AddTraits(x.ClientHash(schemas.ClientOf(q.Client).As16()), &traits, q, a.mark)
 				suspect.Requests++
 			}

@@ -22,8 +22,7 @@ type Extractor struct {
 	client   [16]byte
 	some     uint32
 	none     uint32
-	known    [2]uint32 // paths that are known, and that are not
-	neither  uint32    // paths of which no edge can tell, see NoPath
+	listed   [schemas.NumListed][numSaid]uint32 // what lists say
 
 	families    [1024]agentSlot
 	familyNames map[uint32]string
@@ -43,8 +42,11 @@ func NewExtractor(seed uint64) *Extractor {
 	for i, kind := range refererKinds {
 		x.referers[i] = x.hash(schemas.TraitReferer, []byte(kind))
 	}
-	x.known = [2]uint32{x.hash(schemas.TraitPathKnown, []byte(schemas.PathKnown)), x.hash(schemas.TraitPathKnown, []byte(schemas.PathUnknown))}
-	x.neither = x.hash(schemas.TraitPathKnown, nil)
+	for of := range schemas.NumListed {
+		for said, text := range [numSaid]string{schemas.PathKnown, schemas.PathUnknown, ""} {
+			x.listed[of][said] = x.hash(of.Trait(), []byte(text))
+		}
+	}
 	x.some = x.hash(schemas.TraitCookie, []byte("some"))
 	x.none = x.hash(schemas.TraitCookie, []byte("none"))
 	x.memo.init(x)
@@ -206,11 +208,12 @@ func (x *Extractor) Name(t schemas.Trait, hash uint32) (string, bool) {
 			return "some", true
 		}
 		return "none", hash == x.none
-	case schemas.TraitPathKnown:
-		if hash == x.known[0] {
+	}
+	if of, listed := schemas.ListedOf(t); listed {
+		if hash == x.listed[of][isKnown] {
 			return schemas.PathKnown, true
 		}
-		return schemas.PathUnknown, hash == x.known[1]
+		return schemas.PathUnknown, hash == x.listed[of][isUnknown]
 	}
 	return x.names.of(t, hash)
 }
@@ -221,7 +224,7 @@ const maxFamilies = 1024
 // Learn notes the text behind a hashed value, as another Extractor of the same seed saw
 // it. A text that does not fit the hash is passed over.
 func (x *Extractor) Learn(t schemas.Trait, hash uint32, text []byte) {
-	if hash == 0 || t == schemas.TraitPathKnown || x.hash(t, text) != hash {
+	if _, listed := schemas.ListedOf(t); hash == 0 || listed || x.hash(t, text) != hash {
 		return
 	}
 	if t == schemas.TraitAgentFamily {

@@ -37,11 +37,12 @@ type Sample struct {
 	free    int32 // list of free rows
 	period  uint64
 	young   bool
-	laid    *matrix         // as it was laid out last, nil once something changed
-	guests  map[uint64]bool // likewise, see Guests
-	agents  map[uint64]bool // likewise, see agentsOfGuests
-	ids     int             // likewise, see Distinct; 0 is not counted
-	people  []float64       // likewise, see persons
+	laid    *matrix                  // as it was laid out last, nil once something changed
+	guests  map[uint64]bool          // likewise, see Guests
+	agents  map[uint64]bool          // likewise, see agentsOfGuests
+	ids     int                      // likewise, see Distinct; 0 is not counted
+	people  []float64                // likewise, see persons
+	tells   *[schemas.NumListed]bool // likewise, see told
 	refused *refusedVisitors
 	nets    map[[6]byte]bool                 // likewise, see networks
 	near    map[[len(spoken)]uint32][]string // see nearestTo
@@ -289,7 +290,7 @@ func (s *Sample) Forget(address netip.Addr) bool {
 
 // changed forgets what was worked out of what the sample held.
 func (s *Sample) changed() {
-	s.laid, s.guests, s.agents, s.ids, s.people, s.refused, s.nets, s.near = nil, nil, nil, 0, nil, nil, nil, nil
+	s.laid, s.guests, s.agents, s.ids, s.people, s.refused, s.nets, s.near, s.tells = nil, nil, nil, 0, nil, nil, nil, nil, nil
 }
 
 // keep drops the clients that are not wanted.
@@ -320,14 +321,12 @@ func (s *Sample) keep(wanted func(*client) bool) {
 
 // key orders the rows of a client: which of many are kept is another draw for every client. Were it the same for
 // all, what most visitors with one program ask for on the way would be missing of all of them or of none, and a
-// signature of it would be found that they seem not to show.
+// signature of it would be found that they seem not to show. Whether an agent and the keys of a query are known
+// follows from what they are.
 func (t *Traits) key(id uint64) uint32 {
 	h := id
-	for i := 0; i+1 < len(t); i += 2 {
+	for i := 0; i < int(schemas.TraitAgentKnown); i += 2 {
 		h = mix(h ^ uint64(t[i])<<32 ^ uint64(t[i+1]))
-	}
-	if len(t)%2 == 1 {
-		h = mix(h ^ uint64(t[len(t)-1]))
 	}
 	return uint32(h)
 }

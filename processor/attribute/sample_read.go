@@ -22,11 +22,17 @@ func (s *Sample) Touch() {
 	s.eachValue(func(t schemas.Trait, hash uint32) { s.x.names.touch(t, hash) })
 }
 
+// hashTells are the traits whose values have no text but what their hashes are known by.
+var hashTells = [schemas.NumTraits]bool{
+	schemas.TraitReferer: true, schemas.TraitCookie: true,
+	schemas.TraitPathKnown: true, schemas.TraitAgentKnown: true, schemas.TraitQueryKnown: true,
+}
+
 func (s *Sample) eachValue(do func(t schemas.Trait, hash uint32)) {
 	for i := range s.clients {
 		for at := s.clients[i].head; at >= 0; at = s.rows[at].next {
 			for t, hash := range s.rows[at].traits {
-				if t := schemas.Trait(t); hash != 0 && t != schemas.TraitReferer && t != schemas.TraitCookie && t != schemas.TraitPathKnown {
+				if t := schemas.Trait(t); hash != 0 && !hashTells[t] {
 					do(t, hash)
 				}
 			}

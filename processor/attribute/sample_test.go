@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -262,5 +263,52 @@ func TestPackAndThinKeepWhatIsThere(t *testing.T) {
 	fill(thin, 2000, 4000)
 	if whole.Len() != thin.Len() {
 		t.Errorf("%d clients later, want %d", whole.Len(), thin.Len())
+	}
+}
+
+// A sample that was written before there were agents and query keys to be known is read, and says nothing of them.
+func TestASampleOfBefore(t *testing.T) {
+	x := NewExtractor(1)
+	old := &state.Writer{}
+	old.Uint(0) // level, and how thin the examples are
+	old.Uint(0)
+	old.Float(20)
+	old.Float(0)
+	old.Uint(uint64(time.Second))
+	old.Uint(1) // clients: hash, own hash, address, requests, most of them in a step
+	old.Uint(7)
+	old.Uint(9)
+	old.Bytes = append(old.Bytes, make([]byte, 16)...)
+	old.Uint(1)
+	old.Uint(1)
+	old.Bool(true)
+	old.Bool(false)
+	old.Uint(0)
+	old.Bool(false)
+	old.Uint(1)
+	for i := range uint64(firstTraits) {
+		old.Uint(100 + i)
+	}
+	old.Uint(3)
+	old.Uint(3)
+	back := NewSample(x, 32)
+	r := state.NewReader(old.Bytes)
+	back.Read(r)
+	r.End()
+	if r.Err() != nil || back.Len() != 1 {
+		t.Fatal(r.Err(), back.Len())
+	}
+	if row := back.rows[back.clients[0].head]; row.traits[schemas.TraitPathKnown] != 100+uint32(schemas.TraitPathKnown) || row.traits[schemas.TraitAgentKnown] != 0 || row.count != 3 {
+		t.Errorf("%+v", row)
+	}
+	if told := back.told(); told != [schemas.NumListed]bool{schemas.ListedPaths: true} {
+		t.Errorf("lists say something of it: %v", told)
+	}
+	all := &Resolver{Version: 5}
+	for of := range all.Known {
+		all.Known[of] = func(uint32, uint64) bool { return true }
+	}
+	if lists := all.on(back); lists.Known[schemas.ListedPaths] == nil || lists.Known[schemas.ListedAgents] != nil || lists.Known[schemas.ListedQueries] != nil || lists.Version == 5 {
+		t.Errorf("of a sample that does not tell: %v", lists)
 	}
 }

@@ -35,8 +35,9 @@ func FuzzFiles(f *testing.F) {
 			machines = p.Rules(profile.Machine)
 		}
 		s.apply(Set{
-			Limit:    true,
-			Lists:    NewLists(knownPaths(at, "/", value), knownPaths(value, "/"+id)),
+			Limit: true,
+			Lists: NewLists(knownPaths(at, "/", value), knownPaths(value, "/"+id),
+				knownOf(schemas.ListedAgents, at, value, id), knownOf(schemas.ListedAgents, value, id), knownOf(schemas.ListedQueries, at, value, id)),
 			Measures: []Measure{everywhere, there, measure("i0-1", schemas.Block, schemas.ScopeClient, "203.0.113.250")},
 			Machines: map[string][]profile.Rule{at: machines, value: machines},
 			Regulars: NewRegularList([]schemas.SiteRegulars{{Site: at, Clients: []netip.Addr{netip.MustParseAddr("198.51.100.1")}}}),
