@@ -29,6 +29,40 @@ func (s *site) leaves(free int) bool {
 	return free > s.d.o.MaxDecisions/roomForSignatures && free > len(s.know.scored.list)
 }
 
+// Cap is a bound that kept weir from deciding more.
+type Cap string
+
+// The caps on the number of decisions.
+const (
+	CapAll        Cap = "decisions.max"                     // on all sites together
+	CapSignatures Cap = "signatures and prefixes of a site" // maxDecisions
+	CapClients    Cap = "clients of a site"                 // maxScored
+)
+
+// capOf is the cap that keeps a measure from being decided, where so many may be in force yet on all sites; "" for none.
+func (s *site) capOf(m *attribute.Measure, free int) Cap {
+	client := m.Scope == schemas.ScopeClient
+	switch {
+	case free <= 0 || client && !s.leaves(free):
+		return CapAll
+	case client && len(s.know.scored.list) >= maxScored:
+		return CapClients
+	case !client && len(s.know.decisions) >= maxDecisions:
+		return CapSignatures
+	}
+	return ""
+}
+
+// tellCaps tells of measures that were left out.
+func (s *site) tellCaps(left map[Cap]int) {
+	for reached, n := range left {
+		s.d.count.leftOut.WithLabelValues(string(reached)).Add(float64(n))
+		if s.d.o.LeftOut != nil {
+			s.d.o.LeftOut(s.name, reached, n)
+		}
+	}
+}
+
 // mayLast reports whether a decision may be renewed once more. After Longest a person must
 // have said that the incident is an attack; without one, what goes on is decided anew from
 // what is seen then.

@@ -314,6 +314,8 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		held[d.Value] = max(held[d.Value], d.Action.Severity())
 	}
 	room := s.d.o.MaxDecisions - s.d.inForce()
+	left := make(map[Cap]int)
+	defer func() { s.tellCaps(left) }()
 	s.pardon(second, "")
 	for _, m := range measures {
 		s.soften(&m)
@@ -321,8 +323,14 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		if m.Scope == schemas.ScopeClient && s.rejects(m.Value) {
 			continue
 		}
-		if room <= 0 || m.Scope == schemas.ScopeClient && !s.leaves(room) || m.Scope != schemas.ScopeClient && (held[m.Value] >= m.Action.Severity() || len(s.know.decisions) >= maxDecisions) ||
-			m.Scope == schemas.ScopeClient && !s.know.scored.room(m.Value, m.Action) {
+		if m.Scope == schemas.ScopeClient {
+			held[m.Value] = s.know.scored.severity(m.Value)
+		}
+		if held[m.Value] >= m.Action.Severity() {
+			continue
+		}
+		if reached := s.capOf(&m, room); reached != "" {
+			left[reached]++
 			continue
 		}
 		room--

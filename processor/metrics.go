@@ -17,6 +17,7 @@ type metrics struct {
 	incidents *prometheus.CounterVec
 	decisions *prometheus.CounterVec
 	spared    prometheus.Counter
+	leftOut   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -38,6 +39,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m.spared = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "weir_processor_proxies_spared_total", Help: "Times that a proxy sent so much that it would have been decided against, were it a client."})
+	m.leftOut = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weir_processor_measures_left_out_total", Help: "Measures that were found and not decided, because a cap was reached; each counts again every ten seconds that it is found."}, []string{"cap"})
 	off := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "weir_processor_off_time_seconds", Help: "By how much requests came after their second had closed (late), or lay ahead of all before them (early).",
 		Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400},
@@ -46,7 +49,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.doubted, m.sites, m.incidents, m.decisions, m.spared} {
+	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.doubted, m.sites, m.incidents, m.decisions, m.spared, m.leftOut} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

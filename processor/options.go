@@ -75,6 +75,8 @@ type Options struct {
 	SampleClients int
 	// LearnOnly learns and reports incidents, and decides nothing.
 	LearnOnly bool
+	// LeftOut, if not nil, is told of measures that were found on a site and not decided, because a cap was reached.
+	LeftOut func(site string, cap Cap, measures int)
 	// Signals, if not nil, is given each site's signals every ten seconds of event time:
 	// those of the 10 s window that ends at end. The slice is the callee's.
 	Signals func(end time.Time, site string, signals []schemas.Signal)

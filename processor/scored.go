@@ -34,15 +34,13 @@ func (l *scoredList) add(d *decision) {
 	}
 }
 
-// room reports whether a decision on a client may be added: there is none as strong yet, and not
-// as many as may be.
-func (l *scoredList) room(client string, action schemas.Action) bool {
+// severity is that of the stronger decision on a client, 0 for none.
+func (l *scoredList) severity(client string) int {
 	addr, err := netip.ParseAddr(client)
-	if err != nil || len(l.list) >= maxScored {
-		return false
+	if err != nil || l.by[addr] == nil {
+		return 0
 	}
-	d := l.by[addr]
-	return d == nil || d.Action.Severity() < action.Severity()
+	return l.by[addr].Action.Severity()
 }
 
 // of is the decision on whoever sent a request, nil for none.

@@ -18,7 +18,7 @@ func onClient(id, client string, action schemas.Action) *decision {
 func TestScoredListIsBoundedAndFindsTheStronger(t *testing.T) {
 	var l scoredList
 	l.add(onClient("1", "192.0.2.1", schemas.Challenge))
-	if l.room("192.0.2.1", schemas.Challenge) || !l.room("192.0.2.1", schemas.Block) || !l.room("192.0.2.2", schemas.Challenge) || l.room("no address", schemas.Block) {
+	if l.severity("192.0.2.1") != schemas.Challenge.Severity() || l.severity("192.0.2.2") != 0 || l.severity("no address") != 0 {
 		t.Error("room for what is there, or none for what is not")
 	}
 	l.add(onClient("2", "192.0.2.1", schemas.Block))
@@ -39,8 +39,11 @@ func TestScoredListIsBoundedAndFindsTheStronger(t *testing.T) {
 	for i := range maxScored {
 		l.add(onClient(fmt.Sprint(i), netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}).String(), schemas.Block))
 	}
-	if l.room("192.0.2.9", schemas.Block) {
-		t.Errorf("room for more than %d", maxScored)
+	s := newSite(make1(t, small).detector, "www.example.org", 0)
+	s.know.scored = l
+	one := attribute.Measure{Scope: schemas.ScopeClient, Action: schemas.Block, Value: "192.0.2.9"}
+	if got := s.capOf(&one, 1<<20); got != CapClients {
+		t.Errorf("room for more than %d: %q", maxScored, got)
 	}
 }
 

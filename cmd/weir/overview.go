@@ -106,8 +106,8 @@ func (b *board) attacked() map[string]string {
 	return open
 }
 
-// overview is one look at everything, for weir top.
-func (b *board) overview(sites *siteBoard, modes modeTable, now time.Time) top.Overview {
+// overview is one look at everything, for weir top; most is how many of its own decisions weir may have in force.
+func (b *board) overview(sites *siteBoard, modes modeTable, most int, now time.Time) top.Overview {
 	o := top.Overview{Time: now, Mode: string(modes.of("")), InForce: make(map[string]int)}
 	o.Sites, o.AllSites, o.EventTime = sites.first(top.MaxSites, b.attacked())
 	if sites.clocks != nil {
@@ -138,13 +138,14 @@ func (b *board) overview(sites *siteBoard, modes modeTable, now time.Time) top.O
 	}
 	waiting := unenforcedOf(b.decisions.each, modes, now)
 	o.Proposed, o.Observed = waiting.proposed, waiting.observed
+	o.Cap = capLine(b.decisions.each, most, now)
 	return o
 }
 
 func (s *server) answerOverview(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	o := s.board.overview(s.sites, s.modes.table(), time.Now())
+	o := s.board.overview(s.sites, s.modes.table(), s.modes.most(), time.Now())
 	if o.Vitals = s.vitals.all(); len(o.Vitals) > top.MaxEdges {
 		o.Vitals = o.Vitals[:top.MaxEdges]
 	}

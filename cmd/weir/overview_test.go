@@ -32,7 +32,7 @@ func TestOverviewShowsIncidentsFirst(t *testing.T) {
 	tell(schemas.IncidentUpdated, "i1", "quiet.example", "small.example")
 	tell(schemas.IncidentOpened, "i2", "over.example")
 	tell(schemas.IncidentClosed, "i2", "over.example")
-	o := b.overview(sites, modeTable{"": config.Observe}, now)
+	o := b.overview(sites, modeTable{"": config.Observe}, 0, now)
 	if o.AllSites != 303 || len(o.Sites) != top.MaxSites {
 		t.Fatalf("%d sites of %d", len(o.Sites), o.AllSites)
 	}

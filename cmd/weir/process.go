@@ -50,7 +50,8 @@ type processing struct {
 	baseline  string // a file to begin with
 	meters    *processMetrics
 	log       *slog.Logger
-	sites     *siteBoard // for weir top
+	sites     *siteBoard           // for weir top
+	capped    map[string]time.Time // when a cap was told of, see leftOut
 	clocks    *clocks
 
 	saving   sync.RWMutex // held by whoever writes the snapshots anew
@@ -83,7 +84,7 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 		return nil, err
 	}
 	o, err := processorOptions(c, r.secret, processor.Options{
-		Registerer: metrics, Signals: r.takeSignals, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) },
+		Registerer: metrics, Signals: r.takeSignals, LeftOut: r.leftOut, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) },
 	})
 	if err != nil {
 		return nil, err

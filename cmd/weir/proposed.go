@@ -42,6 +42,16 @@ func (m *modes) table() modeTable {
 	return modesOf(m.current)
 }
 
+// most is how many of weir's own decisions may be in force, 0 where nobody knows.
+func (m *modes) most() int {
+	if m == nil {
+		return 0
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.current.Decisions.Max
+}
+
 // modesNow are those of the running weir, or else of the configuration.
 func modesNow(ctx context.Context, data string, p *program) (modeTable, error) {
 	answer, err := newControlClient(data).do(ctx, http.MethodGet, "/api/modes", nil)

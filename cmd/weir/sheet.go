@@ -23,7 +23,9 @@ type sheet struct {
 	modes  modeTable       // how far decisions go; nil where nobody knows
 	events []schemas.Event // all that are known, of decisions
 
-	requestsOf asked // of clients that are decided on
+	cap        string // what capLine says
+	open       string // what openPaths says
+	requestsOf asked  // of clients that are decided on
 }
 
 // leastWidth and mostWidth are the columns that are made use of.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/weir-project/weir/schemas"
 	"github.com/weir-project/weir/schemas/profile"
@@ -42,6 +43,13 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 				found = append(found, e)
 			}
 		}
+	}
+	allowed, err := c.sayAllowed(s.out, p)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 && allowed {
+		return nil
 	}
 	if len(found) == 0 {
 		return fmt.Errorf("why %s: no incident or decision is about it", printable(c.Subject, 80))
@@ -74,6 +82,10 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 			return err
 		}
 		sheet.events = events
+		if configuration, err := p.configuration(); err == nil {
+			sheet.open = openPaths(configuration.AllowedPaths(), found)
+			sheet.cap = capLine(each(events), configuration.Decisions.Max, time.Now())
+		}
 	}
 	if first := found[0]; !c.All && first.Incident == c.Subject && len(found) > 1 {
 		sheet.incidentPage(found, known, done)

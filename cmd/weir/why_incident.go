@@ -130,11 +130,17 @@ func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Tim
 	}
 	s.say(0, "%s", s.strong("What is done"))
 	s.item("  Decided   ", "%s%s; in force now: %s", plural(len(decisions), "decision"), text, count(inForce))
+	if s.cap != "" {
+		s.item("            ", "%s", s.cap)
+	}
 	if s.modes != nil {
 		waiting := unenforcedOf(each(decisions), s.modes, now)
 		for _, line := range waiting.lines() {
 			s.item("            ", "%s", line)
 		}
+	}
+	if s.open != "" {
+		s.item("  Let through", " whatever matches, at nginx (allow_paths): %s", s.open)
 	}
 	if all := done[""]; all != nil {
 		requests, stopped, probed := all.stopped()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"github.com/weir-project/weir/internal/config"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -137,6 +139,22 @@ func TestWrap(t *testing.T) {
 		}
 	}
 	if got := wrap("as it is  whole", 10, 0); len(got) != 1 || got[0] != "as it is  whole" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestWhyAllowed: of an address that nothing may touch it is said by which entry, and so are the paths that edges let
+// through on an attacked site.
+func TestWhyAllowed(t *testing.T) {
+	c := config.Default()
+	c.Allow = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+	for address, want := range map[string]string{"203.0.113.9": "(allow: 203.0.113.0/24)", "66.249.66.1": "(crawlers: google, ", "::ffff:203.0.113.9": "(allow: ", "192.0.2.1": ""} {
+		if got := allowedText(&c, netip.MustParseAddr(address)); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", address, got)
+		}
+	}
+	events := []schemas.Event{added("i1-1", "i1", "weir", "a", "b"), added("i1-2", "i1", "weir", "a")}
+	if got := openPaths(map[string][]string{"a": {"/healthz", "/hooks/\x1b[2J"}, "c": {"/x"}}, events); !strings.HasPrefix(got, "a /healthz /hooks/") || strings.ContainsAny(got, "\x1b;") {
 		t.Errorf("%q", got)
 	}
 }

@@ -130,3 +130,25 @@ func (c *Config) Allowed() []netip.Prefix {
 	}
 	return all
 }
+
+// AllowedBy is the entry by which nothing is decided against an address, and the key where it stands; "" for neither.
+func (c *Config) AllowedBy(addr netip.Addr) (key, entry string) {
+	addr = addr.Unmap()
+	for _, p := range c.Allow {
+		if p.Contains(addr) {
+			return "allow", p.String()
+		}
+	}
+	for _, item := range c.Crawlers {
+		prefixes, err := crawlerPrefixes(item)
+		if err != nil {
+			continue // as in Allowed
+		}
+		for _, p := range prefixes {
+			if p.Contains(addr) {
+				return "crawlers", item + ", " + p.String()
+			}
+		}
+	}
+	return "", ""
+}

@@ -24,6 +24,8 @@ type Overview struct {
 	// Proposed are those of them that no edge holds as they wait for a person, Observed those that no edge will.
 	Proposed int `json:"proposed,omitempty"`
 	Observed int `json:"observed,omitempty"`
+	// Cap says that no more is decided, as so many are in force; "" where more is.
+	Cap string `json:"cap,omitempty"`
 	// Clocks are those of sources that are wrong, the worst first; Vitals how the edges are.
 	Clocks []Clock           `json:"clocks,omitempty"`
 	Vitals []*schemas.Vitals `json:"vitals,omitempty"`

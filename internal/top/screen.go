@@ -126,6 +126,8 @@ func (p *page) head(o *Overview) {
 // waiting says of decisions that are in force in name only.
 func waiting(o *Overview) string {
 	switch {
+	case o.Cap != "":
+		return " " + o.Cap
 	case o.Proposed > 0:
 		return " not enforced, they wait for you: " + number(float64(o.Proposed)) + "   weir decisions accept INCIDENT"
 	case o.Observed > 0:
