@@ -140,7 +140,7 @@ func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Tim
 		}
 	}
 	if s.open != "" {
-		s.item("  Let through", " whatever matches, at nginx (allow_paths): %s", s.open)
+		s.item("  Passes    ", "at nginx, whatever matches (allow_paths): %s", s.open)
 	}
 	if all := done[""]; all != nil {
 		requests, stopped, probed := all.stopped()
