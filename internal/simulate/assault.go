@@ -178,7 +178,7 @@ func (t *attacker) request() Request {
 		client = withInterface(r, client.As16())
 	}
 	q := n.st.a.request(&t.p, n.site, client, t.p.tls.connection(r), x, uri)
-	q.Patience = time.Duration(logNormal(r, 12e9, .5))
+	q.Patience = botPatience(r)
 	q.warm = warm
 	if n.dress != nil {
 		n.dress(r, &q)

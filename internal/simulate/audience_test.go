@@ -242,3 +242,22 @@ func TestReading(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyIsGivenAwayByHisPatience: who hangs up first, of a bot and a person whom the site keeps waiting, is as good as a
+// draw.
+func TestNobodyIsGivenAwayByHisPatience(t *testing.T) {
+	a := &audience{seed: 7, network: newNetwork(7), browsers: newBrowsers(false)}
+	r := stream(7)
+	first, pairs := 0, 0
+	for n := range uint64(300) {
+		person := logNormal(r, a.person(n).patience, .4)
+		for range 300 {
+			if pairs++; botPatience(r).Seconds() < person {
+				first++
+			}
+		}
+	}
+	if share := float64(first) / float64(pairs); share < .45 || share > .55 {
+		t.Errorf("the bot hangs up first in %.3f of all pairs", share)
+	}
+}

@@ -100,6 +100,10 @@ func (n *botnet) address(r *rand.Rand, taken map[netip.Addr]bool) netip.Addr {
 	}
 }
 
+// botPatience is how long a bot waits for an answer: as long as people do, whose median is anything from 6 to 16 s with a
+// spread of .4 (identity.patience), so that when somebody hangs up gives nobody away.
+func botPatience(r *rand.Rand) time.Duration { return time.Duration(logNormal(r, 10.6e9, .485)) }
+
 func (n *botnet) next() (*Visit, bool) {
 	if n.sent == len(n.bots) {
 		return nil, false
@@ -114,7 +118,7 @@ func (n *botnet) next() (*Visit, bool) {
 		x, uri := n.page(r)
 		q := n.a.request(&p, n.site, b.client, p.tls.connection(r), x, uri)
 		q.Delay = at
-		q.Patience = time.Duration(logNormal(r, 12e9, .5))
+		q.Patience = botPatience(r)
 		if chance(r, .05) {
 			q.Referer = one(r, []string{"https://www.google.com/", "https://www.bing.com/", n.a.scheme() + n.site.Name + "/"})
 		}
