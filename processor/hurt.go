@@ -19,10 +19,13 @@ const maxHurt = 256
 // among them as among all whom it stopped.
 func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Event)) {
 	i := s.incident
-	if i == nil || lifted.signature == nil {
+	if _, ok := lifted.rule(); i == nil || !ok {
 		return
 	}
-	if i.hurt.Signatures = append(i.hurt.Signatures, lifted.signature); len(i.hurt.Signatures) > maxHurt {
+	if lifted.signature != nil {
+		i.hurt.Signatures = append(i.hurt.Signatures, lifted.signature)
+	}
+	if len(i.hurt.Signatures) > maxHurt {
 		i.hurt.Signatures = i.hurt.Signatures[1:]
 	}
 	people := make(map[uint64]bool)
@@ -39,11 +42,12 @@ func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Eve
 	s.rememberPeople(second, suspects, people)
 	s.keepDecisions(func(d *decision) bool {
 		why := ""
+		rule, ofRequests := d.rule()
 		switch {
 		case d.incident != i.id:
-		case d.signature != nil && i.hurt.Touched(d.signature, s.resolver()) >= hurtPeople:
+		case ofRequests && i.hurt.Touched(rule, s.resolver()) >= hurtPeople:
 			why = "lifted: it matches people for whom " + lifted.ID + " was lifted"
-		case d.signature == nil && ofMatched(d):
+		case !ofRequests && ofMatched(d):
 			why = "lifted: it was taken for a signature's match, and " + lifted.ID + " has stopped people"
 		}
 		if why != "" {

@@ -41,6 +41,7 @@ type incident struct {
 	all             *together
 	refused         []schemas.Signature
 	refusedPrefixes []netip.Prefix // that hurt, too
+	noScore         bool           // one was lifted because it hurt: no other is taken
 	hurt            attribute.Hurt // those of the signatures that were lifted for people
 	last            schemas.Event
 	peak            detect.Peak
@@ -57,7 +58,9 @@ type decision struct {
 	schemas.Decision
 	incident  string
 	kind      schemas.Kind      // of the incident
-	signature schemas.Signature // nil for a client or a prefix
+	signature schemas.Signature // nil for a client, a prefix or a score
+	score     *schemas.Score    // nil for all else
+	touches   []uint64          // of a score: see attribute.ScoreInForce
 	prefix    netip.Prefix      // of a prefix, else zero
 	since     int64             // second in which it was taken
 	matched   int64             // second in which it was last seen to stop something
@@ -223,8 +226,8 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 	now := s.d.knownAt(second)
 	within, seen := s.withinBudget(normal, suspect), s.seenNow(suspect)
 	s.keepDecisions(func(d *decision) bool {
-		if d.signature != nil {
-			live := attribute.Look(normal, suspect, d.signature, s.resolver())
+		if rule, ok := d.rule(); ok {
+			live := attribute.Look(normal, suspect, rule, s.resolver())
 			if live.Clients > 0 {
 				d.matched = second
 			}
@@ -278,6 +281,9 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 	budget.Alike = s.alikeNow()
 	budget.Measured = s.measured
 	budget.Elsewhere = s.elsewhere()
+	if !s.incident.noScore {
+		budget.MaxScores = maxScores - len(budget.Scores) - len(budget.SoftScores)
+	}
 	if budget.MaxMeasures > 0 {
 		s.impose(attribute.Analyse(normal, suspect, budget), second, emit)
 	}
@@ -297,6 +303,10 @@ func (s *site) budget(second, since int64) attribute.Budget {
 	for _, d := range s.know.decisions {
 		if d.prefix.IsValid() {
 			budget.Prefixes = append(budget.Prefixes, d.prefix)
+		} else if d.score != nil && d.Action != schemas.Block {
+			budget.SoftScores = append(budget.SoftScores, d.inForce())
+		} else if d.score != nil {
+			budget.Scores = append(budget.Scores, d.inForce())
 		} else if d.signature != nil && d.Action != schemas.Block {
 			budget.Softly = append(budget.Softly, d.signature)
 		} else if d.signature != nil {
@@ -338,7 +348,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		i.all.decided++
 		s.beginProbation(second)
 		s.soften(&m) // the first one begins the probation
-		d := &decision{incident: i.id, kind: s.state.Kind, signature: m.Signature, since: second, matched: second, Decision: schemas.Decision{
+		d := &decision{incident: i.id, kind: s.state.Kind, signature: m.Signature, score: m.Score, touches: m.Touches, since: second, matched: second, Decision: schemas.Decision{
 			ID: fmt.Sprintf("%s-%d", i.id, i.all.decided), Action: m.Action, Scope: m.Scope, Value: m.Value,
 			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
 			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + known + s.onProbation(),
@@ -355,7 +365,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		}
 		d.Probes = s.d.probeKey
 		s.know.decisions = append(s.know.decisions, d)
-		s.tellLists(d.signature, second)
+		s.tellLists(d, second)
 		s.tell(schemas.DecisionAdded, d, now, emit)
 	}
 }

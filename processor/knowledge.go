@@ -157,13 +157,13 @@ func (s *siteKnowledge) writeOpen(w *state.Writer) {
 	for _, list := range [][]*decision{s.decisions, s.scored.list} {
 		for _, d := range list {
 			id := d.ID
-			if d.Scope == schemas.ScopeClient || d.signature == nil && !d.prefix.IsValid() {
+			if d.Scope == schemas.ScopeClient || d.ofClient() {
 				id = "" // there are many, and nobody is told which it was
 			}
 			w.Text(id)
 			w.Text(d.Probes)
 			w.Text(string(d.Action))
-			w.Bool(d.signature != nil)
+			w.Bool(d.signature != nil || d.score != nil)
 			w.Text(d.Value)
 		}
 	}
@@ -221,7 +221,7 @@ func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []
 func (s *siteKnowledge) setDecisions(all []*decision) {
 	s.decisions, s.scored = nil, scoredList{}
 	for _, d := range all {
-		if d.signature == nil && !d.prefix.IsValid() {
+		if d.ofClient() {
 			s.scored.add(d)
 		} else {
 			s.decisions = append(s.decisions, d)
@@ -236,7 +236,13 @@ func readDecisions(r *state.Reader) (out []*decision) {
 		d.Action = schemas.Action(r.Text(schemas.MaxID))
 		isSignature := r.Bool()
 		d.Value = r.Text(schemas.MaxSentence + schemas.MaxSignatureTraits*4*schemas.MaxText)
-		if r.Err() == nil && isSignature {
+		if r.Err() == nil && isSignature && schemas.IsScore(d.Value) {
+			score, err := schemas.ParseScore(d.Value)
+			if err != nil {
+				r.Fail("%v", err)
+			}
+			d.score = score
+		} else if r.Err() == nil && isSignature {
 			signature, err := schemas.ParseSignature(d.Value)
 			if err != nil {
 				r.Fail("%v", err)
@@ -320,6 +326,8 @@ func (s *siteKnowledge) infer(r *schemas.Request, said func(schemas.Listed) stri
 		match := false
 		if d.prefix.IsValid() {
 			match = d.prefix.Contains(r.Client)
+		} else if d.score != nil {
+			match, scratch = adds(d.score, r, said, scratch)
 		} else {
 			match, scratch = matches(d.signature, r, said, scratch)
 		}

@@ -126,14 +126,14 @@ func (s *site) resolver() *attribute.Resolver {
 	return r
 }
 
-// tellLists tells the edges what is known of the site that a signature asks for, where that is not what
+// tellLists tells the edges what is known of the site that a decision asks for, where that is not what
 // they were told last.
-func (s *site) tellLists(signature schemas.Signature, second int64) {
+func (s *site) tellLists(d *decision, second int64) {
 	if s.d.o.Known == nil {
 		return
 	}
 	for of := range schemas.NumListed {
-		if l := &s.lists[of]; signature.Asks(of) && s.told[of] != l.version+1 {
+		if l := &s.lists[of]; d.asks(of) && s.told[of] != l.version+1 {
 			s.told[of] = l.version + 1
 			s.d.o.Known(s.d.knownAt(second), l.tell(s.name))
 		}
@@ -145,17 +145,17 @@ func (s *site) tellLists(signature schemas.Signature, second int64) {
 func (s *site) keepTold(second int64, emit func(schemas.Event)) {
 	gone := false
 	for _, d := range s.know.decisions {
-		if _, full := s.tooMuch(d.signature); full {
+		if _, full := s.tooMuch(d); full {
 			gone = true
 			continue
 		}
-		s.tellLists(d.signature, second)
+		s.tellLists(d, second)
 	}
 	if !gone {
 		return
 	}
 	s.keepDecisions(func(d *decision) bool {
-		of, full := s.tooMuch(d.signature)
+		of, full := s.tooMuch(d)
 		if full {
 			s.lift(d, "lifted: this site has more "+of.String()+" than weir can know", second, emit)
 		}
@@ -163,10 +163,10 @@ func (s *site) keepTold(second int64, emit func(schemas.Event)) {
 	})
 }
 
-// tooMuch reports whether a signature asks for what there is more of than fits.
-func (s *site) tooMuch(signature schemas.Signature) (of schemas.Listed, full bool) {
+// tooMuch reports whether a decision asks for what there is more of than fits.
+func (s *site) tooMuch(d *decision) (of schemas.Listed, full bool) {
 	for of := range schemas.NumListed {
-		if s.lists[of].full && signature.Asks(of) {
+		if s.lists[of].full && d.asks(of) {
 			return of, true
 		}
 	}

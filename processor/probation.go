@@ -39,7 +39,7 @@ func (s *site) becomesEnforced(second int64, emit func(schemas.Event)) {
 		switch {
 		case d.incident != i.id:
 			return true
-		case d.Scope != schemas.ScopeSignature && d.Action == schemas.Block:
+		case (d.Scope == schemas.ScopeClient || d.Scope == schemas.ScopePrefix) && d.Action == schemas.Block:
 			d.Reason = "it is enforced from now on, for the first time on this site: nobody is blocked by an address until that has proved right"
 			s.tell(schemas.DecisionRemoved, d, now, emit)
 			return false

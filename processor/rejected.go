@@ -47,6 +47,8 @@ func (s *site) refuse(d *decision) {
 	i := s.incident
 	switch {
 	case i == nil:
+	case d.score != nil: // another would have other points, and be the same
+		i.noScore = true
 	case d.signature != nil:
 		i.refused = append(i.refused, d.signature)
 	case d.prefix.IsValid():

@@ -89,13 +89,15 @@ func (s *site) blockedBefore() (before attribute.Hurt) {
 // returns what its reason is to say of it; "" where nothing is known.
 func (s *site) mind(m *attribute.Measure) (said string) {
 	r := &s.remembered
-	if at := slices.IndexFunc(r.harms, func(h harm) bool { return h.Value == m.Value }); at >= 0 {
+	if at := slices.IndexFunc(r.harms, func(h harm) bool {
+		return h.Value == m.Value || m.Score != nil && h.Scope == schemas.ScopeScore // each has other points
+	}); at >= 0 {
 		h := &r.harms[at]
 		on := time.Unix(h.Second, 0).UTC().Format(time.DateOnly)
 		if said = fmt.Sprintf("; it was lifted on %s because it hurt people (%s)", on, h.Decision); h.By != "" {
 			said = fmt.Sprintf("; %s lifted it on %s (%s)", h.By, on, h.Decision)
 		}
-	} else if before := (&attribute.Hurt{People: r.people}); m.Signature != nil && before.Touched(m.Signature, s.resolver()) > 0 {
+	} else if before := (&attribute.Hurt{People: r.people}); ofRequests(m) && before.Touched(attribute.Rule{Signature: m.Signature, Score: m.Score}, s.resolver()) > 0 {
 		said = fmt.Sprintf("; it matches people for whom others were lifted on %s", time.Unix(r.last, 0).UTC().Format(time.DateOnly))
 	}
 	if said != "" && m.Action == schemas.Block {
@@ -106,6 +108,9 @@ func (s *site) mind(m *attribute.Measure) (said string) {
 	}
 	return said
 }
+
+// ofRequests reports whether a measure goes by what a request is.
+func ofRequests(m *attribute.Measure) bool { return m.Signature != nil || m.Score != nil }
 
 type savedRemembered struct {
 	Version int    `json:"version"`

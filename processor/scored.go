@@ -119,7 +119,7 @@ func (s *site) soften(m *attribute.Measure) {
 		return
 	}
 	_, probation := s.probationEnds()
-	if probation && m.Scope != schemas.ScopeSignature || s.incident.among && s.incident.earlier == nil && m.Scope != schemas.ScopeClient && !ofNoPage(m.Signature) {
+	if probation && (m.Scope == schemas.ScopeClient || m.Scope == schemas.ScopePrefix) || s.incident.among && s.incident.earlier == nil && m.Scope != schemas.ScopeClient && !ofNoPage(m.Signature) {
 		m.Action = schemas.Challenge
 	}
 }

@@ -322,6 +322,7 @@ type savedIncident struct {
 	Sites   []string  `json:"sites"`
 	Decided int       `json:"decided"`
 	Cause   string    `json:"cause"`
+	NoScore bool      `json:"no_score,omitempty"`
 	Refused []string  `json:"refused,omitempty"`
 	Returns string    `json:"returns,omitempty"`
 	Began   int64     `json:"began,omitempty"`
@@ -345,6 +346,7 @@ type savedDecision struct {
 	Matched  int64        `json:"matched"`
 	Hurt     bool         `json:"hurt,omitempty"`
 	Seen     schemas.Live `json:"seen,omitzero"`
+	Touches  []uint64     `json:"touches,omitempty"`
 }
 
 func (s *site) open() savedOpen {
@@ -358,7 +360,7 @@ func (s *site) open() savedOpen {
 	}
 	if i := s.incident; i != nil {
 		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
-			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier()}
+			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier(), NoScore: i.noScore}
 		saved.Incident.Lifted, saved.Incident.Hurt = i.saveHurt()
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
@@ -369,7 +371,7 @@ func (s *site) open() savedOpen {
 	}
 	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
 		for _, d := range list {
-			saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live})
+			saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live, d.touches})
 		}
 	}
 	return saved
@@ -406,7 +408,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack, noScore: i.NoScore}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		if err := s.loadEarlier(i.Earlier); err != nil {
 			r.Fail("%v", err)
@@ -442,6 +444,14 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 				return
 			}
 			kept.signature = signature
+		}
+		if d.Scope == schemas.ScopeScore {
+			score, err := schemas.ParseScore(d.Value)
+			if err != nil {
+				r.Fail("%v", err)
+				return
+			}
+			kept.score, kept.touches = score, d.Touches
 		}
 		if d.Scope == schemas.ScopePrefix {
 			prefix, err := netip.ParsePrefix(d.Value)

@@ -35,6 +35,7 @@ const (
 	ScopeClient    Scope = "client"    // value: an IPv4 address or an IPv6 /64
 	ScopePrefix    Scope = "prefix"    // value: a CIDR prefix
 	ScopeSignature Scope = "signature" // value: Signature.String
+	ScopeScore     Scope = "score"     // value: Score.String; of one rank with signatures
 	ScopeSite      Scope = "site"      // value: the site's name
 )
 
@@ -45,7 +46,7 @@ func (s Scope) Precedence() int {
 		return 0
 	case ScopePrefix:
 		return 1
-	case ScopeSignature:
+	case ScopeSignature, ScopeScore:
 		return 2
 	}
 	return 3

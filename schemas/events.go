@@ -56,7 +56,7 @@ func EncodeEvents(revision uint64, snapshot bool, events []Event) ([][]byte, err
 	var bodies [][]byte
 	var body []byte
 	for i := range events {
-		line, err := AppendEvent(nil, &events[i])
+		line, err := AppendEvent(nil, onWire(&events[i]))
 		if err != nil {
 			return nil, fmt.Errorf("event %d of %d: %w", i+1, len(events), err)
 		}
@@ -171,11 +171,31 @@ func DecodeEvents(message []byte) (EventsHeader, []Event, error) {
 				return header, nil, fmt.Errorf("decode events: %w: line %d: %v", ErrEvents, number, err)
 			}
 		}
+		offWire(e)
 		if err := e.Validate(); err != nil {
 			return header, nil, fmt.Errorf("decode events: %w: line %d: %v", ErrEvents, number, err)
 		}
 	}
 	return header, events, nil
+}
+
+// onWire is an event as messages carry it: a score goes as a signature. An edge that knows no scores refuses a message
+// with another scope, and everything in it; a signature that it cannot read it refuses alone.
+func onWire(e *Event) *Event {
+	if e.Decision == nil || e.Scope != ScopeScore {
+		return e
+	}
+	sent, decision := *e, *e.Decision
+	decision.Scope = ScopeSignature
+	sent.Decision = &decision
+	return &sent
+}
+
+// offWire takes that back. No signature begins with a digit, and every score does.
+func offWire(e *Event) {
+	if e.Decision != nil && e.Scope == ScopeSignature && IsScore(e.Value) {
+		e.Scope = ScopeScore
+	}
 }
 
 func (h EventsHeader) check() error {
@@ -253,9 +273,9 @@ func (d *Decision) Validate() error {
 		return fmt.Errorf("decision %s: the action %q is none of throttle, challenge, block, allow", cut(d.ID), cut(string(d.Action)))
 	}
 	switch d.Scope {
-	case ScopeClient, ScopePrefix, ScopeSignature, ScopeSite:
+	case ScopeClient, ScopePrefix, ScopeSignature, ScopeScore, ScopeSite:
 	default:
-		return fmt.Errorf("decision %s: the scope %q is none of client, prefix, signature, site", cut(d.ID), cut(string(d.Scope)))
+		return fmt.Errorf("decision %s: the scope %q is none of client, prefix, signature, score, site", cut(d.ID), cut(string(d.Scope)))
 	}
 	if d.ID == "" || d.Value == "" || d.Expires.IsZero() {
 		return fmt.Errorf("decision %s: without an id, a value or an expiry", cut(d.ID))

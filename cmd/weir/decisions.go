@@ -271,6 +271,12 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 			return schemas.Event{}, err
 		}
 		value = signature.String()
+	case schemas.ScopeScore:
+		score, err := schemas.ParseScore(value)
+		if err != nil {
+			return schemas.Event{}, err
+		}
+		value = score.String()
 	case schemas.ScopeSite:
 		sites = []string{value}
 	}
@@ -284,7 +290,7 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 	if c.For <= 0 || c.For > schemas.LongestByHand {
 		return schemas.Event{}, fmt.Errorf("--for %s: give more than 0 and at most %s", c.For, short(schemas.LongestByHand))
 	}
-	if schemas.Action(c.Action) == schemas.Allow && (schemas.Scope(c.Scope) == schemas.ScopeSignature || len(sites) > 0) {
+	if schemas.Action(c.Action) == schemas.Allow && (schemas.Scope(c.Scope) == schemas.ScopeSignature || schemas.Scope(c.Scope) == schemas.ScopeScore || len(sites) > 0) {
 		return schemas.Event{}, errors.New("--action allow is of a client or a prefix, and on every site: a firewall knows no sites")
 	}
 	now = now.UTC().Truncate(time.Millisecond)

@@ -147,7 +147,7 @@ var ordinary = map[schemas.Trait][]string{
 // isBroad reports whether a decision is on all visitors of a site, or on a signature of nothing but
 // what ordinary ones send.
 func isBroad(e *schemas.Event) bool {
-	if e.Scope == schemas.ScopeSite {
+	if e.Scope == schemas.ScopeSite || e.Scope == schemas.ScopeScore { // of a score nobody sees whom it refuses
 		return true
 	}
 	signature, err := schemas.ParseSignature(e.Value)

@@ -410,5 +410,5 @@ func logEvent(log *slog.Logger, e schemas.Event) {
 		log.Info(string(e.Type), "incident", e.Incident, "kind", e.Kind, "sites", e.Sites, "cause", e.Cause)
 		return
 	}
-	log.Info(string(e.Type), "decision", e.ID, "action", e.Action, "scope", e.Scope, "value", e.Value, "collateral", e.Collateral)
+	log.Info(string(e.Type), "decision", e.ID, "action", e.Action, "scope", e.Scope, "value", printable(e.Value, 400), "collateral", e.Collateral)
 }

@@ -64,6 +64,11 @@ func rank(decisions []schemas.Event, done effects) {
 	})
 }
 
+// ofRequests reports whether decisions of a scope go by what a request is.
+func ofRequests(scope schemas.Scope) bool {
+	return scope == schemas.ScopeSignature || scope == schemas.ScopeScore
+}
+
 // apart is what sets the attack apart: the traits of what stops most, each once, the strongest first,
 // some of its requests and the normal ones that come closest.
 func (s *sheet) apart(decisions []schemas.Event, known map[string]*profile.Profile) {
@@ -72,10 +77,10 @@ func (s *sheet) apart(decisions []schemas.Event, known map[string]*profile.Profi
 	looked := 0
 	for i := range decisions {
 		e := &decisions[i]
-		if e.Evidence == nil || len(e.Evidence.Traits) == 0 || best != nil && e.Scope != schemas.ScopeSignature {
+		if e.Evidence == nil || len(e.Evidence.Traits) == 0 || best != nil && !ofRequests(e.Scope) {
 			continue
 		}
-		if best == nil || best.Scope != schemas.ScopeSignature && e.Scope == schemas.ScopeSignature {
+		if best == nil || !ofRequests(best.Scope) && ofRequests(e.Scope) {
 			best, traits = e, nil
 		}
 		if looked++; looked > pageTraits {

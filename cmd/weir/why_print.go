@@ -160,6 +160,9 @@ func (s *sheet) evidence(e *schemas.Evidence, scope schemas.Scope, app *profile.
 	} else {
 		s.matches(e)
 	}
+	if scope == schemas.ScopeScore {
+		s.say(2, "No one trait decides: what they say is added up, and it matches what comes to enough. Those that say most:")
+	}
 	s.traits(e.Traits)
 	s.requests("Requests that it matches", e.Samples, app)
 	s.requests("The nearest normal requests", e.Nearest, app)

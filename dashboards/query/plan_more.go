@@ -214,6 +214,9 @@ func matching(value string) (text string, left []string, err error) {
 	if !strings.Contains(value, "=") {
 		return "r.site = " + Text(value), nil, nil
 	}
+	if schemas.IsScore(value) {
+		return matchingScore(value)
+	}
 	signature, err := schemas.ParseSignature(value)
 	if err != nil {
 		return "", nil, wrong("%s", cut(err.Error()))
@@ -235,6 +238,36 @@ func matching(value string) (text string, left []string, err error) {
 		}
 	}
 	return all(texts...), left, nil
+}
+
+// matchingScore is a condition on the requests whose traits, as far as they are columns, come to what the score
+// wants, with as much as the others may say at most.
+func matchingScore(value string) (text string, left []string, err error) {
+	score, err := schemas.ParseScore(value)
+	if err != nil {
+		return "", nil, wrong("%s", cut(err.Error()))
+	}
+	least, terms := score.Least, []string{"0"}
+	for _, t := range score.Traits {
+		most := t.Other
+		var values, points []string
+		for _, v := range t.Values {
+			most = max(most, v.Points)
+			values, points = append(values, Text(v.Value)), append(points, strconv.Itoa(v.Points))
+		}
+		switch t.Trait {
+		case schemas.TraitUserAgent, schemas.TraitAcceptLanguage, schemas.TraitAcceptEncoding, schemas.TraitTLS, schemas.TraitProtocol, schemas.TraitMethod, schemas.TraitCookie:
+			if len(values) == 0 {
+				terms = append(terms, strconv.Itoa(t.Other))
+				continue
+			}
+			terms = append(terms, fmt.Sprintf("transform(toString(r.%s), [%s], [%s], %d)", t.Trait, strings.Join(values, ", "), strings.Join(points, ", "), t.Other))
+		default:
+			least -= most
+			left = append(left, t.Trait.String())
+		}
+	}
+	return fmt.Sprintf("(%s) >= %d", strings.Join(terms, " + "), least), left, nil
 }
 
 // note says what of a filter the store cannot tell.

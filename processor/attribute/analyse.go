@@ -47,6 +47,9 @@ type Budget struct {
 	// measure, whom they touch counts against the budget. Softly are those challenged or
 	// throttled: one that can be blocked by now is proposed anew.
 	InForce, Softly []schemas.Signature
+	// Scores and SoftScores are the same of scores; MaxScores bounds those that may be added, 0 is none.
+	Scores, SoftScores []ScoreInForce
+	MaxScores          int
 	// Prefixes are those that measures are in force on, RefusedPrefixes those that hurt.
 	Prefixes, RefusedPrefixes []netip.Prefix
 	// Refused are signatures that hurt; they are not proposed again. Hurt are those of them that stopped people
@@ -94,6 +97,8 @@ type Measure struct {
 	Scope             schemas.Scope
 	Value             string
 	Signature         schemas.Signature // of ScopeSignature
+	Score             *schemas.Score    // of ScopeScore
+	Touches           []uint64          // of it: the normal clients that it would touch, see ScoreInForce
 	Stops             float64           // share of the attack's requests that no other measure stops
 	Collateral        float64           // upper 95 % bound of the share of people touched
 	CollateralPerHour float64
@@ -119,20 +124,20 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 		return refused
 	}
 	a.cover(budget.InForce)
+	a.coverScores(budget.Scores)
 	prefixes := a.densePrefixes()
-	var measures []Measure
+	var measures, scores []Measure
 	if a.mayBlock() {
-		a.mine()
-		measures = a.choose(nil)
+		measures, scores = a.pick(nil, nil)
 	}
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
-	a.mine()
-	measures = a.choose(measures)
+	a.coverScores(budget.SoftScores)
+	measures, scores = a.pick(measures, scores)
 	a.settle(measures)
 	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}
-	measures = append(append(prefixes, measures...), eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
+	measures = append(slices.Concat(prefixes, scores, measures), eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
 		a.clientMeasures(hard), a.matchedClients(soft, schemas.Challenge))...)
 	a.tellTogether(measures)
 	return measures
@@ -198,6 +203,8 @@ type analysis struct {
 	chosen        []chosen
 	frequentItems []item
 	strong        []strongPair
+	learning      *learning // nil where nothing was learned
+	learned       bool      // it was tried
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {

@@ -23,7 +23,7 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	own := a.normal.touched(normal, true)
 	action, doubt, ok := a.action(c.items, c.rows, charged, normal)
 	_, requests := a.suspect.count(and(c.rows, a.open))
-	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(c.items, c.rows) ||
+	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(func(t *Traits) bool { return hasAll(t, c.items) }, c.rows) ||
 		!a.worth(requests, a.shareOf(own), 1/max(a.calibrate0.people, 1)) {
 		return Measure{}, false
 	}
@@ -71,10 +71,13 @@ func (a *analysis) action(items []item, rows, charged, own []uint64) (action sch
 // that were new: whoever comes for the first time has no cookie and no referer
 // from the site, and looks most like a bot. The budget is in people, so that the
 // new ones count by their share of them, and by half at the least.
-func (a *analysis) bound(t touched) float64 {
-	bound := UpperShare(t.all, a.calibrate0.all) * a.inPeople(t)
-	if fresh := a.calibrate0.fresh; fresh >= enoughFresh {
-		share := float64(fresh) / float64(a.calibrate0.all)
+func (a *analysis) bound(t touched) float64 { return a.boundOf(t, a.calibrate0) }
+
+// boundOf is bound where so many were looked at.
+func (a *analysis) boundOf(t, of touched) float64 {
+	bound := UpperShare(t.all, of.all) * inPeople(t, of)
+	if fresh := of.fresh; fresh >= enoughFresh {
+		share := float64(fresh) / float64(of.all)
 		bound = max(bound, max(share, 0.5)*UpperShare(t.fresh, fresh))
 	}
 	return min(1, bound)

@@ -35,6 +35,13 @@ func (e *earlier) take(items []item) {
 	}
 }
 
+// takeRows charges what a rule matches.
+func (e *earlier) takeRows(match func(*Traits) bool) {
+	if e != nil {
+		e.charged = or(e.charged, e.rows.matchBy(match))
+	}
+}
+
 // allows reports whether a signature touches, with those before it, no more of them than a share. They
 // are held out: no signature was made for them.
 func (e *earlier) allows(items []item, share float64, soft bool) bool {

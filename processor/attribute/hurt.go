@@ -41,21 +41,21 @@ func (s *Sample) Take(other *Sample, wanted map[uint64]bool) {
 	}
 }
 
-// Touched is how many of the people a signature matches. paths says which paths are known, nil of none.
-func (h *Hurt) Touched(signature schemas.Signature, paths *Resolver) int {
+// Touched is how many of the people a rule matches. paths says which paths are known, nil of none.
+func (h *Hurt) Touched(rule Rule, paths *Resolver) int {
 	if h.People == nil {
 		return 0
 	}
-	return h.People.touchedBy(h.People.x.items(signature), paths)
+	return h.People.touchedBy(h.People.x.matcher(rule), paths)
 }
 
-// touchedBy is how many clients of a sample sent a request that has all the items.
-func (s *Sample) touchedBy(items []item, paths *Resolver) (clients int) {
+// touchedBy is how many clients of a sample sent a request that matches.
+func (s *Sample) touchedBy(match func(*Traits) bool, paths *Resolver) (clients int) {
 	for i := range s.clients {
 		c := &s.clients[i]
 		for at := c.head; at >= 0; at = s.rows[at].next {
 			traits := s.rows[at].traits
-			if s.x.resolve(&traits, paths, c.id); hasAll(&traits, items) {
+			if s.x.resolve(&traits, paths, c.id); match(&traits) {
 				clients++
 				break
 			}
@@ -64,12 +64,12 @@ func (s *Sample) touchedBy(items []item, paths *Resolver) (clients int) {
 	return clients
 }
 
-// hurts reports whether a signature would do again what others were lifted for: it matches one of the people
+// hurts reports whether a rule would do again what others were lifted for: it matches one of the people
 // whom those stopped, or it is a part of what hurt, one so small that by luck alone none of the few people who
 // are known is in it. Otherwise what was lifted comes back in twenty parts, one for each agent. rows are the suspects' that it matches.
-func (a *analysis) hurts(items []item, rows []uint64) bool {
+func (a *analysis) hurts(match func(*Traits) bool, rows []uint64) bool {
 	h := &a.budget.Hurt
-	if h.People != nil && h.People.touchedBy(items, a.budget.Paths) > 0 {
+	if h.People != nil && h.People.touchedBy(match, a.budget.Paths) > 0 {
 		return true
 	}
 	all, _ := a.suspect.count(rows)
@@ -81,7 +81,8 @@ func (a *analysis) hurts(items []item, rows []uint64) bool {
 		}
 		known := 0
 		if h.People != nil {
-			known = h.People.touchedBy(a.items(s), a.budget.Paths)
+			items := a.items(s)
+			known = h.People.touchedBy(func(t *Traits) bool { return hasAll(t, items) }, a.budget.Paths)
 		}
 		whole, _ := a.suspect.count(of)
 		if known < leastHurt || math.Pow(1-float64(same)/float64(whole), float64(known)) > luck {
@@ -94,7 +95,7 @@ func (a *analysis) hurts(items []item, rows []uint64) bool {
 // hurtBefore reports whether a signature was lifted in an earlier incident, or stops one of the people for whom another was.
 func (a *analysis) hurtBefore(signature schemas.Signature, items []item) bool {
 	h := &a.budget.HurtBefore
-	if h.People != nil && h.People.touchedBy(items, a.budget.Paths) > 0 {
+	if h.People != nil && h.People.touchedBy(func(t *Traits) bool { return hasAll(t, items) }, a.budget.Paths) > 0 {
 		return true
 	}
 	return len(h.Signatures) > 0 && slices.ContainsFunc(h.Signatures, func(s schemas.Signature) bool { return s.String() == signature.String() })

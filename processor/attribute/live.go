@@ -2,7 +2,7 @@ package attribute
 
 import "github.com/weir-project/weir/schemas"
 
-// Live is what a signature does now.
+// Live is what a signature or a score does now.
 type Live struct {
 	Clients  int     // suspect clients that it matches
 	Requests float64 // their requests that it matches, in the sample
@@ -12,16 +12,16 @@ type Live struct {
 	Regulars, Touched int
 }
 
-// Look tells what the signature matches among the suspects; normal is the normal sample. paths says
+// Look tells what a rule matches among the suspects; normal is the normal sample. paths says
 // which paths are known, nil of none.
-func Look(normal, suspect *Sample, signature schemas.Signature, paths *Resolver) (live Live) {
+func Look(normal, suspect *Sample, rule Rule, paths *Resolver) (live Live) {
 	guests, agents := normal.Guests(), normal.agentsOfGuests()
-	items := suspect.x.items(signature)
+	match := suspect.x.matcher(rule)
 	for i := range suspect.clients {
 		c, matched, known := &suspect.clients[i], false, false
 		for at := c.head; at >= 0; at = suspect.rows[at].next {
 			traits := suspect.rows[at].traits
-			if suspect.x.resolve(&traits, paths, 0); hasAll(&traits, items) {
+			if suspect.x.resolve(&traits, paths, 0); match(&traits) {
 				matched = true
 				known = known || agents[agentOf(c.id, &traits)] || c.regular && suspect.oneAgent(c)
 				live.Requests += float64(suspect.rows[at].count)

@@ -25,7 +25,7 @@ func TestBotsBehindAVisitorsAddress(t *testing.T) {
 		send(suspect, 100+client, visitors, "gzip, br", Mark{Regular: true})
 	}
 	signature := schemas.Signature{{Trait: schemas.TraitAcceptEncoding, Value: "gzip"}}
-	if live := Look(normal, suspect, signature, nil); live.Regulars != 10 || live.Clients != 10 || live.Touched != 0 {
+	if live := Look(normal, suspect, Rule{Signature: signature}, nil); live.Regulars != 10 || live.Clients != 10 || live.Touched != 0 {
 		t.Errorf("bots behind ten visitors' addresses: %+v", live)
 	}
 	suspect.Reset()
@@ -33,7 +33,7 @@ func TestBotsBehindAVisitorsAddress(t *testing.T) {
 		send(suspect, 100+client, visitors, "gzip", Mark{})
 		send(suspect, 200+client, bots, "gzip", Mark{Regular: true}) // known from an earlier day
 	}
-	if live := Look(normal, suspect, signature, nil); live.Regulars != 20 || live.Clients != 20 || live.Touched != 20 {
+	if live := Look(normal, suspect, Rule{Signature: signature}, nil); live.Regulars != 20 || live.Clients != 20 || live.Touched != 20 {
 		t.Errorf("twenty visitors themselves: %+v", live)
 	}
 }

@@ -40,9 +40,9 @@ func (t *touched) add(person float64, fresh bool) {
 
 // inPeople is by how much a share of clients falls short of the share of people that they are: never less than one, so
 // that neither is above what is said.
-func (a *analysis) inPeople(t touched) float64 {
-	if t.all == 0 || a.calibrate0.people <= 0 {
+func inPeople(t, of touched) float64 {
+	if t.all == 0 || of.people <= 0 {
 		return 1
 	}
-	return max(1, t.people/float64(t.all)*float64(a.calibrate0.all)/a.calibrate0.people)
+	return max(1, t.people/float64(t.all)*float64(of.all)/of.people)
 }

@@ -2,7 +2,7 @@
 // with a request. Replay judges past requests with it, so that the loop is
 // closed: what would have been stopped is what the processor then sees as
 // stopped. Its precedence is the one that every edge has: allowlist, client,
-// prefix, signature, site; within a scope block before challenge before throttle.
+// prefix, signature and score, site; within a scope block before challenge before throttle.
 package judge
 
 import (
@@ -33,9 +33,9 @@ type Options struct {
 
 // Edge holds decisions and judges requests. Not for concurrent use.
 //
-// Judging costs one look-up by client, one by prefix and one by the leading
-// trait of each kind of signature, whatever the number of decisions; nothing is
-// allocated.
+// Judging costs one look-up by client, one by prefix, one by the leading
+// trait of each kind of signature, whatever the number of decisions, and one by each
+// trait of a score, of which there are few; nothing is allocated.
 type Edge struct {
 	propagation int64 // milliseconds
 	allow       bart.Lite
@@ -48,6 +48,7 @@ type Edge struct {
 	clients    map[netip.Addr][]*held
 	prefixes   bart.Table[[]*held]
 	signatures [schemas.NumTraits]map[string][]*held // by the value of the signature's first trait
+	scores     []*held
 	sites      map[string][]*held
 
 	listed [schemas.NumListed]map[string][]siteList // by site, ascending by their times
@@ -75,6 +76,7 @@ type held struct {
 	value       string
 	sites       []string
 	signature   schemas.Signature
+	score       *schemas.Score
 	from, until int64
 	hand        bool   // a person took it
 	probes      string // the key by which it lets clients through, see schemas.Probe
@@ -158,10 +160,17 @@ func (e *Edge) add(event schemas.Event, from int64) error {
 			e.signatures[lead.Trait] = make(map[string][]*held)
 		}
 		e.signatures[lead.Trait][lead.Value] = append(e.signatures[lead.Trait][lead.Value], h)
+	case schemas.ScopeScore:
+		score, err := schemas.ParseScore(h.value)
+		if err != nil {
+			return fmt.Errorf("decision %s: %w", h.id, err)
+		}
+		h.score = score
+		e.scores = append(e.scores, h)
 	case schemas.ScopeSite:
 		e.sites[h.value] = append(e.sites[h.value], h)
 	default:
-		return fmt.Errorf("decision %s: no scope %q; one of client, prefix, signature, site", h.id, h.scope)
+		return fmt.Errorf("decision %s: no scope %q; one of client, prefix, signature, score, site", h.id, h.scope)
 	}
 	e.byID[h.id] = h
 	return nil
@@ -194,6 +203,8 @@ func (e *Edge) sweep(now int64) {
 			})
 		case schemas.ScopeSignature:
 			drop(e.signatures[h.signature[0].Trait], h.signature[0].Value, gone)
+		case schemas.ScopeScore:
+			e.scores = slices.DeleteFunc(e.scores, gone)
 		case schemas.ScopeSite:
 			drop(e.sites, h.value, gone)
 		}
@@ -301,7 +312,26 @@ func (e *Edge) matchSignature(r *schemas.Request) *held {
 			}
 		}
 	}
+	return e.matchScore(best, r)
+}
+
+// matchScore looks at what adds traits up, of one rank with signatures.
+func (e *Edge) matchScore(best *held, r *schemas.Request) *held {
+	for _, h := range e.scores {
+		if e.counts(h, r) && (best == nil || better(h, best)) && e.adds(h.score, r) {
+			best = h
+		}
+	}
 	return best
+}
+
+func (e *Edge) adds(s *schemas.Score, r *schemas.Request) bool {
+	return s.Adds(func(t schemas.Trait) (value []byte, known bool) {
+		if !e.compute(t, r) {
+			return nil, false
+		}
+		return e.scratch[t], true
+	})
 }
 
 func (e *Edge) matches(s schemas.Signature, r *schemas.Request) bool {

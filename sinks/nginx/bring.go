@@ -127,7 +127,7 @@ func (e *Enforcer) renewal(now time.Time, next Lease) bool {
 func (e *Enforcer) withoutSignatures(ctx context.Context, set Set, lease Lease, now time.Time, why error) (files Files, dropped, err error) {
 	rest := Set{Limit: set.Limit, Allow: set.Allow, AllowPaths: set.AllowPaths, Regulars: set.Regulars, Machines: set.Machines}
 	for _, m := range set.Measures {
-		if m.Scope != schemas.ScopeSignature {
+		if m.Scope != schemas.ScopeSignature && m.Scope != schemas.ScopeScore {
 			rest.Measures = append(rest.Measures, m)
 		}
 	}

@@ -256,8 +256,12 @@ type heldList struct {
 
 // asks reports whether the measure needs a list.
 func (m *Measure) asks(name listKey) bool {
-	if m.Scope != schemas.ScopeSignature || len(m.Sites) > 0 && !slices.Contains(m.Sites, name.site) {
+	if m.Scope != schemas.ScopeSignature && m.Scope != schemas.ScopeScore || len(m.Sites) > 0 && !slices.Contains(m.Sites, name.site) {
 		return false
+	}
+	if m.Scope == schemas.ScopeScore {
+		score, err := schemas.ParseScore(m.Value)
+		return err == nil && score.Asks(name.of)
 	}
 	signature, err := schemas.ParseSignature(m.Value)
 	return err == nil && signature.Asks(name.of)

@@ -45,6 +45,13 @@ func Check(m Measure) error {
 			rest.Value = signature.String()
 		}
 	}
+	if m.Scope == schemas.ScopeScore {
+		_, err := prepareScore(m.Value)
+		if err != nil {
+			return err
+		}
+		rest.Scope, rest.Value = schemas.ScopeSite, "site"
+	}
 	l := collect(Set{Measures: []Measure{rest}}, time.Time{})
 	if len(l.refused) > 0 {
 		return errors.New(l.refused[0].Reason)

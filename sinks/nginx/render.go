@@ -158,7 +158,7 @@ func collect(set Set, now time.Time) *lists {
 		switch {
 		case !m.Expires.After(now):
 			continue
-		case m.Scope == schemas.ScopeSignature:
+		case m.Scope == schemas.ScopeSignature || m.Scope == schemas.ScopeScore:
 			signatures = append(signatures, m) // their order numbers the values
 			continue
 		}
@@ -216,13 +216,22 @@ func (l *lists) add(m *Measure) error {
 			return err
 		}
 		if asksAnything(signature) {
-			if err := l.ask(signature, m.Sites); err != nil {
+			if err := l.ask(signature.Asks, m.Sites); err != nil {
 				return err
 			}
 			h.limited = l.limit && m.Action == schemas.Throttle && slices.Contains(signature, schemas.TraitValue{Trait: schemas.TraitPathKnown, Value: schemas.PathUnknown})
 			l.limited = l.limited || h.limited
 		}
 		l.signatures.add(signature, keys, h)
+	case schemas.ScopeScore:
+		p, err := prepareScore(m.Value)
+		if err != nil {
+			return err
+		}
+		if err := l.ask(p.score.Asks, m.Sites); err != nil {
+			return err
+		}
+		l.signatures.addScore(p, h)
 	case schemas.ScopeSite:
 		site, err := siteOf(m.Value)
 		if err != nil {
@@ -231,16 +240,16 @@ func (l *lists) add(m *Measure) error {
 		h.sites = 0 // the value is the site
 		l.sites[site] = append(l.sites[site], h)
 	default:
-		return fmt.Errorf("the scope %q is none of client, prefix, signature, site", m.Scope)
+		return fmt.Errorf("the scope %q is none of client, prefix, signature, score, site", m.Scope)
 	}
 	return nil
 }
 
 // ask refuses what asks for lists that are not here.
-func (l *lists) ask(signature schemas.Signature, sites []string) error {
+func (l *lists) ask(asks func(schemas.Listed) bool, sites []string) error {
 	asked := l.asked
 	for of := range schemas.NumListed {
-		if !signature.Asks(of) {
+		if !asks(of) {
 			continue
 		}
 		for _, site := range sites {

@@ -9,7 +9,7 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// signatureList collects the measures of signatures. Each trait becomes one map
+// signatureList collects the measures of signatures and of scores. Each trait becomes one map
 // from its variable to the number of the value; each combination of traits one
 // map from numbers to hits. So a request costs one pattern for each distinct
 // value, not for each signature, and nothing an attacker sends is ever joined
@@ -18,6 +18,7 @@ type signatureList struct {
 	keys   [schemas.NumTraits]map[string]int // a map's key -> its number
 	shapes map[string]map[string][]hit       // traits -> numbers, both joined -> hits
 	traits map[string][]schemas.Trait
+	scores []numberedScore
 }
 
 func newSignatureList() *signatureList {
@@ -49,11 +50,7 @@ func (l *signatureList) add(signature schemas.Signature, keys []string, h hit) {
 	var shape, numbers strings.Builder
 	traits := make([]schemas.Trait, len(signature))
 	for i, t := range signature {
-		n, ok := l.keys[t.Trait][keys[i]]
-		if !ok {
-			n = len(l.keys[t.Trait]) + 1
-			l.keys[t.Trait][keys[i]] = n
-		}
+		n := l.number(t.Trait, keys[i])
 		fmt.Fprintf(&shape, "%s,", t.Trait)
 		fmt.Fprintf(&numbers, "%d:", n)
 		traits[i] = t.Trait
@@ -64,6 +61,16 @@ func (l *signatureList) add(signature schemas.Signature, keys []string, h hit) {
 	}
 	hits := l.shapes[shape.String()]
 	hits[numbers.String()] = append(hits[numbers.String()], h)
+}
+
+// number is that of a trait's value, given by its key.
+func (l *signatureList) number(t schemas.Trait, key string) int {
+	n, ok := l.keys[t][key]
+	if !ok {
+		n = len(l.keys[t]) + 1
+		l.keys[t][key] = n
+	}
+	return n
 }
 
 func (l *signatureList) write(b *bytes.Buffer, prefix string) {
@@ -95,6 +102,7 @@ func (l *signatureList) write(b *bytes.Buffer, prefix string) {
 		}
 		b.WriteString("}\n")
 	}
+	all.WriteString(l.writeScores(b, prefix))
 	fmt.Fprintf(b, "map \"\" $%s_signature {\n    default \"%s\";\n}\n", prefix, all.String())
 }
 

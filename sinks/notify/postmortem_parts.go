@@ -93,7 +93,7 @@ func actionText(a schemas.Action) string {
 
 func scopeText(s schemas.Scope) string {
 	switch s {
-	case schemas.ScopeClient, schemas.ScopePrefix, schemas.ScopeSignature, schemas.ScopeSite:
+	case schemas.ScopeClient, schemas.ScopePrefix, schemas.ScopeSignature, schemas.ScopeScore, schemas.ScopeSite:
 		return string(s)
 	}
 	return "something"

@@ -1,0 +1,127 @@
+package processor
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+)
+
+// scored makes a decision of a score's text.
+func scoredBy(t *testing.T, id string, action schemas.Action, text string) *decision {
+	t.Helper()
+	score, err := schemas.ParseScore(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &decision{score: score, touches: []uint64{1, 1 << 63}, Decision: schemas.Decision{
+		ID: id, Action: action, Scope: schemas.ScopeScore, Value: score.String(), Probes: "0123456789abcdef", Origin: schemas.OriginWeir,
+	}}
+}
+
+// TestScoresReachCounters: what a log does not say that an edge did is told by the score that it held.
+func TestScoresReachCounters(t *testing.T) {
+	know := NewKnowledge()
+	know.noting = true
+	s := know.of("www.example.org")
+	s.decisions = append(s.decisions, scoredBy(t, "i261102-180809-1", schemas.Challenge, `10 of user_agent:2 "bot"=9 method:1 "POST"=4 path_known:0 "no"=3`))
+	s.news.decided = true
+	other := NewKnowledge()
+	for _, message := range know.Changes() {
+		if err := other.Apply(message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := other.of("www.example.org")
+	if len(told.decisions) != 1 || told.decisions[0].score == nil || len(told.scored.list) != 0 {
+		t.Fatalf("%d decisions and %d on clients arrive, want the score", len(told.decisions), len(told.scored.list))
+	}
+	for _, c := range []struct {
+		agent, method string
+		path          string
+		want          schemas.Action
+	}{
+		{"bot", "GET", "no", schemas.Challenge},   // 9+1+3
+		{"bot", "GET", "yes", schemas.Challenge},  // 9+1+0
+		{"human", "POST", "no", schemas.Allow},    // 2+4+3
+		{"human", "GET", "no", schemas.Allow},     // 2+1+3
+		{"bot", "POST", "yes", schemas.Challenge}, // 9+4+0
+	} {
+		r := &schemas.Request{Client: netip.MustParseAddr("192.0.2.1"), Status: 429, UserAgent: []byte(c.agent), Method: []byte(c.method), Path: []byte("/x"), Fields: schemas.FieldUserAgent}
+		if action, _ := told.infer(r, func(schemas.Listed) string { return c.path }); action != c.want {
+			t.Errorf("%s %s %s: taken for %s, want %s", c.agent, c.method, c.path, action, c.want)
+		}
+	}
+}
+
+// withScore is a processor in an attack, with a score among the decisions of its site.
+func withScore(t *testing.T) (*Processor, *site, *decision) {
+	tr, attack := story(2)
+	batches := tr.batches(100)
+	batches = slices.DeleteFunc(batches, func(b *schemas.Batch) bool { return b.Time[0] >= start+attack+90_000 })
+	p := make1(t, small)
+	run(t, p, batches)
+	s := p.detector.sites[0]
+	if s.incident == nil {
+		t.Fatal("no incident")
+	}
+	d := scoredBy(t, "i1-99", schemas.Block, `9 of user_agent:0 "nobody/1.0"=9`)
+	d.incident, d.Expires = s.incident.id, p.detector.knownAt(p.detector.closed).Add(time.Minute)
+	s.know.decisions = append(s.know.decisions, d)
+	return p, s, d
+}
+
+func TestScoresOverARestart(t *testing.T) {
+	p, s, d := withScore(t)
+	s.incident.noScore = true
+	var saved, again bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	q := make1(t, small)
+	if err := q.Load(bytes.NewReader(saved.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Save(&again); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(saved.Bytes(), again.Bytes()) {
+		t.Error("what was loaded is not what was saved")
+	}
+	to := q.detector.sites[0]
+	at := slices.IndexFunc(to.know.decisions, func(o *decision) bool { return o.ID == d.ID })
+	if at < 0 || to.know.decisions[at].score.String() != d.Value || !slices.Equal(to.know.decisions[at].touches, d.touches) || !to.incident.noScore {
+		t.Errorf("the score is not what it was: %+v", to.know.decisions)
+	}
+}
+
+// TestAScoreThatHurtsEndsScores: one that was lifted would come back with other points, so that no other is taken in
+// the incident; and what is renewed is charged anew.
+func TestAScoreThatHurtsEndsScores(t *testing.T) {
+	p, s, d := withScore(t)
+	normal := s.normalSample()
+	common := scoredBy(t, "i1-98", schemas.Block, `9 of user_agent:0 `+quoted(tool.agent)+`=9`)
+	if !s.withinBudget(normal, normal)(d) {
+		t.Error("a score that matches nobody is not renewed")
+	}
+	s.know.decisions = append(s.know.decisions, common)
+	if s.withinBudget(normal, normal)(common) {
+		t.Error("a score that matches every twelfth visitor is renewed")
+	}
+	if live := attribute.Look(normal, normal, attribute.Rule{Score: common.score}, s.resolver()); live.Clients == 0 || live.Touched == 0 {
+		t.Errorf("it does nothing: %+v", live)
+	}
+	var log []schemas.Event
+	s.lift(common, "lifted: it hurt", p.detector.closed, func(e schemas.Event) { log = append(log, e) })
+	if !s.incident.noScore || len(log) != 1 || log[0].Type != schemas.DecisionRemoved {
+		t.Errorf("%v %v", s.incident.noScore, log)
+	}
+}
+
+func quoted(text string) string {
+	return schemas.Signature{{Value: text}}.String()[len("user_agent="):]
+}

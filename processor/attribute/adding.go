@@ -1,0 +1,91 @@
+package attribute
+
+import "github.com/weir-project/weir/schemas"
+
+// Rule is what a decision on requests goes by: a signature, or else a score.
+type Rule struct {
+	Signature schemas.Signature
+	Score     *schemas.Score
+}
+
+// matcher is what an edge holding the rule does with a request's traits.
+func (x *Extractor) matcher(r Rule) func(*Traits) bool {
+	if r.Score != nil {
+		return x.adder(r.Score).match
+	}
+	items := x.items(r.Signature)
+	return func(t *Traits) bool { return hasAll(t, items) }
+}
+
+// adder is a schemas.Score on hashed traits.
+type adder struct {
+	least  int
+	traits []schemas.Trait
+	other  []int
+	points map[item]int
+}
+
+func (x *Extractor) adder(s *schemas.Score) *adder {
+	d := &adder{least: s.Least, points: make(map[item]int)}
+	for i := range s.Traits {
+		t := &s.Traits[i]
+		d.traits, d.other = append(d.traits, t.Trait), append(d.other, t.Other)
+		for _, v := range t.Values {
+			d.points[item{t.Trait, x.hash(t.Trait, []byte(v.Value))}] = v.Points
+		}
+	}
+	return d
+}
+
+func (d *adder) match(t *Traits) bool {
+	sum := 0
+	for i, trait := range d.traits {
+		if t[trait] == 0 {
+			return false
+		}
+		points, listed := d.points[item{trait, t[trait]}]
+		if !listed {
+			points = d.other[i]
+		}
+		sum += points
+	}
+	return sum >= d.least
+}
+
+// matchBy is the bitmap of the rows that a rule matches.
+func (m *matrix) matchBy(match func(*Traits) bool) []uint64 {
+	b := make([]uint64, m.words)
+	for i := range m.rows {
+		if match(&m.rows[i]) {
+			b[i/64] |= 1 << (i % 64)
+		}
+	}
+	return b
+}
+
+// ScoreInForce is a score that a decision holds, and the normal clients that were found to be touched by it
+// when they were scored by what was learned without them.
+type ScoreInForce struct {
+	Score   *schemas.Score
+	Touches []uint64
+}
+
+// coverScores takes out what scores in force match.
+func (a *analysis) coverScores(inForce []ScoreInForce) {
+	for _, s := range inForce {
+		match := a.x.matcher(Rule{Score: s.Score})
+		normal := a.normal.matchBy(match)
+		touches := make(map[uint64]bool, len(s.Touches))
+		for _, id := range s.Touches {
+			touches[id] = true
+		}
+		for i, owner := range a.normal.owner {
+			if touches[a.normal.hashes[owner]] {
+				normal[i/64] |= 1 << (i % 64)
+			}
+		}
+		a.doubt += leastDoubt
+		a.take(a.suspect.matchBy(match), normal)
+		a.earlier.takeRows(match)
+	}
+}

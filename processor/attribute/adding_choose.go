@@ -1,0 +1,249 @@
+package attribute
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// leastToLearn is how many suspect clients weights are learned from: of fewer, chances would be learned.
+	leastToLearn = 200
+	// scoreOpen is the share of the attack that signatures must leave for a score to be looked for: where they do, they
+	// are easier to understand. scoreGain is the least share that one must stop beyond all else.
+	scoreOpen, scoreGain = 0.05, 0.05
+	// scoreSame is how much of what the lowest threshold stops a higher one must, to be taken in its place: it
+	// touches fewer.
+	scoreSame = 0.99
+	// scoreSoft is the part of Budget.Soft within which a score may challenge in the place of signatures: they, and
+	// clients by what they did, are chosen beside it.
+	scoreSoft = 2.0 / 3
+)
+
+// position is where the choice of measures stands, to come back to.
+type position struct {
+	open, charged, earlier []uint64
+	doubt                  float64
+	chosen, measures       int
+}
+
+func (a *analysis) position(measures []Measure) position {
+	p := position{open: slices.Clone(a.open), charged: slices.Clone(a.charged), doubt: a.doubt, chosen: len(a.chosen), measures: len(measures)}
+	if a.earlier != nil {
+		p.earlier = slices.Clone(a.earlier.charged)
+	}
+	return p
+}
+
+func (a *analysis) back(to position) {
+	copy(a.open, to.open)
+	copy(a.charged, to.charged)
+	a.doubt, a.chosen = to.doubt, a.chosen[:to.chosen]
+	if a.earlier != nil {
+		a.earlier.charged = slices.Clone(to.earlier)
+	}
+}
+
+// pick chooses signatures and, where they leave much, a score: in the place of signatures where it stops more
+// than they do, within the same budget, else beside them.
+func (a *analysis) pick(measures, scores []Measure) (_, _ []Measure) {
+	before := a.position(measures)
+	a.mine()
+	measures = a.choose(measures)
+	left := a.left()
+	if a.budget.MaxScores <= len(scores) || left < scoreOpen {
+		return measures, scores
+	}
+	if !a.learned {
+		a.learned, a.learning = true, a.learn()
+	}
+	if a.learning == nil {
+		return measures, scores
+	}
+	after, chosen := a.position(measures), slices.Clone(a.chosen)
+	a.back(before)
+	if m, ok := a.addUp(scoreSoft); ok && a.left() < left {
+		a.mine()
+		return a.choose(measures[:before.measures]), append(scores, m)
+	}
+	a.chosen = chosen
+	a.back(after)
+	if m, ok := a.addUp(1); ok {
+		scores = append(scores, m)
+	}
+	return measures, scores
+}
+
+// left is the share of the attack's requests that no measure matches.
+func (a *analysis) left() float64 {
+	_, open := a.suspect.count(a.open)
+	return max(0, open-a.normalShare*a.suspect.total) / max(a.attackShare*a.suspect.total, 1)
+}
+
+// addUp takes the score that stops most within the budget: the lowest threshold at which, beside all that was taken
+// before, no more of the normal clients are touched than may be, for challenges a part of it (Neyman and Pearson 1933), each of them scored by
+// what was learned without it or by what the edge computes, whichever is more.
+func (a *analysis) addUp(part float64) (m Measure, ok bool) {
+	l := a.learning
+	lowest, ok := a.lowest(part)
+	if !ok {
+		return m, false
+	}
+	rowsOver := func(points []int, least int, words int) []uint64 {
+		b := make([]uint64, words)
+		for i, p := range points {
+			if p >= least {
+				b[i/64] |= 1 << (i % 64)
+			}
+		}
+		return b
+	}
+	stops := func(least int) (clients int, gain float64) {
+		return a.suspect.count(and(rowsOver(l.suspect, least, a.suspect.words), a.open))
+	}
+	clients, gain := stops(lowest)
+	attack := a.attackShare * a.suspect.total
+	if clients < minSupport || gain < scoreGain*attack {
+		return m, false
+	}
+	least := lowest
+	for {
+		if _, same := stops(least + 1); same < scoreSame*gain {
+			break
+		}
+		least++
+	}
+	rows, normal := rowsOver(l.suspect, least, a.suspect.words), rowsOver(l.normal, least, a.normal.words)
+	_, gain = a.suspect.count(and(rows, a.open))
+	score := l.score(least)
+	own, all := a.touchedAll(normal), a.everybody()
+	if score.Validate() != nil || len(score.String()) > schemas.MaxScore || a.hurts(a.x.matcher(Rule{Score: score}), rows) ||
+		!a.worth(gain, own.people/max(all.people, 1), 1/max(all.people, 1)) {
+		return m, false
+	}
+	m = Measure{
+		Action: schemas.Block, Scope: schemas.ScopeScore, Value: score.String(), Score: score,
+		Stops: min(1, gain/attack), Collateral: a.boundOf(own, all), CollateralClients: all.all,
+		Evidence: a.scoreEvidence(score, rows, normal),
+	}
+	if a.soft {
+		m.Action = schemas.Challenge
+	}
+	m.CollateralPerHour = m.Collateral * a.clientsPerHour()
+	for id := range a.normal.clientsOf(normal) {
+		m.Touches = append(m.Touches, id)
+	}
+	slices.Sort(m.Touches)
+	a.doubt += leastDoubt
+	a.take(rows, normal)
+	a.earlier.takeRows(a.x.matcher(Rule{Score: score}))
+	return m, true
+}
+
+// lowest is the lowest sum of points that the budget allows.
+func (a *analysis) lowest(part float64) (least int, ok bool) {
+	l := a.learning
+	byPoints := make([]int, 0, len(l.normal))
+	for i := range l.normal {
+		if a.normal.served[i/64]>>(i%64)&1 == 1 {
+			byPoints = append(byPoints, i)
+		}
+	}
+	slices.SortFunc(byPoints, func(x, y int) int { return cmp.Or(cmp.Compare(l.normal[y], l.normal[x]), cmp.Compare(x, y)) })
+	charged := slices.Clone(a.charged)
+	least, ok = math.MaxInt, false
+	floor := a.aboveOthers()
+	if !a.affords(charged, part) {
+		return least, false
+	}
+	for i := 0; i < len(byPoints); {
+		points := l.normal[byPoints[i]]
+		if least, ok = points+1, true; points < floor {
+			return floor, true
+		}
+		for ; i < len(byPoints) && l.normal[byPoints[i]] == points; i++ {
+			at := byPoints[i]
+			charged[at/64] |= 1 << (at % 64)
+		}
+		if !a.affords(charged, part) {
+			return least, ok
+		}
+	}
+	return least, ok
+}
+
+// affords reports whether the budget, or a part of that for challenges, allows that the charged rows are touched, and what is doubted with them.
+func (a *analysis) affords(charged []uint64, part float64) bool {
+	t, all := a.touchedAll(charged), a.everybody()
+	bound, doubt := a.boundOf(t, all), a.doubt+leastDoubt
+	if a.soft {
+		share := part * a.share
+		return a.expected(charged, doubt) <= share && (bound <= softBound*share || t.all == 0 && a.enoughHeld())
+	}
+	return max(bound, a.bound(a.normal.touched(charged, true))) <= a.share && a.expected(charged, doubt) <= a.share
+}
+
+// aboveOthers is the least sum that none of the people reaches for whom a decision was lifted, and no more than may
+// be of those who came earlier.
+func (a *analysis) aboveOthers() int {
+	floor := math.MinInt
+	l := a.learning
+	var facts []int32
+	points := func(t *Traits) int {
+		facts = l.factsOf(facts[:0], t)
+		return l.all.points(facts)
+	}
+	hurt := []*Sample{a.budget.Hurt.People}
+	if !a.soft {
+		hurt = append(hurt, a.budget.HurtBefore.People)
+	}
+	for _, people := range hurt {
+		if people == nil {
+			continue
+		}
+		for i := range people.clients {
+			for at := people.clients[i].head; at >= 0; at = people.rows[at].next {
+				t := people.rows[at].traits
+				people.x.resolve(&t, a.budget.Paths, people.clients[i].id)
+				floor = max(floor, points(&t)+1)
+			}
+		}
+	}
+	if e := a.earlier; e != nil {
+		highest := make(map[int32]int)
+		for i := range e.rows.rows {
+			if owner := e.rows.owner[i]; e.rows.served[i/64]>>(i%64)&1 == 1 {
+				p := points(&e.rows.rows[i])
+				if was, known := highest[owner]; !known || p > was {
+					highest[owner] = p
+				}
+			}
+		}
+		sorted := make([]int, 0, len(highest))
+		for _, p := range highest {
+			sorted = append(sorted, p)
+		}
+		slices.Sort(sorted)
+		already := e.rows.touched(e.charged, true).all + e.rows.touched(e.charged, false).all
+		for n := range sorted { // from the highest down
+			if p := sorted[len(sorted)-1-n]; !e.within(already+n+1, a.share, a.soft) {
+				floor = max(floor, p+1)
+				break
+			}
+		}
+	}
+	return floor
+}
+
+// touchedAll is whom rows touch of both halves: nobody was asked about a score who was learned from.
+func (a *analysis) touchedAll(rows []uint64) touched {
+	return a.normal.touched(rows, false).plus(a.normal.touched(rows, true))
+}
+
+func (a *analysis) everybody() touched { return a.choose0.plus(a.calibrate0) }
+
+func (t touched) plus(o touched) touched {
+	return touched{t.all + o.all, t.fresh + o.fresh, t.people + o.people}
+}

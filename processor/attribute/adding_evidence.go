@@ -1,0 +1,100 @@
+package attribute
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// scoreTraits is how many values a score's evidence names.
+const scoreTraits = 12
+
+// scoreEvidence says what a score goes by: the values that speak most for the attack, as far as it has them.
+func (a *analysis) scoreEvidence(s *schemas.Score, rows, normal []uint64) *schemas.Evidence {
+	clients, requests := a.suspect.count(rows)
+	_, normalRequests := a.normal.count(normal)
+	own, all := a.touchedAll(normal), a.everybody()
+	e := &schemas.Evidence{
+		AttackShare: a.attackOf(requests/a.suspect.total, normalRequests/max(a.normal.total, 1)),
+		NormalShare: float64(own.all) / float64(max(all.all, 1)),
+		RiskRatio:   LowerRiskRatio(float64(clients), float64(len(a.suspect.clients)), float64(own.all), float64(all.all)),
+		SQL:         ScoreSQL(a.budget.Site, a.budget.Since, s),
+	}
+	match := a.x.matcher(Rule{Score: s})
+	for i := range a.suspectSample.clients {
+		if c := &a.suspectSample.clients[i]; c.text >= 0 && c.head >= 0 && match(a.first(a.suspectSample, c)) && len(e.Samples) < maxExamples {
+			e.Samples = append(e.Samples, a.suspectSample.texts[c.text].String())
+		}
+	}
+	type told struct {
+		schemas.TraitEvidence
+		much float64
+	}
+	var traits []told
+	for i := range s.Traits {
+		t := &s.Traits[i]
+		for _, v := range t.Values {
+			if v.Points <= t.Other {
+				continue
+			}
+			told := told{TraitEvidence: a.traitEvidence(item{t.Trait, a.x.hash(t.Trait, []byte(v.Value))}, v.Value)}
+			told.Bits = float64(v.Points-t.Other) / perNat / math.Ln2
+			told.much = told.Bits * told.Attack
+			traits = append(traits, told)
+		}
+	}
+	slices.SortStableFunc(traits, func(x, y told) int { return cmp.Compare(y.much, x.much) })
+	for _, t := range traits[:min(len(traits), scoreTraits)] {
+		e.Traits = append(e.Traits, t.TraitEvidence)
+	}
+	return e
+}
+
+// scoreSQLText bounds the text of the values that a score's SQL names.
+const scoreSQLText = 16 << 10
+
+// ScoreSQL is a query that shows the requests that a score matches, those of most points first, as far as its traits
+// are columns: the sum of what each says. What no column tells counts as much as it may say at most, and a comment names
+// it, so that no request is missing that the score matches.
+func ScoreSQL(site string, since int64, s *schemas.Score) string {
+	where := "site = " + Quote(site)
+	if since > 0 {
+		where += " AND time >= " + Quote(time.UnixMilli(since).UTC().Format("2006-01-02 15:04:05"))
+	}
+	least, terms, unseen := s.Least, []string(nil), []string(nil)
+	size := 0
+	for i := range s.Traits {
+		t := &s.Traits[i]
+		most := t.Other
+		for _, v := range t.Values {
+			most = max(most, v.Points)
+		}
+		var values, points []string
+		long := 0
+		for _, v := range t.Values {
+			values, points = append(values, Quote(v.Value)), append(points, fmt.Sprint(v.Points))
+			long += len(values[len(values)-1]) + 8
+		}
+		if !columns[t.Trait] || len(values) == 0 || size+long > scoreSQLText {
+			least -= most
+			unseen = append(unseen, t.Trait.String())
+			continue
+		}
+		size += long
+		terms = append(terms, fmt.Sprintf("transform(toString(%s), [%s], [%s], %d)", t.Trait, strings.Join(values, ", "), strings.Join(points, ", "), t.Other))
+	}
+	if len(terms) == 0 {
+		terms = []string{"0"}
+	}
+	more := ""
+	if len(unseen) > 0 {
+		more = " /* more than it matches: no column tells " + strings.Join(unseen, ", ") + " */"
+	}
+	return fmt.Sprintf("SELECT %s AS points, time, client, method, path, query, status, user_agent FROM requests WHERE %s AND points >= %d ORDER BY points DESC, time LIMIT 100%s",
+		strings.Join(terms, " + "), where, least, more)
+}

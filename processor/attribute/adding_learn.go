@@ -1,0 +1,276 @@
+package attribute
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// learnFolds is into how many parts clients are divided to learn by: each normal client is scored by what
+	// was learned without its part.
+	learnFolds = 4
+	// learnPasses, learnRate and learnDecay are of the regression (AdaGrad: Duchi, Hazan and Singer 2011): how
+	// often it goes over the rows, its step, and how much a weight shrinks at each, so that few samples say little.
+	learnPasses, learnRate, learnDecay = 8, 0.3, 1e-3
+	// learnWeight bounds what one row may weigh.
+	learnWeight = 20
+	// A value is listed that so many suspect or normal clients have; what fewer have is worth what such values are.
+	listedSuspects, listedNormal = 5, 3
+	// listedText bounds the text of listed values.
+	listedText = schemas.MaxScore - 2<<10
+	// perNat is how many points a nat of evidence is worth, mostNats what one value may speak for or against.
+	perNat, mostNats = 4, 7
+)
+
+// lesson is one row of what is learned from: what it shows, and how much of the suspects and of the
+// normal clients it stands for.
+type lesson struct {
+	traits            Traits
+	key               uint32 // of traits
+	fold              int
+	facts             []int32 // of each trait the value's number, or the trait's place where it is not listed
+	suspect, ordinary float64
+}
+
+// weights are a logistic regression on a request's own traits: in nats, how much likelier the attack's.
+type weights struct {
+	bias float64
+	of   []float64 // first by the trait's place, of what is not listed; then by number
+}
+
+// learning is what scores are made of, of one run of Analyse.
+type learning struct {
+	traits []schemas.Trait // those that the suspects' format carries
+	values []item          // listed, by number less len(traits)
+	text   []string        // theirs
+	number map[item]int32
+	all    weights             // what the edge will compute
+	fold   [learnFolds]weights // without the clients of each
+
+	// Points of the rows: of the normal by all or by what was learned without it, whichever is more.
+	suspect, normal []int
+}
+
+// foldOf is the part that a client is in, by bits of its hash that nothing else uses.
+func foldOf(clientHash uint64) int { return int(clientHash >> 9 & (learnFolds - 1)) }
+
+// learn makes a learning of the samples; nil where the suspects are too few.
+func (a *analysis) learn() *learning {
+	if len(a.suspect.clients) < leastToLearn {
+		return nil
+	}
+	l := &learning{}
+	for t, known := range a.suspect.known {
+		if known {
+			l.traits = append(l.traits, schemas.Trait(t))
+		}
+	}
+	l.list(a)
+	lessons := a.lessons(l)
+	l.all = train(lessons, -1, len(l.traits)+len(l.values))
+	for i := range l.fold {
+		l.fold[i] = train(lessons, i, len(l.traits)+len(l.values))
+	}
+	var facts []int32
+	l.suspect, l.normal = make([]int, len(a.suspect.rows)), make([]int, len(a.normal.rows))
+	for i := range a.suspect.rows {
+		facts = l.factsOf(facts[:0], &a.suspect.rows[i])
+		l.suspect[i] = l.all.points(facts)
+	}
+	for i := range a.normal.rows {
+		facts = l.factsOf(facts[:0], &a.normal.rows[i])
+		l.normal[i] = max(l.all.points(facts), l.fold[foldOf(a.normal.hashes[a.normal.owner[i]])].points(facts))
+	}
+	return l
+}
+
+// list numbers the values that many clients have, those of most clients first, as many as a score may hold.
+func (l *learning) list(a *analysis) {
+	type counted struct {
+		item
+		clients int32
+	}
+	seen := make(map[item]int32)
+	var values []counted
+	for _, side := range []struct {
+		m     *matrix
+		least int32
+	}{{a.suspect, listedSuspects}, {a.normal, listedNormal}} {
+		for it, n := range side.m.clientsByItem(l.traits) {
+			if n >= side.least {
+				seen[it] = max(seen[it], n)
+			}
+		}
+	}
+	for it, n := range seen {
+		values = append(values, counted{it, n})
+	}
+	slices.SortFunc(values, func(x, y counted) int { return cmp.Or(cmp.Compare(y.clients, x.clients), compareItems(x.item, y.item)) })
+	l.number = make(map[item]int32, len(values))
+	size := 0
+	for _, v := range values {
+		text, named := a.x.Name(v.trait, v.hash)
+		long := len(strconv.QuoteToASCII(text)) + 4
+		if !named || size+long > listedText || len(l.values) == schemas.MaxScoreValues {
+			continue
+		}
+		size += long
+		l.number[v.item] = int32(len(l.traits) + len(l.values))
+		l.values, l.text = append(l.values, v.item), append(l.text, text)
+	}
+}
+
+// clientsByItem counts the clients that have each value of some traits.
+func (m *matrix) clientsByItem(traits []schemas.Trait) map[item]int32 {
+	var table itemTable
+	for i := range m.rows {
+		for _, t := range traits {
+			table.count(item{t, m.rows[i][t]}, m.owner[i], 0)
+		}
+	}
+	counts := make(map[item]int32)
+	for _, s := range table.slots {
+		if s.clients > 0 {
+			counts[s.item] = s.clients
+		}
+	}
+	return counts
+}
+
+func (l *learning) factsOf(facts []int32, t *Traits) []int32 {
+	for place, trait := range l.traits {
+		n, listed := l.number[item{trait, t[trait]}]
+		if !listed {
+			n = int32(place)
+		}
+		facts = append(facts, n)
+	}
+	return facts
+}
+
+// lessons are the rows to learn from, each suspect client counted once. Whoever the site knows is none
+// of the attack's, however it looks.
+func (a *analysis) lessons(l *learning) (all []*lesson) {
+	type key struct {
+		fold   int
+		traits Traits
+	}
+	of := make(map[key]*lesson)
+	at := func(id uint64, t *Traits) *lesson {
+		k := key{foldOf(id), *t}
+		x := of[k]
+		if x == nil {
+			x = &lesson{traits: *t, key: t.key(1), fold: k.fold, facts: l.factsOf(nil, t)}
+			of[k] = x
+			all = append(all, x)
+		}
+		return x
+	}
+	known := a.normalSample.Guests()
+	regular := make(map[uint64]bool)
+	for i := range a.suspectSample.clients {
+		if c := &a.suspectSample.clients[i]; c.regular {
+			regular[c.id] = true
+		}
+	}
+	requests := make([]float64, len(a.suspect.clients))
+	for i, owner := range a.suspect.owner {
+		requests[owner] += a.suspect.weight[i]
+	}
+	for i, owner := range a.suspect.owner {
+		if id := a.suspect.hashes[owner]; !known[id] && !regular[id] {
+			at(id, &a.suspect.rows[i]).suspect += a.suspect.weight[i] / requests[owner]
+		}
+	}
+	for i, owner := range a.normal.owner {
+		if a.normal.served[i/64]>>(i%64)&1 == 1 {
+			at(a.normal.hashes[owner], &a.normal.rows[i]).ordinary++
+		}
+	}
+	order(all)
+	return all
+}
+
+// train learns from lessons in their order, but for those of one part (-1: of none); both sides weigh alike together.
+func train(all []*lesson, without, facts int) weights {
+	all = slices.DeleteFunc(slices.Clone(all), func(x *lesson) bool { return x.fold == without })
+	suspect, ordinary := 0.0, 0.0
+	for _, x := range all {
+		suspect, ordinary = suspect+x.suspect, ordinary+x.ordinary
+	}
+	w, squares := weights{of: make([]float64, facts)}, make([]float64, facts)
+	n := float64(len(all))
+	for range learnPasses {
+		for _, x := range all {
+			w.learn(squares, x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight))
+			w.learn(squares, x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight))
+		}
+	}
+	return w
+}
+
+// order mixes lessons, the same way each time: by a hash of their traits.
+func order(all []*lesson) {
+	slices.SortStableFunc(all, func(x, y *lesson) int {
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.fold, y.fold), slices.Compare(x.traits[:], y.traits[:]))
+	})
+}
+
+// learn makes what a row is likelier by a step.
+func (w *weights) learn(squares []float64, facts []int32, is, weight float64) {
+	if weight == 0 {
+		return
+	}
+	sum := w.bias
+	for _, f := range facts {
+		sum += w.of[f]
+	}
+	gradient := (1/(1+math.Exp(-sum)) - is) * weight
+	w.bias -= learnRate / 10 * gradient / math.Sqrt(1+weight*weight)
+	for _, f := range facts {
+		d := gradient + learnDecay*w.of[f]
+		squares[f] += d * d
+		w.of[f] -= learnRate * d / (math.Sqrt(squares[f]) + .1)
+	}
+}
+
+// pointsOf is a weight in points.
+func pointsOf(weight float64) int {
+	return int(math.Round(min(max(weight, -mostNats), mostNats) * perNat))
+}
+
+func (w *weights) points(facts []int32) (sum int) {
+	for _, f := range facts {
+		sum += pointsOf(w.of[f])
+	}
+	return sum
+}
+
+// score is what an edge is told, for a least sum of points: those of each trait are shifted so that none is below 0.
+func (l *learning) score(least int) *schemas.Score {
+	s := &schemas.Score{Least: least}
+	for place, trait := range l.traits {
+		t := schemas.ScoreTrait{Trait: trait, Other: pointsOf(l.all.of[place])}
+		low := t.Other
+		for n, it := range l.values {
+			if points := pointsOf(l.all.of[len(l.traits)+n]); it.trait == trait && points != t.Other {
+				t.Values = append(t.Values, schemas.ScoreValue{Value: l.text[n], Points: points})
+				low = min(low, points)
+			}
+		}
+		t.Other -= low
+		for i := range t.Values {
+			t.Values[i].Points -= low
+		}
+		s.Least -= low
+		if len(t.Values) > 0 { // else it tells nothing apart
+			s.Traits = append(s.Traits, t)
+		}
+	}
+	s.Sort()
+	return s
+}

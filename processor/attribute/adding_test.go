@@ -1,0 +1,242 @@
+package attribute
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// usually is how likely somebody who is no bot is odd in one thing.
+const usually = .07
+
+// weakly is a request of which many traits each tell a little: every one is odd with a chance of its own.
+func weakly(r *rand.Rand, client uint32, odd float64) *schemas.Request {
+	of := func(usual, other string) string {
+		if r.Float64() < odd {
+			return other
+		}
+		return usual
+	}
+	q := request(client, agents[r.IntN(len(agents))], of("gzip, br", "gzip"), of("/page", "/list")+fmt.Sprint(r.IntN(30)), "", schemas.CookieNone)
+	q.AcceptLanguage, q.Protocol = []byte(of("en", "en-US,en")), []byte(of("HTTP/2.0", "HTTP/1.1"))
+	q.TLS = []byte(of("TLSv1.3 TLS_AES_128_GCM_SHA256 X25519", "TLSv1.2 ECDHE P-256"))
+	if of("", "x") == "x" {
+		q.Query = []byte("page=2&sort=name")
+	}
+	if of("", "x") == "x" {
+		q.Referer = []byte("https://search.example/")
+	}
+	if of("", "x") == "x" {
+		q.Cookie = schemas.CookieSome
+	}
+	q.Method = []byte(of("GET", "HEAD"))
+	return q
+}
+
+// weakAttack is a site whose people are seldom odd in anything, and bots that often are in each.
+func weakAttack(seed uint64, people int) (normal, suspect *Sample, r *rand.Rand) {
+	x := NewExtractor(seed)
+	r = rand.New(rand.NewPCG(seed, 3))
+	normal, suspect = NewSample(x, 1<<16), NewSample(x, 4096)
+	for range people {
+		normal.take(weakly(r, r.Uint32(), usually))
+	}
+	normal.Span = time.Duration(people) * time.Second
+	for range 60 {
+		suspect.take(weakly(r, r.Uint32(), usually))
+	}
+	for range 900 {
+		suspect.take(weakly(r, r.Uint32(), .6))
+	}
+	suspect.Span = time.Minute
+	return normal, suspect, r
+}
+
+// reached is how many of so many requests measures stop.
+func reached(measures []Measure, r *rand.Rand, n int, odd float64) (stopped int) {
+	for range n {
+		q := weakly(r, r.Uint32(), odd)
+		if slices.ContainsFunc(measures, func(m Measure) bool {
+			switch m.Scope {
+			case schemas.ScopeSignature:
+				ok, _ := m.Signature.Match(q, nil)
+				return ok
+			case schemas.ScopeScore:
+				ok, _ := m.Score.Match(q, nil)
+				return ok
+			}
+			return false
+		}) {
+			stopped++
+		}
+	}
+	return stopped
+}
+
+// TestWeakFactsAddUp: what no three traits tell is told by many, at sites with few people and with many, and fresh
+// people are touched no more than the budget says.
+func TestWeakFactsAddUp(t *testing.T) {
+	for _, people := range []int{400, 4000} {
+		touched, stopped, before, touchedBefore := 0, 0, 0, 0
+		for seed := range uint64(6) {
+			normal, suspect, r := weakAttack(seed, people)
+			without := Analyse(normal, suspect, Budget{})
+			with := Analyse(normal, suspect, Budget{MaxScores: 4})
+			if !slices.ContainsFunc(with, func(m Measure) bool { return m.Scope == schemas.ScopeScore }) {
+				t.Fatalf("%d people, seed %d: no score", people, seed)
+			}
+			before += reached(without, r, 1000, .6)
+			stopped += reached(with, r, 1000, .6)
+			touchedBefore += reached(without, r, 2000, usually)
+			touched += reached(with, r, 2000, usually)
+			for _, m := range with {
+				if m.Scope == schemas.ScopeScore {
+					checkScore(t, normal, &m)
+				}
+			}
+		}
+		if stopped < before+60 || touched > touchedBefore {
+			t.Errorf("%d people: of 6000 bots %d are stopped, %d without scores; of 12000 fresh people %d are touched, and %d", people, stopped, before, touched, touchedBefore)
+		}
+		if touched > 180 {
+			t.Errorf("%d people: of 12000 fresh people %d are touched, at most 1.5 %% may be", people, touched)
+		}
+	}
+}
+
+// checkScore holds a score's measure to what it says.
+func checkScore(t *testing.T, normal *Sample, m *Measure) {
+	t.Helper()
+	back, err := schemas.ParseScore(m.Value)
+	if err != nil || back.String() != m.Score.String() {
+		t.Errorf("%s: %v", m.Value, err)
+	}
+	// What the edge computes on the people who were asked touches none who were not charged.
+	match, charged := normal.x.matcher(Rule{Score: m.Score}), make(map[uint64]bool)
+	for _, id := range m.Touches {
+		charged[id] = true
+	}
+	for i := range normal.clients {
+		c := &normal.clients[i]
+		for at := c.head; at >= 0; at = normal.rows[at].next {
+			traits := normal.rows[at].traits
+			if normal.x.resolve(&traits, nil, c.id); match(&traits) && !charged[c.id] {
+				t.Errorf("a client is touched that was not charged: %s", m.Value)
+			}
+		}
+	}
+	if limit := map[schemas.Action]float64{schemas.Block: .005, schemas.Challenge: softBound * SoftTimes * .005}[m.Action]; m.Collateral > limit {
+		t.Errorf("%s touches %.4f", m.Action, m.Collateral)
+	}
+	e := m.Evidence
+	if len(e.Traits) == 0 || len(e.Samples) == 0 || !strings.Contains(e.SQL, "transform(toString(accept_encoding)") || e.RiskRatio < 2 {
+		t.Errorf("thin evidence: %+v", e)
+	}
+}
+
+// TestNoScoreOfWhatEverybodyIs: bots that are what people are, but for saying all the same of these, make no score touch
+// everybody who says that.
+func TestNoScoreOfWhatEverybodyIs(t *testing.T) {
+	for seed := range uint64(4) {
+		normal, suspect, r := weakAttack(seed, 2000)
+		suspect.Reset()
+		for range 900 {
+			q := weakly(r, r.Uint32(), usually)
+			q.UserAgent = []byte(agents[0])
+			suspect.take(q)
+		}
+		suspect.Span = time.Minute
+		for _, m := range Analyse(normal, suspect, Budget{MaxScores: 4}) {
+			if m.Scope != schemas.ScopeScore {
+				continue
+			}
+			touched := 0
+			for range 2000 {
+				q := weakly(r, r.Uint32(), usually)
+				q.UserAgent = []byte(agents[0])
+				if ok, _ := m.Score.Match(q, nil); ok {
+					touched++
+				}
+			}
+			if touched > 2000/5 { // one in seven says so: a budget of 3 % is a fifth of them at most
+				t.Errorf("seed %d: %d of 2000 who say so are touched: %s", seed, touched, m.Value)
+			}
+		}
+	}
+}
+
+// TestAScoreSparesWhomItHurt: nobody is matched for whom another was lifted.
+func TestAScoreSparesWhomItHurt(t *testing.T) {
+	normal, suspect, r := weakAttack(1, 4000)
+	people := NewSample(normal.x, 64)
+	hurt := make([]*schemas.Request, 3)
+	for i := range hurt {
+		hurt[i] = weakly(r, r.Uint32(), .9)
+		people.take(hurt[i])
+	}
+	for _, m := range Analyse(normal, suspect, Budget{MaxScores: 4, Hurt: Hurt{People: people}}) {
+		for _, q := range hurt {
+			if m.Score != nil {
+				if ok, _ := m.Score.Match(q, nil); ok {
+					t.Errorf("it matches somebody who was hurt: %s", m.Value)
+				}
+			}
+		}
+	}
+}
+
+// TestScoresInForceCount: what one stops needs no further one, and whom it touches counts.
+func TestScoresInForceCount(t *testing.T) {
+	normal, suspect, _ := weakAttack(2, 4000)
+	budget := Budget{MaxScores: 4}
+	first := Analyse(normal, suspect, budget)
+	for _, m := range first {
+		switch {
+		case m.Scope == schemas.ScopeSignature && m.Action == schemas.Block:
+			budget.InForce = append(budget.InForce, m.Signature)
+		case m.Scope == schemas.ScopeSignature:
+			budget.Softly = append(budget.Softly, m.Signature)
+		case m.Scope == schemas.ScopeScore && m.Action == schemas.Block:
+			budget.Scores = append(budget.Scores, ScoreInForce{m.Score, m.Touches})
+		case m.Scope == schemas.ScopeScore:
+			budget.SoftScores = append(budget.SoftScores, ScoreInForce{m.Score, m.Touches})
+		}
+	}
+	for _, m := range Analyse(normal, suspect, budget) {
+		if m.Scope == schemas.ScopeScore {
+			t.Errorf("another score beside %d that were just taken: %s", len(first), m.Value)
+		}
+	}
+	if !Fits(normal, suspect, budget.InForce, Budget{Scores: budget.Scores}) {
+		t.Error("what was just taken does not fit the budget")
+	}
+}
+
+// TestLearningIsTheSameEachTime: maps have no order, and a replay twice must decide the same.
+func TestLearningIsTheSameEachTime(t *testing.T) {
+	text := ""
+	for range 3 {
+		normal, suspect, _ := weakAttack(3, 1000)
+		now := ""
+		for _, m := range Analyse(normal, suspect, Budget{MaxScores: 4}) {
+			now += string(m.Action) + " " + m.Value + "\n"
+		}
+		if text != "" && now != text {
+			t.Fatalf("%s\nthen\n%s", text, now)
+		}
+		text = now
+	}
+}
+
+func BenchmarkLearn(b *testing.B) {
+	normal, suspect, _ := weakAttack(1, 8000)
+	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
+	for b.Loop() {
+		a.learn()
+	}
+}

@@ -1,0 +1,199 @@
+package nginx
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weir-project/weir/schemas"
+)
+
+// asking is a request of which a score and nginx are both asked.
+type asking struct{ host, method, uri, agent, language, encoding, referer, cookie string }
+
+func (a asking) raw() string {
+	lines := []string{"User-Agent: " + a.agent, "Accept-Language: " + a.language, "Accept-Encoding: " + a.encoding}
+	if a.referer != "" {
+		lines = append(lines, "Referer: "+a.referer)
+	}
+	if a.cookie != "" {
+		lines = append(lines, "Cookie: "+a.cookie)
+	}
+	return strings.Replace(get(a.host, a.uri, "198.51.100.1", lines...), "GET", a.method, 1)
+}
+
+func (a asking) request() *schemas.Request {
+	path, query, _ := strings.Cut(a.uri, "?")
+	r := &schemas.Request{
+		Site: []byte(a.host), Method: []byte(a.method), Path: []byte(path), Query: []byte(query), Protocol: []byte("HTTP/1.1"), UserAgent: []byte(a.agent),
+		AcceptLanguage: []byte(a.language), AcceptEncoding: []byte(a.encoding), Referer: []byte(a.referer), Cookie: schemas.CookieNone, Fields: ^schemas.Fields(0),
+	}
+	if a.cookie != "" {
+		r.Cookie = schemas.CookieSome
+	}
+	return r
+}
+
+// What askings are made of; a longer agent than nginx's patterns are, one cut, and what means something to nginx are among it.
+var askedOf = struct{ hosts, methods, uris, agents, languages, encodings, referers, cookies []string }{
+	[]string{"a.example", "c.example"},
+	[]string{"GET", "POST", "PUT"},
+	[]string{"/", "/a", "/b.css", "/a/b-c/12?q=1", "/none?page=2&q", "/x//y", "/?", "/caf%C3%A9", "/\"}$host"},
+	[]string{"", "curl/8", "Curl/8", "Mozilla/5.0 (X11; Linux) Firefox/140", "Mozilla/5.0 Chrome/140 Safari/537", "Googlebot/2.1", `x\"}$host;`, "~^x{3}", strings.Repeat("a", 2048), strings.Repeat("a", 2047)},
+	[]string{"", "de", "en-US,en;q=0.5"},
+	[]string{"", "gzip", "gzip, deflate, br, zstd"},
+	[]string{"", "-", "https://a.example/x", "http://c.example", "https://elsewhere.example/"},
+	[]string{"", "a=b"},
+}
+
+func drawAsking(t *rapid.T) asking {
+	of := func(list []string, what string) string { return rapid.SampledFrom(list).Draw(t, what) }
+	return asking{of(askedOf.hosts, "host"), of(askedOf.methods, "method"), of(askedOf.uris, "uri"), of(askedOf.agents, "agent"), of(askedOf.languages, "language"),
+		of(askedOf.encodings, "encoding"), of(askedOf.referers, "referer"), of(askedOf.cookies, "cookie")}
+}
+
+// drawScore draws one of values that askings have.
+func drawScore(t *rapid.T, known [schemas.NumListed]schemas.KnownSet) *schemas.Score {
+	s := &schemas.Score{}
+	fewest, most := 0, 0
+	for trait := range schemas.NumTraits {
+		if schemas.Trait(trait) == schemas.TraitTLS || rapid.IntRange(0, 2).Draw(t, "left out") == 0 {
+			continue
+		}
+		st := schemas.ScoreTrait{Trait: schemas.Trait(trait), Other: rapid.IntRange(0, 20).Draw(t, "other")}
+		low, high := st.Other, st.Other
+		values := map[string]bool{}
+		for range rapid.IntRange(0, 4).Draw(t, "values") {
+			if v, ok := valueOf(st.Trait, drawAsking(t), known); ok {
+				values[v] = true
+			}
+		}
+		for _, v := range sortedKeys(values) {
+			points := rapid.IntRange(0, 20).Draw(t, "points")
+			st.Values = append(st.Values, schemas.ScoreValue{Value: v, Points: points})
+			low, high = min(low, points), max(high, points)
+		}
+		s.Traits, fewest, most = append(s.Traits, st), fewest+low, most+high
+	}
+	if fewest == most {
+		t.Skip("it tells nothing apart")
+	}
+	s.Least = rapid.IntRange(fewest+1, most).Draw(t, "least")
+	s.Sort()
+	return s
+}
+
+// valueOf is what a request shows, at a site whose list is known or at one without any.
+func valueOf(trait schemas.Trait, a asking, known [schemas.NumListed]schemas.KnownSet) (string, bool) {
+	if of, listed := schemas.ListedOf(trait); listed {
+		var set schemas.KnownSet
+		if a.host == "a.example" {
+			set = known[of]
+		}
+		value, _ := of.Value(set, a.request(), nil)
+		return value, value != ""
+	}
+	value, ok := trait.Value(nil, a.request())
+	return string(value), ok
+}
+
+func TestScoresAddUpExactly(t *testing.T) {
+	t.Parallel()
+	nginxPath(t)
+	list := knownPaths("a.example", "/", "/a", "/x//y")
+	agents, queries := knownOf(schemas.ListedAgents, "a.example", "Curl/8", "Googlebot/2.1"), knownOf(schemas.ListedQueries, "a.example", "q")
+	known := [schemas.NumListed]schemas.KnownSet{list.Set(), agents.Set(), queries.Set()}
+	// All are drawn first and then asked for together: each nginx takes a while to start.
+	var scores []*schemas.Score
+	var askings []asking
+	rapid.Check(t, func(t *rapid.T) {
+		scores = append(scores, drawScore(t, known))
+		askings = append(askings, drawAsking(t), drawAsking(t))
+	})
+	set := Set{Lists: NewLists(list, agents, queries)}
+	for i, score := range scores {
+		set.Measures = append(set.Measures, measure(fmt.Sprintf("v%d", i), schemas.Challenge, schemas.ScopeScore, score.String(), "a.example"))
+	}
+	s := newServer(t, includeHTTP, `location / { return 200 "$weir_signature"; }`)
+	s.single()
+	if files := s.apply(set); len(files.Refused) > 0 {
+		t.Fatal(files.Refused[0])
+	}
+	s.start()
+	w := s.dial()
+	hits, answered := 0, 0
+	for _, a := range askings {
+		status, body := w.say(a.raw())
+		if status != 200 { // nginx refuses some bytes, and closes
+			w.connection.Close()
+			w = s.dial()
+			continue
+		}
+		answered++
+		got := matched(body)
+		for i, score := range scores {
+			want := score.Adds(func(trait schemas.Trait) ([]byte, bool) {
+				v, ok := valueOf(trait, a, known)
+				return []byte(v), ok
+			})
+			if got[fmt.Sprintf("v%d", i)] != want {
+				t.Errorf("%s\n%+v: nginx says %v, schemas says %v", score, a, !want, want)
+			}
+			if want {
+				hits++
+			}
+		}
+	}
+	w.connection.Close()
+	if answered < len(askings)/2 || hits < answered {
+		t.Errorf("%d of %d were answered, %d reached a score: that shows little", answered, len(askings), hits)
+	}
+}
+
+// TestScoresCountOnTheirSites asks for the verdict, of which scores are a part as signatures are.
+func TestScoresCountOnTheirSites(t *testing.T) {
+	t.Parallel()
+	nginxPath(t)
+	const text = `12 of user_agent:0 "bot"=9 method:0 "POST"=5`
+	s := newServer(t, includeHTTP, site)
+	s.single()
+	if files := s.apply(Set{Measures: []Measure{
+		measure("i1-1", schemas.Challenge, schemas.ScopeScore, text, "a.example"),
+		measure("i1-2", schemas.Block, schemas.ScopeSignature, `user_agent="bot" method="PUT"`),
+	}}); len(files.Refused) > 0 || files.InForce[schemas.ScopeScore] != 1 {
+		t.Fatal(files.Refused, files.InForce)
+	}
+	s.start()
+	w := s.dial()
+	for _, c := range []struct {
+		host, method string
+		status       int
+	}{{"a.example", "POST", 429}, {"c.example", "POST", 200}, {"a.example", "GET", 200}, {"a.example", "PUT", 403}} {
+		a := asking{host: c.host, method: c.method, uri: "/", agent: "bot"}
+		status, body := w.say(a.raw())
+		if status != c.status {
+			t.Errorf("%s %s: %d %s, want %d", c.host, c.method, status, body, c.status)
+		}
+		w.connection.Close()
+		w = s.dial()
+	}
+	w.connection.Close()
+}
+
+// TestScoreWithoutItsList is refused, as a signature is, until the list is there.
+func TestScoreWithoutItsList(t *testing.T) {
+	t.Parallel()
+	m := measure("i1-1", schemas.Challenge, schemas.ScopeScore, `3 of method:0 "POST"=2 path_known:0 "no"=2`, "a.example")
+	files, err := Render(Set{Measures: []Measure{m}}, "/tmp/weir", Lease{From: far.Add(-60e9), Until: far}, far.Add(-30e9))
+	if err != nil || len(files.Refused) != 1 || !strings.Contains(files.Refused[0].Reason, "not known here yet") {
+		t.Errorf("%v %v", files.Refused, err)
+	}
+	if err := Check(m); err != nil {
+		t.Error(err)
+	}
+	if !m.asks(listKey{schemas.ListedPaths, "a.example"}) || m.asks(listKey{schemas.ListedPaths, "c.example"}) || m.asks(listKey{schemas.ListedAgents, "a.example"}) {
+		t.Error("it asks for another list than the one that it needs")
+	}
+}
