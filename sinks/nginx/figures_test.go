@@ -181,31 +181,52 @@ func (s *server) time() (seconds float64) {
 	return seconds
 }
 
-// TestPathLists prints what the known paths of a site cost, with the longest list that a site
-// may have, and with as many as all sites may.
+// TestPathLists prints what a list of what is known costs, with the longest that a site may have, and with as many
+// paths as all sites may.
 //
 //	WEIR_LONG=1 go test ./sinks/nginx -run TestPathLists -v
 func TestPathLists(t *testing.T) {
 	long(t)
+	word := func(i int) string { // without a digit
+		return string([]byte{byte('a' + i/17576%26), byte('a' + i/676%26), byte('a' + i/26%26), byte('a' + i%26)})
+	}
+	path := func(i int) string { return fmt.Sprintf("/questions/%06d/how-do-i-do-this-and-that", i) }
+	agent := func(i int) string {
+		return "mozilla/ (linux; android ; " + word(i) + ") applewebkit/ (khtml, like gecko) chrome/ safari/"
+	}
 	var table strings.Builder
-	for _, n := range []int{1, 50_000, 131_072} {
-		list := &schemas.SiteList{Site: "a.example"}
-		for i := range n {
-			list.Entries = append(list.Entries, fmt.Sprintf("/questions/%06d/how-do-i-do-this-and-that", i))
+	for _, c := range []struct {
+		of    schemas.Listed
+		n     int
+		entry func(int) string
+	}{
+		{schemas.ListedPaths, 1, path}, {schemas.ListedPaths, schemas.MaxSitePaths, path}, {schemas.ListedPaths, 131_072, path},
+		{schemas.ListedAgents, schemas.MaxSiteAgents, agent}, {schemas.ListedQueries, schemas.MaxSiteQueries, word},
+	} {
+		list := &schemas.SiteList{Of: c.of, Site: "a.example"}
+		for i := range c.n {
+			list.Entries = append(list.Entries, c.entry(i))
 		}
 		s := newServer(t, includeHTTP, site)
-		s.apply(Set{Measures: []Measure{measure("i1-1", schemas.Throttle, schemas.ScopeSignature, pathUnknown)}, Lists: NewLists(list)})
+		s.apply(Set{Measures: []Measure{measure("i1-1", schemas.Throttle, schemas.ScopeSignature, c.of.Trait().String()+`="no"`)}, Lists: NewLists(list)})
 		test := cpu(t, s.command("-t"))
 		s.start()
 		w := s.dial()
-		for uri, want := range map[string]int{list.Entries[n-1]: 200, list.Entries[n-1] + "x": 429, "/other": 429} {
-			if status, _ := w.say(get("a.example", uri, "198.51.100.1")); status != want {
-				t.Errorf("%s: %d, want %d", uri, status, want)
+		for text, want := range map[string]int{c.entry(c.n - 1): 200, c.entry(c.n-1) + "x": 429, "/other": 429} {
+			uri, agent := text, "x"
+			switch c.of {
+			case schemas.ListedAgents:
+				uri, agent = "/", text
+			case schemas.ListedQueries:
+				uri = "/?" + strings.Trim(text, "/")
+			}
+			if status, _ := w.say(get("a.example", uri, "198.51.100.1", "User-Agent: "+agent)); status != want {
+				t.Errorf("%s: %d, want %d", text, status, want)
 			}
 		}
-		fmt.Fprintf(&table, "| %d | %.2f s | %.0f MiB |\n", n, test, memory(t, s))
+		fmt.Fprintf(&table, "| %d %s | %.2f s | %.0f MiB |\n", c.n, c.of, test, memory(t, s))
 	}
-	t.Logf("\n| known paths | processor time of `nginx -t` | all processes |\n|---|---|---|\n%s", table.String())
+	t.Logf("\n| known | processor time of `nginx -t` | all processes |\n|---|---|---|\n%s", table.String())
 }
 
 // cpu is the processor time of a command, in seconds.
