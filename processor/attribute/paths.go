@@ -71,6 +71,27 @@ func (x *Extractor) unresolved(of schemas.Listed, said uint32) bool {
 	return said != 0 && said != x.listed[of][isKnown] && said != x.listed[of][isNeither]
 }
 
+// like reports whether two requests are one as a sample has it: whether an agent and a query's keys are known
+// follows from what they are, and from when it was asked.
+func (t *Traits) like(other *Traits) bool {
+	const told = schemas.TraitAgentKnown
+	return [told]uint32(t[:told]) == [told]uint32(other[:told])
+}
+
+// settle is what is known of the agent and the keys of two like requests, in any order: what is sure to be known
+// by now is.
+func (x *Extractor) settle(t, other *Traits) {
+	for of := schemas.ListedAgents; of < schemas.NumListed; of++ {
+		said, known := &t[of.Trait()], x.listed[of][isKnown]
+		switch now := other[of.Trait()]; {
+		case *said == known || now == known:
+			*said = known
+		default:
+			*said = max(*said, now)
+		}
+	}
+}
+
 // fold counts a request in a row that differs by its path alone, and reports whether there
 // is one: a client with many paths keeps the number of its requests.
 func (s *Sample) fold(c *client, t *Traits, count, served uint32) bool {
@@ -84,7 +105,8 @@ func (s *Sample) fold(c *client, t *Traits, count, served uint32) bool {
 			continue
 		}
 		like[schemas.TraitPathKnown] = r.traits[schemas.TraitPathKnown]
-		if r.traits == like {
+		if r.traits.like(&like) {
+			s.x.settle(&r.traits, t)
 			r.count += count
 			r.served += served
 			return true

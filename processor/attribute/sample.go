@@ -339,7 +339,8 @@ func (s *Sample) addRow(at int32, t *Traits, key, count, served uint32) {
 	largest, tail := int32(-1), int32(-1)
 	for i := c.head; i >= 0; i = s.rows[i].next {
 		r := &s.rows[i]
-		if r.key == key && r.traits == *t {
+		if r.key == key && r.traits.like(t) {
+			s.x.settle(&r.traits, t)
 			r.count += count
 			r.served += served
 			return
