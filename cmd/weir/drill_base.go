@@ -111,12 +111,6 @@ func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
 	if _, err := os.Stat(filepath.Join(d.config.Data, "clickhouse")); err != nil && d.config.ClickHouse.DSN == "" {
 		return nil, nil
 	}
-	open := &sqlCommand{dataFlag: dataFlag{Data: d.command.Data}}
-	db, end, err := open.open(d.ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, end()) }()
 	site := attribute.Quote(d.report.Site)
 	query := fmt.Sprintf(`SELECT toUnixTimestamp64Milli(time) / 1000 AS time, site AS host, client, method,
 		if(query = '', path, concat(path, '?', query)) AS uri, protocol, status, bytes, duration, upstream_duration, referer, user_agent,
@@ -125,14 +119,33 @@ func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
 			SELECT client FROM requests_readable WHERE site = %[1]s AND action NOT IN ('allow', '')
 			AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND)
 		AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND ORDER BY time LIMIT 500000`, site, int(drillBase.Seconds()))
-	var out bytes.Buffer
-	if err := db.Query(d.ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &out); err != nil {
+	rows, err := d.ask(p, query)
+	for tries := 1; err != nil && tries < storeTries && d.ctx.Err() == nil; tries++ { // another command may have had the store open, and ended
+		rows, err = d.ask(p, query)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if lines, err = readOwn(out.Bytes()); err != nil {
+	if lines, err = readOwn(rows); err != nil {
 		return nil, err
 	}
 	return withoutAttack(lines, d.processor.Armed(d.report.Site)), nil
+}
+
+// storeTries is how often the store is asked before the drill gives up.
+const storeTries = 3
+
+// ask asks the store for rows as JSON.
+func (d *drill) ask(p *program, query string) (rows []byte, err error) {
+	open := &sqlCommand{dataFlag: dataFlag{Data: d.command.Data}}
+	db, end, err := open.open(d.ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	var out bytes.Buffer
+	err = db.Query(d.ctx, query, clickhouse.QueryOptions{Format: "JSONEachRow", Settings: map[string]any{"output_format_json_quote_64bit_integers": 0}}, &out)
+	return out.Bytes(), err
 }
 
 // withoutAttack are the lines that none of the signatures matches, as far as a line alone says.
