@@ -220,3 +220,31 @@ func TestWhatIsKnownOutlivesARestart(t *testing.T) {
 		t.Error("a list that does not hold together was taken")
 	}
 }
+
+// Whoever sends ever other agents and query keys does not keep a site's new pages from becoming known: people who
+// come to them would be strangers in the next attack.
+func TestMadeUpAgentsAndKeysLeaveRoomForPages(t *testing.T) {
+	p, tr := make1(t, small), newTraffic(6)
+	tr.people(0, 20*minute, 1)
+	loud := tr.client()
+	for at := int64(0); at < 20*minute; at += 25 {
+		tr.add(at, loud, &browsers[0], "/", "", false, 200)
+		r := &tr.rows[len(tr.rows)-1]
+		r.UserAgent = fmt.Appendf(nil, "%s %s%s", word(tr), strings.Repeat("x", 190), word(tr))
+		r.Query = fmt.Appendf(nil, "%s&%s&%s&%s&%s&%s", word(tr), word(tr), word(tr), word(tr), word(tr), word(tr))
+	}
+	for i := range int64(100) { // published meanwhile
+		tr.add(15*minute+i*2000, tr.client(), &browsers[0], fmt.Sprintf("/new%d", i), "", false, 200)
+	}
+	newEdge().run(p, tr.batches(1000))
+	s, known := p.detector.site(tr.site), 0
+	list := s.lists[schemas.ListedPaths].tell(tr.site).Set()
+	for i := range 100 {
+		if _, ok := list[fmt.Sprintf("/new%d", i)]; ok {
+			known++
+		}
+	}
+	if known < 95 {
+		t.Errorf("%d of 100 new pages are known", known)
+	}
+}

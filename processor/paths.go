@@ -51,6 +51,7 @@ const (
 type found struct {
 	list []foundPath
 	text []byte
+	held [schemas.NumListed]struct{ n, text uint32 } // by what they are of
 }
 
 type foundPath struct {
@@ -62,11 +63,21 @@ type foundPath struct {
 
 func (f *found) reset() {
 	f.list, f.text = f.list[:0], f.text[:0]
+	clear(f.held[:])
 }
+
+// othersShare of the room is left to agents, and as much to query keys: any request can make those up and be
+// served, and a site's new pages must become known beside them.
+const othersShare = 4
 
 // add takes a path as sent, or something else, which schemas.Listed.Key takes, while there is room.
 func (f *found) add(p foundPath, path []byte, most, bytes int) {
+	held := &f.held[p.of]
+	if p.of != schemas.ListedPaths && (int(held.n) >= most/othersShare || int(held.text)+len(path) > bytes/othersShare) {
+		return
+	}
 	if len(f.list) < most && len(f.text)+len(path) <= bytes {
+		held.n, held.text = held.n+1, held.text+uint32(len(path))
 		p.length = uint8(len(path))
 		f.list, f.text = append(roomy(f.list, 1), p), append(roomy(f.text, len(path)), path...)
 	}
