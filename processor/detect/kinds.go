@@ -67,12 +67,12 @@ func reads(r *Reading, sc *Scores) bool {
 
 // drowned reports whether a site fails under strangers who all ask for one page, and who are
 // not the visitors that a link brings: nearly all of the clients above normal use programs
-// that the site does not know, where visitors use the world's few browsers, and none says
-// where it comes from. A page that fails brings no assets, whoever asks for it, so that those
-// say nothing.
+// that the site does not know, or half more of them than of those who usually come, where visitors
+// use the world's few browsers, and none says where it comes from. A page that fails brings no assets,
+// whoever asks for it, so that those say nothing.
 func drowned(r *Reading, sc *Scores) bool {
-	strangers := r.Raw[UnfamiliarShare]*r.Raw[UniqueClients] - sc.Level[UnfamiliarShare]*sc.Level[UniqueClients]
-	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= enter && strangers >= strangersShare*excessClients(r, sc)
+	share := min(strangersShare, strangersMore+sc.Level[UnfamiliarShare])
+	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= enter && markedAbove(UnfamiliarShare, r, sc) >= share*excessClients(r, sc)
 }
 
 // scanning reports whether few clients ask for much, most of which is not there.

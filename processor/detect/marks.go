@@ -15,11 +15,24 @@ func markScore(i int, r *Reading, sc *Scores) float64 {
 	if newcomers(r, sc) < minClients { // machines that say so read what there is, dead links too
 		share = declaredShare
 	}
-	marked := r.Raw[i]*r.Raw[UniqueClients] - sc.Level[i]*sc.Level[UniqueClients]
-	if marked < share*excessClients(r, sc) {
+	if markedAbove(i, r, sc) < share*excessClients(r, sc) || scannersMeet(r, sc) {
 		return 0
 	}
 	return sc.Score[i]
+}
+
+// markedAbove is how many clients above normal have the mark of a client share.
+func markedAbove(i int, r *Reading, sc *Scores) float64 {
+	return r.Raw[i]*r.Raw[UniqueClients] - sc.Level[i]*sc.Level[UniqueClients]
+}
+
+// scannersMeet reports whether those above normal who ask for what is not there are several of the scanners
+// that any site has: each asks for much, all together for no more than a scan of few clients would have to.
+// They come in swarms, with programs and paths of their own, and what they miss costs the application much, so
+// that all of it would count as if it were as many facts.
+func scannersMeet(r *Reading, sc *Scores) bool {
+	missing := markedAbove(MissingShare, r, sc)
+	return missed(r, sc) >= scannerEach*max(missing, 1) && missed(r, sc) < scanFrom(sc) && missing >= excessShare*excessClients(r, sc)
 }
 
 // varied reports whether the requests above normal go to many pages.
@@ -132,10 +145,11 @@ func strange(r *Reading, sc *Scores) bool {
 }
 
 // forTools reports whether tools are what comes to the site: few pages bring assets, or most
-// clients say that they are machines. More of them all at once, strangers too and all over the
-// site, are a release.
+// clients say that they are machines, and most requests are for no asset. More of them all at once, strangers
+// too and all over the site, are a release. Where hardly anybody comes, feed readers and monitors are most of
+// the clients of any site; but what people load is most of the requests.
 func forTools(sc *Scores) bool {
-	return 1-sc.Level[PageShare] < usualLoading || sc.Level[DeclaredShare] >= toolsShare
+	return 1-sc.Level[PageShare] < usualLoading || sc.Level[DeclaredShare] >= toolsShare && 2*sc.Level[PageShare] >= 1
 }
 
 // machinesAllOver is by how many spreads more machines that say so, strangers nearly all, ask

@@ -30,6 +30,10 @@ const (
 	// strangersShare: clients with programs that the site does not know among those above
 	// normal, from which on they are no visitors.
 	strangersShare = 0.8
+	// strangersMore is the same above what is usual: a site that knows its visitors' programs knows
+	// most of a crowd's too, some 85 % after six hours; one that is half an hour old knows hardly more
+	// of a crowd's than of those who usually come. Bots with agents from a list show some that it knows.
+	strangersMore = 0.5
 	// loadingShare: of the clients above normal that claim to be browsers, those that ask for
 	// assets, against how many of the site's visitors do; below it they are no browsers.
 	loadingShare = 0.3
@@ -64,6 +68,9 @@ const (
 	// missed there: those come by themselves and each tries some ten names in a window, so that
 	// the variance is about fifteen times what is usual, and this is seven spreads of it.
 	scanNoise = 27.0
+	// scannerEach is from how many requests for what is not there on, in a window, a client is a scanner by
+	// itself: visitors meet a dead link, and bots share the work, at one to three each.
+	scannerEach = 4.0
 	// scanVolume and scanScore are how far volume and what is not there must be out of range: one
 	// client's hundred requests are little to a site whose visitors come in bursts.
 	scanVolume, scanScore = 1.5, 2.5

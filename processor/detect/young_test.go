@@ -25,6 +25,7 @@ func youngSite(windows int, usual seen) *baseline.Site {
 
 var (
 	busy  = seen{requests: 120, clients: 32, fresh: 11, missing: 1, unknown: 7, unfamiliar: 4, notFound: 2, pages: 30, paths: 80, entropy: 5.8, loading: 16, declared: .45, distinct: 24, work: 11}
+	tiny  = seen{requests: 6.5, clients: 2.6, fresh: .8, unknown: 1, unfamiliar: 1.1, pages: 2.4, paths: 5.6, entropy: 2.4, loading: .6, declared: .75, distinct: 2.4, work: .4}
 	tools = seen{requests: 22, clients: 9, fresh: .2, pages: 17, paths: 14, entropy: 3.5, loading: 1.6, declared: .78, distinct: 12, work: .1}
 )
 
@@ -53,6 +54,9 @@ func TestNoticedWithinHalfAMinute(t *testing.T) {
 		},
 		"four scanners, while visitors are few": {
 			busy, seen{requests: 140, clients: 30, fresh: 6, missing: 7, unknown: 9, unfamiliar: 6, notFound: 74, holes: 48, pages: 92, paths: 110, entropy: 5.8, loading: 11, declared: .45, distinct: 60, work: 14}, schemas.Scan, 30,
+		},
+		"machines, all over a site that hardly anybody visits": {
+			tiny, seen{requests: 179, clients: 177, fresh: 174, unknown: 135, pages: 178, paths: 160, entropy: 7.3, loading: .6, declared: .99, distinct: 159, work: 50}, schemas.Scrape, 10,
 		},
 		"machines that a site for machines does not know, all over": {
 			tools, seen{requests: 290, clients: 44, fresh: 19, pages: 290, paths: 160, entropy: 6.7, loading: 0, declared: .98, distinct: 160, work: .1}, "", 120,
@@ -177,6 +181,38 @@ func TestAReleaseThatDrowns(t *testing.T) {
 		}
 		if state.Kind != want {
 			t.Errorf("where %.0f clients are left of it: a %s, want a %s", swell, state.Kind, want)
+		}
+	}
+}
+
+// Scanners that any site has come in swarms: fourteen of them at once, of a browser's new version's long day, whose
+// misses cost the application enough to count as volume, too. As many clients again that share the work are an attack.
+func TestASwarmOfScanners(t *testing.T) {
+	usual := seen{requests: 168, clients: 45, fresh: 5.3, missing: 2.6, unknown: 2.6, unfamiliar: 1.6, notFound: 8.3, holes: 6, pages: 55, paths: 101, entropy: 6.5, loading: 17, declared: .5, distinct: 39, work: 14}
+	swarm := seen{requests: 276, clients: 56, fresh: 19, missing: 17, unknown: 17, unfamiliar: 11, notFound: 81, holes: 66, pages: 131, paths: 126, entropy: 6.45, loading: 14, declared: .55, distinct: 66, work: 40}
+	shared := swarm
+	shared.clients, shared.fresh, shared.missing, shared.unknown, shared.unfamiliar, shared.declared = 80, 43, 41, 41, 35, .35
+	b, tail := youngSite(2000, usual), Tail{Steps: 8640}
+	for name, c := range map[string]struct {
+		now    seen
+		attack bool
+	}{"a swarm": {swarm, false}, "a botnet": {shared, true}} {
+		var state State
+		for second := range int64(60) {
+			now := usual
+			if second >= 20 && second < 45 {
+				now = c.now
+			}
+			r := now.reading()
+			scores := Score(b, 2, &r)
+			scores.Limits = LimitsOf(&tail, 1, 1)
+			if second%10 == 9 {
+				state.Drift(second, &r, &scores)
+			}
+			state.Step(second, &r, &scores)
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != c.attack {
+			t.Errorf("%s: %q", name, state.Kind)
 		}
 	}
 }
