@@ -78,14 +78,14 @@ func drowned(r *Reading, sc *Scores) bool {
 // scanning reports whether few clients ask for much, most of which is not there.
 func scanning(r *Reading, sc *Scores) bool {
 	above := excess(r, sc)
-	return above >= scanEach*excessClients(r, sc) && max(missed(r, sc), r.Holes) >= max(scanFrom(sc), scanShare*above) && varied(r, sc) &&
+	return above >= scanEach*excessClients(r, sc) && max(missed(r, sc), r.Holes) >= max(scanFrom(r, sc), scanShare*above) && varied(r, sc) &&
 		volumeScore(sc) >= scanVolume && sc.Score[NotFoundShare] >= scanScore
 }
 
 // probing reports whether as much is tried of what scanners try, whether or not it stands out
 // from what visitors ask for besides.
 func probing(r *Reading, sc *Scores) bool {
-	return missed(r, sc) >= scanFrom(sc) && r.Holes >= probeShare*missed(r, sc) && sc.Score[NotFoundShare] >= probeScore
+	return missed(r, sc) >= scanFrom(r, sc) && r.Holes >= probeShare*missed(r, sc) && sc.Score[NotFoundShare] >= probeScore
 }
 
 // missed is how many requests above normal were for what is not there.
@@ -99,8 +99,14 @@ func usuallyMissed(sc *Scores) float64 {
 }
 
 // scanFrom is how many requests above normal few clients must make for what is not there: more
-// than the scanners that the site always has make where several of them meet.
-func scanFrom(sc *Scores) float64 { return max(scanLeast, scanNoise*math.Sqrt(usuallyMissed(sc))) }
+// than the scanners that the site always has make where several of them meet, unless each asks for more
+// than those do.
+func scanFrom(r *Reading, sc *Scores) float64 {
+	if r.Raw[NotFoundShare]*r.Requests >= scannerFast*r.Raw[MissingShare]*r.Raw[UniqueClients] {
+		return scanLeast
+	}
+	return max(scanSwarm, scanNoise*math.Sqrt(usuallyMissed(sc)))
+}
 
 func crowd(r *Reading, sc *Scores) bool {
 	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= sc.Limits.surge && excess(r, sc) >= minExcess

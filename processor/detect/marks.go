@@ -32,7 +32,7 @@ func markedAbove(i int, r *Reading, sc *Scores) float64 {
 // that all of it would count as if it were as many facts.
 func scannersMeet(r *Reading, sc *Scores) bool {
 	missing := markedAbove(MissingShare, r, sc)
-	return missed(r, sc) >= scannerEach*max(missing, 1) && missed(r, sc) < scanFrom(sc) && missing >= excessShare*excessClients(r, sc)
+	return missed(r, sc) >= scannerEach*max(missing, 1) && missed(r, sc) < scanFrom(r, sc) && missing >= excessShare*excessClients(r, sc)
 }
 
 // varied reports whether the requests above normal go to many pages.

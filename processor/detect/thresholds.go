@@ -64,10 +64,13 @@ const (
 	// clients make them, at least scanEach each, for scanPersist steps in a row: what scanners
 	// try everywhere, day and night, is less.
 	scanShare, scanLeast, scanEach, scanPersist = 0.6, 60.0, 5.0, 4
-	// scanNoise is the same on a site that scanners often come to, in roots of what is usually
-	// missed there: those come by themselves and each tries some ten names in a window, so that
-	// the variance is about fifteen times what is usual, and this is seven spreads of it.
-	scanNoise = 27.0
+	// scanSwarm is the same of scanners that are no faster than those which come by themselves, and scanNoise on a
+	// site that they often come to, in roots of what is usually missed there: each tries some ten names in a
+	// window, so that the variance is about fifteen times what is usual, and this is seven spreads of it.
+	scanSwarm, scanNoise = 90.0, 27.0
+	// scannerFast is how many requests for what is not there each client that asks for any makes in a window where
+	// scanners are at work: of those that come by themselves, by the mean, five to nine.
+	scannerFast = 10.0
 	// scannerEach is from how many requests for what is not there on, in a window, a client is a scanner by
 	// itself: visitors meet a dead link, and bots share the work, at one to three each.
 	scannerEach = 4.0
