@@ -16,6 +16,10 @@ type Correction struct {
 	Decisions []string  `json:"decisions,omitempty"`
 	By        string    `json:"by"`
 	Time      time.Time `json:"time"` // when it was said
+	// From is the unix second of event time from which on it counts: one that was not judged yet when a detector
+	// first heard of it. Whoever judges the same seconds again then comes to the same events, also where these
+	// are long past, as in a backlog. 0 is from Time on.
+	From int64 `json:"from,omitempty"`
 }
 
 const (
@@ -39,7 +43,7 @@ type past struct {
 }
 
 // Correct takes a person's word. It counts from the first second that is judged after it
-// was given. An open incident is closed by it and its decisions end; what it brought is
+// was given, and from its From on. An open incident is closed by it and its decisions end; what it brought is
 // learned, and traffic like it, up to twice as much, opens no incident for thirty days. Of one that
 // is closed, only the last of its site is still known. That one is an attack counts while it
 // is open. The same word may be given again.
@@ -68,7 +72,7 @@ func (s *site) correct(second int64, emit func(schemas.Event)) {
 		return
 	}
 	for _, c := range s.d.corrections {
-		if c.Time.After(s.d.knownAt(second)) {
+		if second < c.From || c.Time.After(s.d.knownAt(second)) {
 			continue
 		}
 		switch {

@@ -2,10 +2,13 @@ package processor
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-project/weir/schemas"
 )
@@ -178,5 +181,33 @@ func TestAYoungSiteIsNotMadeBlind(t *testing.T) {
 		}) {
 			t.Errorf("after %d s, at %s: %v", pause, noticed.UTC().Format(time.TimeOnly), kinds(log))
 		}
+	}
+}
+
+// A word counts from the same second on whoever hears it in time: where a detector died that heard it when the
+// moment that it was said in was long judged, the next one hears it before it judges that moment again.
+func TestAWordCountsFromItsSecond(t *testing.T) {
+	var word Correction
+	late := corrected(t, surges(450, 2000, 1800), func(log []schemas.Event, now time.Time) (Correction, bool) {
+		id, ok := opened(log, 1)
+		if !ok || now.Before(log[0].Time.Add(40*time.Second)) {
+			return Correction{}, false
+		}
+		word = Correction{Incident: id, By: "anna", Time: log[0].Time, From: now.Unix()}
+		return word, true
+	}, false)
+	early := corrected(t, surges(450, 2000, 1800), func([]schemas.Event, time.Time) (Correction, bool) { return word, true }, false)
+	told := func(log []schemas.Event) (out []string) {
+		for _, e := range log {
+			id := e.Incident
+			if e.Decision != nil {
+				id = e.ID
+			}
+			out = append(out, fmt.Sprintf("%s %s %s", e.Time.Format(time.TimeOnly), e.Type, id))
+		}
+		return out
+	}
+	if diff := cmp.Diff(told(late), told(early)); diff != "" {
+		t.Errorf("heard late (-) and in time (+):\n%s", diff)
 	}
 }

@@ -209,8 +209,8 @@ func correctionKey(c *processor.Correction) string {
 }
 
 // corrections hands over every word that is kept, and goes on with what comes, until ctx
-// ends. known is closed once all that was there has been handed over.
-func (r *processing) corrections(ctx context.Context, known chan<- struct{}, take func(processor.Correction)) error {
+// ends. known is closed once all that was there has been handed over. The revision is the entry's that keeps it.
+func (r *processing) corrections(ctx context.Context, known chan<- struct{}, take func(c processor.Correction, revision uint64) error) error {
 	bucket := r.bus.State()
 	w, err := bucket.WatchFiltered(ctx, []string{correctionPrefix + "*", confirmedPrefix + "*", rejectedPrefix + "*"}, jetstream.IgnoreDeletes())
 	if err != nil {
@@ -241,7 +241,9 @@ func (r *processing) corrections(ctx context.Context, known chan<- struct{}, tak
 				_ = bucket.Purge(ctx, entry.Key()) // and again the next time, where that fails
 				continue
 			}
-			take(c)
+			if err := take(c, entry.Revision()); err != nil {
+				return err
+			}
 		}
 	}
 }

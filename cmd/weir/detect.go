@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/weir-project/weir/internal/bus"
 	"github.com/weir-project/weir/internal/cluster"
 	"github.com/weir-project/weir/processor"
@@ -146,11 +148,7 @@ func (r *processing) detect(ctx context.Context, _ string, token uint64) error {
 // hearPeople takes what people said of incidents, and goes on aside with what they say.
 func (d *detecting) hearPeople(ctx context.Context, aside *sync.WaitGroup) error {
 	known, failed := make(chan struct{}), make(chan error, 1)
-	take := func(c processor.Correction) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.detector.Correct(c)
-	}
+	take := func(c processor.Correction, revision uint64) error { return d.correct(ctx, c, revision) }
 	aside.Go(func() {
 		failed <- d.corrections(ctx, known, take)
 		_ = retry(ctx, func() error { return d.corrections(ctx, nil, take) }, func(err error) { d.log.Warn("what people say of incidents is not heard", "error", err) })
@@ -163,6 +161,30 @@ func (d *detecting) hearPeople(ctx context.Context, aside *sync.WaitGroup) error
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// correct takes a person's word. From which second on it counts is decided by the detector that first hears of
+// it, and kept with it before that second is judged: the next one may judge the same seconds again, and hears of
+// it before them.
+func (d *detecting) correct(ctx context.Context, c processor.Correction, revision uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.From == 0 && len(c.Decisions) == 0 { // what decisions are not to be counts at once
+		c.From = d.detector.Closed() + 1
+		text, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		_, err = d.bus.State().Update(ctx, correctionKey(&c), text, revision)
+		if errors.Is(err, jetstream.ErrKeyExists) { // it was decided meanwhile, and comes again
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("nats: what somebody said of %s: %w", c.Incident, err)
+		}
+	}
+	d.detector.Correct(c)
+	return nil
 }
 
 // from is the first message of panes that is needed.
