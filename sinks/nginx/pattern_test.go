@@ -355,6 +355,19 @@ func checkTLS(t *testing.T) {
 	}
 }
 
+// TestEveryListOfCurvesIsCarried: one client that offers many must not have a score refused that lists what it sends.
+func TestEveryListOfCurvesIsCarried(t *testing.T) {
+	for _, curve := range []string{"0x1234", "X25519", "a"} {
+		value := "TLSv1.3 TLS_AES_128_GCM_SHA256 " + curve
+		for len(value)+1+len(curve) < schemas.MaxTrait {
+			value += ":" + curve
+		}
+		if _, err := traitKey(schemas.TraitValue{Trait: schemas.TraitTLS, Value: value}); err != nil {
+			t.Errorf("%.60s...: %v", value, err)
+		}
+	}
+}
+
 func TestImpossibleValuesAreRefused(t *testing.T) {
 	for trait, values := range map[schemas.Trait][]string{
 		schemas.TraitPathShape: {"", "a", "/a", "/a4", "/z1", "/a1.", "/a1.toolong", "/a1/a1/a1/a1/a1", "/a1.x/a1", "/+", "/a1/+"},

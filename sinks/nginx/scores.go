@@ -3,6 +3,7 @@ package nginx
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-project/weir/schemas"
@@ -62,15 +63,34 @@ type numberedScore struct {
 	hit     hit
 }
 
+// scoreGroup has the scores of one set of sites, with values of their own: an agent's pattern costs each request that
+// is held against it, and another site's have nothing to do with what is attacked here.
+type scoreGroup struct {
+	values [schemas.NumTraits]map[string]int // a map's key -> its number
+	scores []numberedScore
+}
+
 // addScore takes what prepareScore returned, in a fixed order, as add does.
 func (l *signatureList) addScore(p *preparedScore, h hit) {
+	if l.scores == nil {
+		l.scores = map[int]*scoreGroup{}
+	}
+	group := l.scores[h.sites]
+	if group == nil {
+		group = &scoreGroup{}
+		l.scores[h.sites] = group
+	}
 	n := numberedScore{preparedScore: p, numbers: make([][]int, len(p.keys)), hit: h}
 	for i, keys := range p.keys {
+		values := &group.values[p.score.Traits[i].Trait]
+		if *values == nil {
+			*values = map[string]int{}
+		}
 		for _, key := range keys {
-			n.numbers[i] = append(n.numbers[i], l.number(p.score.Traits[i].Trait, key))
+			n.numbers[i] = append(n.numbers[i], numberOf(*values, key))
 		}
 	}
-	l.scores = append(l.scores, n)
+	group.scores = append(group.scores, n)
 }
 
 // run is a number of points.
@@ -81,33 +101,59 @@ func run(points int) string {
 	return strings.Repeat("x", points)
 }
 
-// writeScores defines a variable with the hits of each score, and returns their names one behind the other.
+// writeScores defines a variable with the hits of each score, and returns their names one behind the other. nginx
+// evaluates what a request asks for: elsewhere than on its sites a score costs a look at which sites those are.
 func (l *signatureList) writeScores(b *bytes.Buffer, prefix string) (all string) {
-	for n, s := range l.scores {
-		name := fmt.Sprintf("%s_score%d", prefix, n+1)
-		var first, rest string
-		for i := range s.score.Traits {
-			t := &s.score.Traits[i]
-			if len(t.Values) == 0 {
-				rest += strings.Repeat("x", t.Other)
-				continue
-			}
-			other := run(t.Other)
-			if _, listed := schemas.ListedOf(t.Trait); listed {
-				other = "-"
-				first += fmt.Sprintf("${%s_%s}", name, t.Trait)
-			} else {
-				rest += fmt.Sprintf("${%s_%s}", name, t.Trait)
-			}
-			fmt.Fprintf(b, "map $%s_is_%s $%s_%s {\n    default %s;\n", prefix, t.Trait, name, t.Trait, other)
-			for j, v := range t.Values {
-				fmt.Fprintf(b, "    %d %s;\n", s.numbers[i][j], run(v.Points))
-			}
-			b.WriteString("}\n")
+	numbers := make([]int, 0, len(l.scores))
+	for sites := range l.scores {
+		numbers = append(numbers, sites)
+	}
+	slices.Sort(numbers)
+	n := 0
+	for _, sites := range numbers {
+		group := l.scores[sites]
+		of := fmt.Sprintf("%s_scores%d", prefix, sites)
+		for t, values := range group.values {
+			writeNumbers(b, values, sourceOf(schemas.Trait(t), prefix), fmt.Sprintf("%s_is_%s", of, schemas.Trait(t)))
 		}
-		// Two traits that are unknown each may follow a run of the other: none may stand in what counts.
-		fmt.Fprintf(b, "map \"%s%s\" $%s {\n    default \"\";\n    \"~^x*-\" \"\";\n    \"~^x{%d}\" %s;\n}\n", first, rest, name, s.score.Least, appendHits(nil, []hit{s.hit}))
-		all += "${" + name + "}"
+		for _, s := range group.scores {
+			n++
+			name := fmt.Sprintf("%s_score%d", prefix, n)
+			sum := s.writeSum(b, of, name)
+			if sites > 0 {
+				fmt.Fprintf(b, "map $%s_sites $%s_sum {\n    default \"\";\n    \"~\\|%d\\|\" \"%s\";\n}\n", prefix, name, sites, sum)
+				sum = "${" + name + "_sum}"
+			}
+			// Two traits that are unknown each may follow a run of the other: none may stand in what counts.
+			fmt.Fprintf(b, "map \"%s\" $%s {\n    default \"\";\n    \"~^x*-\" \"\";\n    \"~^x{%d}\" %s;\n}\n", sum, name, s.score.Least, appendHits(nil, []hit{s.hit}))
+			all += "${" + name + "}"
+		}
 	}
 	return all
+}
+
+// writeSum defines a variable with the points of each trait, and returns the text that is as long as their sum; of is
+// how the variables with the values' numbers begin.
+func (s *numberedScore) writeSum(b *bytes.Buffer, of, name string) string {
+	var first, rest string
+	for i := range s.score.Traits {
+		t := &s.score.Traits[i]
+		if len(t.Values) == 0 {
+			rest += strings.Repeat("x", t.Other)
+			continue
+		}
+		other := run(t.Other)
+		if _, listed := schemas.ListedOf(t.Trait); listed {
+			other = "-"
+			first += fmt.Sprintf("${%s_%s}", name, t.Trait)
+		} else {
+			rest += fmt.Sprintf("${%s_%s}", name, t.Trait)
+		}
+		fmt.Fprintf(b, "map $%s_is_%s $%s_%s {\n    default %s;\n", of, t.Trait, name, t.Trait, other)
+		for j, v := range t.Values {
+			fmt.Fprintf(b, "    %d %s;\n", s.numbers[i][j], run(v.Points))
+		}
+		b.WriteString("}\n")
+	}
+	return first + rest
 }

@@ -1,7 +1,9 @@
 package nginx
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,8 +115,12 @@ func TestScoresAddUpExactly(t *testing.T) {
 		askings = append(askings, drawAsking(t), drawAsking(t))
 	})
 	set := Set{Lists: NewLists(list, agents, queries)}
+	at := make([][]string, len(scores)) // those that ask for lists, at the site that has them; half of the others everywhere
 	for i, score := range scores {
-		set.Measures = append(set.Measures, measure(fmt.Sprintf("v%d", i), schemas.Challenge, schemas.ScopeScore, score.String(), "a.example"))
+		if i%2 == 0 || slices.ContainsFunc(score.Traits, func(t schemas.ScoreTrait) bool { _, listed := schemas.ListedOf(t.Trait); return listed }) {
+			at[i] = []string{"a.example"}
+		}
+		set.Measures = append(set.Measures, measure(fmt.Sprintf("v%d", i), schemas.Challenge, schemas.ScopeScore, score.String(), at[i]...))
 	}
 	s := newServer(t, includeHTTP, `location / { return 200 "$weir_signature"; }`)
 	s.single()
@@ -137,7 +143,7 @@ func TestScoresAddUpExactly(t *testing.T) {
 			want := score.Adds(func(trait schemas.Trait) ([]byte, bool) {
 				v, ok := valueOf(trait, a, known)
 				return []byte(v), ok
-			})
+			}) && (at[i] == nil || slices.Contains(at[i], a.host))
 			if got[fmt.Sprintf("v%d", i)] != want {
 				t.Errorf("%s\n%+v: nginx says %v, schemas says %v", score, a, !want, want)
 			}
@@ -149,6 +155,55 @@ func TestScoresAddUpExactly(t *testing.T) {
 	w.connection.Close()
 	if answered < len(askings)/2 || hits < answered {
 		t.Errorf("%d of %d were answered, %d reached a score: that shows little", answered, len(askings), hits)
+	}
+}
+
+// TestAnUnknownTraitBreaksTheSum: what is known before it may come to the least sum, and no more counts.
+func TestAnUnknownTraitBreaksTheSum(t *testing.T) {
+	t.Parallel()
+	nginxPath(t)
+	list, agents := knownPaths("a.example", "/", "/a"), knownOf(schemas.ListedAgents, "a.example", "curl/8")
+	s := newServer(t, includeHTTP, `location / { return 200 "$weir_signature"; }`)
+	s.single()
+	if files := s.apply(Set{Lists: NewLists(list, agents), Measures: []Measure{
+		measure("v0", schemas.Challenge, schemas.ScopeScore, `9 of method:0 "POST"=9 path_known:0 "no"=20 agent_known:0 "no"=5`, "a.example"),
+		measure("v1", schemas.Challenge, schemas.ScopeScore, `9 of path_known:0 "yes"=20 agent_known:0 "no"=5`, "a.example"),
+	}}); len(files.Refused) > 0 {
+		t.Fatal(files.Refused[0])
+	}
+	s.start()
+	w := s.dial()
+	for _, c := range []struct {
+		agent, uri string
+		v0, v1     bool
+	}{{"curl/8", "/none", true, false}, {"other", "/a", false, true}, {"", "/none", false, false}, {"", "/a", false, false}, {"\xc3", "/none", false, false}} {
+		_, body := w.say(asking{host: "a.example", method: "GET", uri: c.uri, agent: c.agent}.raw())
+		if got := matched(body); got["v0"] != c.v0 || got["v1"] != c.v1 {
+			t.Errorf("%q %s: %v, want %v and %v", c.agent, c.uri, got, c.v0, c.v1)
+		}
+	}
+	w.connection.Close()
+}
+
+// TestScoresCostTheirSitesAlone: a score's values are no patterns for other sites' requests to be held against.
+func TestScoresCostTheirSitesAlone(t *testing.T) {
+	t.Parallel()
+	const text = `9 of user_agent:0 "bot"=9 method:0 "POST"=1`
+	l := collect(Set{Measures: []Measure{
+		measure("i1-1", schemas.Challenge, schemas.ScopeScore, text, "a.example"),
+		measure("i1-2", schemas.Challenge, schemas.ScopeScore, text, "c.example"),
+		measure("i1-3", schemas.Block, schemas.ScopeSignature, `user_agent="curl/8"`),
+	}}, far.Add(-1e9))
+	var b bytes.Buffer
+	l.signatures.write(&b, "weir")
+	for _, want := range []string{
+		"map $http_user_agent $weir_is_user_agent {\n    default 0;\n    \"~^curl/8\\z\" 1;\n}\n", // its own alone
+		"map $weir_sites $weir_score1_sum {\n    default \"\";\n    \"~\\|1\\|\" \"${weir_score1_user_agent}${weir_score1_method}\";\n}\n",
+		"map $weir_scores2_is_user_agent $weir_score2_user_agent {",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%s\nis not in\n%s", want, b.String())
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// signatureList collects the measures of signatures and of scores. Each trait becomes one map
+// signatureList collects the measures of signatures and of scores. Each trait of signatures becomes one map
 // from its variable to the number of the value; each combination of traits one
 // map from numbers to hits. So a request costs one pattern for each distinct
 // value, not for each signature, and nothing an attacker sends is ever joined
@@ -18,7 +18,7 @@ type signatureList struct {
 	keys   [schemas.NumTraits]map[string]int // a map's key -> its number
 	shapes map[string]map[string][]hit       // traits -> numbers, both joined -> hits
 	traits map[string][]schemas.Trait
-	scores []numberedScore
+	scores map[int]*scoreGroup // by the number of their set of sites
 }
 
 func newSignatureList() *signatureList {
@@ -50,7 +50,7 @@ func (l *signatureList) add(signature schemas.Signature, keys []string, h hit) {
 	var shape, numbers strings.Builder
 	traits := make([]schemas.Trait, len(signature))
 	for i, t := range signature {
-		n := l.number(t.Trait, keys[i])
+		n := numberOf(l.keys[t.Trait], keys[i])
 		fmt.Fprintf(&shape, "%s,", t.Trait)
 		fmt.Fprintf(&numbers, "%d:", n)
 		traits[i] = t.Trait
@@ -63,30 +63,35 @@ func (l *signatureList) add(signature schemas.Signature, keys []string, h hit) {
 	hits[numbers.String()] = append(hits[numbers.String()], h)
 }
 
-// number is that of a trait's value, given by its key.
-func (l *signatureList) number(t schemas.Trait, key string) int {
-	n, ok := l.keys[t][key]
+// numberOf is the number of a trait's value among those of its trait, given by its key.
+func numberOf(values map[string]int, key string) int {
+	n, ok := values[key]
 	if !ok {
-		n = len(l.keys[t]) + 1
-		l.keys[t][key] = n
+		n = len(values) + 1
+		values[key] = n
 	}
 	return n
 }
 
+// writeNumbers defines a variable with the number of what a request shows of a trait, 0 where that is none of the values.
+func writeNumbers(b *bytes.Buffer, values map[string]int, source, variable string) {
+	if len(values) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "map %s $%s {\n    default 0;\n", source, variable)
+	byNumber := make([]string, len(values)+1)
+	for key, n := range values {
+		byNumber[n] = key
+	}
+	for n, key := range byNumber[1:] {
+		fmt.Fprintf(b, "    %s %d;\n", key, n+1)
+	}
+	b.WriteString("}\n")
+}
+
 func (l *signatureList) write(b *bytes.Buffer, prefix string) {
 	for t, keys := range l.keys {
-		if len(keys) == 0 {
-			continue
-		}
-		fmt.Fprintf(b, "map %s $%s_is_%s {\n    default 0;\n", sourceOf(schemas.Trait(t), prefix), prefix, schemas.Trait(t))
-		byNumber := make([]string, len(keys)+1)
-		for key, n := range keys {
-			byNumber[n] = key
-		}
-		for n, key := range byNumber[1:] {
-			fmt.Fprintf(b, "    %s %d;\n", key, n+1)
-		}
-		b.WriteString("}\n")
+		writeNumbers(b, keys, sourceOf(schemas.Trait(t), prefix), fmt.Sprintf("%s_is_%s", prefix, schemas.Trait(t)))
 	}
 	var all strings.Builder
 	for n, shape := range sortedKeys(l.shapes) {

@@ -122,10 +122,12 @@ func tlsPattern(value string) (string, error) {
 		return head + `(?: (?:` + grease + `)?(?::(?:` + grease + `)?)*)?\z`, nil
 	}
 	var b strings.Builder
-	b.WriteString(head + ` (?:(?:` + grease + `)?:)*`)
+	// What may stand before a curve is written once and called: in full before each, some 35 curves, which a client may
+	// well offer, would be more than nginx reads, and a score that lists them would be refused.
+	b.WriteString(head + ` ((?:(?:` + grease + `)?:)*)`)
 	for i, curve := range strings.Split(fields[2], ":") {
 		if i > 0 {
-			b.WriteString(`:(?:(?:` + grease + `)?:)*`)
+			b.WriteString(`:(?1)`)
 		}
 		b.WriteString(literal(curve))
 	}
