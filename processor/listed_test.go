@@ -163,6 +163,32 @@ func TestMoreAgentsThanFit(t *testing.T) {
 	}
 }
 
+// Who makes agents up at some sites costs them their list of agents, and another site none of its pages.
+func TestMadeUpAgentsCostNoOtherSiteItsPaths(t *testing.T) {
+	o := small
+	o.Known = func(time.Time, *schemas.SiteList) {}
+	d := make1(t, o).detector
+	learn := func(site string, of schemas.Listed, n int) {
+		s := d.site(site)
+		for i := range n {
+			for c := range uint32(2) {
+				s.learnFound(foundPath{hash: uint32(i)*7919 + 1, client: uint32(i/100)*2 + c + 1, by: byAnybody, of: of}, fmt.Appendf(nil, "/%d", i))
+			}
+		}
+	}
+	const pages = 40_000
+	learn("shop.example", schemas.ListedPaths, pages)
+	for i := range 16 {
+		learn(fmt.Sprintf("decoy%d.example", i), schemas.ListedAgents, schemas.MaxSiteAgents-1)
+	}
+	if l := &d.site("shop.example").lists[schemas.ListedPaths]; l.full || l.sure != pages {
+		t.Errorf("the shop has %d of %d pages left, full %v", l.sure, pages, l.full)
+	}
+	if d.held.paths > maxPaths || d.held.pathBytes > maxPathBytes {
+		t.Errorf("%d entries of %d, %d bytes of %d", d.held.paths, maxPaths, d.held.pathBytes, maxPathBytes)
+	}
+}
+
 // What was found by a program that knew of paths alone can be read.
 func TestFoundPathsOfBefore(t *testing.T) {
 	w := &state.Writer{}

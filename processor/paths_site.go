@@ -66,18 +66,12 @@ func (s *site) learnFound(p foundPath, path []byte) {
 	s.d.thinPaths()
 }
 
-// thinPaths forgets of the longest lists until all fit.
+// thinPaths forgets of the longest lists until all fit. Agents and keys go first where they have more than
+// their share: any page answers to any of them, a path that is not there to none, so that whoever makes them
+// up at one site would else cost another its paths.
 func (d *Detector) thinPaths() {
 	for d.held.paths > maxPaths || d.held.pathBytes > maxPathBytes {
-		var longest *pathList
-		most := 0
-		for _, s := range d.sites {
-			for of := range s.lists {
-				if l := &s.lists[of]; longest == nil || s.weight(l) > most {
-					longest, most = l, s.weight(l)
-				}
-			}
-		}
+		longest := d.longestList(d.othersAboveShare())
 		before, text := len(longest.entries), len(longest.text)
 		if before == 0 {
 			return
@@ -86,6 +80,37 @@ func (d *Detector) thinPaths() {
 		d.held.paths += len(longest.entries) - before
 		d.held.pathBytes += len(longest.text) - text
 	}
+}
+
+// longestList is the list that may lose most, of agents and keys alone where others is set.
+func (d *Detector) longestList(others bool) *pathList {
+	var longest *pathList
+	most := 0
+	for _, s := range d.sites {
+		for of := range s.lists {
+			l := &s.lists[of]
+			if others && (schemas.Listed(of) == schemas.ListedPaths || len(l.entries) == 0) {
+				continue
+			}
+			if longest == nil || s.weight(l) > most {
+				longest, most = l, s.weight(l)
+			}
+		}
+	}
+	return longest
+}
+
+// othersAboveShare reports whether agents and keys of all sites hold more than a quarter of what may be known.
+func (d *Detector) othersAboveShare() bool {
+	entries, text := 0, 0
+	for _, s := range d.sites {
+		for of := range s.lists {
+			if l := &s.lists[of]; schemas.Listed(of) != schemas.ListedPaths {
+				entries, text = entries+len(l.entries), text+len(l.text)
+			}
+		}
+	}
+	return entries > maxPaths/4 || text > maxPathBytes/4
 }
 
 // weight orders the lists by what they may lose: one that is in use, nothing while others have any.
