@@ -18,14 +18,7 @@ func (e *edge) probing(row int, r *schemas.Request) schemas.Action {
 		return action
 	}
 	for _, d := range e.held {
-		if d.Scope != schemas.ScopeSignature || d.Probes == "" {
-			continue
-		}
-		s, err := schemas.ParseSignature(d.Value)
-		if err != nil {
-			panic(err)
-		}
-		if match, _ := s.Match(r, nil); match && schemas.Probe(d.Probes, r.Client, r.Time) {
+		if d.Probes != "" && e.decides(&d, r) && schemas.Probe(d.Probes, r.Client, r.Time) {
 			r.Decision = append(r.Decision, d.ID...)
 			return schemas.Allow
 		}

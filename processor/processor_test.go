@@ -21,10 +21,11 @@ type edge struct {
 	lists [schemas.NumListed]schemas.KnownSet // what is known of the site
 
 	signatures map[string]schemas.Signature // by decision
+	scores     map[string]*schemas.Score
 }
 
 func newEdge() *edge {
-	return &edge{held: make(map[string]schemas.Event), signatures: make(map[string]schemas.Signature)}
+	return &edge{held: make(map[string]schemas.Event), signatures: make(map[string]schemas.Signature), scores: make(map[string]*schemas.Score)}
 }
 
 func (e *edge) take(event schemas.Event) {
@@ -44,6 +45,13 @@ func (e *edge) take(event schemas.Event) {
 		}
 		e.signatures[event.ID] = signature
 	}
+	if event.Scope == schemas.ScopeScore {
+		score, err := schemas.ParseScore(event.Value)
+		if err != nil {
+			panic(err)
+		}
+		e.scores[event.ID] = score
+	}
 }
 
 func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
@@ -53,15 +61,23 @@ func (e *edge) judge(_ int, r *schemas.Request) (action schemas.Action) {
 		if at.Before(d.Time.Add(2*time.Second)) || !at.Before(d.Expires) {
 			continue
 		}
-		match := d.Scope != schemas.ScopeSignature && d.Value == r.Client.String()
-		if d.Scope == schemas.ScopeSignature {
-			match = e.matches(e.signatures[d.ID], r)
-		}
-		if match && d.Action.Severity() > action.Severity() {
+		if e.decides(&d, r) && d.Action.Severity() > action.Severity() {
 			action = d.Action
 		}
 	}
 	return action
+}
+
+// decides reports whether a request is what the decision is about.
+func (e *edge) decides(d *schemas.Event, r *schemas.Request) bool {
+	switch d.Scope {
+	case schemas.ScopeSignature:
+		return e.matches(e.signatures[d.ID], r)
+	case schemas.ScopeScore:
+		match, _ := adds(e.scores[d.ID], r, e.said(r), nil)
+		return match
+	}
+	return d.Value == r.Client.String()
 }
 
 // know takes what is known of the site.
@@ -69,11 +85,15 @@ func (e *edge) know(_ time.Time, list *schemas.SiteList) { e.lists[list.Of] = li
 
 // matches is Signature.Match with what is known of the site.
 func (e *edge) matches(s schemas.Signature, r *schemas.Request) bool {
-	match, _ := matches(s, r, func(of schemas.Listed) string {
+	match, _ := matches(s, r, e.said(r), nil)
+	return match
+}
+
+func (e *edge) said(r *schemas.Request) func(schemas.Listed) string {
+	return func(of schemas.Listed) string {
 		value, _ := of.Value(e.lists[of], r, nil)
 		return value
-	}, nil)
-	return match
+	}
 }
 
 // run replays and tells what was done to each request.

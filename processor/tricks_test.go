@@ -202,8 +202,8 @@ func TestBurstsWithinProbation(t *testing.T) {
 	}
 }
 
-// TestAnAgentForEveryRequest: every request has another agent, none of which anybody has. No signature fits; bots
-// are stopped from their second request on.
+// TestAnAgentForEveryRequest: every request has another agent, none of which anybody has. No signature fits; a score
+// does, to which an agent that is not listed adds most.
 func TestAnAgentForEveryRequest(t *testing.T) {
 	tr := newTraffic(35)
 	tr.people(0, 68*minute, 1.5)
@@ -216,7 +216,7 @@ func TestAnAgentForEveryRequest(t *testing.T) {
 	e, verdicts := run(t, make1(t, Options{MinBaseline: 10 * time.Minute, Probation: -1}), tr.batches(500))
 	x := tell(tr, e, verdicts, 62*minute, of(is))
 	t.Log(x)
-	if x.share() < .7 || x.blocked > 0 {
+	if x.share() < .9 || x.blocked > 0 {
 		t.Error(x)
 	}
 }
