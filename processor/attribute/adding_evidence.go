@@ -36,14 +36,15 @@ func (a *analysis) scoreEvidence(s *schemas.Score, rows, normal []uint64) *schem
 		much float64
 	}
 	var traits []told
+	usual := a.usualPoints(s)
 	for i := range s.Traits {
 		t := &s.Traits[i]
 		for _, v := range t.Values {
-			if v.Points <= t.Other {
+			if float64(v.Points) <= usual[i] {
 				continue
 			}
 			told := told{TraitEvidence: a.traitEvidence(item{t.Trait, a.x.hash(t.Trait, []byte(v.Value))}, v.Value)}
-			told.Bits = float64(v.Points-t.Other) / perNat / math.Ln2
+			told.Bits = (float64(v.Points) - usual[i]) / perNat / math.Ln2
 			told.much = told.Bits * told.Attack
 			traits = append(traits, told)
 		}
@@ -53,6 +54,29 @@ func (a *analysis) scoreEvidence(s *schemas.Score, rows, normal []uint64) *schem
 		e.Traits = append(e.Traits, t.TraitEvidence)
 	}
 	return e
+}
+
+// usualPoints is what each trait of a score comes to by the mean of normal traffic. What a value says is what it adds to
+// that: held against values that are not listed, which are rare, GET would say as much as any.
+func (a *analysis) usualPoints(s *schemas.Score) []float64 {
+	usual := make([]float64, len(s.Traits))
+	for i := range s.Traits {
+		t := &s.Traits[i]
+		points := make(map[uint32]int, len(t.Values))
+		for _, v := range t.Values {
+			points[a.x.hash(t.Trait, []byte(v.Value))] = v.Points
+		}
+		sum := 0
+		for r := range a.normal.rows {
+			p, listed := points[a.normal.rows[r][t.Trait]]
+			if !listed {
+				p = t.Other
+			}
+			sum += p
+		}
+		usual[i] = float64(sum) / float64(max(len(a.normal.rows), 1))
+	}
+	return usual
 }
 
 // scoreSQLText bounds the text of the values that a score's SQL names.

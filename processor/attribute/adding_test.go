@@ -134,6 +134,11 @@ func checkScore(t *testing.T, normal *Sample, m *Measure) {
 		t.Errorf("%s touches %.4f", m.Action, m.Collateral)
 	}
 	e := m.Evidence
+	for _, told := range e.Traits {
+		if told.Normal > .9 && told.Bits > 1 {
+			t.Errorf("what nearly everybody has says %.1f bits: %+v", told.Bits, told)
+		}
+	}
 	if len(e.Traits) == 0 || len(e.Samples) == 0 || !strings.Contains(e.SQL, "transform(toString(accept_encoding)") || e.RiskRatio < 2 {
 		t.Errorf("thin evidence: %+v", e)
 	}
