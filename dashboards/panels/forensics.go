@@ -39,7 +39,7 @@ func forensics() *dashboard.DashboardBuilder {
 		WithPanel(rows("Decisions and signatures", "What was decided in the time shown, by what it matched. Click a value (an address, a prefix, a signature) and all tables are about the requests that have it.", 24, 9,
 			query.Query{Kind: query.Decisions, State: "all", Sites: chosen, Limit: 100}).
 			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 300), link("Only what it matches", only("matches")))).
-			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide()))))
+			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide(), "Only what it matched", only("decision")))))
 }
 
 // boxes are the texts that narrow down.

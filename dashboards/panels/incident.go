@@ -37,7 +37,7 @@ func incident() *dashboard.DashboardBuilder {
 			OverrideByName("value", properties(property("unit", "string"), property("custom.minWidth", 260)))).
 		WithPanel(rows("Its decisions", "Every decision of it, with what it matched, its collateral (at most this share of the site's people, and as people an hour) and how many requests it let through as probes.", 12, 10,
 			query.Query{Kind: query.Decisions, State: "all", Incident: theIncident, Limit: 100}).
-			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide()))).OverrideByName("value", properties(property("unit", "string"), link("Requests that it matches", toMatches))).OverrideByName("collateral", shaded("percentunit", 0.002, 0.005))).
+			OverrideByName("decision", properties(link("Accept, lift or extend", toDecide(), "Requests that it matched", toMatched))).OverrideByName("value", properties(property("unit", "string"), link("Requests that it matches", toMatches))).OverrideByName("collateral", shaded("percentunit", 0.002, 0.005))).
 		WithPanel(series("Signals against what is normal", "Rate, clients, and how strange the paths are, beside what is normal (dashed), on its sites.", "short", 12, 8,
 			query.Query{Kind: query.Signals, Signals: []string{"request_rate", "unique_clients"}, Normal: true, Incident: theIncident})).
 		WithPanel(series("What visitors met", "Shares of not found, of errors, and of visitors that failed, beside what is normal (dashed), on its sites.", "percentunit", 12, 8,
@@ -46,7 +46,7 @@ func incident() *dashboard.DashboardBuilder {
 			query.Query{Kind: query.Evidence, Incident: theIncident, Limit: 200}).
 			OverrideByName("text", properties(property("unit", "string"), property("custom.minWidth", 520))).
 			OverrideByName("of the attack", bar(vermilion)).OverrideByName("of normal traffic", bar(grey)).OverrideByName("bits", shaded("none", 3, 6)).
-			OverrideByName("decision", properties(link("Requests that it matched", "/d/weir-forensics?${__url_time_range}&var-decision="+clicked)))).
+			OverrideByName("decision", properties(link("Requests that it matched", toMatched)))).
 		WithPanel(prefixMap(query.Query{Kind: query.Prefixes, By: "map", Incident: theIncident})).
 		WithPanel(rows("Where it came from", "Networks (IPv4 /16, IPv6 /32) by their requests in its first ten minutes. Many networks with one or two requests per client: a botnet, and addresses alone will not stop it.", 10, 17,
 			query.Query{Kind: query.Prefixes, Incident: theIncident, Limit: 50}).

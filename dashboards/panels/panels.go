@@ -180,9 +180,13 @@ func rows(title, about string, width, height uint32, q query.Query) *table.Panel
 		OverrideByFieldType("string", properties(property("unit", "string")))
 }
 
-// link goes on from a cell.
-func link(title, url string) dashboard.DynamicConfigValue {
-	return property("links", []map[string]any{{"title": title, "url": url}})
+// link goes on from a cell; more are further titles with their addresses.
+func link(title, url string, more ...string) dashboard.DynamicConfigValue {
+	links := []map[string]any{{"title": title, "url": url}}
+	for i := 0; i+1 < len(more); i += 2 {
+		links = append(links, map[string]any{"title": more[i], "url": more[i+1]})
+	}
+	return property("links", links)
 }
 
 // bar draws a share as a bar.
@@ -203,6 +207,7 @@ const (
 	toIncident  = "/d/weir-incident?var-incident=" + clicked + "&${__url_time_range}"
 	toSite      = "/d/weir-site?var-site=" + clicked + "&${__url_time_range}"
 	toForensics = "/d/weir-forensics?${__url_time_range}&${site:queryparam}"
+	toMatched   = "/d/weir-forensics?${__url_time_range}&var-decision=" + clicked
 	toMatches   = "/d/weir-forensics?${__url_time_range}&var-matches=" + clicked
 )
 

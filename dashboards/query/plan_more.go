@@ -243,6 +243,9 @@ func matching(value string) (text string, left []string, err error) {
 // matchingScore is a condition on the requests whose traits, as far as they are columns, come to what the score
 // wants, with as much as the others may say at most.
 func matchingScore(value string) (text string, left []string, err error) {
+	if strings.HasSuffix(value, "…") {
+		return "", nil, wrong("asks for a score that is longer than a table's cell: choose what it matched by the id of its decision; weir why of it has a query for what it matches")
+	}
 	score, err := schemas.ParseScore(value)
 	if err != nil {
 		return "", nil, wrong("%s", cut(err.Error()))

@@ -60,22 +60,25 @@ func weakAttack(seed uint64, people int) (normal, suspect *Sample, r *rand.Rand)
 // reached is how many of so many requests measures stop.
 func reached(measures []Measure, r *rand.Rand, n int, odd float64) (stopped int) {
 	for range n {
-		q := weakly(r, r.Uint32(), odd)
-		if slices.ContainsFunc(measures, func(m Measure) bool {
-			switch m.Scope {
-			case schemas.ScopeSignature:
-				ok, _ := m.Signature.Match(q, nil)
-				return ok
-			case schemas.ScopeScore:
-				ok, _ := m.Score.Match(q, nil)
-				return ok
-			}
-			return false
-		}) {
+		if stops(measures, weakly(r, r.Uint32(), odd)) {
 			stopped++
 		}
 	}
 	return stopped
+}
+
+// stops reports whether a measure on requests matches one.
+func stops(measures []Measure, q *schemas.Request) bool {
+	return slices.ContainsFunc(measures, func(m Measure) bool {
+		ok := false
+		switch m.Scope {
+		case schemas.ScopeSignature:
+			ok, _ = m.Signature.Match(q, nil)
+		case schemas.ScopeScore:
+			ok, _ = m.Score.Match(q, nil)
+		}
+		return ok
+	})
 }
 
 // TestWeakFactsAddUp: what no three traits tell is told by many, at sites with few people and with many, and fresh
@@ -172,6 +175,56 @@ func TestNoScoreOfWhatEverybodyIs(t *testing.T) {
 				t.Errorf("seed %d: %d of 2000 who say so are touched: %s", seed, touched, m.Value)
 			}
 		}
+	}
+}
+
+// TestAMinorityPaysNoMoreThanTheBudget: half of the bots copy what one visitor in a hundred is, so that its traits come to
+// many points. The budget is of all people, and a quarter of such a minority may go with it, but no more.
+func TestAMinorityPaysNoMoreThanTheBudget(t *testing.T) {
+	people, of, touched, blocked, scores := 0, 0, 0, 0, 0
+	for seed := range uint64(6) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		draw := func(odd, rare float64) (*schemas.Request, bool) {
+			q, is := weakly(r, r.Uint32(), odd), r.Float64() < rare
+			if is {
+				q.AcceptLanguage = []byte("cy")
+			}
+			return q, is
+		}
+		normal, suspect := NewSample(NewExtractor(seed), 1<<16), NewSample(NewExtractor(seed), 4096)
+		for range 800 {
+			q, _ := draw(usually, .01)
+			normal.take(q)
+		}
+		for range 900 {
+			q, _ := draw(.6, .5)
+			suspect.take(q)
+		}
+		normal.Span, suspect.Span = 800*time.Second, time.Minute
+		measures := Analyse(normal, suspect, Budget{MaxScores: 4})
+		blocks := slices.DeleteFunc(slices.Clone(measures), func(m Measure) bool { return m.Action != schemas.Block })
+		for _, m := range measures {
+			if m.Scope == schemas.ScopeScore {
+				scores++
+			}
+		}
+		for range 4000 {
+			people++
+			q, is := draw(usually, .01)
+			if is {
+				of++
+			}
+			if stops(measures, q) {
+				touched++
+			}
+			if stops(blocks, q) {
+				blocked++
+			}
+		}
+	}
+	t.Logf("of %d people, %d of the minority, %d are touched, %d blocked", people, of, touched, blocked)
+	if scores == 0 || 200*blocked > people || 1000*touched > 15*people {
+		t.Errorf("%d scores: of %d people %d are touched, at most 1.5 %% may be, and %d blocked, at most 0.5 %%", scores, people, touched, blocked)
 	}
 }
 
