@@ -201,14 +201,14 @@ func sitesText(sites []string, width int) string {
 
 type addDecisionCommand struct {
 	dataFlag
-	Scope  string        `arg:"" enum:"client,prefix,signature,site" help:"client, prefix, signature or site."`
+	Scope  string        `arg:"" enum:"client,prefix,signature,score,site" help:"client, prefix, signature, score or site."`
 	Value  string        `arg:"" help:"An address, a CIDR prefix, a site's name, or a signature such as 'user_agent=\"curl/8.0\" referer=\"none\"'."`
 	Action string        `default:"block" enum:"block,challenge,throttle,allow" help:"block, challenge or throttle; or allow: nothing touches that client or prefix, on any site."`
 	For    time.Duration `default:"1h" help:"How long it is in force."`
 	Site   []string      `placeholder:"NAME" help:"Only on this site; by default on all. May be repeated."`
 	Reason string        `placeholder:"TEXT" help:"Why, for those who come after you."`
 	Own    bool          `help:"Also against this machine's own addresses, and the one that you are connected from."`
-	Broad  bool          `help:"Also a signature that ordinary visitors have, such as method=\"GET\", or all visitors of a site."`
+	Broad  bool          `help:"Also a signature that ordinary visitors have, such as method=\"GET\", a score, or all visitors of a site."`
 }
 
 func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) error {
@@ -223,6 +223,9 @@ func (c *addDecisionCommand) Run(ctx context.Context, s screen, p *program) erro
 	if !c.Broad && isBroad(&event) {
 		if event.Scope == schemas.ScopeSite {
 			return usagef("to %s %s is to do it to each of its visitors: --broad where that is meant", event.Action, printable(event.Value, 100))
+		}
+		if event.Scope == schemas.ScopeScore {
+			return usagef("of a score nobody sees whom it would %s: --broad where that is meant", event.Action)
 		}
 		return usagef("%s is what ordinary visitors send, and would refuse most of them: add a trait that they do not have, or --broad where that is meant", printable(event.Value, 100))
 	}

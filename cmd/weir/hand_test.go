@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -48,5 +49,16 @@ func TestByHandWhatEdgesCanHold(t *testing.T) {
 	}
 	if !isBroad(&schemas.Event{Decision: &schemas.Decision{Scope: schemas.ScopeSite, Value: "www.example.org"}}) {
 		t.Error("all visitors of a site are not broad")
+	}
+}
+
+// TestAScoreByHand is taken where somebody says that it is meant.
+func TestAScoreByHand(t *testing.T) {
+	for score, want := range map[string]string{`9 of user_agent:0 "bot"=9`: "of a score nobody sees whom it would throttle: --broad", `9 of "bot"=9`: "before any trait"} {
+		var out, errs bytes.Buffer
+		args := []string{"decisions", "add", "score", score, "--action", "throttle", "--data", t.TempDir()}
+		if code := run(t.Context(), args, screen{strings.NewReader(""), &out, &errs}); code != exitUsage || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: %d %s", score, code, errs.String())
+		}
 	}
 }
