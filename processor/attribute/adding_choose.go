@@ -47,31 +47,31 @@ func (a *analysis) back(to position) {
 }
 
 // pick chooses signatures and, where they leave much, a score: in the place of signatures where it stops more
-// than they do, within the same budget, else beside them.
-func (a *analysis) pick(measures, scores []Measure) (_, _ []Measure) {
+// than they do, within the same budget, else beside them. A score only asks: what is added up of many weak facts, with
+// a threshold as low as the known clients allow, touches more of those who come than of those. On the estate
+// scorecard, six scenarios on four seeds after half an hour, scores that might block as well stopped no more, and had
+// twice as many people blocked (0.65 %; 0.33 % where they may not).
+func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 	before := a.position(measures)
 	a.mine()
 	measures = a.choose(measures)
 	left := a.left()
-	if a.budget.MaxScores <= len(scores) || left < scoreOpen {
+	if a.budget.MaxScores <= 0 || left < scoreOpen {
 		return measures, scores
 	}
-	if !a.learned {
-		a.learned, a.learning = true, a.learn()
-	}
-	if a.learning == nil {
+	if a.learning = a.learn(); a.learning == nil {
 		return measures, scores
 	}
 	after, chosen := a.position(measures), slices.Clone(a.chosen)
 	a.back(before)
 	if m, ok := a.addUp(scoreSoft); ok && a.left() < left {
 		a.mine()
-		return a.choose(measures[:before.measures]), append(scores, m)
+		return a.choose(measures[:before.measures]), []Measure{m}
 	}
 	a.chosen = chosen
 	a.back(after)
 	if m, ok := a.addUp(1); ok {
-		scores = append(scores, m)
+		scores = []Measure{m}
 	}
 	return measures, scores
 }
@@ -124,12 +124,9 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 		return m, false
 	}
 	m = Measure{
-		Action: schemas.Block, Scope: schemas.ScopeScore, Value: score.String(), Score: score,
+		Action: schemas.Challenge, Scope: schemas.ScopeScore, Value: score.String(), Score: score,
 		Stops: min(1, gain/attack), Collateral: a.boundOf(own, all), CollateralClients: all.all,
 		Evidence: a.scoreEvidence(score, rows, normal),
-	}
-	if a.soft {
-		m.Action = schemas.Challenge
 	}
 	m.CollateralPerHour = m.Collateral * a.clientsPerHour()
 	for id := range a.normal.clientsOf(normal) {
@@ -174,15 +171,12 @@ func (a *analysis) lowest(part float64) (least int, ok bool) {
 	return least, ok
 }
 
-// affords reports whether the budget, or a part of that for challenges, allows that the charged rows are touched, and what is doubted with them.
+// affords reports whether a part of the budget for challenges allows that the charged rows are touched, and what is doubted with them.
 func (a *analysis) affords(charged []uint64, part float64) bool {
 	t, all := a.touchedAll(charged), a.everybody()
 	bound, doubt := a.boundOf(t, all), a.doubt+leastDoubt
-	if a.soft {
-		share := part * a.share
-		return a.expected(charged, doubt) <= share && (bound <= softBound*share || t.all == 0 && a.enoughHeld())
-	}
-	return max(bound, a.bound(a.normal.touched(charged, true))) <= a.share && a.expected(charged, doubt) <= a.share
+	share := part * a.share
+	return a.expected(charged, doubt) <= share && (bound <= softBound*share || t.all == 0 && a.enoughHeld())
 }
 
 // aboveOthers is the least sum that none of the people reaches for whom a decision was lifted, and no more than may
@@ -195,14 +189,7 @@ func (a *analysis) aboveOthers() int {
 		facts = l.factsOf(facts[:0], t)
 		return l.all.points(facts)
 	}
-	hurt := []*Sample{a.budget.Hurt.People}
-	if !a.soft {
-		hurt = append(hurt, a.budget.HurtBefore.People)
-	}
-	for _, people := range hurt {
-		if people == nil {
-			continue
-		}
+	if people := a.budget.Hurt.People; people != nil {
 		for i := range people.clients {
 			for at := people.clients[i].head; at >= 0; at = people.rows[at].next {
 				t := people.rows[at].traits

@@ -85,7 +85,7 @@ func stops(measures []Measure, q *schemas.Request) bool {
 // people are touched no more than the budget says.
 func TestWeakFactsAddUp(t *testing.T) {
 	for _, people := range []int{400, 4000} {
-		touched, stopped, before, touchedBefore := 0, 0, 0, 0
+		touched, stopped, before := 0, 0, 0
 		for seed := range uint64(6) {
 			normal, suspect, r := weakAttack(seed, people)
 			without := Analyse(normal, suspect, Budget{})
@@ -95,16 +95,18 @@ func TestWeakFactsAddUp(t *testing.T) {
 			}
 			before += reached(without, r, 1000, .6)
 			stopped += reached(with, r, 1000, .6)
-			touchedBefore += reached(without, r, 2000, usually)
 			touched += reached(with, r, 2000, usually)
 			for _, m := range with {
+				if m.Scope == schemas.ScopeScore && m.Action != schemas.Challenge {
+					t.Errorf("%d people, seed %d: a score is to %s", people, seed, m.Action)
+				}
 				if m.Scope == schemas.ScopeScore {
 					checkScore(t, normal, &m)
 				}
 			}
 		}
-		if stopped < before+60 || touched > touchedBefore {
-			t.Errorf("%d people: of 6000 bots %d are stopped, %d without scores; of 12000 fresh people %d are touched, and %d", people, stopped, before, touched, touchedBefore)
+		if stopped < before+60 {
+			t.Errorf("%d people: of 6000 bots %d are stopped, %d without scores", people, stopped, before)
 		}
 		if touched > 180 {
 			t.Errorf("%d people: of 12000 fresh people %d are touched, at most 1.5 %% may be", people, touched)

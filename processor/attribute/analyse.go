@@ -126,15 +126,16 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	a.cover(budget.InForce)
 	a.coverScores(budget.Scores)
 	prefixes := a.densePrefixes()
-	var measures, scores []Measure
+	var measures []Measure
 	if a.mayBlock() {
-		measures, scores = a.pick(nil, nil)
+		a.mine()
+		measures = a.choose(nil)
 	}
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
 	a.coverScores(budget.SoftScores)
-	measures, scores = a.pick(measures, scores)
+	measures, scores := a.pick(measures)
 	a.settle(measures)
 	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}
 	measures = append(slices.Concat(prefixes, scores, measures), eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
@@ -204,7 +205,6 @@ type analysis struct {
 	frequentItems []item
 	strong        []strongPair
 	learning      *learning // nil where nothing was learned
-	learned       bool      // it was tried
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
