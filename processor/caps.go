@@ -83,22 +83,10 @@ func (s *site) withinBudget(normal, suspect *attribute.Sample) func(*decision) b
 		}
 	}
 	budget := attribute.Budget{Collateral: s.d.o.Collateral, Paths: s.resolver()}
-	for _, d := range s.know.decisions {
-		if d.score != nil && d.Action == schemas.Block {
-			budget.Scores = append(budget.Scores, d.inForce())
-		}
-	}
-	scores := attribute.Fits(normal, suspect, signatures, budget)
-	if !scores {
-		budget.Scores = nil
-	}
 	for !attribute.Fits(normal, suspect, signatures, budget) {
 		signatures = signatures[:len(signatures)-1]
 	}
 	return func(d *decision) bool {
-		if d.score != nil && d.Action == schemas.Block {
-			return scores
-		}
 		at, blocks := place[d]
 		return !blocks || at < len(signatures)
 	}

@@ -282,7 +282,7 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 	budget.Measured = s.measured
 	budget.Elsewhere = s.elsewhere()
 	if !s.incident.noScore {
-		budget.MaxScores = maxScores - len(budget.Scores) - len(budget.SoftScores)
+		budget.MaxScores = maxScores - len(budget.Scores)
 	}
 	if budget.MaxMeasures > 0 {
 		s.impose(attribute.Analyse(normal, suspect, budget), second, emit)
@@ -303,8 +303,6 @@ func (s *site) budget(second, since int64) attribute.Budget {
 	for _, d := range s.know.decisions {
 		if d.prefix.IsValid() {
 			budget.Prefixes = append(budget.Prefixes, d.prefix)
-		} else if d.score != nil && d.Action != schemas.Block {
-			budget.SoftScores = append(budget.SoftScores, d.inForce())
 		} else if d.score != nil {
 			budget.Scores = append(budget.Scores, d.inForce())
 		} else if d.signature != nil && d.Action != schemas.Block {

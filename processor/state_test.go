@@ -22,20 +22,7 @@ func TestSaveAndLoadGoOn(t *testing.T) {
 	if len(e.held) == 0 {
 		t.Fatal("no decisions before the restart")
 	}
-	var saved, again bytes.Buffer
-	if err := p.Save(&saved); err != nil {
-		t.Fatal(err)
-	}
-	q := make1(t, small)
-	if err := q.Load(bytes.NewReader(saved.Bytes())); err != nil {
-		t.Fatal(err)
-	}
-	if err := q.Save(&again); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(saved.Bytes(), again.Bytes()) {
-		t.Error("what was loaded is not what was saved")
-	}
+	q := reloaded(t, p, small)
 	if a, b := p.Sites(), q.Sites(); a[0].Incident == "" || a[0].Incident != b[0].Incident || a[0].Learned != b[0].Learned || a[0].Clients != b[0].Clients {
 		t.Errorf("%+v became %+v", a[0], b[0])
 	}
@@ -132,4 +119,24 @@ func FuzzLoad(f *testing.F) {
 			q.Consume(b, nil, func(schemas.Event) {})
 		}
 	})
+}
+
+// reloaded is what a processor is after a restart, which changes nothing of what it has saved.
+func reloaded(t *testing.T, p *Processor, o Options) *Processor {
+	t.Helper()
+	var saved, again bytes.Buffer
+	if err := p.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	q := make1(t, o)
+	if err := q.Load(bytes.NewReader(saved.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Save(&again); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(saved.Bytes(), again.Bytes()) {
+		t.Error("what was loaded is not what was saved")
+	}
+	return q
 }

@@ -135,8 +135,8 @@ func checkScore(t *testing.T, normal *Sample, m *Measure) {
 			}
 		}
 	}
-	if limit := map[schemas.Action]float64{schemas.Block: .005, schemas.Challenge: softBound * SoftTimes * .005}[m.Action]; m.Collateral > limit {
-		t.Errorf("%s touches %.4f", m.Action, m.Collateral)
+	if m.Collateral > softBound*SoftTimes*.005 {
+		t.Errorf("it touches %.4f", m.Collateral)
 	}
 	e := m.Evidence
 	for _, told := range e.Traits {
@@ -261,10 +261,8 @@ func TestScoresInForceCount(t *testing.T) {
 			budget.InForce = append(budget.InForce, m.Signature)
 		case m.Scope == schemas.ScopeSignature:
 			budget.Softly = append(budget.Softly, m.Signature)
-		case m.Scope == schemas.ScopeScore && m.Action == schemas.Block:
-			budget.Scores = append(budget.Scores, ScoreInForce{m.Score, m.Touches})
 		case m.Scope == schemas.ScopeScore:
-			budget.SoftScores = append(budget.SoftScores, ScoreInForce{m.Score, m.Touches})
+			budget.Scores = append(budget.Scores, ScoreInForce{m.Score, m.Touches})
 		}
 	}
 	for _, m := range Analyse(normal, suspect, budget) {
@@ -272,8 +270,21 @@ func TestScoresInForceCount(t *testing.T) {
 			t.Errorf("another score beside %d that were just taken: %s", len(first), m.Value)
 		}
 	}
-	if !Fits(normal, suspect, budget.InForce, Budget{Scores: budget.Scores}) {
-		t.Error("what was just taken does not fit the budget")
+	a := newAnalysis(normal, suspect, budget.withDefaults())
+	a.coverScores(budget.Scores)
+	charged := a.normal.clientsOf(a.charged)
+	for _, s := range budget.Scores {
+		if len(s.Touches) == 0 {
+			t.Error("a score that touches nobody shows nothing")
+		}
+		for _, id := range s.Touches {
+			if !charged[id] {
+				t.Errorf("client %x, whom a score in force touches, does not count", id)
+			}
+		}
+	}
+	if len(budget.Scores) == 0 {
+		t.Error("no score")
 	}
 }
 

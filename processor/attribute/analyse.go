@@ -47,9 +47,9 @@ type Budget struct {
 	// measure, whom they touch counts against the budget. Softly are those challenged or
 	// throttled: one that can be blocked by now is proposed anew.
 	InForce, Softly []schemas.Signature
-	// Scores and SoftScores are the same of scores; MaxScores bounds those that may be added, 0 is none.
-	Scores, SoftScores []ScoreInForce
-	MaxScores          int
+	// Scores are those in force, which only ask; MaxScores bounds those that may be added, 0 is none.
+	Scores    []ScoreInForce
+	MaxScores int
 	// Prefixes are those that measures are in force on, RefusedPrefixes those that hurt.
 	Prefixes, RefusedPrefixes []netip.Prefix
 	// Refused are signatures that hurt; they are not proposed again. Hurt are those of them that stopped people
@@ -124,7 +124,6 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 		return refused
 	}
 	a.cover(budget.InForce)
-	a.coverScores(budget.Scores)
 	prefixes := a.densePrefixes()
 	var measures []Measure
 	if a.mayBlock() {
@@ -134,7 +133,7 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
-	a.coverScores(budget.SoftScores)
+	a.coverScores(budget.Scores)
 	measures, scores := a.pick(measures)
 	a.settle(measures)
 	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}

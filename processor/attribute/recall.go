@@ -27,12 +27,11 @@ func Recall(normal, suspect *Sample, armed []schemas.Signature, budget Budget) (
 		return r
 	}
 	a.cover(budget.InForce)
-	a.coverScores(budget.Scores)
 	clients, before := a.suspect.count(a.open)
 	rest := a.recall(armed, &r)
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
-	a.coverScores(budget.SoftScores)
+	a.coverScores(budget.Scores)
 	a.recall(rest, &r)
 	left, after := a.suspect.count(a.open)
 	r.Share = min(1, (before-after)/max(a.attackShare*a.suspect.total, 1))
@@ -74,17 +73,16 @@ func Together(normal, suspect *Sample, signatures []schemas.Signature, paths *Re
 	return a.bound(a.normal.touched(a.charged, true))
 }
 
-// Fits reports whether signatures in force, and the budget's scores, touch together no more of the present normal clients
+// Fits reports whether signatures in force touch together no more of the present normal clients
 // than a budget allows. Where they touch none of those that are held out, it does not matter how
 // few there are: whether they are enough was asked when each signature was taken.
 func Fits(normal, suspect *Sample, signatures []schemas.Signature, budget Budget) bool {
-	if len(signatures)+len(budget.Scores) == 0 {
+	if len(signatures) == 0 {
 		return true
 	}
 	budget = budget.withDefaults()
 	a := newAnalysis(normal, suspect, budget)
 	a.cover(signatures)
-	a.coverScores(budget.Scores)
 	touched := a.normal.touched(a.charged, true)
 	return touched.all == 0 || a.bound(touched) <= budget.Collateral
 }
