@@ -101,6 +101,25 @@ func (k *Knowledge) learnSure(s *siteKnowledge, path uint32) {
 	}
 }
 
+// noLonger marks a hash that is sure no more, where sure ones are told: they are of 32 bits.
+const noLonger = 1 << 32
+
+func (k *Knowledge) forgetSure(s *siteKnowledge, path uint32) {
+	k.lesson(s, lessonSure, noLonger|uint64(path))
+	if s.sure.remove(path); k.noting {
+		s.news.sure = append(s.news.sure, noLonger|uint64(path))
+	}
+}
+
+// learnSure takes what was told of one that is sure, or is no longer.
+func (s *siteKnowledge) learnSure(told uint64) {
+	if told >= noLonger {
+		s.sure.remove(uint32(told))
+		return
+	}
+	s.sure.add(uint32(told))
+}
+
 // Bounds of a message of knowledge.
 const (
 	knowledgeVersion = 2
@@ -126,6 +145,9 @@ func (k *Knowledge) Changes() (messages [][]byte) {
 		s := k.sites[name]
 		if len(s.news.paths)+len(s.news.programs)+len(s.news.sure) == 0 && !s.news.decided {
 			continue
+		}
+		if 5*len(s.news.sure) > knowledgeFull/2 { // a list of pages was given up
+			flush()
 		}
 		if len(w.Bytes) == 0 {
 			w.Uint(knowledgeVersion)
@@ -211,7 +233,7 @@ func (k *Knowledge) apply(name string, n *siteNews, troubled int64, decisions []
 		s.familiar.Add(program)
 	}
 	for _, path := range n.sure {
-		s.sure.add(uint32(path))
+		s.learnSure(path)
 	}
 	s.troubled = troubled
 	s.setDecisions(decisions)

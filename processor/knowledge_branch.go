@@ -65,7 +65,7 @@ func (k *Knowledge) tellBranch() {
 		case lessonProgram:
 			twin.familiar.Add(l.hash)
 		case lessonSure:
-			twin.sure.add(uint32(l.hash))
+			twin.learnSure(l.hash)
 		}
 	}
 	k.lessons = k.lessons[:0]

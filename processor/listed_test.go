@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/weir-project/weir/processor/state"
 	"github.com/weir-project/weir/schemas"
 )
@@ -273,4 +275,103 @@ func TestMadeUpAgentsAndKeysLeaveRoomForPages(t *testing.T) {
 	if known < 95 {
 		t.Errorf("%d of 100 new pages are known", known)
 	}
+}
+
+// Whoever makes agents up from a few addresses, by hundreds each as may be, costs the site none that visitors have; and
+// what counters take for known for sure is what the list does.
+func TestMadeUpAgentsEndNoList(t *testing.T) {
+	o := small
+	o.Known = func(time.Time, *schemas.SiteList) {}
+	d := make1(t, o).detector
+	d.know.noting = true
+	s := d.site("a.example")
+	agents := &s.lists[schemas.ListedAgents]
+	learn := func(client uint32, agent string) {
+		s.learnFound(foundPath{hash: at(agent), client: client, by: byAnybody, of: schemas.ListedAgents}, []byte(agent))
+	}
+	visitors := func(day uint32) {
+		for i := range uint32(300) { // each agent has a few
+			for c := range uint32(3) {
+				learn(1<<20+day<<12+3*i+c, "browser"+string([]byte{byte('a' + i/26), byte('a' + i%26)}))
+			}
+		}
+	}
+	visitors(0)
+	followers := NewKnowledge()
+	for day := range uint32(4) {
+		for i := range uint32(8200) {
+			for c := range uint32(2) { // 41 addresses
+				learn((i+c)%41+1, fmt.Sprintf("made-up-%d-%d", day, i))
+			}
+		}
+		for _, message := range d.know.Changes() {
+			if err := followers.Apply(message); err != nil {
+				t.Fatal(err)
+			}
+		}
+		agents.rest()
+		for i := range uint32(300) {
+			if agent := "browser" + string([]byte{byte('a' + i/26), byte('a' + i%26)}); !agents.knows(at(agent), 0) || !s.know.sure.has(at(agent)) {
+				t.Fatalf("day %d: %s is unknown; full %v, %d entries", day, agent, agents.full, len(agents.entries))
+			}
+		}
+	}
+	told := followers.of("a.example")
+	for i := range agents.entries {
+		if e := &agents.entries[i]; s.know.sure.has(e.hash) != (e.flags&pathSure != 0) {
+			t.Fatalf("%s is sure %v, and counters say %v", agents.path(e), e.flags&pathSure != 0, s.know.sure.has(e.hash))
+		}
+	}
+	if s.know.sure.n != agents.sure || told.sure.n != agents.sure {
+		t.Errorf("%d are sure, counters take %d for it, those elsewhere %d", agents.sure, s.know.sure.n, told.sure.n)
+	}
+}
+
+// A list of which there is too much is begun anew after a week of normal traffic, over a restart as well.
+func TestAFullListIsBegunAnew(t *testing.T) {
+	for of := range schemas.NumListed {
+		l := pathList{of: of, full: true, version: 7}
+		for day := range fullDays {
+			if !l.full {
+				t.Fatalf("%s: begun anew after %d days", of, day)
+			}
+			w := &state.Writer{}
+			l.write(w)
+			back := pathList{of: of}
+			r := state.NewReader(w.Bytes)
+			if back.read(r); r.Err() != nil || back.days != l.days || !back.full {
+				t.Fatalf("%s: %+v came back as %+v: %v", of, l, back, r.Err())
+			}
+			l = back
+			l.rest()
+		}
+		if l.see(1, byAnybody, "/a"); l.full || len(l.entries) != 1 || l.version < 8 {
+			t.Errorf("%s: %+v", of, l)
+		}
+	}
+}
+
+func TestPathSetForgets(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		var set pathSet
+		want := make(map[uint32]bool)
+		for _, n := range rapid.SliceOfN(rapid.Uint32Range(1, 60), 0, 200).Draw(r, "steps") {
+			hash := n%40*16 + 3 // many have one home
+			if n%3 == 0 {
+				set.remove(hash)
+				delete(want, hash)
+			} else {
+				set.add(hash)
+				want[hash] = true
+			}
+			for n := range uint32(40) {
+				if h := n*16 + 3; set.has(h) != want[h] {
+					r.Fatalf("%d is in it: %v", h, set.has(h))
+				}
+			}
+		}
+		if set.n != len(want) {
+			r.Fatalf("%d, want %d", set.n, len(want))
+		}
+	})
 }

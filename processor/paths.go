@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
 
@@ -22,6 +24,11 @@ const (
 	maxSingles  = 2000
 	maxOthers   = 200
 	singleSlots = 1024
+	// modest is how many of a list's agents, or keys, may be by one client first for it not to be the first to lose
+	// them where there are too many.
+	modest = 16
+	// fullDays is for how many days of normal traffic a list of which there is too much stays empty.
+	fullDays = 7
 	// maxPending bounds the paths of an incident that wait for a second client.
 	maxPending = 1024
 	// secretLength is from which on a segment of letters and digits together may be a
@@ -71,6 +78,25 @@ func (s *pathSet) add(hash uint32) bool {
 	return true
 }
 
+// remove forgets one, and moves up what had gone out of its way (Knuth, The Art of Computer Programming 3, 6.4, algorithm R).
+func (s *pathSet) remove(hash uint32) {
+	if !s.has(hash) {
+		return
+	}
+	mask := uint32(len(s.slots) - 1)
+	i := hash & mask
+	for s.slots[i] != hash {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; s.slots[j] != 0; j = (j + 1) & mask {
+		if home := s.slots[j] & mask; (j-home)&mask >= (j-i)&mask {
+			s.slots[i], i = s.slots[j], j
+		}
+	}
+	s.slots[i] = 0
+	s.n--
+}
+
 func (s *pathSet) place(hash uint32) {
 	mask := uint32(len(s.slots) - 1)
 	i := hash & mask
@@ -105,8 +131,10 @@ type pathList struct {
 	sure    int // entries that two clients were served
 	pending int
 	full    bool   // there are more than fit: nothing can be called unknown
+	days    uint8  // for which it has been full
 	version uint64 // grows with every change of what is told
 	taught  []uint16
+	unsure  []uint32 // that were known for sure, and were forgotten since it was last asked, see forgotten
 }
 
 type pathEntry struct {
@@ -251,21 +279,62 @@ func (l *pathList) link(at int32) {
 	l.slots[i] = at + 1
 }
 
-// thin forgets the older half of the paths that one client alone has been served. Where
-// they are few the list is full: it goes, and is not begun again.
+// thin forgets the older half of what one client alone has been served. Where that is little, of agents and
+// keys those go that are by clients who were the first with most of them: who makes them up has so many by few
+// addresses. Where that is little as well the list is full: it goes, and is begun anew after fullDays.
 func (l *pathList) thin() {
 	single := len(l.entries) - l.sure
-	if single < len(l.entries)/8 {
-		*l = pathList{of: l.of, full: true, version: l.version + 1}
+	if single >= len(l.entries)/8 {
+		drop := (single + 1) / 2
+		l.keep(func(e *pathEntry) bool {
+			if e.flags&pathSure != 0 || drop == 0 {
+				return true
+			}
+			drop--
+			return false
+		})
 		return
 	}
+	if loud, n := l.loudest(len(l.entries) / 4); n >= max(len(l.entries)/8, 1) {
+		l.keep(func(e *pathEntry) bool { return !loud[e.client] })
+		return
+	}
+	l.keep(func(*pathEntry) bool { return false })
+	l.full, l.taught = true, nil
+}
+
+// loudest are the clients by whom most entries are, as many as it takes for so many entries, or fewer where all
+// others are modest; n is how many entries are theirs. Pages that there are, are nobody's: a crawler finds them all.
+func (l *pathList) loudest(enough int) (loud map[uint32]bool, n int) {
+	if l.of == schemas.ListedPaths {
+		return nil, 0
+	}
+	by := make(map[uint32]int)
+	for i := range l.entries {
+		by[l.entries[i].client]++
+	}
+	clients := slices.SortedFunc(maps.Keys(by), func(x, y uint32) int { return cmp.Or(cmp.Compare(by[y], by[x]), cmp.Compare(x, y)) })
+	loud = make(map[uint32]bool)
+	for _, client := range clients {
+		if n >= enough || by[client] <= modest {
+			break
+		}
+		loud[client] = true
+		n += by[client]
+	}
+	return loud, n
+}
+
+// keep forgets what is not kept.
+func (l *pathList) keep(kept func(*pathEntry) bool) {
 	old := *l
-	*l = pathList{of: l.of, version: l.version + 1, taught: l.taught}
-	drop := (single + 1) / 2
+	*l = pathList{of: l.of, version: l.version + 1, taught: l.taught, unsure: l.unsure}
 	for i := range old.entries {
 		e := old.entries[i]
-		if e.flags&pathSure == 0 && drop > 0 {
-			drop--
+		if !kept(&e) {
+			if e.flags&pathSure != 0 {
+				l.unsure = append(l.unsure, e.hash)
+			}
 			continue
 		}
 		if e.flags&pathSure != 0 {
@@ -278,10 +347,24 @@ func (l *pathList) thin() {
 	}
 }
 
+// forgotten is what was known for sure and is not any more, since it was last asked.
+func (l *pathList) forgotten() (hashes []uint32) {
+	hashes, l.unsure = l.unsure, nil
+	return hashes
+}
+
 func (l *pathList) path(e *pathEntry) []byte { return l.text[e.at : e.at+uint32(e.length)] }
 
-// rest ends a day: who has taught may teach again.
-func (l *pathList) rest() { clear(l.taught) }
+// rest ends a day: who has taught may teach again, and what has been full for long is begun anew.
+func (l *pathList) rest() {
+	clear(l.taught)
+	if !l.full {
+		return
+	}
+	if l.days++; l.days >= fullDays {
+		*l = pathList{of: l.of, version: l.version + 1, unsure: l.unsure}
+	}
+}
 
 // tell is the list as edges know it.
 func (l *pathList) tell(site string) *schemas.SiteList {
@@ -302,7 +385,11 @@ func (l *pathList) tell(site string) *schemas.SiteList {
 }
 
 func (l *pathList) write(w *state.Writer) {
-	w.Bool(l.full)
+	full := uint64(0)
+	if l.full {
+		full = 1 + uint64(l.days)
+	}
+	w.Uint(full)
 	w.Uint(l.version)
 	w.Uint(uint64(len(l.entries)))
 	for i := range l.entries {
@@ -316,7 +403,11 @@ func (l *pathList) write(w *state.Writer) {
 
 // read fills an empty list.
 func (l *pathList) read(r *state.Reader) {
-	l.full, l.version = r.Bool(), r.Uint(math.MaxInt64)
+	full := r.Uint(fullDays)
+	if l.full = full > 0; l.full {
+		l.days = uint8(full - 1)
+	}
+	l.version = r.Uint(math.MaxInt64)
 	most, bytes := l.of.Bounds()
 	var key []byte
 	for range r.Count(schemas.MaxSitePaths) {

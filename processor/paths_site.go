@@ -61,9 +61,19 @@ func (s *site) learnFound(p foundPath, path []byte) {
 	if l.learn(p, path) {
 		s.d.know.learnSure(s.know, p.hash)
 	}
+	s.forgetSure()
 	s.d.held.paths += len(l.entries) - before
 	s.d.held.pathBytes += len(l.text) - text
 	s.d.thinPaths()
+}
+
+// forgetSure tells the counters what is known for sure no more, so that they note it when it comes again.
+func (s *site) forgetSure() {
+	for of := range s.lists {
+		for _, hash := range s.lists[of].forgotten() {
+			s.d.know.forgetSure(s.know, hash)
+		}
+	}
 }
 
 // thinPaths forgets of the longest lists until all fit. Agents and keys go first where they have more than
@@ -71,33 +81,33 @@ func (s *site) learnFound(p foundPath, path []byte) {
 // up at one site would else cost another its paths.
 func (d *Detector) thinPaths() {
 	for d.held.paths > maxPaths || d.held.pathBytes > maxPathBytes {
-		longest := d.longestList(d.othersAboveShare())
+		of, longest := d.longestList(d.othersAboveShare())
 		before, text := len(longest.entries), len(longest.text)
 		if before == 0 {
 			return
 		}
 		longest.thin()
+		of.forgetSure()
 		d.held.paths += len(longest.entries) - before
 		d.held.pathBytes += len(longest.text) - text
 	}
 }
 
-// longestList is the list that may lose most, of agents and keys alone where others is set.
-func (d *Detector) longestList(others bool) *pathList {
-	var longest *pathList
+// longestList is the list that may lose most, of agents and keys alone where others is set, and whose it is.
+func (d *Detector) longestList(others bool) (of *site, longest *pathList) {
 	most := 0
 	for _, s := range d.sites {
-		for of := range s.lists {
-			l := &s.lists[of]
-			if others && (schemas.Listed(of) == schemas.ListedPaths || len(l.entries) == 0) {
+		for what := range s.lists {
+			l := &s.lists[what]
+			if others && (l.of == schemas.ListedPaths || len(l.entries) == 0) {
 				continue
 			}
 			if longest == nil || s.weight(l) > most {
-				longest, most = l, s.weight(l)
+				of, longest, most = s, l, s.weight(l)
 			}
 		}
 	}
-	return longest
+	return of, longest
 }
 
 // othersAboveShare reports whether agents and keys of all sites hold more than a quarter of what may be known.
