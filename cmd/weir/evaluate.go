@@ -43,7 +43,8 @@ type evaluateCommand struct {
 	Jobs        int             `default:"0" help:"Runs at a time; 0 is one a core."`
 	From        []string        `placeholder:"FILE" help:"Play nothing: take the results of earlier runs, written with --output json."`
 	Report      string          `placeholder:"FILE" help:"Put the scorecard between the marks of this file, docs/quality.md."`
-	Output      string          `default:"text" enum:"text,json" help:"text or json (one result a line)."`
+	Picture     string          `placeholder:"FILE.svg" help:"Draw of each attack how much of it was stopped, and the people blocked."`
+	Output      string          `default:"text" enum:"text,markdown,json" help:"text, markdown or json (one result a line)."`
 	Quiet       bool            `short:"q" help:"No progress bar."`
 }
 
@@ -160,14 +161,21 @@ func earlier(files []string) (all []simulate.Result, err error) {
 
 // show prints the scorecard, and puts it where it is to stand.
 func (c *evaluateCommand) show(s screen, results []simulate.Result) error {
-	card := scorecard(results)
 	if c.Report != "" {
-		if err := c.report(card); err != nil {
+		var card strings.Builder
+		if err := scorecard(&printedTable{w: &card, markdown: true}, results); err != nil {
+			return err
+		}
+		if err := c.report(strings.TrimSpace(card.String()) + "\n"); err != nil {
 			return err
 		}
 	}
-	_, err := io.WriteString(s.out, card)
-	return err
+	if c.Picture != "" {
+		if err := writeFile(c.Picture, func(w io.Writer) error { return scorecardPicture(w, results) }); err != nil {
+			return fmt.Errorf("draw the scorecard: %w", err)
+		}
+	}
+	return scorecard(&printedTable{w: s.out, markdown: c.Output == "markdown"}, results)
 }
 
 // inOrder writes results as soon as those before them are there.

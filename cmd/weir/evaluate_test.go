@@ -64,9 +64,19 @@ func TestEvaluateSilentAttacks(t *testing.T) {
 	if len(results) != 5 { // a crowd in both formats
 		t.Errorf("%d results", len(results))
 	}
-	if card := scorecard(results); !strings.Contains(card, "| synflood | 1 |") || strings.Contains(card, "| synflood | json") {
+	if card := printed(t, results); !strings.Contains(card, "| synflood | 1 |") || strings.Contains(card, "| synflood | json") {
 		t.Errorf("the scorecard is\n%s", card)
 	}
+}
+
+// printed is the scorecard as Markdown.
+func printed(t *testing.T, results []simulate.Result) string {
+	t.Helper()
+	var b strings.Builder
+	if err := scorecard(&printedTable{w: &b, markdown: true}, results); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // TestEvaluateIsReproducible: cores do not change a result, another seed does.
@@ -97,14 +107,14 @@ func TestEvaluateWritesItsReport(t *testing.T) {
 	}
 	args := []string{"evaluate", "--quiet", "--estate", "tuning", "--seeds", "1", "--base", "10m", "--size", ".5", "--strength", ".1",
 		"--format", "json", "--scenario", "webhooks", "--report", path}
-	write("before\n<!-- scorecard -->\nold\n<!-- end -->\nafter\n")
+	write("before\n<!-- scorecard -->\nstale\n<!-- end -->\nafter\n")
 	weirRun(t, args...)
 	got, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(got)
-	if !strings.HasPrefix(text, "before\n") || !strings.HasSuffix(text, "after\n") || strings.Contains(text, "old") || !strings.Contains(text, "| webhooks | json | 1 |") {
+	if !strings.HasPrefix(text, "before\n") || !strings.HasSuffix(text, "after\n") || strings.Contains(text, "stale") || !strings.Contains(text, "| webhooks | json | 1 |") {
 		t.Errorf("the report is\n%s", text)
 	}
 	write("no marks\n")

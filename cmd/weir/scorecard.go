@@ -52,80 +52,106 @@ func groupsOf(results []simulate.Result, of func(*simulate.Result) bool) (all []
 	return all
 }
 
-// scorecard is the results as Markdown tables.
-func scorecard(results []simulate.Result) string {
-	var b strings.Builder
-	attackTable(&b, grouped(results, true))
-	joinedTable(&b, groupsOf(results, func(r *simulate.Result) bool { return r.Joined != nil }))
-	silentTable(&b, results)
-	innocentTable(&b, grouped(results, false))
-	return b.String()
+// scorecard writes the results as tables: what was asked for and whether it holds, then each scenario.
+func scorecard(t *printedTable, results []simulate.Result) error {
+	attacks, joined := grouped(results, true), groupsOf(results, func(r *simulate.Result) bool { return r.Joined != nil })
+	goalTable(t, results)
+	baseTable(t, attacks)
+	stoppedTable(t, attacks)
+	peopleTable(t, attacks)
+	joinedTable(t, joined)
+	joinedAfterTable(t, joined)
+	silentTable(t, results)
+	innocentTable(t, grouped(results, false))
+	return t.flush()
 }
 
-func attackTable(b *strings.Builder, groups []*group) {
+// stoppedTable is what was noticed and stopped of each attack.
+func stoppedTable(t *printedTable, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	fmt.Fprintln(b, "| attack | format | runs | noticed s, median / worst (never) | traffic then, worst | incidents, median / worst | blocked, median / worst | stopped, median / worst | reachable blocked / stopped, median | ceiling, median | people blocked, pooled (worst) | slowed, pooled | behind bots' addresses, blocked | verified crawlers' requests stopped | other crawlers' requests stopped | other sites' or earlier incidents |")
-	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-	var people, shared pool
+	t.row("attack", "format", "runs", "noticed s (never)", "traffic then", "incidents", "blocked", "stopped", "reachable", "ceiling")
 	for _, g := range groups {
-		g.attackRow(b, &people, &shared)
+		var factors, incidents, noticed, blocked, stopped, ceiling, reachableBlock, reachable []float64
+		for _, r := range g.runs {
+			if r.Noticed != nil {
+				noticed = append(noticed, *r.Noticed)
+				factors = append(factors, r.Factor)
+			}
+			incidents = append(incidents, float64(r.Incidents))
+			blocked = append(blocked, r.Late.BlockShare())
+			stopped = append(stopped, r.Late.Share())
+			ceiling = append(ceiling, r.Ceiling)
+			reachableBlock, reachable = append(reachableBlock, r.ReachableBlock), append(reachable, r.Reachable)
+		}
+		t.row(g.name, string(g.format), fmt.Sprint(len(g.runs)), fmt.Sprintf("%s (%d)", medianAndWorst(noticed), len(g.runs)-len(noticed)), times(factors),
+			fmt.Sprintf("%.3g / %.3g", median(incidents), highest(incidents)), medianAndLowest(blocked), medianAndLowest(stopped),
+			tenths(median(reachableBlock))+" / "+tenths(median(reachable)), tenths(median(ceiling)))
 	}
-	fmt.Fprintf(b, "\nAll attacks together: %s of the people there had a request blocked that would have succeeded, %s one challenged or throttled; of those behind addresses that bots use too %s and %s.\n",
-		people.bound(people.blocked), people.bound(people.slowed), shared.bound(shared.blocked), shared.bound(shared.slowed))
-	crawlersLine(b, groups)
+	t.text("Of noticed, incidents, blocked and stopped the median / the worst; of traffic the worst; of reachable, what an oracle blocks / stops, and of the ceiling the median.")
 }
 
-func (g *group) attackRow(b *strings.Builder, people, shared *pool) {
-	var factors, incidents, noticed, blocked, stopped, ceiling, reachableBlock, reachable []float64
-	var own, behind pool
-	never, wrong := 0, 0
-	var verified, others simulate.Stopped
-	for _, r := range g.runs {
-		if r.Noticed == nil {
-			never++
-		} else {
-			noticed = append(noticed, *r.Noticed)
-			factors = append(factors, r.Factor)
-		}
-		incidents = append(incidents, float64(r.Incidents))
-		blocked = append(blocked, r.Late.BlockShare())
-		stopped = append(stopped, r.Late.Share())
-		ceiling = append(ceiling, r.Ceiling)
-		reachableBlock, reachable = append(reachableBlock, r.ReachableBlock), append(reachable, r.Reachable)
-		own.add(r.Visitors)
-		behind.add(r.Shared)
-		verified.Join(r.Verified)
-		others.Join(r.Unverified)
-		wrong += len(r.False)
+// peopleTable is whom the decisions against each attack touched.
+func peopleTable(t *printedTable, groups []*group) {
+	if len(groups) == 0 {
+		return
 	}
-	*people, *shared = people.with(own), shared.with(behind)
-	fmt.Fprintf(b, "| %s | %s | %d | %s (%d) | %s | %.3g / %.3g | %s / %s | %s / %s | %s / %s | %s | %s (%s) | %s | %d of %d | %d of %d | %d of %d | %d |\n", g.name, g.format, len(g.runs),
-		medianAndWorst(noticed), never, times(factors), median(incidents), highest(incidents), percent(median(blocked)), percent(lowest(blocked)), percent(median(stopped)), percent(lowest(stopped)),
-		percent(median(reachableBlock)), percent(median(reachable)), percent(median(ceiling)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)), behind.blocked, behind.all,
-		verified.Any(), verified.Requests, others.Any(), others.Requests, wrong)
+	t.row("attack", "format", "people", "blocked", "worst", "slowed", "behind bots", "verified", "others", "elsewhere")
+	var people, shared pool
+	for _, g := range groups {
+		var own, behind pool
+		var verified, others simulate.Stopped
+		wrong := 0
+		for _, r := range g.runs {
+			own.add(r.Visitors)
+			behind.add(r.Shared)
+			verified.Join(r.Verified)
+			others.Join(r.Unverified)
+			wrong += len(r.False)
+		}
+		people, shared = people.with(own), shared.with(behind)
+		t.row(g.name, string(g.format), fmt.Sprint(own.all), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)),
+			fmt.Sprintf("%d of %d", behind.blocked, behind.all), fmt.Sprintf("%d of %d", verified.Any(), verified.Requests),
+			fmt.Sprintf("%d of %d", others.Any(), others.Requests), fmt.Sprint(wrong))
+	}
+	t.text("All attacks together: %s of the people there had a request blocked that would have succeeded, %s one challenged or throttled; of those behind addresses that bots use too %s and %s.",
+		people.bound(people.blocked), people.bound(people.slowed), shared.bound(shared.blocked), shared.bound(shared.slowed))
+	crawlersLine(t, groups)
 }
 
 // joinedTable is of the attacks whose traits people begin to share midway: what is in force begins to hurt, and is
 // to be lifted.
-func joinedTable(b *strings.Builder, groups []*group) {
+func joinedTable(t *printedTable, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	if b.Len() > 0 {
-		fmt.Fprintln(b)
-	}
-	fmt.Fprintln(b, "| attack that people join | format | runs | stopped, median / worst | others blocked, pooled (worst) | others slowed, pooled | who joined | blocked | slowed | runs in which somebody was | with a lifting | s until the first lifting, median / worst | s until nobody more was stopped, median / worst | came later | of them blocked | slowed |")
-	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	t.row("attack that people join", "format", "runs", "stopped", "others blocked", "others slowed", "who joined", "blocked", "slowed")
 	for _, g := range groups {
-		var stopped, first, last []float64
-		var own, joined, after pool
-		lifted := 0
+		var stopped []float64
+		var own, joined pool
 		for _, r := range g.runs {
 			stopped = append(stopped, r.Late.Share())
 			own.add(r.Visitors)
 			joined.add(r.Joined.People)
+		}
+		t.row(g.name, string(g.format), fmt.Sprint(len(g.runs)), medianAndLowest(stopped), own.bound(own.blocked), percent(own.share(own.slowed)),
+			fmt.Sprint(joined.all), fmt.Sprint(joined.blocked), fmt.Sprint(joined.slowed))
+	}
+	t.table()
+}
+
+// joinedAfterTable is how soon what hurts those people was lifted.
+func joinedAfterTable(t *printedTable, groups []*group) {
+	if len(groups) == 0 {
+		return
+	}
+	t.row("attack that people join", "format", "runs that hurt", "with a lifting", "s until the first", "s until nobody was stopped", "came later", "blocked", "slowed")
+	for _, g := range groups {
+		var first, last []float64
+		var after pool
+		lifted := 0
+		for _, r := range g.runs {
 			after.add(r.Joined.After)
 			if r.Joined.First != nil {
 				first = append(first, *r.Joined.First)
@@ -137,34 +163,19 @@ func joinedTable(b *strings.Builder, groups []*group) {
 				lifted++
 			}
 		}
-		fmt.Fprintf(b, "| %s | %s | %d | %s / %s | %s (%s) | %s | %d | %d | %d | %d | %d | %s | %s | %d | %d | %d |\n", g.name, g.format, len(g.runs),
-			percent(median(stopped)), percent(lowest(stopped)), own.bound(own.blocked), percent(own.worst), percent(own.share(own.slowed)),
-			joined.all, joined.blocked, joined.slowed, len(last), lifted, medianAndWorst(first), medianAndWorst(last), after.all, after.blocked, after.slowed)
+		t.row(g.name, string(g.format), fmt.Sprint(len(last)), fmt.Sprint(lifted), medianAndWorst(first), medianAndWorst(last),
+			fmt.Sprint(after.all), fmt.Sprint(after.blocked), fmt.Sprint(after.slowed))
 	}
+	t.table()
 }
 
 // silentTable is of the attacks that no log shows.
-func silentTable(b *strings.Builder, results []simulate.Result) {
-	var groups []*group
-	for i := range results {
-		r := &results[i]
-		if !r.Silent {
-			continue
-		}
-		at := slices.IndexFunc(groups, func(g *group) bool { return g.name == r.Scenario })
-		if at < 0 {
-			at, groups = len(groups), append(groups, &group{name: r.Scenario})
-		}
-		groups[at].runs = append(groups[at].runs, r)
-	}
+func silentTable(t *printedTable, results []simulate.Result) {
+	groups := groupsOf(results, func(r *simulate.Result) bool { return r.Silent })
 	if len(groups) == 0 {
 		return
 	}
-	if b.Len() > 0 {
-		fmt.Fprintln(b)
-	}
-	fmt.Fprintln(b, "| silent attack | runs | noticed by the vitals s, median / worst (never) | incidents of an attack kind | decisions |")
-	fmt.Fprintln(b, "|---|---|---|---|---|")
+	t.row("silent attack", "runs", "noticed by the vitals s (never)", "incidents of an attack kind", "decisions")
 	for _, g := range groups {
 		var noticed []float64
 		attacks, decisions := int64(0), int64(0)
@@ -174,19 +185,16 @@ func silentTable(b *strings.Builder, results []simulate.Result) {
 			}
 			attacks, decisions = attacks+r.Incidents, decisions+r.Decisions
 		}
-		fmt.Fprintf(b, "| %s | %d | %s (%d) | %d | %d |\n", g.name, len(g.runs), medianAndWorst(noticed), len(g.runs)-len(noticed), attacks, decisions)
+		t.row(g.name, fmt.Sprint(len(g.runs)), fmt.Sprintf("%s (%d)", medianAndWorst(noticed), len(g.runs)-len(noticed)), fmt.Sprint(attacks), fmt.Sprint(decisions))
 	}
+	t.table()
 }
 
-func innocentTable(b *strings.Builder, groups []*group) {
+func innocentTable(t *printedTable, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	if b.Len() > 0 {
-		fmt.Fprintln(b)
-	}
-	fmt.Fprintln(b, "| innocent | format | runs | with an incident of an attack kind | decisions | blocked | slowed | people | incidents |")
-	fmt.Fprintln(b, "|---|---|---|---|---|---|---|---|---|")
+	t.row("innocent", "format", "runs", "taken for an attack", "decisions", "blocked", "slowed", "people", "incidents")
 	var people pool
 	for _, g := range groups {
 		var own pool
@@ -207,16 +215,16 @@ func innocentTable(b *strings.Builder, groups []*group) {
 		for _, k := range slices.Sorted(maps.Keys(kinds)) {
 			list = append(list, fmt.Sprintf("%s %d", k, kinds[k]))
 		}
-		fmt.Fprintf(b, "| %s | %s | %d | %d | %d | %d | %d | %d | %s |\n", g.name, g.format, len(g.runs), attacked, decisions,
-			own.blocked, own.slowed, own.all, strings.Join(list, ", "))
+		t.row(g.name, string(g.format), fmt.Sprint(len(g.runs)), fmt.Sprint(attacked), fmt.Sprint(decisions),
+			fmt.Sprint(own.blocked), fmt.Sprint(own.slowed), fmt.Sprint(own.all), strings.Join(list, ", "))
 	}
-	fmt.Fprintf(b, "\nAll innocent scenarios together: %s of the people blocked, %s challenged or throttled.\n", people.bound(people.blocked), people.bound(people.slowed))
-	crawlersLine(b, groups)
+	t.text("All innocent scenarios together: %s of the people blocked, %s challenged or throttled.", people.bound(people.blocked), people.bound(people.slowed))
+	crawlersLine(t, groups)
 }
 
 // crawlersLine says what was done to crawlers' requests: to those at the addresses that their
 // operators publish nothing may be.
-func crawlersLine(b *strings.Builder, groups []*group) {
+func crawlersLine(t *printedTable, groups []*group) {
 	var verified, others simulate.Stopped
 	for _, g := range groups {
 		for _, r := range g.runs {
@@ -225,7 +233,7 @@ func crawlersLine(b *strings.Builder, groups []*group) {
 		}
 	}
 	if verified.Requests+others.Requests > 0 {
-		fmt.Fprintf(b, "\nVerified crawlers: %d of %d requests blocked, %d challenged or throttled. Other crawlers, which nothing shows to be what they say: %d of %d blocked, %d challenged or throttled.\n",
+		t.text("Verified crawlers: %d of %d requests blocked, %d challenged or throttled. Other crawlers, which nothing shows to be what they say: %d of %d blocked, %d challenged or throttled.",
 			verified.Block, verified.Requests, verified.Any()-verified.Block, others.Block, others.Requests, others.Any()-others.Block)
 	}
 }
@@ -251,11 +259,15 @@ func (p *pool) share(n int64) float64 { return float64(n) / float64(max(p.all, 1
 
 // bound is a share with its bounds, each of 95 % (Clopper and Pearson).
 func (p *pool) bound(n int64) string {
-	low := 1 - attribute.UpperShare(int(p.all-n), int(p.all))
-	if n == 0 {
-		low = 0
+	low, high := p.bounds(n)
+	return fmt.Sprintf("%s [%s, %s]", percent(p.share(n)), percent(low), percent(high))
+}
+
+func (p *pool) bounds(n int64) (low, high float64) {
+	if n > 0 {
+		low = 1 - attribute.UpperShare(int(p.all-n), int(p.all))
 	}
-	return fmt.Sprintf("%s [%s, %s]", percent(p.share(n)), percent(low), percent(attribute.UpperShare(int(n), int(p.all))))
+	return low, attribute.UpperShare(int(n), int(p.all))
 }
 
 func percent(v float64) string { return fmt.Sprintf("%.3g %%", 100*v) }
@@ -289,6 +301,12 @@ func times(v []float64) string {
 	}
 	return fmt.Sprintf("%.1f x", slices.Max(v))
 }
+
+// tenths is a share, in percent, to a tenth of a percent: all that many runs' medians tell.
+func tenths(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*v), ".0") }
+
+// medianAndLowest are shares, in percent.
+func medianAndLowest(v []float64) string { return tenths(median(v)) + " / " + tenths(lowest(v)) }
 
 func medianAndWorst(v []float64) string {
 	if len(v) == 0 {
