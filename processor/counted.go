@@ -138,7 +138,7 @@ func (s *countedSite) askLists(t *attribute.Traits, r *schemas.Request, row int,
 		agent := c.agentOf(row)
 		c.extract.Listed(t, schemas.ListedAgents, s.known.sure.has(agent), agent)
 	}
-	query, known := c.queryOf(s.known, r)
+	query, known := c.queryOf(s.known, r, c.strings.clients[row])
 	c.extract.Listed(t, schemas.ListedQueries, known, query)
 }
 

@@ -33,15 +33,18 @@ func (c *Counter) agentOf(row int) uint32 {
 	return uint32(h.hash)
 }
 
-// queryOf is what the first key of a request's query is told apart by that is not sure to be known: 0 where
-// all are (sure is then true), and where the request is neither known nor unknown by its query.
-func (c *Counter) queryOf(known *siteKnowledge, r *schemas.Request) (hash uint32, sure bool) {
+// queryOf is what one of those keys of a request's query is told apart by that are not sure to be known: 0 where
+// all are (sure is then true), and where the request is neither known nor unknown by its query. Of several it is any of
+// the first schemas.MaxQueryKeys, drawn by the secret for each client: were it the first, a key that one client has
+// made known, put before those that are made up, would hide them all.
+func (c *Counter) queryOf(known *siteKnowledge, r *schemas.Request, client uint64) (hash uint32, sure bool) {
 	switch {
 	case !schemas.QueryListed(r):
 		return 0, false
 	case len(r.Query) == 0 || schemas.AssetPath(r.Path):
 		return 0, true
 	}
+	first := uint32(0)
 	for n, rest := 0, r.Query; n < schemas.MaxQueryKeys && len(rest) > 0; n++ {
 		var key []byte
 		if key, rest = schemas.NextQueryKey(rest); len(key) == 0 {
@@ -51,8 +54,12 @@ func (c *Counter) queryOf(known *siteKnowledge, r *schemas.Request) (hash uint32
 		if c.key, ok = schemas.KnownQuery(c.key[:0], key); !ok {
 			return 0, false
 		}
-		if h := keyHash(c.seed, c.key); hash == 0 && !known.sure.has(h) && !c.links.has(h) {
-			hash = h
+		h := keyHash(c.seed, c.key)
+		if known.sure.has(h) || c.links.has(h) {
+			continue
+		}
+		if place := (h ^ uint32(client)) * 0x9E3779B1; hash == 0 || place < first || place == first && h < hash {
+			hash, first = h, place
 		}
 	}
 	return hash, hash == 0
@@ -92,7 +99,7 @@ func (c *Counter) said(of schemas.Listed, known *siteKnowledge, r *schemas.Reque
 		}
 		sure = known.sure.has(hash)
 	case schemas.ListedQueries:
-		hash, sure = c.queryOf(known, r)
+		hash, sure = c.queryOf(known, r, c.strings.clients[row])
 	default:
 		hash = pathHash(c.hashOf(c.strings.path[row], asPath))
 		sure = known.sure.has(hash) || schemas.AssetPath(r.Path)

@@ -55,20 +55,28 @@ func TestUnknownAgentsAndKeysAreStopped(t *testing.T) {
 	for name, c := range map[string]struct {
 		of     schemas.Listed
 		change func(tr *traffic, r *schemas.Request)
+		taught string // a query with which one client comes before
 	}{
 		"agents": {schemas.ListedAgents, func(tr *traffic, r *schemas.Request) {
 			r.UserAgent = fmt.Appendf(nil, "Mozilla/5.0 (%s; %s) Firefox/140.0", word(tr), word(tr))
-		}},
-		"query keys": {schemas.ListedQueries, func(tr *traffic, r *schemas.Request) { r.Query = []byte(word(tr) + "=1") }},
+		}, ""},
+		"query keys": {schemas.ListedQueries, func(tr *traffic, r *schemas.Request) { r.Query = []byte(word(tr) + "=1") }, ""},
+		"query keys behind those that one made known": {schemas.ListedQueries, func(tr *traffic, r *schemas.Request) {
+			r.Query = []byte("aa=1&bb=1&cc=1&dd=1&ee=1&" + word(tr) + "=1")
+		}, "aa=1&bb=1&cc=1&dd=1&ee=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tr, begins := odd(5, c.change)
+			if c.taught != "" {
+				tr.add(3*minute, tr.client(), &browsers[0], "/page1", "", false, 200)
+				tr.rows[len(tr.rows)-1].Query = []byte(c.taught)
+			}
 			lists := 0
 			e := newEdge()
 			o := small
 			o.Known = func(at time.Time, list *schemas.SiteList) {
 				e.know(at, list)
-				if lists++; list.Of == c.of && len(list.Entries) > 3+len(schemas.LinkKeys) {
+				if lists++; list.Of == c.of && len(list.Entries) > 6+len(schemas.LinkKeys) {
 					t.Errorf("the attack taught %q", list.Entries)
 				}
 			}
