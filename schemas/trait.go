@@ -240,6 +240,24 @@ func plainKey(key []byte) bool {
 	return true
 }
 
+// MaxNamed bounds a value that weir names in a decision of its own, in bytes.
+const MaxNamed = 512
+
+// Nameable reports whether weir may name a value of the trait in a decision: one that every edge can carry, and tell
+// from all others. A longer one is none, nor is one with control characters, nor a TLS text as long as a log's
+// is cut at, whose last curve may be half of one.
+func (t Trait) Nameable(value []byte) bool {
+	if len(value) > MaxNamed || t == TraitTLS && len(value) >= MaxTrait {
+		return false
+	}
+	for _, c := range value {
+		if c < ' ' || c == 0x7F {
+			return false
+		}
+	}
+	return true
+}
+
 // NormaliseTLS puts "$ssl_protocol $ssl_cipher $ssl_curves" into the one form
 // that the processor and nginx's maps compare: GREASE values (RFC 8701) dropped
 // from the curves, the curves left out where the session was resumed (nginx

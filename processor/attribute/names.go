@@ -6,9 +6,6 @@ const (
 	nameSets  = 4096 // sets of 4 slots
 	nameWays  = 4
 	nameCount = 255
-	// maxName bounds a value that can stand in a signature; a longer one, or one
-	// with control characters, is never named and so never decided on.
-	maxName = 512
 )
 
 // names remembers the text behind hashed values in a fixed number of slots. In
@@ -47,7 +44,7 @@ func (n *names) see(t schemas.Trait, hash uint32, text []byte) {
 		weakest.count--
 		return
 	}
-	if !nameable(text) {
+	if !t.Nameable(text) { // never named, and so never decided on
 		return
 	}
 	weakest.hash, weakest.trait, weakest.count = hash, t, 1
@@ -79,16 +76,4 @@ func (n *names) of(t schemas.Trait, hash uint32) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-func nameable(text []byte) bool {
-	if len(text) > maxName {
-		return false
-	}
-	for _, c := range text {
-		if c < ' ' || c == 0x7F {
-			return false
-		}
-	}
-	return true
 }

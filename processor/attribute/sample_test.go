@@ -111,7 +111,7 @@ func TestFrequentValuesKeepTheirNamesAmongNoise(t *testing.T) {
 func TestNothingLongOrUnprintableIsNamed(t *testing.T) {
 	x := NewExtractor(1)
 	s := NewSample(x, 64)
-	for _, agent := range []string{strings.Repeat("a", maxName+1), "line\nbreak", "nul\x00"} {
+	for _, agent := range []string{strings.Repeat("a", schemas.MaxNamed+1), "line\nbreak", "nul\x00"} {
 		s.take(request(1, agent, "gzip", "/", "", schemas.CookieNone))
 		if name, ok := x.Name(schemas.TraitUserAgent, x.hash(schemas.TraitUserAgent, []byte(agent))); ok {
 			t.Errorf("%.20q is named %.20q", agent, name)

@@ -33,7 +33,7 @@ func MeasureOf(e schemas.Event) (m Measure, ok bool) {
 	return Measure{ID: d.ID, Action: d.Action, Scope: d.Scope, Value: d.Value, Sites: e.Sites, Expires: d.Expires, Hand: d.Origin != "" && d.Origin != "weir", Probes: d.Probes}, true
 }
 
-// Check says why nginx can never carry a measure, by itself; nil where it can, or could if it had the
+// Check says why nginx can never carry a measure whole, by itself; nil where it can, or could if it had the
 // lists of the measure's sites.
 func Check(m Measure) error {
 	rest := m
@@ -46,7 +46,10 @@ func Check(m Measure) error {
 		}
 	}
 	if m.Scope == schemas.ScopeScore {
-		_, err := prepareScore(m.Value)
+		p, err := prepareScore(m.Value)
+		if err == nil {
+			err = p.left
+		}
 		if err != nil {
 			return err
 		}

@@ -17,9 +17,12 @@ import (
 type preparedScore struct {
 	score *schemas.Score
 	keys  [][]string // by trait, by value
+	left  error      // why a value was left out, nil where none was
 }
 
-// prepareScore parses a score and quotes its values, or says why nginx cannot carry it.
+// prepareScore parses a score and quotes its values, or says why nginx cannot carry it. A value that it cannot carry
+// is left out, and counts no more than it is worth: what is not listed is worth no more by then, so that nobody is
+// stopped whom the score would let pass.
 func prepareScore(value string) (*preparedScore, error) {
 	score, err := schemas.ParseScore(value)
 	if err != nil {
@@ -36,13 +39,18 @@ func prepareScore(value string) (*preparedScore, error) {
 			}
 			score.Sort()
 		}
-		for _, v := range t.Values {
+		t.Values = slices.DeleteFunc(t.Values, func(v schemas.ScoreValue) bool {
 			key, err := traitKey(schemas.TraitValue{Trait: t.Trait, Value: v.Value})
 			if err != nil {
-				return nil, fmt.Errorf("score: %w", err)
+				p.left, t.Other = fmt.Errorf("score: %w", err), min(t.Other, v.Points)
+				return true
 			}
 			p.keys[i] = append(p.keys[i], key)
-		}
+			return false
+		})
+	}
+	if p.left != nil && score.Validate() != nil { // nothing reaches it without what was left out
+		return nil, p.left
 	}
 	return p, nil
 }

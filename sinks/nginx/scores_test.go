@@ -252,3 +252,66 @@ func TestScoreWithoutItsList(t *testing.T) {
 		t.Error("it asks for another list than the one that it needs")
 	}
 }
+
+// TestAValueThatNginxCannotCarry: it is left out of a score, and nobody is stopped for that whom the score would let pass.
+func TestAValueThatNginxCannotCarry(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat(`\xc3`, 1500) // as a pattern longer than nginx reads
+	for _, c := range []struct{ text, want string }{
+		{`9 of user_agent:3 "` + long + `"=30 "curl/8"=9`, `9 of user_agent:3 "curl/8"=9`},
+		{`9 of user_agent:5 "` + long + `"=2 "curl/8"=9 method:4 "GET"=0`, `9 of user_agent:2 "curl/8"=9 method:4 "GET"=0`},
+		{`9 of user_agent:3 "` + long + `"=30`, ""},
+		{`5 of tls:0 "TLSv1.3 ` + strings.Repeat("x", schemas.MaxTrait-8) + `"=9 method:0 "POST"=5`, `5 of tls:0 method:0 "POST"=5`},
+		{`5 of tls:1 "TLSv1.3  A"=9 referer:0 "none"=5`, `5 of tls:1 referer:0 "none"=5`},
+	} {
+		p, err := prepareScore(c.text)
+		if (err != nil) != (c.want == "") {
+			t.Errorf("%.60s: %v", c.text, err)
+			continue
+		}
+		if Check(measure("s", schemas.Challenge, schemas.ScopeScore, c.text)) == nil {
+			t.Errorf("%.60s: nothing is said of what is left out", c.text)
+		}
+		if err != nil {
+			continue
+		}
+		if want, err := schemas.ParseScore(c.want); err != nil || p.score.String() != want.String() || len(p.keys[0]) != len(p.score.Traits[0].Values) {
+			t.Errorf("%.60s: became %s, want %s: %v", c.text, p.score, c.want, err)
+		}
+	}
+}
+
+// TestWhatWeirNamesNginxCarries: attribution names no value that an edge refuses.
+func TestWhatWeirNamesNginxCarries(t *testing.T) {
+	t.Parallel()
+	parts := []string{"TLSv1.3", " ", " ", "x", "\xc3", "/", "1", "-", "&", "=", "%", ":", "0x1a1a", "X25519", "abcdefghijklmnop", "\"", "\\", "^", ".", strings.Repeat("k", 40), strings.Repeat("z", 300)}
+	rapid.Check(t, func(t *rapid.T) {
+		text := func(what string) []byte {
+			return []byte(strings.Join(rapid.SliceOfN(rapid.SampledFrom(parts), 0, 90).Draw(t, what), ""))
+		}
+		r := &schemas.Request{
+			Site: []byte("a.example"), Method: text("method"), Path: text("path"), Query: text("query"), Protocol: text("protocol"), UserAgent: text("agent"),
+			AcceptLanguage: text("language"), AcceptEncoding: text("encoding"), Referer: text("referer"), TLS: schemas.NormaliseTLS(nil, text("tls")), Cookie: schemas.CookieNone, Fields: ^schemas.Fields(0),
+		}
+		cutRequest(r)
+		for trait := range schemas.NumTraits {
+			value, known := schemas.Trait(trait).Value(nil, r)
+			if _, listed := schemas.ListedOf(schemas.Trait(trait)); listed || !known || !schemas.Trait(trait).Nameable(value) {
+				continue
+			}
+			if _, err := traitKey(schemas.TraitValue{Trait: schemas.Trait(trait), Value: string(value)}); err != nil {
+				t.Fatalf("%s: %v", schemas.Trait(trait), err)
+			}
+		}
+	})
+}
+
+// cutRequest cuts what a batch cuts.
+func cutRequest(r *schemas.Request) {
+	for field, most := range map[*[]byte]int{
+		&r.Method: schemas.MaxMethod, &r.Path: schemas.MaxText, &r.Query: schemas.MaxText, &r.Protocol: schemas.MaxMethod, &r.UserAgent: schemas.MaxText,
+		&r.AcceptLanguage: schemas.MaxTrait, &r.AcceptEncoding: schemas.MaxTrait, &r.Referer: schemas.MaxText, &r.TLS: schemas.MaxTrait,
+	} {
+		*field = (*field)[:min(len(*field), most)]
+	}
+}
