@@ -155,6 +155,17 @@ func (v *Verifier) forget(now time.Time) bool {
 	return len(v.known) < maxKnown
 }
 
+// expire lets go of who was verified and is so no more: one that comes from ever other addresses, as they do, would else
+// soon be no crawler anywhere. The mutex is held.
+func (v *Verifier) expire(now time.Time) {
+	for client, a := range v.known {
+		if a.verified && !now.Before(a.until) {
+			v.verified--
+			delete(v.known, client)
+		}
+	}
+}
+
 // Run looks up what was claimed, until ctx ends.
 func (v *Verifier) Run(ctx context.Context) error {
 	pace := time.NewTicker(v.o.Pace)
@@ -186,6 +197,9 @@ func (v *Verifier) settle(ctx context.Context, c claim) {
 		a.until = time.Now().Add(failedFor) // nobody answered: that says nothing of the client
 	}
 	v.mu.Lock()
+	if a.verified && v.verified >= maxVerified {
+		v.expire(time.Now())
+	}
 	if a.verified && v.verified >= maxVerified {
 		a.verified, a.until = false, time.Now().Add(failedFor)
 	}

@@ -171,3 +171,25 @@ func TestClaimsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestCrawlersOfYesterdayMakeRoom: as many as may be verified at once were, and are no more: the next one is.
+func TestCrawlersOfYesterdayMakeRoom(t *testing.T) {
+	z := &zone{ptr: map[string]string{"1.66.249.66.in-addr.arpa": "crawl-66-249-66-1.googlebot.com"},
+		host: map[string]netip.Addr{"crawl-66-249-66-1.googlebot.com": netip.MustParseAddr("66.249.66.1")}}
+	told := 0
+	v := New(Options{Resolver: z.serve(t), Verified: func(context.Context, netip.Addr, string) error { told++; return nil }})
+	c := claim{netip.MustParseAddr("66.249.66.1"), v.Engine([]byte("Googlebot/2.1"))}
+	for i := range maxVerified {
+		v.known[netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})] = answer{verified: true, until: time.Now().Add(time.Hour)}
+	}
+	v.verified = maxVerified
+	if v.settle(t.Context(), c); told != 0 || v.known[c.client].verified {
+		t.Errorf("one more than may be is verified: %+v", v.known[c.client])
+	}
+	for client := range v.known {
+		v.known[client] = answer{verified: v.known[client].verified, until: time.Now().Add(-time.Hour)}
+	}
+	if v.settle(t.Context(), c); told != 1 || !v.known[c.client].verified || v.verified != 1 {
+		t.Errorf("%d told, %d verified, %+v", told, v.verified, v.known[c.client])
+	}
+}
