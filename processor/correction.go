@@ -45,8 +45,8 @@ type past struct {
 // Correct takes a person's word. It counts from the first second that is judged after it
 // was given, and from its From on. An open incident is closed by it and its decisions end; what it brought is
 // learned, and traffic like it, up to twice as much, opens no incident for thirty days. Of one that
-// is closed, only the last of its site is still known. That one is an attack counts while it
-// is open. The same word may be given again.
+// is closed, only the last of its site is still known. That one is an attack ends its probation, and that of all that is
+// decided on the site from then on. The same word may be given again.
 //
 // Decisions that a person has lifted are not renewed, and neither they nor the like of them are taken again in
 // their incident; after it what they were about is only asked. That they have ended was told by the person.
@@ -79,6 +79,8 @@ func (s *site) correct(second int64, emit func(schemas.Event)) {
 		case c.Attack:
 			if s.incident != nil && s.incident.id == c.Incident {
 				s.confirm(second, emit)
+			} else if s.past != nil && s.past.ID == c.Incident { // its decisions lapsed, and were right
+				s.trusted = true
 			}
 		case s.incident != nil && s.incident.id == c.Incident:
 			s.closeAsNormal(second, c.By, emit)

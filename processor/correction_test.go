@@ -211,3 +211,25 @@ func TestAWordCountsFromItsSecond(t *testing.T) {
 		t.Errorf("heard late (-) and in time (+):\n%s", diff)
 	}
 }
+
+// Of the incident that closed last a person's word that it was an attack ends the site's probation: what lapsed was right,
+// and the next attack's decisions do not lapse again. A word about another does not.
+func TestAPersonConfirmsAfterwards(t *testing.T) {
+	tr, _ := story(2)
+	p := make1(t, small)
+	run(t, p, tr.batches(100))
+	s, none := p.detector.sites[0], func(e schemas.Event) { t.Errorf("%+v", e) }
+	if s.incident == nil {
+		t.Fatal("no incident")
+	}
+	s.past, s.incident, s.trusted = &past{ID: s.incident.id}, nil, false
+	for _, c := range []struct {
+		id   string
+		want bool
+	}{{"i000101-000000", false}, {s.past.ID, true}} {
+		p.detector.Correct(Correction{Incident: c.id, Attack: true, By: "anna"})
+		if s.correct(p.detector.closed, none); s.trusted != c.want {
+			t.Errorf("%s is confirmed: trusted %v", c.id, s.trusted)
+		}
+	}
+}

@@ -36,11 +36,12 @@ func (c *confirmIncidentCommand) Run(ctx context.Context, s screen, p *program) 
 	if err != nil {
 		return err
 	}
-	if was.Type == schemas.IncidentClosed {
-		return usagef("%s has closed: only an open incident can be confirmed", c.Incident)
-	}
 	if err := client.confirm(ctx, c.Incident); err != nil {
 		return err
+	}
+	if was.Type == schemas.IncidentClosed {
+		fmt.Fprintf(s.out, "%s had closed already. Where it is the last of %s, what is decided there from now on is not on probation.\n", c.Incident, sitesText(was.Sites, 60))
+		return nil
 	}
 	fmt.Fprintf(s.out, "%s is confirmed: its decisions on %s are no longer on probation, and are renewed while it goes on.\n", c.Incident, sitesText(was.Sites, 60))
 	return nil

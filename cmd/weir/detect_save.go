@@ -108,9 +108,9 @@ func (d *detecting) saveKnowledge(ctx context.Context) {
 	}
 }
 
-// saveWhenDue saves every now and then.
+// saveWhenDue saves every now and then, the file for the first time soon: a drill reads it.
 func (d *detecting) saveWhenDue() func(context.Context) {
-	saved, written, pause := time.Now(), time.Now(), detectSaved
+	saved, written, pause := time.Now(), time.Time{}, detectSaved
 	return func(ctx context.Context) {
 		if time.Since(saved) < pause {
 			return

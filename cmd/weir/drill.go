@@ -110,6 +110,8 @@ type drill struct {
 	edge      *judge.Edge
 	learned   bool      // the processor knows the site already
 	begins    time.Time // the attack
+	// beforeAttack says that the ordinary traffic is of before one that goes on, or went on until just now.
+	beforeAttack bool
 
 	builder  *schemas.Builder
 	attacks  []bool // of the builder's rows

@@ -74,17 +74,23 @@ func (d *drill) lines(s screen, p *program) ([]drillLine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.command.Scenario == "armed" && d.report.Site == "" {
+		return nil, usagef("--scenario armed: no site is known (%s); weir run writes what it knows every half minute, and when it ends", d.report.State)
+	}
 	if d.command.Scenario == "armed" && len(d.processor.Armed(d.report.Site)) == 0 {
 		return nil, usagef("--scenario armed: no signature of %s is armed, and none in force has stopped anything for long enough to be; give another scenario", printable(d.report.Site, 100))
 	}
 	if d.command.Scenario == "armed" && len(base) < drillLeast {
-		return nil, usagef("--scenario armed: it is played in a site's own traffic, and of %s %s of the last %s are stored that are no attack's, less than %d",
+		return nil, usagef("--scenario armed: it is played in a site's own traffic, and of %s %s of the last %s without an attack are stored, less than %d",
 			printable(d.report.Site, 100), plural(len(base), "request"), short(drillBase), drillLeast)
 	}
 	if len(base) < drillLeast {
 		return d.simulated(scenario, len(base))
 	}
 	d.report.Base = fmt.Sprintf("its own of the last %s, %s", short(drillBase), plural(len(base), "request"))
+	if d.beforeAttack {
+		d.report.Base = fmt.Sprintf("its own of the %s before it was attacked, %s", short(drillBase), plural(len(base), "request"))
+	}
 	d.begins = base[len(base)-1].at.Add(-d.command.For)
 	attack, err := d.attack(scenario)
 	return append(base, attack...), err
@@ -112,17 +118,18 @@ func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
 		return nil, nil
 	}
 	site := attribute.Quote(d.report.Site)
-	query := fmt.Sprintf(`SELECT toUnixTimestamp64Milli(time) / 1000 AS time, site AS host, client, method,
+	until, err := d.until(p, site)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := d.ask(p, fmt.Sprintf(`WITH fromUnixTimestamp64Milli(%[3]d) AS until
+		SELECT toUnixTimestamp64Milli(time) / 1000 AS time, site AS host, client, method,
 		if(query = '', path, concat(path, '?', query)) AS uri, protocol, status, bytes, duration, upstream_duration, referer, user_agent,
 		accept_language, accept_encoding, tls, if(cookie = 'some', '1', '') AS cookie, 'allow' AS action
 		FROM requests_readable WHERE site = %[1]s AND action IN ('allow', '') AND client NOT IN (
 			SELECT client FROM requests_readable WHERE site = %[1]s AND action NOT IN ('allow', '')
-			AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND)
-		AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND ORDER BY time LIMIT 500000`, site, int(drillBase.Seconds()))
-	rows, err := d.ask(p, query)
-	for tries := 1; err != nil && tries < storeTries && d.ctx.Err() == nil; tries++ { // another command may have had the store open, and ended
-		rows, err = d.ask(p, query)
-	}
+			AND time > until - INTERVAL %[2]d SECOND AND time <= until)
+		AND time > until - INTERVAL %[2]d SECOND AND time <= until ORDER BY time LIMIT 500000`, site, int(drillBase.Seconds()), until))
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +139,40 @@ func (d *drill) own(_ screen, p *program) (lines []drillLine, err error) {
 	return withoutAttack(lines, d.processor.Armed(d.report.Site)), nil
 }
 
+// calmBefore is how long before an incident opened what came is no ordinary traffic any more.
+const calmBefore = time.Minute
+
+// until is the end of the site's ordinary traffic, in unix milliseconds: its last request, or where an attack
+// goes on, or was until just now, before that opened.
+func (d *drill) until(p *program, site string) (int64, error) {
+	rows, err := d.ask(p, fmt.Sprintf(`SELECT toUnixTimestamp64Milli(latest) AS newest, toUnixTimestamp64Milli(ifNull(least(latest, opened - INTERVAL %[3]d SECOND), latest)) AS until
+		FROM (SELECT max(time) AS latest FROM requests WHERE site = %[1]s) AS requested, (SELECT minOrNull(opened) AS opened FROM incidents
+			WHERE has(sites, %[1]s) AND kind IN ('flood', 'scrape', 'scan') AND time > (SELECT max(time) FROM requests WHERE site = %[1]s) - INTERVAL %[2]d SECOND) AS attacked`,
+		site, int(drillBase.Seconds()), int(calmBefore.Seconds())))
+	if err != nil {
+		return 0, err
+	}
+	var at struct{ Newest, Until int64 }
+	if err := json.Unmarshal(rows, &at); err != nil {
+		return 0, fmt.Errorf("drill: the store's last request: %w", err)
+	}
+	d.beforeAttack = at.Until < at.Newest
+	return at.Until, nil
+}
+
 // storeTries is how often the store is asked before the drill gives up.
 const storeTries = 3
 
-// ask asks the store for rows as JSON.
+// ask asks the store for rows as JSON, again where another command had it open, and ended.
 func (d *drill) ask(p *program, query string) (rows []byte, err error) {
+	rows, err = d.askOnce(p, query)
+	for tries := 1; err != nil && tries < storeTries && d.ctx.Err() == nil; tries++ {
+		rows, err = d.askOnce(p, query)
+	}
+	return rows, err
+}
+
+func (d *drill) askOnce(p *program, query string) (rows []byte, err error) {
 	open := &sqlCommand{dataFlag: dataFlag{Data: d.command.Data}}
 	db, end, err := open.open(d.ctx, p)
 	if err != nil {
