@@ -148,30 +148,39 @@ func (s *Sample) Guests() map[uint64]bool {
 	}
 	s.guests = make(map[uint64]bool, len(s.clients))
 	for i := range s.clients {
-		if c := &s.clients[i]; !s.pretends(c) {
+		c := &s.clients[i]
+		if !s.pretends(c) {
 			s.guests[c.id] = true
 		}
 	}
 	return s.guests
 }
 
-// pretends reports whether a client said that it was a browser, got pages, and neither loaded
-// anything nor brought a cookie nor came from page to page.
+// leastWalked is how many of a client's requests must say that they come from a page of the site for it to be
+// one that goes from page to page: a bot says so at random.
+const leastWalked = 2
+
+// pretends reports whether a client said that it was a browser, and neither loaded anything nor brought a cookie
+// nor went from page to page. Whoever got no page, because the site was failing, has shown nothing either.
 func (s *Sample) pretends(c *client) bool {
-	if c.seen&(sawAsset|sawPage) != sawPage {
+	if c.seen&sawAsset != 0 {
 		return false
 	}
+	walked := uint32(0)
 	for at := c.head; at >= 0; at = s.rows[at].next {
 		t := &s.rows[at].traits
 		switch s.x.familyNames[t[schemas.TraitAgentFamily]] {
 		case schemas.AgentRobot, schemas.AgentTool, schemas.AgentNone, "":
 			return false
 		}
-		if t[schemas.TraitCookie] == s.x.some || t[schemas.TraitReferer] == s.x.referers[1] {
+		if t[schemas.TraitCookie] == s.x.some {
 			return false
 		}
+		if t[schemas.TraitReferer] == s.x.referers[1] {
+			walked += s.rows[at].count
+		}
 	}
-	return true
+	return walked < leastWalked
 }
 
 // Seen is what a client has been seen to do.

@@ -37,3 +37,21 @@ func TestBotsBehindAVisitorsAddress(t *testing.T) {
 		t.Errorf("twenty visitors themselves: %+v", live)
 	}
 }
+
+// TestBotsThatCameBefore: a signature touches nobody known for stopping bots that came as visitors before, whether some
+// of them said that they came from the site's own page, or the site failed them.
+func TestBotsThatCameBefore(t *testing.T) {
+	const browser = "Mozilla/5.0 (X11; Linux x86_64; rv:157.0) Gecko/20100101 Firefox/157.0"
+	x := NewExtractor(12)
+	normal, suspect := NewSample(x, 64), NewSample(x, 64)
+	for client := range uint32(12) {
+		before := request(client, browser, "gzip, br", "/page1", []string{"", "https://www.example.org/"}[client%2], schemas.CookieNone)
+		before.Status = []uint16{200, 502, 404}[client%3]
+		normal.take(before)
+		suspect.take(request(client, browser, "gzip, br", "/x1", "", schemas.CookieNone))
+	}
+	signature := schemas.Signature{{Trait: schemas.TraitReferer, Value: "none"}}
+	if live := Look(normal, suspect, Rule{Signature: signature}, nil); live.Clients != 12 || live.Regulars != 0 || live.Touched != 0 {
+		t.Errorf("twelve bots that came before: %+v", live)
+	}
+}

@@ -242,14 +242,19 @@ func TestGuestsAreNotThoseWhoPretend(t *testing.T) {
 	bot := request(1, browser, "gzip, br", "/page1", "", schemas.CookieNone)
 	feed := request(2, "curl/8.5.0", "gzip", "/feed.xml", "", schemas.CookieNone)
 	walker := request(3, browser, "gzip, br", "/page2", "https://www.example.org/", schemas.CookieNone)
-	for _, q := range []*schemas.Request{bot, feed, walker} {
+	further := request(3, browser, "gzip, br", "/docs/page3", "https://www.example.org/page2", schemas.CookieNone)
+	liar := request(4, browser, "gzip, br", "/page4", "https://www.example.org/", schemas.CookieNone)
+	failed := request(5, browser, "gzip, br", "/page5", "", schemas.CookieNone)
+	failed.Status = 502
+	for _, q := range []*schemas.Request{bot, feed, walker, further, liar, failed} {
 		s.take(q)
 	}
 	browse(s, r, browser)
 	guests := s.Guests()
 	of := func(q *schemas.Request) uint64 { return s.x.ClientHash(schemas.ClientOf(q.Client).As16()) }
-	if len(guests) != 3 || guests[of(bot)] || !guests[of(feed)] || !guests[of(walker)] {
-		t.Errorf("%d guests; the bot %v, the feed reader %v, who follows links %v", len(guests), guests[of(bot)], guests[of(feed)], guests[of(walker)])
+	if len(guests) != 3 || guests[of(bot)] || !guests[of(feed)] || !guests[of(walker)] || guests[of(liar)] || guests[of(failed)] {
+		t.Errorf("%d guests; the bot %v, the feed reader %v, who follows links %v, who says so once %v, who got nothing %v",
+			len(guests), guests[of(bot)], guests[of(feed)], guests[of(walker)], guests[of(liar)], guests[of(failed)])
 	}
 }
 
