@@ -192,7 +192,7 @@ func (s *siteKnowledge) writeOpen(w *state.Writer) {
 }
 
 // Apply learns what Changes told. It may be told twice, and in any order but for what is
-// open and in force, of which the last told counts. What does not hold together is refused
+// open and in force, and what is known for sure, of which the last told counts. What does not hold together is refused
 // with an error that wraps ErrKnowledge; a part of it may have been learned.
 func (k *Knowledge) Apply(message []byte) error {
 	r := state.NewReader(message)

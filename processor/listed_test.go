@@ -199,6 +199,31 @@ func TestMadeUpAgentsCostNoOtherSiteItsPaths(t *testing.T) {
 	}
 }
 
+// Where what is known of sites under attack is too much alone, it is found out what may go, though calm ones have little
+// to lose or nothing.
+func TestCalmSitesHaveLittleToLose(t *testing.T) {
+	o := small
+	o.Known = func(time.Time, *schemas.SiteList) {}
+	d := make1(t, o).detector
+	learn := func(site string, n int) {
+		s := d.site(site)
+		for i := range n {
+			for c := range uint32(2) {
+				s.learnFound(foundPath{hash: uint32(i)*7919 + 1, client: uint32(i/100)*2 + c + 1, by: byAnybody}, fmt.Appendf(nil, "/%d", i))
+			}
+		}
+	}
+	learn("calm.example", 3)
+	for i := range 3 {
+		name := fmt.Sprintf("attacked%d.example", i)
+		d.site(name).know.decisions = []*decision{{Decision: schemas.Decision{ID: "i1-1", Action: schemas.Block, Scope: schemas.ScopeSite}}}
+		learn(name, 45_000)
+	}
+	if d.held.paths > maxPaths || d.held.pathBytes > maxPathBytes {
+		t.Errorf("%d entries of %d, %d bytes of %d", d.held.paths, maxPaths, d.held.pathBytes, maxPathBytes)
+	}
+}
+
 // What was found by a program that knew of paths alone can be read.
 func TestFoundPathsOfBefore(t *testing.T) {
 	w := &state.Writer{}
@@ -335,27 +360,55 @@ func TestMadeUpAgentsEndNoList(t *testing.T) {
 	}
 }
 
-// A list of which there is too much is begun anew after a week of normal traffic, over a restart as well.
+// A list of which there is too much is begun anew after a week of normal traffic, over a restart as well, and a program
+// of before can read it.
 func TestAFullListIsBegunAnew(t *testing.T) {
 	for of := range schemas.NumListed {
-		l := pathList{of: of, full: true, version: 7}
+		s := make1(t, small).detector.site("a.example")
+		s.lists[of] = pathList{of: of, full: true, version: 7}
 		for day := range fullDays {
-			if !l.full {
+			if !s.lists[of].full {
 				t.Fatalf("%s: begun anew after %d days", of, day)
 			}
 			w := &state.Writer{}
-			l.write(w)
-			back := pathList{of: of}
-			r := state.NewReader(w.Bytes)
-			if back.read(r); r.Err() != nil || back.days != l.days || !back.full {
-				t.Fatalf("%s: %+v came back as %+v: %v", of, l, back, r.Err())
+			if s.lists[of].write(w); w.Bytes[0] != 1 {
+				t.Errorf("%s: day %d is written as %d, which is no flag", of, day, w.Bytes[0])
 			}
-			l = back
-			l.rest()
+			if w = (&state.Writer{}); s.write(w) != nil {
+				t.Fatal("it is not written")
+			}
+			back := make1(t, small).detector.site("a.example")
+			r := state.NewReader(w.Bytes)
+			if back.read(r); r.Err() != nil || back.lists[of].days != s.lists[of].days || !back.lists[of].full {
+				t.Fatalf("%s: %+v came back as %+v: %v", of, s.lists[of], back.lists[of], r.Err())
+			}
+			s = back
+			s.lists[of].rest()
 		}
+		l := &s.lists[of]
 		if l.see(1, byAnybody, "/a"); l.full || len(l.entries) != 1 || l.version < 8 {
 			t.Errorf("%s: %+v", of, l)
 		}
+	}
+}
+
+// A program of before gave a list up, and let the counters take all of it for known: none of it would be noted again,
+// and what visitors have would be unknown to the edges alone.
+func TestWhatWasGivenUpBeforeIsNotedAgain(t *testing.T) {
+	s := make1(t, small).detector.site("a.example")
+	s.lists[schemas.ListedAgents].full = true
+	s.lists[schemas.ListedPaths].see(1, byAnybody, "/")
+	s.lists[schemas.ListedPaths].see(2, byAnybody, "/")
+	s.know.sure.add(at("/"))
+	s.know.sure.add(at("a browser"))
+	w := &state.Writer{}
+	if err := s.write(w); err != nil {
+		t.Fatal(err)
+	}
+	back := make1(t, small).detector.site("a.example")
+	r := state.NewReader(w.Bytes)
+	if back.read(r); r.Err() != nil || !back.know.sure.has(at("/")) || back.know.sure.has(at("a browser")) || back.know.sure.n != 1 {
+		t.Errorf("%d are known for sure: %v", back.know.sure.n, r.Err())
 	}
 }
 

@@ -281,10 +281,11 @@ func (l *pathList) link(at int32) {
 
 // thin forgets the older half of what one client alone has been served. Where that is little, of agents and
 // keys those go that are by clients who were the first with most of them: who makes them up has so many by few
-// addresses. Where that is little as well the list is full: it goes, and is begun anew after fullDays.
+// addresses. Where that is little as well the list is full: it goes, and is begun anew after fullDays. Of a list that is
+// not empty something goes each time: whoever needs the room asks until there is enough.
 func (l *pathList) thin() {
 	single := len(l.entries) - l.sure
-	if single >= len(l.entries)/8 {
+	if single > 0 && single >= len(l.entries)/8 {
 		drop := (single + 1) / 2
 		l.keep(func(e *pathEntry) bool {
 			if e.flags&pathSure != 0 || drop == 0 {
@@ -385,11 +386,7 @@ func (l *pathList) tell(site string) *schemas.SiteList {
 }
 
 func (l *pathList) write(w *state.Writer) {
-	full := uint64(0)
-	if l.full {
-		full = 1 + uint64(l.days)
-	}
-	w.Uint(full)
+	w.Bool(l.full)
 	w.Uint(l.version)
 	w.Uint(uint64(len(l.entries)))
 	for i := range l.entries {
@@ -403,11 +400,7 @@ func (l *pathList) write(w *state.Writer) {
 
 // read fills an empty list.
 func (l *pathList) read(r *state.Reader) {
-	full := r.Uint(fullDays)
-	if l.full = full > 0; l.full {
-		l.days = uint8(full - 1)
-	}
-	l.version = r.Uint(math.MaxInt64)
+	l.full, l.version = r.Bool(), r.Uint(math.MaxInt64)
 	most, bytes := l.of.Bounds()
 	var key []byte
 	for range r.Count(schemas.MaxSitePaths) {

@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"slices"
+
 	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
 )
@@ -76,16 +78,29 @@ func (s *site) forgetSure() {
 	}
 }
 
+// sureOfLists forgets what counters take for known for sure and no list has, as a state of before does where a list was
+// given up: none would note it again, so that it were known to who decides, and to no edge.
+func (s *site) sureOfLists() {
+	for _, hash := range slices.Clone(s.know.sure.slots) {
+		if hash != 0 && !slices.ContainsFunc(s.lists[:], func(l pathList) bool {
+			e := l.find(hash)
+			return e != nil && e.flags&pathSure != 0
+		}) {
+			s.know.sure.remove(hash)
+		}
+	}
+}
+
 // thinPaths forgets of the longest lists until all fit. Agents and keys go first where they have more than
 // their share: any page answers to any of them, a path that is not there to none, so that whoever makes them
 // up at one site would else cost another its paths.
 func (d *Detector) thinPaths() {
 	for d.held.paths > maxPaths || d.held.pathBytes > maxPathBytes {
 		of, longest := d.longestList(d.othersAboveShare())
-		before, text := len(longest.entries), len(longest.text)
-		if before == 0 {
+		if longest == nil {
 			return
 		}
+		before, text := len(longest.entries), len(longest.text)
 		longest.thin()
 		of.forgetSure()
 		d.held.paths += len(longest.entries) - before
@@ -93,13 +108,14 @@ func (d *Detector) thinPaths() {
 	}
 }
 
-// longestList is the list that may lose most, of agents and keys alone where others is set, and whose it is.
+// longestList is the list that may lose most, of agents and keys alone where others is set, and whose it is; nil where
+// there is nothing to lose.
 func (d *Detector) longestList(others bool) (of *site, longest *pathList) {
 	most := 0
 	for _, s := range d.sites {
 		for what := range s.lists {
 			l := &s.lists[what]
-			if others && (l.of == schemas.ListedPaths || len(l.entries) == 0) {
+			if len(l.entries) == 0 || others && l.of == schemas.ListedPaths {
 				continue
 			}
 			if longest == nil || s.weight(l) > most {

@@ -302,6 +302,8 @@ type savedOpen struct {
 	Regulars  []savedSecond   `json:"regulars,omitempty"`
 	Agents    []byte          `json:"agents,omitempty"` // lists, see pathList.write
 	Queries   []byte          `json:"queries,omitempty"`
+	// FullDays is for how many days each list has been full, which a program of before keeps for good.
+	FullDays [schemas.NumListed]uint8 `json:"full_days,omitzero"`
 
 	Remembered *savedRemembered `json:"remembered,omitempty"`
 }
@@ -355,6 +357,9 @@ func (s *site) open() savedOpen {
 		saved.Alike = s.alike
 	}
 	saved.Agents, saved.Queries = s.lists[schemas.ListedAgents].bytes(), s.lists[schemas.ListedQueries].bytes()
+	for of := range s.lists {
+		saved.FullDays[of] = s.lists[of].days
+	}
 	if s.know.inForce() > 0 || s.incident != nil {
 		saved.Regulars = s.regulars.save()
 	}
@@ -389,6 +394,10 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 			return
 		}
 	}
+	for of := range s.lists {
+		s.lists[of].days = saved.FullDays[of]
+	}
+	s.sureOfLists()
 	if len(saved.Visits) > maxVisits {
 		r.Fail("site %q watches %d probes, at most %d", s.name, len(saved.Visits), maxVisits)
 		return
