@@ -388,7 +388,11 @@ func reason(m attribute.Measure) string {
 		return shorten(fmt.Sprintf("%.0f times likelier one of the attack's than a normal client: %s; clients as unlike the normal ones are at most %.2f %% of this site's people (%d looked at)",
 			min(e.RiskRatio, 1e6), e.Traits[0].Value, 100*m.Together, m.CollateralClients), schemas.MaxSentence)
 	}
-	return fmt.Sprintf("stops %.0f %% of the attack's requests that nothing else stops; touches at most %.2f %% of this site's people (%d looked at)",
+	from := ""
+	if m.Scope == schemas.ScopePrefix {
+		from = fmt.Sprintf("%d of the clients looked at come from there now, and none did before; ", m.Clients)
+	}
+	return from + fmt.Sprintf("stops %.0f %% of the attack's requests that nothing else stops; touches at most %.2f %% of this site's people (%d looked at)",
 		100*m.Stops, 100*m.Collateral, m.CollateralClients)
 }
 

@@ -38,10 +38,15 @@ func (x *Extractor) adder(s *schemas.Score) *adder {
 }
 
 func (d *adder) match(t *Traits) bool {
-	sum := 0
+	sum, known := d.sum(t)
+	return known && sum >= d.least
+}
+
+// sum is what a request's traits come to; known is false where one of them is not.
+func (d *adder) sum(t *Traits) (sum int, known bool) {
 	for i, trait := range d.traits {
 		if t[trait] == 0 {
-			return false
+			return 0, false
 		}
 		points, listed := d.points[item{trait, t[trait]}]
 		if !listed {
@@ -49,7 +54,7 @@ func (d *adder) match(t *Traits) bool {
 		}
 		sum += points
 	}
-	return sum >= d.least
+	return sum, true
 }
 
 // matchBy is the bitmap of the rows that a rule matches.

@@ -25,7 +25,14 @@ func (a *analysis) scoreEvidence(s *schemas.Score, rows, normal []uint64) *schem
 		RiskRatio:   LowerRiskRatio(float64(clients), float64(len(a.suspect.clients)), float64(own.all), float64(all.all)),
 		SQL:         ScoreSQL(a.budget.Site, a.budget.Since, s),
 	}
-	match := a.x.matcher(Rule{Score: s})
+	adder := a.x.adder(s)
+	match := adder.match
+	e.Nearest = a.nearestBy(func(t *Traits) int { // those that come closest to it, and do not reach it
+		if sum, known := adder.sum(t); known && sum < s.Least {
+			return sum
+		}
+		return 0
+	})
 	for i := range a.suspectSample.clients {
 		if c := &a.suspectSample.clients[i]; c.text >= 0 && c.head >= 0 && match(a.first(a.suspectSample, c)) && len(e.Samples) < maxExamples {
 			e.Samples = append(e.Samples, a.suspectSample.texts[c.text].String())

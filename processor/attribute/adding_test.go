@@ -144,7 +144,7 @@ func checkScore(t *testing.T, normal *Sample, m *Measure) {
 			t.Errorf("what nearly everybody has says %.1f bits: %+v", told.Bits, told)
 		}
 	}
-	if len(e.Traits) == 0 || len(e.Samples) == 0 || !strings.Contains(e.SQL, "transform(toString(accept_encoding)") || e.RiskRatio < 2 {
+	if len(e.Traits) == 0 || len(e.Samples) == 0 || len(e.Nearest) == 0 || !strings.Contains(e.SQL, "transform(toString(accept_encoding)") || e.RiskRatio < 2 {
 		t.Errorf("thin evidence: %+v", e)
 	}
 }

@@ -103,6 +103,7 @@ type Measure struct {
 	Collateral        float64           // upper 95 % bound of the share of people touched
 	CollateralPerHour float64
 	CollateralClients int
+	Clients           int     // of ScopePrefix: suspects that come from there
 	Together          float64 // of ScopeClient: the bound of all clients with this action that were measured with it
 	Evidence          *schemas.Evidence
 }

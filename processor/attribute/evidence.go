@@ -86,21 +86,26 @@ func common(t *Traits, items []item) (n int) {
 
 // nearest are first requests of normal clients that share most with the items.
 func (a *analysis) nearest(items []item) []string {
-	type near struct{ n, text int }
-	var found []near
+	return a.nearestBy(func(t *Traits) int { return common(t, items) })
+}
+
+// nearestBy are those of which near says most, more than 0.
+func (a *analysis) nearestBy(near func(*Traits) int) []string {
+	type found struct{ n, text int }
+	var all []found
 	s := a.normalSample
 	for i := range s.clients {
 		k := &s.clients[i]
 		if k.text < 0 || k.head < 0 {
 			continue
 		}
-		if n := common(a.first(s, k), items); n > 0 {
-			found = append(found, near{n, int(k.text)})
+		if n := near(a.first(s, k)); n > 0 {
+			all = append(all, found{n, int(k.text)})
 		}
 	}
-	slices.SortStableFunc(found, func(x, y near) int { return y.n - x.n })
+	slices.SortStableFunc(all, func(x, y found) int { return y.n - x.n })
 	var texts []string
-	for _, f := range found[:min(len(found), maxExamples)] {
+	for _, f := range all[:min(len(all), maxExamples)] {
 		texts = append(texts, s.texts[f.text].String())
 	}
 	return texts

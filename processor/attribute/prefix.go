@@ -199,7 +199,7 @@ func (a *analysis) prefixMeasure(d *dense, action schemas.Action) Measure {
 	a.take(rows, make([]uint64, a.normal.words))
 	m := Measure{
 		Action: action, Scope: schemas.ScopePrefix, Value: d.prefix.String(), Stops: min(1, share),
-		Collateral: bound, CollateralClients: a.calibrate0.all, CollateralPerHour: bound * a.clientsPerHour(),
+		Collateral: bound, CollateralClients: a.calibrate0.all, CollateralPerHour: bound * a.clientsPerHour(), Clients: len(d.clients),
 		Evidence: &schemas.Evidence{
 			AttackShare: min(1, share), RiskRatio: LowerRiskRatio(float64(len(d.clients)), float64(len(a.suspect.clients)), 0, float64(a.choose0.all+a.calibrate0.all)),
 			SQL: prefixSQL(a.budget.Site, d.prefix),
@@ -208,6 +208,9 @@ func (a *analysis) prefixMeasure(d *dense, action schemas.Action) Measure {
 	for i := range a.suspectSample.clients {
 		if c := &a.suspectSample.clients[i]; c.text >= 0 && len(m.Evidence.Samples) < 3 && d.prefix.Contains(netip.AddrFrom16(c.addr).Unmap()) {
 			m.Evidence.Samples = append(m.Evidence.Samples, a.suspectSample.texts[c.text].String())
+			if m.Evidence.Nearest == nil && c.head >= 0 {
+				m.Evidence.Nearest = a.normalSample.nearestTo(&a.suspectSample.rows[c.head].traits)
+			}
 		}
 	}
 	return m

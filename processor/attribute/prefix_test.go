@@ -127,6 +127,17 @@ func TestPrefixesAreBounded(t *testing.T) {
 	}
 }
 
+// TestPrefixesShowWhy: who comes from there, and the nearest normal requests.
+func TestPrefixesShowWhy(t *testing.T) {
+	normal, suspect, r := people(5, 3000)
+	rented(suspect, r, 900)
+	for _, m := range Analyse(normal, suspect, Budget{Site: "www.example.org"}) {
+		if m.Scope == schemas.ScopePrefix && (m.Clients < minDense || len(m.Evidence.Samples) == 0 || len(m.Evidence.Nearest) == 0 || m.Evidence.SQL == "") {
+			t.Errorf("%d clients, %+v", m.Clients, m.Evidence)
+		}
+	}
+}
+
 func TestPrefixSQL(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"198.51.96.0/20":   "BETWEEN toIPv6('198.51.96.0') AND toIPv6('198.51.111.255')",
