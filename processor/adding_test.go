@@ -102,6 +102,20 @@ func TestAScoreThatHurtsEndsScores(t *testing.T) {
 	}
 }
 
+// TestAScoreThatTouchesManyIsNotRenewed: what asks is held against the people who are normal by now each time that it is to
+// last, the one that was taken last goes first, and what fits stays.
+func TestAScoreThatTouchesManyIsNotRenewed(t *testing.T) {
+	_, s, few := withScore(t)
+	many := scoredBy(t, "i1-98", schemas.Challenge, `9 of user_agent:0 `+quoted(tool.agent)+`=9`)
+	asks := &decision{signature: schemas.Signature{{Trait: schemas.TraitUserAgent, Value: "nobody/2.0"}}, Decision: schemas.Decision{ID: "i1-97", Action: schemas.Challenge, Scope: schemas.ScopeSignature}}
+	s.know.decisions = []*decision{asks, few, many}
+	normal := s.normalSample()
+	within := s.withinBudget(normal, normal)
+	if !within(asks) || !within(few) || within(many) {
+		t.Errorf("the signature %v, the score that touches nobody %v, the one that touches many %v", within(asks), within(few), within(many))
+	}
+}
+
 func quoted(text string) string {
 	return schemas.Signature{{Value: text}}.String()[len("user_agent="):]
 }

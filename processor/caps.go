@@ -71,23 +71,42 @@ func (s *site) mayLast(d *decision, second int64) bool {
 }
 
 // withinBudget tells which decisions may be renewed: all blocks together must not touch more
-// of the people who are normal by now than the budget allows. Those that were taken last
-// go first.
+// of the people who are normal by now than the budget allows, and what asks no more than may be asked. Those that
+// were taken last go first.
 func (s *site) withinBudget(normal, suspect *attribute.Sample) func(*decision) bool {
 	var signatures []schemas.Signature
-	place := make(map[*decision]int)
+	var asks []*decision
+	beyond := make(map[*decision]bool)
+	of := make([]*decision, 0, len(s.know.decisions))
 	for _, d := range s.know.decisions {
-		if d.signature != nil && d.Action == schemas.Block {
-			place[d] = len(signatures)
-			signatures = append(signatures, d.signature)
+		switch {
+		case d.signature != nil && d.Action == schemas.Block:
+			signatures, of = append(signatures, d.signature), append(of, d)
+		case d.signature != nil || d.score != nil:
+			asks = append(asks, d)
 		}
 	}
 	budget := attribute.Budget{Collateral: s.d.o.Collateral, Paths: s.resolver()}
 	for !attribute.Fits(normal, suspect, signatures, budget) {
 		signatures = signatures[:len(signatures)-1]
+		beyond[of[len(signatures)]] = true
 	}
-	return func(d *decision) bool {
-		at, blocks := place[d]
-		return !blocks || at < len(signatures)
+	for ; !fitSoftly(normal, suspect, signatures, asks, budget); asks = asks[:len(asks)-1] {
+		beyond[asks[len(asks)-1]] = true
 	}
+	return func(d *decision) bool { return !beyond[d] }
+}
+
+// fitSoftly is attribute.FitsSoftly of decisions that ask.
+func fitSoftly(normal, suspect *attribute.Sample, blocks []schemas.Signature, asks []*decision, budget attribute.Budget) bool {
+	var softly []schemas.Signature
+	var scores []attribute.ScoreInForce
+	for _, d := range asks {
+		if d.score != nil {
+			scores = append(scores, d.inForce())
+		} else {
+			softly = append(softly, d.signature)
+		}
+	}
+	return attribute.FitsSoftly(normal, suspect, blocks, softly, scores, budget)
 }

@@ -288,6 +288,40 @@ func TestScoresInForceCount(t *testing.T) {
 	}
 }
 
+// TestWhatAsksIsCertifiedAnew: measures fit as they were taken, for sites young and old, and no more once so many of the normal clients
+// are as the bots are.
+func TestWhatAsksIsCertifiedAnew(t *testing.T) {
+	for _, people := range []int{400, 4000} {
+		for seed := range uint64(4) {
+			normal, suspect, r := weakAttack(seed+1, people)
+			var blocks, softly []schemas.Signature
+			var scores []ScoreInForce
+			for _, m := range Analyse(normal, suspect, Budget{MaxScores: 4}) {
+				switch {
+				case m.Scope == schemas.ScopeSignature && m.Action == schemas.Block:
+					blocks = append(blocks, m.Signature)
+				case m.Scope == schemas.ScopeSignature:
+					softly = append(softly, m.Signature)
+				case m.Scope == schemas.ScopeScore:
+					scores = append(scores, ScoreInForce{m.Score, m.Touches})
+				}
+			}
+			if len(scores) == 0 {
+				t.Fatalf("%d people, seed %d: no score", people, seed)
+			}
+			if !FitsSoftly(normal, suspect, blocks, softly, scores, Budget{}) {
+				t.Errorf("%d people, seed %d: what was just taken does not fit", people, seed)
+			}
+			for range people / 10 {
+				normal.take(weakly(r, r.Uint32(), .6))
+			}
+			if FitsSoftly(normal, suspect, blocks, softly, scores, Budget{}) || FitsSoftly(normal, suspect, nil, nil, scores, Budget{}) {
+				t.Errorf("%d people, seed %d: it fits although one in eleven of the normal clients is as bots are", people, seed)
+			}
+		}
+	}
+}
+
 // TestLearningIsTheSameEachTime: maps have no order, and a replay twice must decide the same.
 func TestLearningIsTheSameEachTime(t *testing.T) {
 	text := ""

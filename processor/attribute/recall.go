@@ -87,6 +87,23 @@ func Fits(normal, suspect *Sample, signatures []schemas.Signature, budget Budget
 	return touched.all == 0 || a.bound(touched) <= budget.Collateral
 }
 
+// FitsSoftly is Fits of challenges and throttles in force beside what blocks: the signatures softly and the scores. What
+// only asks is held by the share of people who are touched, its bound may be softBound times as much, and it does
+// not matter of which half they are who bound it: scores were asked of both.
+func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, scores []ScoreInForce, budget Budget) bool {
+	if len(softly)+len(scores) == 0 {
+		return true
+	}
+	budget = budget.withDefaults()
+	a := newAnalysis(normal, suspect, budget)
+	a.cover(blocks)
+	a.cover(softly)
+	a.coverScores(scores)
+	held, all := a.normal.touched(a.charged, true), a.touchedAll(a.charged)
+	bound := min(a.bound(held), a.boundOf(all, a.everybody()))
+	return held.all == 0 || a.expected(a.charged, 0) <= budget.Soft && bound <= softBound*budget.Soft
+}
+
 // LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x
 // were seen (Garwood 1936).
 func LowerCount(x int) float64 {
