@@ -3,10 +3,12 @@ package processor
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/processor/state"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -118,4 +120,31 @@ func TestAScoreThatTouchesManyIsNotRenewed(t *testing.T) {
 
 func quoted(text string) string {
 	return schemas.Signature{{Value: text}}.String()[len("user_agent="):]
+}
+
+// TestKnowledgeOfANewerWeir: a counter takes what it is told but for the decisions that it cannot read, and one that knows
+// no scores is told of them as of a client that nobody is.
+func TestKnowledgeOfANewerWeir(t *testing.T) {
+	know := NewKnowledge()
+	know.noting = true
+	s := know.of("www.example.org")
+	score := scoredBy(t, "i1-1", schemas.Challenge, `9 of user_agent:0 "bot"=9`)
+	newer := &decision{signature: schemas.Signature{{Trait: schemas.TraitUserAgent, Value: "x"}}, Decision: schemas.Decision{ID: "i1-2", Action: schemas.Block, Value: `shoe_size="48"`}}
+	known := &decision{signature: schemas.Signature{{Trait: schemas.TraitUserAgent, Value: "y"}}, Decision: schemas.Decision{ID: "i1-3", Action: schemas.Block, Value: `user_agent="y"`}}
+	s.decisions, s.news.decided = []*decision{newer, score, known}, true
+	w := &state.Writer{}
+	s.writeOpen(w)
+	if flag := strings.Index(string(w.Bytes), score.Value); flag < 3 || w.Bytes[flag-2] != 0 {
+		t.Error("a score is told as a signature")
+	}
+	other := NewKnowledge()
+	for _, message := range know.Changes() {
+		if err := other.Apply(message); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := other.of("www.example.org").decisions
+	if len(told) != 2 || told[0].score == nil || told[1].ID != "i1-3" {
+		t.Errorf("%+v", told)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"github.com/weir-project/weir/processor/sketch"
@@ -185,7 +186,7 @@ func (s *siteKnowledge) writeOpen(w *state.Writer) {
 			w.Text(id)
 			w.Text(d.Probes)
 			w.Text(string(d.Action))
-			w.Bool(d.signature != nil || d.score != nil)
+			w.Bool(d.signature != nil) // a score is told by its text: who knows none takes it for a client that nobody is
 			w.Text(d.Value)
 		}
 	}
@@ -258,22 +259,17 @@ func readDecisions(r *state.Reader) (out []*decision) {
 		d.Action = schemas.Action(r.Text(schemas.MaxID))
 		isSignature := r.Bool()
 		d.Value = r.Text(schemas.MaxSentence + schemas.MaxSignatureTraits*4*schemas.MaxText)
-		if r.Err() == nil && isSignature && schemas.IsScore(d.Value) {
-			score, err := schemas.ParseScore(d.Value)
-			if err != nil {
-				r.Fail("%v", err)
-			}
-			d.score = score
+		var err error
+		if isScore := strings.Contains(d.Value, " of "); r.Err() == nil && isScore && schemas.IsScore(d.Value) {
+			d.score, err = schemas.ParseScore(d.Value)
 		} else if r.Err() == nil && isSignature {
-			signature, err := schemas.ParseSignature(d.Value)
-			if err != nil {
-				r.Fail("%v", err)
-			}
-			d.signature = signature
+			d.signature, err = schemas.ParseSignature(d.Value)
 		} else if prefix, err := netip.ParsePrefix(d.Value); err == nil {
 			d.prefix = prefix
 		}
-		out = append(out, d)
+		if err == nil { // else it is of a newer weir: what else is told is taken all the same
+			out = append(out, d)
+		}
 	}
 	return out
 }

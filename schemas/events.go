@@ -45,6 +45,8 @@ type EventsHeader struct {
 	// Snapshot says that the set is everything in force: what is not in it has
 	// ended. Otherwise the events are changes.
 	Snapshot bool `json:"snapshot"`
+	// Newer counts the events of the message that were passed over, as they are of a kind that only a newer weir knows.
+	Newer int `json:"-"`
 }
 
 // EncodeEvents writes a set of events as one or more messages of at most
@@ -141,7 +143,8 @@ func AppendEvent(dst []byte, e *Event) ([]byte, error) {
 }
 
 // DecodeEvents reads one message that EncodeEvents wrote. Unknown keys are
-// ignored. Errors wrap ErrEvents.
+// ignored, and so are events of a type, an action or a scope that is not known: where some machines have a newer weir,
+// the others go on with all that they know, and enforce nothing that they do not. Errors wrap ErrEvents.
 func DecodeEvents(message []byte) (EventsHeader, []Event, error) {
 	var header EventsHeader
 	if len(message) > MaxMessage {
@@ -172,11 +175,44 @@ func DecodeEvents(message []byte) (EventsHeader, []Event, error) {
 			}
 		}
 		offWire(e)
+		if e.newer() {
+			header.Newer, events = header.Newer+1, events[:len(events)-1]
+			continue
+		}
 		if err := e.Validate(); err != nil {
 			return header, nil, fmt.Errorf("decode events: %w: line %d: %v", ErrEvents, number, err)
 		}
 	}
 	return header, events, nil
+}
+
+// newer reports whether an event says what it is, and that is nothing which this weir knows.
+func (e *Event) newer() bool {
+	switch e.Type {
+	case IncidentOpened, IncidentUpdated, IncidentClosed:
+		return false
+	case DecisionAdded, DecisionRenewed, DecisionRemoved:
+	default:
+		return e.Type != ""
+	}
+	d := e.Decision
+	return d != nil && (d.Scope != "" && !d.Scope.known() || d.Action != "" && !d.Action.known())
+}
+
+func (s Scope) known() bool {
+	switch s {
+	case ScopeClient, ScopePrefix, ScopeSignature, ScopeScore, ScopeSite:
+		return true
+	}
+	return false
+}
+
+func (a Action) known() bool {
+	switch a {
+	case Throttle, Challenge, Block, Allow:
+		return true
+	}
+	return false
 }
 
 // onWire is an event as messages carry it: a score goes as a signature. An edge that knows no scores refuses a message
@@ -263,18 +299,13 @@ func (e *Event) Validate() error {
 // Validate says what is wrong with a decision, or nil. Whether Value is an
 // address, a prefix or a signature is looked at by whoever enforces it.
 func (d *Decision) Validate() error {
-	switch d.Action {
-	case Throttle, Challenge, Block:
-	case Allow:
-		if d.Scope != ScopeClient && d.Scope != ScopePrefix {
-			return fmt.Errorf("decision %s: it allows a %s; only a client or a prefix can be allowed", cut(d.ID), cut(string(d.Scope)))
-		}
-	default:
+	if d.Action == Allow && d.Scope != ScopeClient && d.Scope != ScopePrefix {
+		return fmt.Errorf("decision %s: it allows a %s; only a client or a prefix can be allowed", cut(d.ID), cut(string(d.Scope)))
+	}
+	if !d.Action.known() {
 		return fmt.Errorf("decision %s: the action %q is none of throttle, challenge, block, allow", cut(d.ID), cut(string(d.Action)))
 	}
-	switch d.Scope {
-	case ScopeClient, ScopePrefix, ScopeSignature, ScopeScore, ScopeSite:
-	default:
+	if !d.Scope.known() {
 		return fmt.Errorf("decision %s: the scope %q is none of client, prefix, signature, score, site", cut(d.ID), cut(string(d.Scope)))
 	}
 	if d.ID == "" || d.Value == "" || d.Expires.IsZero() {

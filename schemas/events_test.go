@@ -309,3 +309,37 @@ func BenchmarkDecodeEvents(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/event")
 }
+
+// What only a newer weir knows is passed over, alone: what else is in the message counts, and nothing of it is enforced.
+func TestNewerEventsArePassedOver(t *testing.T) {
+	now := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
+	known := Event{Type: DecisionAdded, Time: now, Sites: []string{"a.example"}, Decision: &Decision{
+		ID: "i1-1", Action: Block, Scope: ScopeClient, Value: "192.0.2.1", Expires: now.Add(time.Hour), Origin: OriginWeir,
+	}}
+	messages, err := EncodeEvents(1, false, []Event{known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := UnpackEvents(messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, line, _ := strings.Cut(strings.TrimSuffix(string(plain), "\n"), "\n")
+	for name, c := range map[string]struct{ from, to string }{
+		"a scope":                 {`"client"`, `"planet"`},
+		"an action":               {`"block"`, `"tarpit"`},
+		"a type":                  {`"decision.added"`, `"decision.suspended"`},
+		"a scope, and other keys": {`"client"`, `"planet","orbit":{"a":[1,2]}`},
+	} {
+		newer := strings.Replace(line, c.from, c.to, 1)
+		header, events, err := DecodeEvents([]byte(head + "\n" + newer + "\n" + line + "\n" + newer))
+		if err != nil || header.Newer != 2 || len(events) != 1 || events[0].ID != known.ID {
+			t.Errorf("%s: %d passed over, %d events: %v", name, header.Newer, len(events), err)
+		}
+	}
+	for _, text := range []string{`{}`, `{"type":"decision.added"}`, strings.Replace(line, `"client"`, `""`, 1), strings.Replace(line, `"block"`, `""`, 1)} {
+		if _, _, err := DecodeEvents([]byte(head + "\n" + text)); !errors.Is(err, ErrEvents) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -196,6 +196,9 @@ func followEvents(ctx context.Context, b *bus.Bus, log *slog.Logger, o bus.Follo
 			log.Warn("a message of events was passed over", "stream", o.Stream, "sequence", m.Sequence(), "error", err)
 			return nil
 		}
+		if header.Newer > 0 {
+			log.Warn("events were passed over that only a newer weir knows", "stream", o.Stream, "sequence", m.Sequence(), "events", header.Newer)
+		}
 		if len(events) > 0 || replace {
 			handle(events, replace)
 		}
