@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -67,6 +68,7 @@ type decision struct {
 	hurt      bool              // it matched visitors, so that it is not kept armed
 	hash      uint64            // of its id, see decisionHash
 	live      schemas.Live      // what its probes have shown: Probes and People
+	ends      string            // why it was not renewed when it was looked at last, "" where it was
 }
 
 // incidentIDs makes ids from event time.
@@ -197,7 +199,9 @@ func (s *site) expire(second int64, emit func(schemas.Event)) {
 			if d.clean() {
 				s.pardon(second, d.Value)
 			}
-			d.Reason = "it matches no more; armed until " + d.Armed.Format(time.DateOnly) + ", for the attack's return"
+			d.Reason = cmp.Or(d.ends, "it matches no more") + "; armed until " + d.Armed.Format(time.DateOnly) + ", for the attack's return"
+		case d.ends != "":
+			d.Reason = d.ends
 		}
 		s.tell(schemas.DecisionRemoved, d, now, emit)
 		return false
@@ -253,11 +257,28 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 			}
 			s.cameAgain(d, second)
 		}
-		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second && !d.strays() && within(d) && s.mayLast(d, second) {
-			s.renew(d, now, emit)
+		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second {
+			if d.ends = s.ends(d, second, within); d.ends == "" {
+				s.renew(d, now, emit)
+			}
 		}
 		return true
 	})
+}
+
+// ends says why a decision that still matches is not renewed; "" where it is.
+func (s *site) ends(d *decision, second int64, within func(*decision) bool) string {
+	switch {
+	case d.strays():
+		return "not renewed: its probes behave like people"
+	case !within(d):
+		return fmt.Sprintf("not renewed: with what is in force it would touch more of the people who are normal by now than may be (%.2g %% blocked, %.2g %% asked)",
+			100*s.d.o.Collateral, 100*attribute.SoftTimes*s.d.o.Collateral)
+	case !s.mayLast(d, second):
+		return fmt.Sprintf("not renewed: it has matched for %s, the longest without a person's word (decisions.longest); what goes on is decided anew, and renewed for good by: weir incidents confirm %s",
+			s.d.o.Longest, d.incident)
+	}
+	return ""
 }
 
 // renew lets a decision hold for another while.
