@@ -53,7 +53,7 @@ func TestScoresReachCounters(t *testing.T) {
 		{"bot", "POST", "yes", schemas.Challenge}, // 9+4+0
 	} {
 		r := &schemas.Request{Client: netip.MustParseAddr("192.0.2.1"), Status: 429, UserAgent: []byte(c.agent), Method: []byte(c.method), Path: []byte("/x"), Fields: schemas.FieldUserAgent}
-		if action, _ := told.infer(r, func(schemas.Listed) string { return c.path }); action != c.want {
+		if action, _ := told.infer(r, drawnOf(r), func(schemas.Listed) string { return c.path }); action != c.want {
 			t.Errorf("%s %s %s: taken for %s, want %s", c.agent, c.method, c.path, action, c.want)
 		}
 	}

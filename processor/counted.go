@@ -90,7 +90,7 @@ func (s *countedSite) observe(r *schemas.Request, row int, action schemas.Action
 	}
 	if !stopped && len(r.Decision) > 0 {
 		pane.People.count(hash, decisionHash(c.seed, r.Decision), r, asset)
-	} else if !stopped && s.known.probing(r) {
+	} else if !stopped && c.drawn.probe(s.known.probeKey(), r, c.clients.Note()) {
 		pane.People.count(hash, ofProbe, r, asset)
 	}
 	if spared { // whom nothing is decided against is no part of what an attack could be

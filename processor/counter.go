@@ -43,6 +43,7 @@ type Counter struct {
 	closed int64 // last second closed, unix s; 0 before the first
 	count  *metrics
 
+	drawn drawn
 	clock clock
 	key   []byte  // memory for the known form of a path
 	links pathSet // schemas.LinkKeys
@@ -95,7 +96,9 @@ func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) (schemas.Ac
 	if len(s.known.decisions)+len(s.known.scored.list) == 0 {
 		return schemas.Allow, nil
 	}
-	return s.known.infer(r, func(of schemas.Listed) string { return c.said(of, s.known, r, row) })
+	return s.known.infer(r, func(key string) bool {
+		return c.drawn.probe(key, r, c.clients.NoteOf(c.strings.clients[row], r.Client))
+	}, func(of schemas.Listed) string { return c.said(of, s.known, r, row) })
 }
 
 // Advance moves event time to a level, in unix ms: all requests up to it were counted.

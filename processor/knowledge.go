@@ -327,8 +327,8 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 // infer is what an edge did to a request whose log does not say, and for which decision:
 // where one in force matches, and the answer is one that edges give to stopped requests; or
 // where one matches and the client is one of its probes. said is what lists would say of
-// the request.
-func (s *siteKnowledge) infer(r *schemas.Request, said func(schemas.Listed) string) (schemas.Action, []byte) {
+// the request, probing whether its client is a probe under a key.
+func (s *siteKnowledge) infer(r *schemas.Request, probing func(key string) bool, said func(schemas.Listed) string) (schemas.Action, []byte) {
 	refused := r.Status == 403 || r.Status == 429 || r.Status == 503 || r.Status == 444
 	if d := s.scored.of(r.Client); d != nil && refused {
 		return d.Action, nil
@@ -336,7 +336,7 @@ func (s *siteKnowledge) infer(r *schemas.Request, said func(schemas.Listed) stri
 	if len(s.decisions) == 0 {
 		return schemas.Allow, nil
 	}
-	if !refused && !s.probing(r) { // all have one key, or none
+	if !refused && !probing(s.probeKey()) {
 		return schemas.Allow, nil
 	}
 	var scratch []byte
@@ -359,10 +359,13 @@ func (s *siteKnowledge) infer(r *schemas.Request, said func(schemas.Listed) stri
 	return schemas.Allow, nil
 }
 
-// probing reports whether a client is one of those whom signatures and prefixes in force let through now.
-func (s *siteKnowledge) probing(r *schemas.Request) bool {
-	n := len(s.decisions)
-	return n > 0 && schemas.Probe(s.decisions[n-1].Probes, r.Client, r.Time)
+// probeKey is by what signatures and prefixes in force draw those whom they let through: all have one key, or
+// none. "" is nobody.
+func (s *siteKnowledge) probeKey() string {
+	if n := len(s.decisions); n > 0 {
+		return s.decisions[n-1].Probes
+	}
+	return ""
 }
 
 // matches is Signature.Match, with what lists say.

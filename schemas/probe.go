@@ -32,11 +32,15 @@ func Probe(key string, client netip.Addr, at int64) bool {
 	var buffer [96]byte
 	text := AppendProbeClient(buffer[:0], client)
 	text = append(text, ' ')
-	text = strconv.AppendInt(text, at/(1000*ProbeEpoch), 10)
+	text = strconv.AppendInt(text, EpochOfProbes(at), 10)
 	text = append(text, ' ')
 	text = append(text, key...)
 	return murmur2(text) < probeBelow
 }
+
+// EpochOfProbes numbers the epoch of a time, in unix milliseconds: Probe says the same of a client under
+// one key throughout it.
+func EpochOfProbes(at int64) int64 { return at / (1000 * ProbeEpoch) }
 
 // AppendProbeClient appends a client as probes are drawn by it: an IPv4 address, or the
 // four groups of an IPv6 /64, without "::".

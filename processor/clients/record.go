@@ -40,7 +40,7 @@ type record struct {
 	requests    uint32
 	counts      [NumCounts]uint16
 	score       uint16
-	_           uint16
+	note        uint16 // see Table.Note
 	traits      Traits
 	visits      [maxVisits]visit // the used ones first
 }

@@ -65,6 +65,7 @@ type Table struct {
 	slots     []uint32 // tag and number of a record plus one; 0 is free
 	places    int      // bits of a number
 	scratch   [16]byte
+	noted     int    // the record that was observed last
 	warmed    uint32 // nothing: so that what Warm reads is read
 	now       uint32 // greatest second seen
 	swept     uint32 // the day, in seconds, in which the old were last dropped
@@ -135,6 +136,7 @@ func (t *Table) Observe(h *Hit) (k Known) {
 	if at < 0 {
 		at = t.admit(h.Hash, net, second)
 	}
+	t.noted = at
 	r := t.record(at)
 	tick := tickOf(second)
 	v, fresh := r.visit(h.Site, h.Agent, tick)
@@ -145,6 +147,19 @@ func (t *Table) Observe(h *Hit) (k Known) {
 	r.take(h, second)
 	t.touch(at, r, h.Calm)
 	return k
+}
+
+// Note is a place in which the caller may keep something that it worked out of the client that Observe took
+// last: 0 until it does, and again after the client, or when it came, was forgotten. It is not saved. It is
+// the caller's until the next request.
+func (t *Table) Note() *uint16 { return &t.record(t.noted).note }
+
+// NoteOf is Note for a client with its hash that is about to be observed, nil for one that is not known.
+func (t *Table) NoteOf(hash uint64, client netip.Addr) *uint16 {
+	if at := t.find(hash, netOf(client)); at >= 0 {
+		return &t.record(at).note
+	}
+	return nil
 }
 
 // Warm has the records of clients, by their hashes, fetched from memory. What Observe does
@@ -230,7 +245,7 @@ func (t *Table) shift(by int64) {
 	}
 	for at := range t.clock {
 		r := t.record(at)
-		r.first, r.last = secondOf(int64(r.first)+by), secondOf(int64(r.last)+by)
+		r.first, r.last, r.note = secondOf(int64(r.first)+by), secondOf(int64(r.last)+by), 0
 		for i := range r.visits {
 			move(&r.visits[i].first)
 			move(&r.visits[i].last)
