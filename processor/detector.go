@@ -27,8 +27,9 @@ type Detector struct {
 	probeKey string
 	links    pathSet // schemas.LinkKeys
 
-	free []*Pane // emptied
-	held held
+	free     []*Pane // emptied
+	held     held
+	suspects *attribute.Sample // of the site that is looked at, see site.suspects
 
 	sites   []*site // in the order of their first pane
 	index   map[string]*site
@@ -53,8 +54,8 @@ func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count
 		named[name] = true
 	}
 	return &Detector{
-		named: named,
-		o:     o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
+		named: named, suspects: attribute.NewSample(extract, 4*bucketClients),
+		o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
 		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret), links: linkKeys(seedOf(o.Secret)),
 	}
 }

@@ -319,9 +319,11 @@ func (s *site) normalSample() *attribute.Sample {
 }
 
 // suspects is a sample of the last two minutes, no further back than since. The oldest is taken first, as in the
-// normal sample: whether a client was new here, and what it asked for first, is of when it came.
+// normal sample: whether a client was new here, and what it asked for first, is of when it came. It is valid until
+// the next call, of any site.
 func (s *site) suspects(second, since int64) *attribute.Sample {
-	sample := attribute.NewSample(s.d.extract, 4*bucketClients)
+	sample := s.d.suspects
+	sample.Reset()
 	back := 1
 	for ; back < len(s.buckets); back++ {
 		if b := s.ago(back); !b.filled || b.second <= since {

@@ -101,7 +101,7 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 		return b
 	}
 	stops := func(least int) (clients int, gain float64) {
-		return a.suspect.count(and(rowsOver(l.suspect, least, a.suspect.words), a.open))
+		return a.suspect.countBoth(rowsOver(l.suspect, least, a.suspect.words), a.open)
 	}
 	clients, gain := stops(lowest)
 	attack := a.attackShare * a.suspect.total
@@ -116,7 +116,7 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 		least++
 	}
 	rows, normal := rowsOver(l.suspect, least, a.suspect.words), rowsOver(l.normal, least, a.normal.words)
-	_, gain = a.suspect.count(and(rows, a.open))
+	_, gain = a.suspect.countBoth(rows, a.open)
 	score := l.score(least)
 	own, all := a.touchedAll(normal), a.everybody()
 	if score.Validate() != nil || len(score.String()) > schemas.MaxScore || a.hurts(a.x.matcher(Rule{Score: score}), rows) ||

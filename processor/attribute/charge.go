@@ -22,7 +22,7 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	charged := or(a.charged, normal)
 	own := a.normal.touched(normal, true)
 	action, doubt, ok := a.action(c.items, c.rows, charged, normal)
-	_, requests := a.suspect.count(and(c.rows, a.open))
+	_, requests := a.suspect.countBoth(c.rows, a.open)
 	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(func(t *Traits) bool { return hasAll(t, c.items) }, c.rows) ||
 		!a.worth(requests, a.shareOf(own), 1/max(a.calibrate0.people, 1)) {
 		return Measure{}, false

@@ -113,9 +113,8 @@ func (a *analysis) best() int {
 		if c.gain <= score || c.gain < minSupport {
 			break
 		}
-		open := and(c.rows, a.open)
 		var clients int
-		clients, c.gain = a.suspect.count(open)
+		clients, c.gain = a.suspect.countBoth(c.rows, a.open)
 		if clients < minSupport || !a.worth(c.gain, c.normal.people/max(a.choose0.people, 1), 1/max(a.choose0.people, 1)) || !a.stands(c, clients) {
 			continue
 		}
@@ -153,7 +152,7 @@ func (a *analysis) specialise(c candidate) candidate {
 				continue
 			}
 			rows := and(c.rows, a.suspect.bitmap(it))
-			if _, kept := a.suspect.count(and(rows, a.open)); kept < keepShare*gain {
+			if _, kept := a.suspect.countBoth(rows, a.open); kept < keepShare*gain {
 				continue
 			}
 			if _, named := a.x.Name(it.trait, it.hash); !named {

@@ -75,7 +75,7 @@ func (a *analysis) hurts(match func(*Traits) bool, rows []uint64) bool {
 	all, _ := a.suspect.count(rows)
 	for _, s := range h.Signatures {
 		of := a.suspect.match(a.items(s))
-		same, _ := a.suspect.count(and(rows, of))
+		same, _ := a.suspect.countBoth(rows, of)
 		if 2*same <= all {
 			continue
 		}

@@ -17,10 +17,11 @@ type Live struct {
 func Look(normal, suspect *Sample, rule Rule, paths *Resolver) (live Live) {
 	guests, agents := normal.Guests(), normal.agentsOfGuests()
 	match := suspect.x.matcher(rule)
+	var traits Traits
 	for i := range suspect.clients {
 		c, matched, known := &suspect.clients[i], false, false
 		for at := c.head; at >= 0; at = suspect.rows[at].next {
-			traits := suspect.rows[at].traits
+			traits = suspect.rows[at].traits
 			if suspect.x.resolve(&traits, paths, 0); match(&traits) {
 				matched = true
 				known = known || agents[agentOf(c.id, &traits)] || c.regular && suspect.oneAgent(c)

@@ -100,6 +100,9 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 	m := &matrix{bitmaps: make(map[itemKey][]uint64), requests: make(map[itemKey]float64), weighed: make(map[itemSet]weighed),
 		pairs: make(map[itemSet]int), shown: make(map[itemKey]int), known: known, paths: version}
 	s.laid = m
+	m.rows, m.weight, m.owner = make([]Traits, 0, len(s.rows)), make([]float64, 0, len(s.rows)), make([]int32, 0, len(s.rows))
+	m.clients, m.hashes, m.addrs = make([]member, 0, len(s.clients)), make([]uint64, 0, len(s.clients)), make([][16]byte, 0, len(s.clients))
+	m.served = make([]uint64, 0, len(s.rows)/64+1)
 	var people []float64
 	if normal {
 		people = s.persons()
@@ -275,10 +278,13 @@ func (m *matrix) requestsOf(it item) float64 {
 }
 
 // count gives the clients and the requests of the rows in the bitmap.
-func (m *matrix) count(b []uint64) (clients int, requests float64) {
+func (m *matrix) count(b []uint64) (clients int, requests float64) { return m.countBoth(b, b) }
+
+// countBoth is count of the rows in both.
+func (m *matrix) countBoth(x, y []uint64) (clients int, requests float64) {
 	last := int32(-1)
-	for w, word := range b {
-		for word != 0 {
+	for w, word := range x {
+		for word &= y[w]; word != 0; {
 			i := w*64 + bits.TrailingZeros64(word)
 			word &= word - 1
 			requests += m.weight[i]

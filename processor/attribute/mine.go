@@ -47,6 +47,7 @@ func (a *analysis) mine() {
 		open[i] = a.enough(bitmaps[i], bitmaps[i])
 		_, named[i] = a.x.Name(it.trait, it.hash)
 	}
+	var room bitmapRoom
 	var level []node
 	for i, it := range items {
 		if named[i] && open[i] {
@@ -62,7 +63,7 @@ func (a *analysis) mine() {
 					if !open[i] || !named[i] || items[i].trait == n.items[len(n.items)-1].trait || !a.enough(n.rows, bitmaps[i]) {
 						continue
 					}
-					deeper = append(deeper, node{append(slices.Clone(n.items), items[i]), i + 1, and(n.rows, bitmaps[i])})
+					deeper = append(deeper, node{with(n.items, items[i]), i + 1, room.and(n.rows, bitmaps[i])})
 				}
 			}
 			if c.normal.all <= a.tooMany() && a.hasCore(n.items) && len(a.candidates) < maxCandidates {
@@ -138,7 +139,7 @@ func (a *analysis) weigh(items []item, rows []uint64) candidate {
 		return c
 	}
 	c.share = w.requests / max(a.normal.total, 1)
-	_, c.gain = a.suspect.count(and(rows, a.open))
+	_, c.gain = a.suspect.countBoth(rows, a.open)
 	return c
 }
 
@@ -164,6 +165,31 @@ func (a *analysis) enough(rows, also []uint64) bool {
 		}
 	}
 	return false
+}
+
+// with is a conjunction with another item.
+func with(items []item, it item) []item {
+	more := make([]item, len(items)+1)
+	copy(more, items)
+	more[len(items)] = it
+	return more
+}
+
+// bitmapRoom is room for bitmaps, taken many at a time: there are thousands in one run.
+type bitmapRoom struct{ free []uint64 }
+
+// and is the bitmap of what is in both.
+func (r *bitmapRoom) and(x, y []uint64) []uint64 {
+	const many = 32
+	if len(r.free) < len(x) {
+		r.free = make([]uint64, many*len(x))
+	}
+	z := r.free[:len(x):len(x)]
+	r.free = r.free[len(x):]
+	for i := range x {
+		z[i] = x[i] & y[i]
+	}
+	return z
 }
 
 func and(x, y []uint64) []uint64 {

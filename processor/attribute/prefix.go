@@ -81,7 +81,32 @@ func (a *analysis) addrOf(owner int32) netip.Addr {
 
 // dense are the prefixes that suspects with an open request fill.
 func (a *analysis) dense() map[netip.Prefix]*dense {
-	all := make(map[netip.Prefix]*dense)
+	count, found := make(map[netip.Prefix]int, len(a.suspect.clients)), make(map[netip.Prefix]*dense)
+	a.eachOpenClient(func(_ int32, wide, narrow netip.Prefix) {
+		count[wide]++
+		count[narrow]++
+	})
+	for p, n := range count {
+		if n >= minDense {
+			found[p] = &dense{prefix: p, clients: make([]int32, 0, n), parts: make(map[netip.Prefix]bool)}
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	a.eachOpenClient(func(client int32, wide, narrow netip.Prefix) {
+		for _, p := range [2]netip.Prefix{wide, narrow} {
+			if d := found[p]; d != nil {
+				d.clients = append(d.clients, client)
+				d.parts[narrow] = true
+			}
+		}
+	})
+	return found
+}
+
+// eachOpenClient calls do with the suspects that have an open request, and the prefixes that each is in.
+func (a *analysis) eachOpenClient(do func(client int32, wide, narrow netip.Prefix)) {
 	last := int32(-1)
 	for i := range a.suspect.rows {
 		if a.open[i/64]>>(i%64)&1 == 0 || a.suspect.owner[i] == last {
@@ -89,22 +114,8 @@ func (a *analysis) dense() map[netip.Prefix]*dense {
 		}
 		last = a.suspect.owner[i]
 		wide, narrow := prefixesOf(a.addrOf(last))
-		for _, p := range [2]netip.Prefix{wide, narrow} {
-			d := all[p]
-			if d == nil {
-				d = &dense{prefix: p, parts: make(map[netip.Prefix]bool)}
-				all[p] = d
-			}
-			d.clients = append(d.clients, last)
-			d.parts[narrow] = true
-		}
+		do(last, wide, narrow)
 	}
-	for p, d := range all {
-		if len(d.clients) < minDense {
-			delete(all, p)
-		}
-	}
-	return all
 }
 
 // prefixesOf are the two that a client is in.

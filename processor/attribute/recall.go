@@ -46,7 +46,7 @@ func (a *analysis) recall(armed []schemas.Signature, r *Recalled) (rest []schema
 	for _, s := range armed {
 		items := a.items(s)
 		c := a.weigh(items, a.suspect.match(items))
-		clients, gain := a.suspect.count(and(c.rows, a.open))
+		clients, gain := a.suspect.countBoth(c.rows, a.open)
 		if c.gain = gain; clients < minSupport || len(r.Measures) >= a.budget.MaxMeasures ||
 			poissonAtLeast(clients, a.normalClients*a.upper(c.normal.all)) > chance {
 			continue

@@ -297,9 +297,10 @@ func (s *Sample) changed() {
 func (s *Sample) keep(wanted func(*client) bool) {
 	s.changed()
 	kept := s.clients[:0]
-	for _, c := range s.clients {
-		if wanted(&c) {
-			kept = append(kept, c)
+	for i := range s.clients {
+		c := &s.clients[i]
+		if wanted(c) {
+			kept = append(kept, *c)
 			continue
 		}
 		for at := c.head; at >= 0; {

@@ -74,7 +74,7 @@ type strongPair struct {
 func (a *analysis) narrowsStrong(c *candidate) bool {
 	for _, pair := range a.strong {
 		open := and(pair.rows, a.open)
-		if _, within := a.suspect.count(and(c.rows, open)); within < keepShare*c.gain {
+		if _, within := a.suspect.countBoth(c.rows, open); within < keepShare*c.gain {
 			continue
 		}
 		if clients, _ := a.suspect.count(open); pair.expected <= falseShare*float64(clients) {
