@@ -6,4 +6,15 @@ package sketch
 //go:noescape
 func maxBlocks(dst, src *byte, blocks int)
 
-const hasMaxBlocks = true
+// takenSlots sets a bit of mask, from the lowest on, for each slot whose count is not 0, over blocks of 16 slots, of
+// which there is at least one.
+//
+//go:noescape
+func takenSlots(slots *tallied, blocks int, mask *uint64)
+
+// takenKeys does so for each key that is not 0.
+//
+//go:noescape
+func takenKeys(keys *uint32, blocks int, mask *uint64)
+
+const hasMaxBlocks, hasTaken = true, true

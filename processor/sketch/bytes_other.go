@@ -2,6 +2,8 @@
 
 package sketch
 
-func maxBlocks(*byte, *byte, int) {}
+func maxBlocks(*byte, *byte, int)       {}
+func takenSlots(*tallied, int, *uint64) {}
+func takenKeys(*uint32, int, *uint64)   {}
 
-const hasMaxBlocks = false
+const hasMaxBlocks, hasTaken = false, false

@@ -106,6 +106,18 @@ func (d *Distinct) raise(place uint32, rho uint8) {
 	}
 }
 
+// raiseAll raises the registers of a table's keys.
+func (d *Distinct) raiseAll(from []uint32) {
+	var at taken
+	for len(from) > 0 {
+		some := from[:min(chunk, len(from))]
+		for _, i := range at.ofKeys(some) {
+			d.raise(register(some[i]))
+		}
+		from = from[len(some):]
+	}
+}
+
 // grow doubles the table, or makes the dense form.
 func (d *Distinct) grow() {
 	if d.n >= sparseMax {
@@ -126,11 +138,7 @@ func (d *Distinct) toDense() {
 		d.regs = new([registers]uint8)
 	}
 	d.dense = true
-	for _, key := range d.keys {
-		if key != 0 {
-			d.raise(register(key))
-		}
-	}
+	d.raiseAll(d.keys)
 	clear(d.keys)
 	d.n = 0
 }
@@ -150,6 +158,10 @@ func (d *Distinct) Merge(other *Distinct) {
 	if d.Empty() && len(d.keys) == len(other.keys) {
 		copy(d.keys, other.keys)
 		d.n = other.n
+		return
+	}
+	if d.dense {
+		d.raiseAll(other.keys)
 		return
 	}
 	if len(other.keys) <= fewKeys {

@@ -99,13 +99,19 @@ func (t *Tally) absent(key uint32) uint32 {
 	return share(t.cut, key)
 }
 
-// begins is the bar of a key that comes so many times at once. It is at most the level times
+// begins is the bar of a key that comes so many times at once and may have missed so many requests. It is at most the level times
 // the count where nothing was missed, which makes such a key stay while the level says that
 // it is here: merging adds both sides, and raising the cut raises the level as much.
-func (t *Tally) begins(key, n uint32) uint32 {
-	miss := t.absent(key)
-	bar := t.barOf(key, miss)
-	if miss == 0 && t.level < uint64(bar)/uint64(n) {
+func (t *Tally) begins(key, n, miss uint32) uint32 {
+	if miss > 0 {
+		return t.barOf(key, miss)
+	}
+	bar := clamp(t.cut)
+	each := uint64(bar)
+	if n > 1 { // hardly any
+		each /= uint64(n)
+	}
+	if t.level < each {
 		bar = clamp(t.level * uint64(n))
 	}
 	return bar
@@ -146,13 +152,15 @@ func (t *Tally) Insert(hash uint64, weight uint32, name []byte) {
 			return
 		}
 	}
-	if weight == 1 && t.absent(key) > 0 && !t.knock(key) {
+	miss := t.absent(key)
+	if weight == 1 && miss > 0 && !t.knock(key) {
 		return
 	}
 	if most := t.room(); t.n >= most {
 		t.makeRoom(most * 3 / 4)
+		miss = t.absent(key)
 	}
-	t.put(tallied{key, weight, t.begins(key, weight)})
+	t.put(tallied{key, weight, t.begins(key, weight, miss)})
 	if len(name) > 0 && len(t.names.list) < namesMax && t.cut == 0 { // it cannot have a name yet
 		t.names.add(key, weight, name)
 		return

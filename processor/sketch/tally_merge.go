@@ -44,10 +44,42 @@ func (t *Tally) mergeKeys(from []tallied) {
 	}
 	var at taken
 	for some := range chunks(from) {
-		for _, i := range at.of(some) {
-			t.mergeKey(some[i])
+		there := at.of(some)
+		t.mergeSome(some, there)
+	}
+}
+
+// mergeSome is mergeKey of a chunk's keys, one after the other without a look at the table between them while it has
+// room for all.
+func (t *Tally) mergeSome(some []tallied, there []uint8) {
+	for crowded(t.n+len(there), len(t.slots)) {
+		if len(there) == 0 {
+			return
+		}
+		t.mergeKey(some[there[0]])
+		there = there[1:]
+	}
+	slots, n := t.slots, t.n
+	mask := len(slots) - 1
+	for _, i := range there {
+		c := &some[i]
+		for at := int(uint64(c.key) * uint64(len(slots)) >> 32); ; at++ {
+			s := &slots[at&mask]
+			free, other := 0, s.key^c.key
+			if s.n == 0 {
+				free, other = 1, 0
+			}
+			if other != 0 {
+				continue
+			}
+			s.key = c.key
+			s.n = clamp(uint64(s.n) + uint64(c.n))
+			s.bar = clamp(uint64(s.bar) + uint64(c.bar))
+			n += free
+			break
 		}
 	}
+	t.n = n
 }
 
 // mergeAll adds keys, of which none is free. Unlike mergeKeys it leaves them on the stack.
