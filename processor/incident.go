@@ -323,7 +323,9 @@ func (s *site) budget(second, since int64) attribute.Budget {
 	}
 	for _, d := range s.know.decisions {
 		if d.prefix.IsValid() {
-			budget.Prefixes = append(budget.Prefixes, d.prefix)
+			if budget.Prefixes = append(budget.Prefixes, d.prefix); d.Action != schemas.Block {
+				budget.Asked++
+			}
 		} else if d.score != nil {
 			budget.Scores = append(budget.Scores, d.inForce())
 		} else if d.signature != nil && d.Action != schemas.Block {

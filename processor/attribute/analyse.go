@@ -50,8 +50,9 @@ type Budget struct {
 	// Scores are those in force, which only ask; MaxScores bounds those that may be added, 0 is none.
 	Scores    []ScoreInForce
 	MaxScores int
-	// Prefixes are those that measures are in force on, RefusedPrefixes those that hurt.
+	// Prefixes are those that measures are in force on, of which Asked many only ask; RefusedPrefixes those that hurt.
 	Prefixes, RefusedPrefixes []netip.Prefix
+	Asked                     int
 	// Refused are signatures that hurt; they are not proposed again. Hurt are those of them that stopped people
 	// who are known: nothing is proposed that would stop them again.
 	Refused []schemas.Signature
@@ -133,6 +134,7 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	}
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
+	a.doubt += a.later
 	a.cover(budget.Softly)
 	a.coverScores(budget.Scores)
 	measures, scores := a.pick(measures)
@@ -194,6 +196,7 @@ type analysis struct {
 	share float64 // the budget now: first of what blocks, then of what challenges
 	soft  bool
 	doubt float64 // normal clients that the signatures so far may touch, unseen; see doubtful
+	later float64 // the same of prefixes that are challenged, which counts with what challenges
 
 	earlier *earlier // nil for nobody
 

@@ -33,7 +33,8 @@ type dense struct {
 // came in normal times, on an earlier day, or before the attack, here or on the estate's other sites; nor one
 // that somebody in it loads assets from or brings a cookie from now; nor a proxy's. Of so many clients as it has hardly one
 // can be normal, by what share of the site's clients may come from where none of those known is from. It costs what
-// a signature costs that no normal client shows, so that the budget bounds how many there can be.
+// a signature costs that no normal client shows, so that the budget bounds how many there can be: where that of blocks is spent, or the site
+// knows too few people for it, they are challenged, and cost of what challenges may.
 func (a *analysis) densePrefixes() (measures []Measure) {
 	a.coverPrefixes()
 	if len(a.budget.Prefixes) >= maxPrefixes || !a.enoughHeld() {
@@ -44,17 +45,18 @@ func (a *analysis) densePrefixes() (measures []Measure) {
 		return nil
 	}
 	a.dropKnown(found)
-	action := schemas.Challenge
-	if a.mayBlock() && UpperShare(0, a.calibrate0.all) <= a.budget.Collateral {
-		action = schemas.Block
-	}
+	blocks := a.mayBlock() && UpperShare(0, a.calibrate0.all) <= a.budget.Collateral
 	for _, d := range a.choosePrefixes(found) {
-		if a.expected(a.charged, a.doubt+leastDoubt) > a.budget.Collateral {
+		action, doubt := schemas.Challenge, &a.later
+		if blocks && a.expected(a.charged, a.doubt+leastDoubt) <= a.budget.Collateral {
+			action, doubt = schemas.Block, &a.doubt
+		} else if a.expected(a.charged, a.doubt+a.later+leastDoubt) > a.budget.Soft {
 			break
 		}
 		if m := a.prefixMeasure(d, action); m.Stops > 0 {
 			measures = append(measures, m)
 		}
+		*doubt += leastDoubt
 	}
 	return measures
 }
@@ -64,7 +66,8 @@ func (a *analysis) coverPrefixes() {
 	if len(a.budget.Prefixes) == 0 {
 		return
 	}
-	a.doubt += leastDoubt * float64(len(a.budget.Prefixes))
+	a.doubt += leastDoubt * float64(len(a.budget.Prefixes)-a.budget.Asked)
+	a.later += leastDoubt * float64(a.budget.Asked)
 	rows := make([]uint64, a.suspect.words)
 	for i := range a.suspect.rows {
 		if addr := a.addrOf(a.suspect.owner[i]); slices.ContainsFunc(a.budget.Prefixes, func(p netip.Prefix) bool { return p.Contains(addr) }) {
@@ -206,7 +209,6 @@ func (a *analysis) prefixMeasure(d *dense, action schemas.Action) Measure {
 	}
 	share := requests / (a.attackShare * max(a.suspect.total, 1))
 	bound := UpperShare(0, a.calibrate0.all)
-	a.doubt += leastDoubt
 	a.take(rows, make([]uint64, a.normal.words))
 	m := Measure{
 		Action: action, Scope: schemas.ScopePrefix, Value: d.prefix.String(), Stops: min(1, share),

@@ -138,6 +138,41 @@ func TestPrefixesShowWhy(t *testing.T) {
 	}
 }
 
+// TestPrefixesBeyondTheBlocksAreChallenged: where the budget of blocks is spent, by prefixes or by signatures in force, further ones are
+// asked for something within the budget of that, and those that are asked already cost the blocks nothing.
+func TestPrefixesBeyondTheBlocksAreChallenged(t *testing.T) {
+	count := func(b Budget) (block, challenge int) {
+		normal, suspect, r := people(5, 1000)
+		for p := range uint32(80) {
+			for range 12 {
+				suspect.take(request(198<<24|p<<16|96<<8|r.Uint32N(1<<12), agents[0], "gzip, br", "/page1", "", schemas.CookieNone))
+			}
+		}
+		for _, p := range prefixesIn(Analyse(normal, suspect, b)) {
+			if strings.HasPrefix(p, "block ") {
+				block++
+			} else {
+				challenge++
+			}
+		}
+		return block, challenge
+	}
+	block, challenge := count(Budget{})
+	if block < 20 || challenge == 0 || block+challenge > maxPrefixes {
+		t.Errorf("%d prefixes are blocked, %d challenged", block, challenge)
+	}
+	held := Budget{}
+	for p := range byte(12) {
+		held.Prefixes = append(held.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{203, p, 96, 0}), 20))
+	}
+	fewer, _ := count(held)
+	held.Asked = len(held.Prefixes)
+	asked, _ := count(held)
+	if fewer >= block || asked != block {
+		t.Errorf("%d prefixes are blocked, %d beside twelve that are blocked, %d beside twelve that are asked", block, fewer, asked)
+	}
+}
+
 func TestPrefixSQL(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"198.51.96.0/20":   "BETWEEN toIPv6('198.51.96.0') AND toIPv6('198.51.111.255')",
