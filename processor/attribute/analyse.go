@@ -175,6 +175,10 @@ const SoftTimes = 3
 // to be expected: a challenge refuses nobody for good, and a young site has too few clients for more.
 const softBound = 2
 
+// signatureBound is the same of challenged signatures. Of some 200 held-out clients two are enough to be above softBound, and what few of
+// the people have was left for conjunctions that none of them shows, each of which stops a part and costs as much in doubt.
+const signatureBound = 3
+
 // softDoubt is how much of Budget.Soft may be touched with those who are only doubted beside those who were seen. Of a young
 // site they are many, and a challenge harms none of them for good.
 const softDoubt = 4.0 / 3

@@ -53,7 +53,7 @@ func (a *analysis) action(items []item, rows, charged, own []uint64) (action sch
 	together := a.bound(all)
 	doubt = a.doubt + a.doubtful(items, a.touchedBy(own))
 	if a.soft {
-		ok = a.expected(charged, 0) <= a.share && a.expected(charged, doubt) <= softDoubt*a.share && (together <= softBound*a.share || all.all == 0 && enough)
+		ok = a.expected(charged, 0) <= a.share && a.expected(charged, doubt) <= softDoubt*a.share && (together <= signatureBound*a.share || all.all == 0 && enough)
 		return schemas.Challenge, doubt, ok
 	}
 	if together <= a.share && a.expected(charged, doubt) <= a.share {
