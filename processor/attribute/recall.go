@@ -88,7 +88,7 @@ func Fits(normal, suspect *Sample, signatures []schemas.Signature, budget Budget
 }
 
 // FitsSoftly is Fits of challenges and throttles in force beside what blocks: the signatures softly and the scores. What
-// only asks is held by the share of people who are touched, its bound may be softBound times as much, and it does
+// only asks is held by the share of people who are touched, its bound may be as many times as much as when it was taken, and it does
 // not matter of which half they are who bound it: scores were asked of both.
 func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, scores []ScoreInForce, budget Budget) bool {
 	if len(softly)+len(scores) == 0 {
@@ -100,8 +100,11 @@ func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, sco
 	a.cover(softly)
 	a.coverScores(scores)
 	held, all := a.normal.touched(a.charged, true), a.touchedAll(a.charged)
-	bound := min(a.bound(held), a.boundOf(all, a.everybody()))
-	return held.all == 0 || a.expected(a.charged, 0) <= budget.Soft && bound <= softBound*budget.Soft
+	bound, times := min(a.bound(held), a.boundOf(all, a.everybody())), float64(softBound)
+	if len(softly) > 0 {
+		times = signatureBound
+	}
+	return held.all == 0 || a.expected(a.charged, 0) <= budget.Soft && bound <= times*budget.Soft
 }
 
 // LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x
