@@ -65,6 +65,16 @@ func idlers(r *Reading, sc *Scores) float64 {
 	return n - max(loading, 0)/usual
 }
 
+// idlersHere is how many of those who claim to be browsers would not be expected beside as many as load
+// something: where fewer visitors than usual happen to be there, others may come in their place.
+func idlersHere(r *Reading, sc *Scores) float64 {
+	_, usual := loadingAbove(r, sc)
+	if usual < usualLoading {
+		return 0
+	}
+	return r.Raw[UniqueClients]*(1-r.Raw[DeclaredShare]) - r.Raw[UniqueClients]*(1-r.Raw[BareShare])/usual - unanswered(r)
+}
+
 // loadingAbove is how many clients above normal ask for assets, and which share of the site's
 // visitors do.
 func loadingAbove(r *Reading, sc *Scores) (above, usual float64) {

@@ -99,6 +99,23 @@ func idle(r *Reading, usual float64) float64 {
 	return missed / math.Sqrt(2*browsers*usual*(1-usual)+doubt*doubt+1)
 }
 
+// idleAbove is the same of what is added up over steps, where half of those above normal load nothing: by how
+// much visitors differ in this is what the site itself has shown, and chance in one step is not chance in the
+// next. Of those above normal some are visitors who happen to be there.
+func idleAbove(r *Reading, sc *Scores) float64 {
+	n := newcomers(r, sc)
+	_, usual := loadingAbove(r, sc)
+	if n < minClients || failsVisitors(r) || usual < usualLoading {
+		return 0
+	}
+	if idlers(r, sc)-unanswered(r) < max(minClients, n/2-math.Sqrt(sc.Level[UniqueClients])) {
+		return 0
+	}
+	browsers := r.Raw[UniqueClients] * (1 - r.Raw[DeclaredShare])
+	missed := usual*browsers - r.Raw[UniqueClients]*(1-r.Raw[BareShare]) - unanswered(r)
+	return max(0, missed/math.Sqrt(sc.Uneven*browsers*usual*(1-usual)+1))
+}
+
 // unanswered is for how many clients at the most the site has not answered, or late: a page that has not
 // come brings nothing, and there are far fewer pages than requests.
 func unanswered(r *Reading) float64 {

@@ -197,6 +197,9 @@ func clientShare(i int) bool {
 type Scores struct {
 	Score [NumSignals]float64
 	Level [NumSignals]float64 // in the signal's own unit
+	// Uneven is how many times as much as independent visitors would do those of this site vary in
+	// whether they load what pages bring with them, by variance: at least 1.
+	Uneven float64
 	// Limits are what the scores are held against: of a site of which nothing is known, until
 	// they are set.
 	Limits Limits
@@ -232,8 +235,21 @@ func Score(b *baseline.Site, hour int, r *Reading) (s Scores) {
 			s.Level[i] = min(1, s.Level[i]*(of+prudence(i))/max(of, 1))
 		}
 	}
+	s.Uneven = uneven(b, hour)
 	return s
 }
+
+// uneven is Scores.Uneven of a baseline: how much wider the share of those that load nothing is than counting
+// them makes it, and how well its middle is known.
+func uneven(b *baseline.Site, hour int) float64 {
+	_, spread := b.Normal(BareShare, hour)
+	clients, _ := b.Normal(UniqueClients, hour)
+	counted := 0.5 / math.Sqrt(math.Expm1(clients)+prudence(BareShare))
+	return max(1, spread*spread/(counted*counted)) * (1 + stayWindows/float64(b.Learned(BareShare)+1))
+}
+
+// stayWindows is in how many windows in a row the same visitors are seen, so that those count as one.
+const stayWindows = 12
 
 // Signals are what an event shows: those out of their range, and always the rate,
 // the clients, and what visitors met.

@@ -78,27 +78,31 @@ func (s *State) departs(r *Reading, sc *Scores) float64 {
 	if newcomers(r, sc) < minClients || oneDeclared(r, sc) {
 		return -slowStep
 	}
-	return max(s.marked(r, sc), strewn(r, sc)) - slowStep
+	return max(s.marked(r, sc), strewn(r, sc)-slowStep)
 }
 
-// marked is how far volume is above normal, and with it what those have in common that are,
-// where both are enough to add up; else 0.
+// marked is what volume above normal adds, and with it what those have in common that are. A mark that
+// is not quite enough takes only a part of what was summed up: ordinary visitors who happen to be
+// many for a moment blur what the others have in common, and do not make them visitors.
 func (s *State) marked(r *Reading, sc *Scores) float64 {
-	mark := markScore(MissingShare, r, sc)
+	if max(excess(r, sc), excessPages(r, sc), idlersHere(r, sc)) < minExcess/2 || slowVolume(sc) < slowLeast {
+		return -slowStep
+	}
+	mark := max(0, markScore(MissingShare, r, sc))
 	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
-		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc, false))
+		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc, false), idleAbove(r, sc))
 	}
-	if max(excess(r, sc), excessPages(r, sc)) < minExcess/2 || mark < 2 || slowVolume(sc) < slowLeast {
-		return 0
+	if mark < slowMarked {
+		return -slowStep * (1 - mark/slowMarked)
 	}
-	return min(slowVolume(sc)+min(mark, slowMark), 2*slowMost)
+	return min(slowVolume(sc)+min(mark, slowMark), 2*slowMost) - slowStep
 }
 
 // slowNow is what departs a little and long up to a second within a step: the part of it that
-// is over counts, so that what is an attack is one before the step ends.
+// is over counts, so that what is an attack is one before the step ends. No step is enough by itself.
 func (s *State) slowNow(second int64, r *Reading, sc *Scores) float64 {
 	part := second - s.Drifted
-	if s.Slow < slowDoubt || part <= 0 || part >= window.Short {
+	if s.Slow <= 0 || part <= 0 || part >= window.Short {
 		return s.Slow
 	}
 	return s.Slow + max(0, s.departs(r, sc))*float64(part)/window.Short

@@ -100,7 +100,8 @@ const (
 	// slowStep is what a step's volume and mark must be above to add up, volume being at least slowLeast and
 	// counted up to slowMost, the mark up to slowMark, and both together up to twice slowMost: one
 	// step alone is no attack. slowDoubt is the sum from which on nothing is learned, slowEnough the
-	// one that is an attack.
+	// one that is an attack. slowMarked is how far a mark must be out for its step to add anything.
+	slowMarked                                                     = 2.0
 	slowStep, slowLeast, slowMost, slowMark, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 6.0, 4.0, 7.0
 	// breakage: harm without volume must last.
 	breakageScore   = 5.0

@@ -86,6 +86,47 @@ func TestNoticedWithinHalfAMinute(t *testing.T) {
 	}
 }
 
+// TestChanceInOneStep plays a few bots that ask for one page and load nothing, while ordinary visitors happen to be
+// many for ten seconds, or few; and what looks like such bots: a site whose assets are elsewhere from now on.
+func TestChanceInOneStep(t *testing.T) {
+	bots := seen{requests: 136, clients: 48, fresh: 26, missing: 1, unknown: 7, unfamiliar: 5, notFound: 2, pages: 46, paths: 80, entropy: 5.7, loading: 16, declared: .3, distinct: 24, work: 19}
+	many, few := bots, bots
+	many.requests, many.clients, many.loading, many.pages, many.declared, many.paths = 230, 65, 32, 54, .22, 110
+	few.requests, few.clients, few.loading, few.pages, few.fresh, few.declared = 84, 42, 9, 38, 22, .33
+	elsewhere := busy
+	elsewhere.requests, elsewhere.loading, elsewhere.paths = 30, 0, 24
+	cases := map[string]struct {
+		steps  []seen // in turn
+		within int64  // 0 is never
+	}{
+		"visitors are many in every other step": {[]seen{bots, many}, 30},
+		"visitors are few":                      {[]seen{few}, 30},
+		"the assets of pages are elsewhere":     {[]seen{elsewhere}, 0},
+	}
+	for name, c := range cases {
+		b := youngSite(2160, busy)
+		var state State
+		opened := int64(0)
+		last := busy
+		for second := int64(1); second <= 300 && opened == 0; second++ {
+			part, to := (second-1)%10+1, c.steps[(second-1)/10%int64(len(c.steps))]
+			now := between(last, to, float64(part)/10)
+			r := now.reading()
+			scores := Score(b, 2, &r)
+			if part == 10 {
+				last = to
+				state.Drift(second, &r, &scores)
+			}
+			if state.Step(second, &r, &scores) == Opened && state.Kind.Attack() {
+				opened = second
+			}
+		}
+		if c.within == 0 && opened > 0 || c.within > 0 && (opened == 0 || opened > c.within) {
+			t.Errorf("%s: noticed after %d s (0 is never), want within %d", name, opened, c.within)
+		}
+	}
+}
+
 // between is a window a share of whose seconds are of the second.
 func between(a, b seen, share float64) seen {
 	mix := func(x, y float64) float64 { return x + share*(y-x) }
