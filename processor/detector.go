@@ -31,13 +31,14 @@ type Detector struct {
 	held     held
 	suspects *attribute.Sample // of the site that is looked at, see site.suspects
 
-	sites   []*site // in the order of their first pane
-	index   map[string]*site
-	named   map[string]bool // by the configuration: they keep their place
-	closed  int64           // last second closed, unix s; 0 before the first
-	memory  share
-	watched int // sites whose normal traffic is known, counted every minute
-	ids     incidentIDs
+	sites     []*site // in the order of their first pane
+	index     map[string]*site
+	named     map[string]bool // by the configuration: they keep their place
+	closed    int64           // last second closed, unix s; 0 before the first
+	memory    share
+	watched   int // sites whose normal traffic is known, counted every minute
+	strangers int // windows in a row with many requests for hosts that are no site's
+	ids       incidentIDs
 
 	corrections []Correction      // the oldest first
 	rejected    map[string]string // by decision, the person who has lifted it; nil for none
@@ -129,6 +130,9 @@ func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) 
 	}
 	for _, s := range d.sites {
 		s.close(second, emit)
+	}
+	if second%stepSeconds == 0 {
+		d.strange()
 	}
 }
 

@@ -18,6 +18,7 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	spared    prometheus.Counter
 	leftOut   *prometheus.CounterVec
+	strange   prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -41,6 +42,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "weir_processor_proxies_spared_total", Help: "Times that a proxy sent so much that it would have been decided against, were it a client."})
 	m.leftOut = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_processor_measures_left_out_total", Help: "Measures that were found and not decided, because a cap was reached; each counts again every ten seconds that it is found."}, []string{"cap"})
+	m.strange = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "weir_processor_strange_requests", Help: "Requests a second for hosts of which nothing is known, while that of some site is: nothing is noticed there."})
 	off := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "weir_processor_off_time_seconds", Help: "By how much requests came after their second had closed (late), or lay ahead of all before them (early).",
 		Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400},
@@ -49,7 +52,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.doubted, m.sites, m.incidents, m.decisions, m.spared, m.leftOut} {
+	for _, c := range []prometheus.Collector{m.requests, m.future, off, m.skew, m.doubted, m.sites, m.incidents, m.decisions, m.spared, m.leftOut, m.strange} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor: register metrics: %w", err)
 		}

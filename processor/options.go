@@ -77,6 +77,8 @@ type Options struct {
 	LearnOnly bool
 	// LeftOut, if not nil, is told of measures that were found on a site and not decided, because a cap was reached.
 	LeftOut func(site string, cap Cap, measures int)
+	// Strange, if not nil, is told every ten seconds of many requests for hosts that are no site's.
+	Strange func(Strange)
 	// Signals, if not nil, is given each site's signals every ten seconds of event time:
 	// those of the 10 s window that ends at end. The slice is the callee's.
 	Signals func(end time.Time, site string, signals []schemas.Signal)

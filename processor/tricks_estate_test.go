@@ -98,8 +98,8 @@ func TestManySitesAtOnce(t *testing.T) {
 }
 
 // TestANameThatNobodyHas: the attack asks the same server under a name that is no site, or under ever other ones, where
-// nginx answers to any. Nothing is known of such a site, and nothing is noticed: 'weir check' says that nginx must refuse
-// them.
+// nginx answers to any. Nothing is known of such a site, and nothing decided; that it comes is told, and 'weir check' says
+// that nginx must refuse such names.
 func TestANameThatNobodyHas(t *testing.T) {
 	for _, names := range []int{1, 100_000} {
 		tr := newTraffic(61)
@@ -111,9 +111,18 @@ func TestANameThatNobodyHas(t *testing.T) {
 			tr.site = fmt.Sprintf("%x.example.org", tr.r.IntN(names))
 			tr.add(41*minute+tr.r.Int64N(5*minute), bots[i%1700], &p, fmt.Sprintf("/page%d", tr.r.IntN(40)), "", false, 200)
 		}
-		e, verdicts := run(t, make1(t, small), tr.batches(500))
+		var told []Strange
+		o := small
+		o.Strange = func(s Strange) { told = append(told, s) }
+		e, verdicts := run(t, make1(t, o), tr.batches(500))
 		if x := tell(tr, e, verdicts, 41*minute, of(is)); x.stopped+x.blocked+x.incidents > 0 {
-			t.Errorf("%d names: %v %v; docs/threat-model.md says that it is not noticed", names, x, kinds(e.log))
+			t.Errorf("%d names: %v %v; docs/threat-model.md says that nothing is decided", names, x, kinds(e.log))
+		}
+		if len(told) < 10 {
+			t.Fatalf("%d names: told of %d times in five minutes", names, len(told))
+		}
+		if s := told[0]; s.Rate < 10 || s.All < s.Rate || len(s.Hosts) == 0 || len(s.Hosts) > 3 || s.Hosts[0] == "www.example.org" {
+			t.Errorf("%d names: told of %+v", names, s)
 		}
 	}
 }

@@ -52,6 +52,7 @@ type processing struct {
 	log       *slog.Logger
 	sites     *siteBoard           // for weir top
 	capped    map[string]time.Time // when a cap was told of, see leftOut
+	strangeAt time.Time            // when requests for hosts that are no site's were told of
 	clocks    *clocks
 
 	saving   sync.RWMutex // held by whoever writes the snapshots anew
@@ -84,7 +85,7 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 		return nil, err
 	}
 	o, err := processorOptions(c, r.secret, processor.Options{
-		Registerer: metrics, Signals: r.takeSignals, LeftOut: r.leftOut, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) },
+		Registerer: metrics, Signals: r.takeSignals, LeftOut: r.leftOut, Strange: r.strange, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) },
 	})
 	if err != nil {
 		return nil, err

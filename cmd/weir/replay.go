@@ -297,7 +297,7 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 		Probation: probation, Longest: c.Decisions.Longest, MaxDecisions: c.Decisions.Max, Enforced: o.Enforced,
 		MinBaseline: c.Processor.MinBaseline, FalseIncidents: float64(c.Processor.FalseIncidents),
 		MaxSites: c.Processor.MaxSites, Named: slices.Sorted(maps.Keys(c.Sites)), MaxClients: c.Processor.MaxClients,
-		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, LeftOut: o.LeftOut, Known: o.Known,
+		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, LeftOut: o.LeftOut, Strange: o.Strange, Known: o.Known,
 	}, nil
 }
 
