@@ -105,7 +105,7 @@ func idle(r *Reading, usual float64) float64 {
 func idleAbove(r *Reading, sc *Scores) float64 {
 	n := newcomers(r, sc)
 	_, usual := loadingAbove(r, sc)
-	if n < minClients || failsVisitors(r) || usual < usualLoading {
+	if n < minClients || failsVisitors(r) || usual < usualLoading || scannersMeet(r, sc) {
 		return 0
 	}
 	if idlers(r, sc)-unanswered(r) < max(minClients, n/2-math.Sqrt(sc.Level[UniqueClients])) {
