@@ -17,8 +17,13 @@ var holeEnds = [...]string{
 // holePath is how many bytes of a path are looked at.
 const holePath = 128
 
-// holeFirst are the letters that holeSegments begin with.
-var holeFirst = [256]bool{'w': true, 'c': true, 'p': true, 'a': true, 'b': true, 's': true, 'o': true, 'h': true, 'e': true, 'j': true, 'm': true, 't': true, 'g': true}
+// holesBy are holeSegments by the letter that they begin with.
+var holesBy = func() (by [256][]string) {
+	for _, s := range holeSegments {
+		by[s[0]] = append(by[s[0]], s)
+	}
+	return by
+}()
 
 // hole reports whether a path that a site does not have is one that scanners try.
 func hole(path []byte) bool {
@@ -52,11 +57,8 @@ func holeSegment(path []byte) bool {
 		if first == '.' {
 			return !bytes.HasPrefix(path, []byte(".well-known/"))
 		}
-		if !holeFirst[first] {
-			continue
-		}
-		for _, s := range holeSegments {
-			if first == s[0] && len(path) >= len(s) && foldEqual(path[:len(s)], s) {
+		for _, s := range holesBy[first] {
+			if len(path) >= len(s) && foldEqual(path[:len(s)], s) {
 				return true
 			}
 		}
