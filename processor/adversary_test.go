@@ -3,8 +3,11 @@ package processor
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -200,6 +203,42 @@ func TestRenewalIsChargedAnew(t *testing.T) {
 	}
 	if within(s.know.decisions[1]) {
 		t.Error("what matches every twelfth visitor is renewed")
+	}
+}
+
+// TestWhyADecisionEnds: what is not renewed says so when it ends, unless it has matched nothing since.
+func TestWhyADecisionEnds(t *testing.T) {
+	tr := newTraffic(2)
+	tr.people(0, 40*minute, 1.5)
+	p := make1(t, small)
+	run(t, p, tr.batches(500))
+	s := p.detector.index[tr.site]
+	normal, nobody, second := s.normalSample(), attribute.NewSample(p.detector.extract, 64), p.detector.closed
+	signature, err := schemas.ParseSignature(`user_agent="` + tool.agent + `"`) // every twelfth visitor has it
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.incident = &incident{id: "i1"}
+	d := &decision{signature: signature, incident: "i1", Decision: schemas.Decision{ID: "i1-1", Action: schemas.Challenge, Scope: schemas.ScopeSignature,
+		Value: signature.String(), Reason: "taken", Expires: s.d.knownAt(second)}}
+	s.d.o.Longest, d.since = time.Minute, second-3600
+	for _, c := range []struct {
+		armed, ceases bool
+		want          string
+	}{
+		{true, false, "not renewed: it has matched for 1m"}, {true, true, "it matches no more; armed until"},
+		{false, false, "not renewed: it has matched for 1m"}, {false, true, "taken"},
+	} {
+		s.know.decisions, d.Reason, d.hurt = []*decision{d}, "taken", !c.armed
+		s.review(second, nobody, normal, func(schemas.Event) {})
+		if c.ceases {
+			s.review(second+stepSeconds, nobody, nobody, func(schemas.Event) {})
+		}
+		var said []string
+		s.expire(second+stepSeconds, func(e schemas.Event) { said = append(said, e.Reason) })
+		if len(said) != 1 || !strings.HasPrefix(said[0], c.want) || strings.Contains(said[0], "armed") != c.armed {
+			t.Errorf("%+v: %q", c, said)
+		}
 	}
 }
 

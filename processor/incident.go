@@ -68,7 +68,7 @@ type decision struct {
 	hurt      bool              // it matched visitors, so that it is not kept armed
 	hash      uint64            // of its id, see decisionHash
 	live      schemas.Live      // what its probes have shown: Probes and People
-	ends      string            // why it was not renewed when it was looked at last, "" where it was
+	ends      string            // why it was not renewed though it matched when it was looked at last, else ""
 }
 
 // incidentIDs makes ids from event time.
@@ -257,7 +257,9 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 			}
 			s.cameAgain(d, second)
 		}
-		if d.Expires.Sub(now) < s.d.o.TTL/2 && d.matched == second {
+		if d.matched != second {
+			d.ends = ""
+		} else if d.Expires.Sub(now) < s.d.o.TTL/2 {
 			if d.ends = s.ends(d, second, within); d.ends == "" {
 				s.renew(d, now, emit)
 			}
