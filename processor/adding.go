@@ -29,6 +29,26 @@ func (d *decision) asks(of schemas.Listed) bool {
 	return d.signature.Asks(of) || d.score != nil && d.score.Asks(of)
 }
 
+// makeRoom ends what a score is taken instead of: all that only asks by what a request says, but for what is among the measures too.
+func (s *site) makeRoom(measures []attribute.Measure, second int64, emit func(schemas.Event)) {
+	const why = "a score stops more of the attack, and touches no more people"
+	again := make(map[string]bool)
+	for i := range measures {
+		again[measures[i].Value] = true
+	}
+	s.keepDecisions(func(d *decision) bool {
+		if d.Action == schemas.Block || d.signature == nil && d.score == nil || again[d.Value] {
+			return true
+		}
+		d.Live, d.Reason = d.judged(), why
+		if s.arms(d) {
+			s.keepArmed(d, why, second)
+		}
+		s.tell(schemas.DecisionRemoved, d, s.d.knownAt(second), emit)
+		return false
+	})
+}
+
 // adds is Score.Match, with what lists say.
 func adds(score *schemas.Score, r *schemas.Request, said func(schemas.Listed) string, scratch []byte) (bool, []byte) {
 	match := score.Adds(func(t schemas.Trait) (value []byte, known bool) {

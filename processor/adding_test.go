@@ -118,6 +118,54 @@ func TestAScoreThatTouchesManyIsNotRenewed(t *testing.T) {
 	}
 }
 
+// TestAScoreMakesRoom: what only asks ends where a score is taken instead of it; blocks stay, clients, and what is chosen again.
+func TestAScoreMakesRoom(t *testing.T) {
+	p, s, old := withScore(t)
+	sign := func(id string, action schemas.Action, text string) *decision {
+		signature, err := schemas.ParseSignature(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := p.detector.closed
+		return &decision{signature: signature, incident: s.incident.id, since: second - 120, matched: second, Decision: schemas.Decision{
+			ID: id, Action: action, Scope: schemas.ScopeSignature, Value: text, Expires: old.Expires, Origin: schemas.OriginWeir}}
+	}
+	gone, again, block := sign("i1-95", schemas.Challenge, `method="PUT"`), sign("i1-96", schemas.Challenge, `method="PATCH"`), sign("i1-97", schemas.Block, `method="TRACE"`)
+	s.know.decisions = append(s.know.decisions, gone, again, block)
+	kept := len(s.know.decisions) - 2 // all but old and gone
+	score, err := schemas.ParseScore(`7 of method:0 "DELETE"=9`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log []schemas.Event
+	s.impose([]attribute.Measure{
+		{Action: schemas.Challenge, Scope: schemas.ScopeScore, Value: score.String(), Score: score, Instead: true},
+		{Action: schemas.Challenge, Scope: schemas.ScopeSignature, Value: again.Value, Signature: again.signature},
+	}, p.detector.closed, func(e schemas.Event) { log = append(log, e) })
+	held := map[string]bool{}
+	for _, d := range s.know.decisions {
+		held[d.ID] = true
+	}
+	if held[old.ID] || held[gone.ID] || !held[again.ID] || !held[block.ID] || len(s.know.decisions) != kept+1 {
+		t.Errorf("in force are %v", held)
+	}
+	removed, added := 0, 0
+	for _, e := range log {
+		switch e.Type {
+		case schemas.DecisionRemoved:
+			removed++
+		case schemas.DecisionAdded:
+			added++
+		}
+	}
+	if removed != 2 || added != 1 || s.incident.noScore {
+		t.Errorf("%d removed, %d added, no score more: %v", removed, added, s.incident.noScore)
+	}
+	if !slices.ContainsFunc(s.armed, func(a *armed) bool { return a.Value == gone.Value }) {
+		t.Error("what worked is not kept for the attack's return")
+	}
+}
+
 func quoted(text string) string {
 	return schemas.Signature{{Value: text}}.String()[len("user_agent="):]
 }

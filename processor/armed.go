@@ -38,6 +38,15 @@ type armed struct {
 	signature schemas.Signature // as Value says
 }
 
+// keepArmed keeps the signature of a decision that ends.
+func (s *site) keepArmed(d *decision, why string, second int64) {
+	d.Armed = s.arm(d, second)
+	if d.clean() {
+		s.pardon(second, d.Value)
+	}
+	d.Reason = why + "; armed until " + d.Armed.Format(time.DateOnly) + ", for the attack's return"
+}
+
 // arms reports whether a decision that ends is kept armed: a signature that went on stopping
 // something, and hurt nobody.
 func (s *site) arms(d *decision) bool {

@@ -195,11 +195,7 @@ func (s *site) expire(second int64, emit func(schemas.Event)) {
 		case s.lapses(d):
 			d.Reason = s.lapsed(d)
 		case s.arms(d):
-			d.Armed = s.arm(d, second)
-			if d.clean() {
-				s.pardon(second, d.Value)
-			}
-			d.Reason = cmp.Or(d.ends, "it matches no more") + "; armed until " + d.Armed.Format(time.DateOnly) + ", for the attack's return"
+			s.keepArmed(d, cmp.Or(d.ends, "it matches no more"), second)
 		case d.ends != "":
 			d.Reason = d.ends
 		}
@@ -387,6 +383,9 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 			continue
 		}
 		d.Probes = s.d.probeKey
+		if m.Instead {
+			s.makeRoom(measures, second, emit)
+		}
 		s.know.decisions = append(s.know.decisions, d)
 		s.tellLists(d, second)
 		s.tell(schemas.DecisionAdded, d, now, emit)

@@ -76,6 +76,27 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 	return measures, scores
 }
 
+// instead takes a score in the place of all signatures and scores in force that only ask, where it alone stops much
+// more than they and what was picked beside them: the first of them were taken when the suspects were too few to
+// learn from, and hold the budget until the attack ends.
+func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []Measure) {
+	asked := len(a.budget.Softly) + len(a.budget.Scores)
+	if asked == 0 || a.learning == nil {
+		return measures, scores
+	}
+	left, picked, chosen := a.left(), a.position(measures), slices.Clone(a.chosen)
+	a.back(blocks)
+	m, ok := a.addUp(scoreSoft)
+	if !ok || a.left() > left-scoreGain {
+		a.chosen = chosen
+		a.back(picked)
+		return measures, scores
+	}
+	m.Instead, a.budget.Softly = true, nil // which may be chosen again
+	a.mine()
+	return a.choose(measures[:blocks.measures]), []Measure{m}
+}
+
 // left is the share of the attack's requests that no measure matches.
 func (a *analysis) left() float64 {
 	_, open := a.suspect.count(a.open)

@@ -15,7 +15,7 @@ const (
 	learnFolds = 4
 	// learnPasses, learnRate and learnDecay are of the regression (AdaGrad: Duchi, Hazan and Singer 2011): how
 	// often it goes over the rows, its step, and how much a weight shrinks at each, so that few samples say little.
-	learnPasses, learnRate, learnDecay = 8, 0.3, 1e-3
+	learnPasses, learnRate, learnDecay = 8, 0.1, 1e-3
 	// learnWeight bounds what one row may weigh.
 	learnWeight = 20
 	// A value is listed that so many suspect or normal clients have; what fewer have is worth what such values are.

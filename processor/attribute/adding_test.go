@@ -85,13 +85,13 @@ func stops(measures []Measure, q *schemas.Request) bool {
 // people are touched no more than the budget says.
 func TestWeakFactsAddUp(t *testing.T) {
 	for _, people := range []int{400, 4000} {
-		touched, stopped, before := 0, 0, 0
+		touched, stopped, before, none := 0, 0, 0, 0
 		for seed := range uint64(6) {
 			normal, suspect, r := weakAttack(seed, people)
 			without := Analyse(normal, suspect, Budget{})
 			with := Analyse(normal, suspect, Budget{MaxScores: 4})
 			if !slices.ContainsFunc(with, func(m Measure) bool { return m.Scope == schemas.ScopeScore }) {
-				t.Fatalf("%d people, seed %d: no score", people, seed)
+				none++ // signatures left little
 			}
 			before += reached(without, r, 1000, .6)
 			stopped += reached(with, r, 1000, .6)
@@ -105,7 +105,8 @@ func TestWeakFactsAddUp(t *testing.T) {
 				}
 			}
 		}
-		if stopped < before+60 {
+		t.Logf("%d people: of 6000 bots %d are stopped, %d without scores, of 12000 people %d; on %d of 6 seeds no score", people, stopped, before, touched, none)
+		if none > 0 || stopped < before+60 {
 			t.Errorf("%d people: of 6000 bots %d are stopped, %d without scores", people, stopped, before)
 		}
 		if touched > 180 {
@@ -348,5 +349,51 @@ func BenchmarkLearn(b *testing.B) {
 	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
 	for b.Loop() {
 		a.learn()
+	}
+}
+
+// TestAScoreTakesTheirPlace: signatures that were taken when the suspects were too few to learn from give way to a
+// score that stops much more.
+func TestAScoreTakesTheirPlace(t *testing.T) {
+	before, after, touched, taken := 0, 0, 0, 0
+	for seed := range uint64(6) {
+		normal, suspect, r := weakAttack(seed, 400)
+		early := NewSample(normal.x, 4096)
+		for range 150 {
+			early.take(weakly(r, r.Uint32(), .6))
+		}
+		early.Span = suspect.Span
+		budget := Budget{MaxScores: 4}
+		first := Analyse(normal, early, budget)
+		for _, m := range first {
+			switch {
+			case m.Score != nil:
+				t.Fatalf("seed %d: a score of %d suspects", seed, early.Len())
+			case m.Action == schemas.Block:
+				budget.InForce = append(budget.InForce, m.Signature)
+			default:
+				budget.Softly = append(budget.Softly, m.Signature)
+			}
+		}
+		if len(budget.Softly) == 0 {
+			t.Fatalf("seed %d: no signature asks", seed)
+		}
+		now := Analyse(normal, suspect, budget)
+		in := slices.ContainsFunc(now, func(m Measure) bool { return m.Instead })
+		if in {
+			taken++
+		}
+		for _, m := range first {
+			if m.Action == schemas.Block || !in {
+				now = append(now, m)
+			}
+		}
+		before += reached(first, r, 1000, .6)
+		after += reached(now, r, 1000, .6)
+		touched += reached(now, r, 2000, usually)
+	}
+	t.Logf("%d times: of 6000 bots %d are stopped at first and %d then, of 12000 people %d", taken, before, after, touched)
+	if taken == 0 || after < before+600 || touched > 240 { // two in a hundred may be asked, with those of busier hours
+		t.Errorf("of 6000 bots %d are stopped at first and %d then, of 12000 people %d", before, after, touched)
 	}
 }

@@ -100,6 +100,7 @@ type Measure struct {
 	Signature         schemas.Signature // of ScopeSignature
 	Score             *schemas.Score    // of ScopeScore
 	Touches           []uint64          // of it: the normal clients that it would touch, see ScoreInForce
+	Instead           bool              // of it: it is in the place of all in force that only asks, but for what is among the measures too
 	Stops             float64           // share of the attack's requests that no other measure stops
 	Collateral        float64           // upper 95 % bound of the share of people touched
 	CollateralPerHour float64
@@ -135,9 +136,11 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
 	a.doubt += a.later
+	blocks := a.position(measures)
 	a.cover(budget.Softly)
 	a.coverScores(budget.Scores)
 	measures, scores := a.pick(measures)
+	measures, scores = a.instead(blocks, measures, scores)
 	a.settle(measures)
 	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}
 	measures = append(slices.Concat(prefixes, scores, measures), eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
