@@ -20,6 +20,9 @@ const (
 	// scoreSoft is the part of Budget.Soft within which a score may challenge in the place of signatures: they, and
 	// clients by what they did, are chosen beside it.
 	scoreSoft = 2.0 / 3
+	// insteadLeft is the most of what all in force leaves that a score may leave which takes its place: whom those before
+	// touched have been touched already.
+	insteadLeft = 0.8
 )
 
 // position is where the choice of measures stands, to come back to.
@@ -87,7 +90,7 @@ func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []
 	left, picked, chosen := a.left(), a.position(measures), slices.Clone(a.chosen)
 	a.back(blocks)
 	m, ok := a.addUp(scoreSoft)
-	if !ok || a.left() > left-scoreGain {
+	if !ok || a.left() > min(left-scoreGain, insteadLeft*left) {
 		a.chosen = chosen
 		a.back(picked)
 		return measures, scores
