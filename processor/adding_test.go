@@ -196,3 +196,15 @@ func TestKnowledgeOfANewerWeir(t *testing.T) {
 		t.Errorf("%+v", told)
 	}
 }
+
+// TestMostThatFit: of decisions in their order as many stay as fit, with few looks.
+func TestMostThatFit(t *testing.T) {
+	for n := range 40 {
+		for most := range n + 1 {
+			looks := 0
+			if got := mostThatFit(n, func(i int) bool { looks++; return i <= most }); got != most || looks > 7 {
+				t.Fatalf("of %d, of which %d fit: %d after %d looks", n, most, got, looks)
+			}
+		}
+	}
+}

@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"slices"
+	"sort"
 	"time"
 
 	"github.com/weir-project/weir/processor/attribute"
@@ -75,26 +77,31 @@ func (s *site) mayLast(d *decision, second int64) bool {
 // were taken last go first.
 func (s *site) withinBudget(normal, suspect *attribute.Sample) func(*decision) bool {
 	var signatures []schemas.Signature
-	var asks []*decision
-	beyond := make(map[*decision]bool)
-	of := make([]*decision, 0, len(s.know.decisions))
+	var blocks, asks []*decision
 	for _, d := range s.know.decisions {
 		switch {
 		case d.signature != nil && d.Action == schemas.Block:
-			signatures, of = append(signatures, d.signature), append(of, d)
+			signatures, blocks = append(signatures, d.signature), append(blocks, d)
 		case d.signature != nil || d.score != nil:
 			asks = append(asks, d)
 		}
 	}
 	budget := attribute.Budget{Collateral: s.d.o.Collateral, Paths: s.resolver()}
-	for !attribute.Fits(normal, suspect, signatures, budget) {
-		signatures = signatures[:len(signatures)-1]
-		beyond[of[len(signatures)]] = true
-	}
-	for ; !fitSoftly(normal, suspect, signatures, asks, budget); asks = asks[:len(asks)-1] {
-		beyond[asks[len(asks)-1]] = true
+	fit := mostThatFit(len(blocks), func(n int) bool { return attribute.Fits(normal, suspect, signatures[:n], budget) })
+	soft := mostThatFit(len(asks), func(n int) bool { return fitSoftly(normal, suspect, signatures[:fit], asks[:n], budget) })
+	beyond := make(map[*decision]bool)
+	for _, d := range slices.Concat(blocks[fit:], asks[soft:]) {
+		beyond[d] = true
 	}
 	return func(d *decision) bool { return !beyond[d] }
+}
+
+// mostThatFit is how many of n fit, of which none always do, and fewer where more do: mostly all.
+func mostThatFit(n int, fit func(int) bool) int {
+	if n == 0 || fit(n) {
+		return n
+	}
+	return sort.Search(n-1, func(i int) bool { return !fit(i + 1) })
 }
 
 // fitSoftly is attribute.FitsSoftly of decisions that ask.
