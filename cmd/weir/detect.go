@@ -20,7 +20,8 @@ import (
 
 // Pace of detecting.
 const (
-	detectSaved   = 10 * time.Second // between two snapshots, or twenty times what one takes
+	detectSaved   = 10 * time.Second // between two snapshots, or twenty times what one takes, but no more than savedLatest
+	savedLatest   = time.Minute      // what is not saved by then is worked out anew by whoever takes over
 	fileSaved     = 30 * time.Second // between two writings of the state file
 	knowledgeTick = time.Minute      // between two snapshots of what counters need
 	snapshotTick  = time.Minute      // between two snapshots of the decisions in force

@@ -123,7 +123,7 @@ func (d *detecting) saveWhenDue() func(context.Context) {
 		if file {
 			written = began
 		}
-		saved, pause = time.Now(), max(detectSaved, 20*time.Since(began))
+		saved, pause = time.Now(), min(max(detectSaved, 20*time.Since(began)), savedLatest)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestDrillsInAnAttack(t *testing.T) {
 			return false
 		}
 		before, err = weir(t, "sql", "--data", data, "SELECT count(), countIf(kind = 'flood') FROM incidents")
-		return err == nil && !strings.HasSuffix(before, "\t0") && w.log.Len() > 0
+		return err == nil && !strings.HasSuffix(before, "\t0")
 	})
 	drill := func(args ...string) {
 		t.Helper()

@@ -20,7 +20,7 @@ import (
 func hosted(t *testing.T) (log string, begins time.Time) {
 	t.Helper()
 	log = filepath.Join(t.TempDir(), "access.log")
-	out := mustWeir(t, "simulate", log, "--scenario", "hosted", "--estate", "tuning", "--seed", "3", "--hours", "1")
+	out := mustWeir(t, "simulate", log, "--scenario", "hosted", "--estate", "tuning", "--seed", "1", "--hours", "1")
 	_, attack, _ := strings.Cut(out, "\nThe attack: ")
 	_, at, _ := strings.Cut(attack, ", ")
 	begins, err := time.Parse(time.DateTime, at[:min(len(at), len(time.DateTime))])
