@@ -31,7 +31,7 @@ func (d *decision) asks(of schemas.Listed) bool {
 
 // makeRoom ends what a score is taken instead of: all that only asks by what a request says, but for what is among the measures too.
 func (s *site) makeRoom(measures []attribute.Measure, second int64, emit func(schemas.Event)) {
-	const why = "a score stops more of the attack, and touches no more people"
+	const why = "a score that stops more of the attack is in its place"
 	again := make(map[string]bool)
 	for i := range measures {
 		again[measures[i].Value] = true

@@ -181,7 +181,7 @@ func peopleGoals(attacks []*simulate.Result) (goals []goal) {
 }
 
 func innocentGoals(results []simulate.Result) []goal {
-	innocent := only(results, func(r *simulate.Result) bool { return !r.Attacks })
+	innocent := only(results, func(r *simulate.Result) bool { return !r.Attacks && !r.Silent })
 	if len(innocent) == 0 {
 		return nil
 	}

@@ -33,7 +33,7 @@ func TestGoalsFail(t *testing.T) {
 		{"every attack is noticed", "opening", func(r *simulate.Result) { r.Noticed = nil }},
 		{"the last after 30 s", "opening", func(r *simulate.Result) { r.Noticed = &late }},
 		{"a ramp before it doubles", "ramp", func(r *simulate.Result) { r.Hard, r.Factor = true, 2.1 }},
-		{"what no log shows", "synflood", func(r *simulate.Result) { *r = simulate.Result{Scenario: "synflood", Attacks: true, Silent: true} }},
+		{"what no log shows", "synflood", func(r *simulate.Result) { *r = simulate.Result{Scenario: "synflood", Silent: true} }},
 		{"json: 95 % stopped in the worst run", "opening", func(r *simulate.Result) { r.Late.Block = 929 }},
 		{"where much is shared", "referer", func(r *simulate.Result) { r.Hard, r.Late.Block = true, 829 }},
 		{"people blocked 0.2 %", "opening", func(r *simulate.Result) { r.Visitors.Blocked = 9 }},
@@ -57,6 +57,15 @@ func TestGoalsFail(t *testing.T) {
 func TestGoalsAreMedians(t *testing.T) {
 	r := played("opening", 1, func(r *simulate.Result) { r.Late = simulate.Stopped{Requests: 10000, Block: 9496, Challenge: 400} })
 	if got, want := goalRow(t, []simulate.Result{r}, "json: 95 % blocked, median"), "| json: 95 % blocked, median | 94.96 % | no |"; got != want {
+		t.Errorf("the row is %s, want %s", got, want)
+	}
+}
+
+// TestSilentAttacksAreNotInnocent: no log shows them, and they are no run of those that nothing attacks.
+func TestSilentAttacksAreNotInnocent(t *testing.T) {
+	silent := simulate.Result{Scenario: "synflood", Silent: true}
+	innocent := played("frontpage", 1, func(r *simulate.Result) { r.Attacks = false })
+	if got, want := goalRow(t, []simulate.Result{silent, innocent}, "nothing innocent"), "| nothing innocent is taken for an attack | 0 of 1 runs | yes |"; got != want {
 		t.Errorf("the row is %s, want %s", got, want)
 	}
 }

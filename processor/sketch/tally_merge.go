@@ -60,24 +60,8 @@ func (t *Tally) mergeSome(some []tallied, there []uint8) {
 		there = there[1:]
 	}
 	slots, n := t.slots, t.n
-	mask := len(slots) - 1
 	for _, i := range there {
-		c := &some[i]
-		for at := int(uint64(c.key) * uint64(len(slots)) >> 32); ; at++ {
-			s := &slots[at&mask]
-			free, other := 0, s.key^c.key
-			if s.n == 0 {
-				free, other = 1, 0
-			}
-			if other != 0 {
-				continue
-			}
-			s.key = c.key
-			s.n = clamp(uint64(s.n) + uint64(c.n))
-			s.bar = clamp(uint64(s.bar) + uint64(c.bar))
-			n += free
-			break
-		}
+		n += mergeInto(slots, some[i])
 	}
 	t.n = n
 }
@@ -94,7 +78,13 @@ func (t *Tally) mergeAll(from []tallied) {
 
 // mergeKey adds to a key that is there, or to the zeros of the free slot where it would be.
 func (t *Tally) mergeKey(c tallied) {
-	slots := t.slots
+	if t.n += mergeInto(t.slots, c); crowded(t.n, len(t.slots)) {
+		t.grow()
+	}
+}
+
+// mergeInto adds to a key's slot, or to the zeros of the free one where it would be, and says how many of these it took.
+func mergeInto(slots []tallied, c tallied) int {
 	for i := int(uint64(c.key) * uint64(len(slots)) >> 32); ; i++ {
 		s := &slots[i&(len(slots)-1)]
 		free, other := 0, s.key^c.key
@@ -107,10 +97,7 @@ func (t *Tally) mergeKey(c tallied) {
 		s.key = c.key
 		s.n = clamp(uint64(s.n) + uint64(c.n))
 		s.bar = clamp(uint64(s.bar) + uint64(c.bar))
-		if t.n += free; crowded(t.n, len(slots)) {
-			t.grow()
-		}
-		return
+		return free
 	}
 }
 
