@@ -16,11 +16,12 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// hosted is an attack of ten minutes from rented machines, of which a score stops a part, with an hour before it.
-func hosted(t *testing.T) (log string, begins time.Time) {
+// hosted is an attack of ten minutes from rented machines, with an hour before it. Whether a score is chosen to stop a part of
+// it depends on the seed.
+func hosted(t *testing.T, seed string) (log string, begins time.Time) {
 	t.Helper()
 	log = filepath.Join(t.TempDir(), "access.log")
-	out := mustWeir(t, "simulate", log, "--scenario", "hosted", "--estate", "tuning", "--seed", "1", "--hours", "1")
+	out := mustWeir(t, "simulate", log, "--scenario", "hosted", "--estate", "tuning", "--seed", seed, "--hours", "1")
 	_, attack, _ := strings.Cut(out, "\nThe attack: ")
 	_, at, _ := strings.Cut(attack, ", ")
 	begins, err := time.Parse(time.DateTime, at[:min(len(at), len(time.DateTime))])
@@ -60,9 +61,9 @@ func asOfNow(t *testing.T, log string) []byte {
 func TestAScoreIsAccepted(t *testing.T) {
 	needClickHouse(t)
 	e := startEdge(t)
-	log, begins := hosted(t)
+	log, begins := hosted(t, "2") // its score does not depend on the moment at which all begins
 	log, _ = cutAt(t, log, begins.Add(150*time.Second))
-	appendTo(t, e.log, asOfNow(t, log))
+	writeTo(t, e.log, string(asOfNow(t, log))) // from its first line: nginx has logged that it answers, and time must not begin there
 	data := filepath.Join(t.TempDir(), "data")
 	config := e.config(t, data, "")
 	text, err := os.ReadFile(config)
@@ -126,7 +127,7 @@ func TestAScoreIsAccepted(t *testing.T) {
 // TestAScoreOutlivesItsDetector kills the detector that decided on a score in the midst of the attack: the next one keeps it in
 // force as what it was, renews it while the attack goes on, and lets it end after.
 func TestAScoreOutlivesItsDetector(t *testing.T) {
-	log, begins := hosted(t)
+	log, begins := hosted(t, "2")
 	cut, end := begins.Add(2*time.Minute), begins.Add(10*time.Minute)
 	log, rest := cutAt(t, log, cut)
 	f := startFleet(t, 2)
