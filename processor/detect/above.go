@@ -75,6 +75,10 @@ func idlersHere(r *Reading, sc *Scores) float64 {
 	return r.Raw[UniqueClients]*(1-r.Raw[DeclaredShare]) - r.Raw[UniqueClients]*(1-r.Raw[BareShare])/usual - unanswered(r)
 }
 
+// comers is how many clients that claim to be browsers are there who usually are not: more than normal, or
+// in the place of visitors.
+func comers(r *Reading, sc *Scores) float64 { return max(newcomers(r, sc), idlersHere(r, sc)) }
+
 // loadingAbove is how many clients above normal ask for assets, and which share of the site's
 // visitors do.
 func loadingAbove(r *Reading, sc *Scores) (above, usual float64) {

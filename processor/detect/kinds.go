@@ -70,9 +70,19 @@ func reads(r *Reading, sc *Scores) bool {
 // that the site does not know, or half more of them than of those who usually come, where visitors
 // use the world's few browsers, and none says where it comes from. A page that fails brings no assets,
 // whoever asks for it, so that those say nothing.
-func drowned(r *Reading, sc *Scores) bool {
+func drowned(r *Reading, sc *Scores) bool { return drowns(enter, r, sc) }
+
+// drowning is what adds up to it: nothing else can be seen of those under whom a site fails at once, and one
+// that serves few may stay at the edge of what is enough at once. They claim to be browsers: of machines that say
+// so, a link's previews, nobody expects a program that is known.
+func drowning(r *Reading, sc *Scores) bool {
+	return drowns(slowMarked, r, sc) && newcomers(r, sc) >= strangersShare*excessClients(r, sc)
+}
+
+// drowns is drowned where it is enough that requests without a referer are so many spreads out of range.
+func drowns(direct float64, r *Reading, sc *Scores) bool {
 	share := min(strangersShare, strangersMore+sc.Level[UnfamiliarShare])
-	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= enter && markedAbove(UnfamiliarShare, r, sc) >= share*excessClients(r, sc)
+	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= direct && markedAbove(UnfamiliarShare, r, sc) >= share*excessClients(r, sc)
 }
 
 // scanning reports whether few clients ask for much, most of which is not there.

@@ -101,14 +101,15 @@ func idle(r *Reading, usual float64) float64 {
 
 // idleAbove is the same of what is added up over steps, where half of those above normal load nothing: by how
 // much visitors differ in this is what the site itself has shown, and chance in one step is not chance in the
-// next. Of those above normal some are visitors who happen to be there.
+// next. Of those above normal some are visitors who happen to be there, and where fewer than usual do, those who
+// load nothing come in their place.
 func idleAbove(r *Reading, sc *Scores) float64 {
-	n := newcomers(r, sc)
+	n := comers(r, sc)
 	_, usual := loadingAbove(r, sc)
 	if n < minClients || failsVisitors(r) || usual < usualLoading || scannersMeet(r, sc) {
 		return 0
 	}
-	if idlers(r, sc)-unanswered(r) < max(minClients, n/2-math.Sqrt(sc.Level[UniqueClients])) {
+	if max(idlers(r, sc)-unanswered(r), idlersHere(r, sc)) < max(minClients, n/2-math.Sqrt(sc.Level[UniqueClients])) {
 		return 0
 	}
 	browsers := r.Raw[UniqueClients] * (1 - r.Raw[DeclaredShare])

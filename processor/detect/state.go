@@ -75,7 +75,7 @@ func (s *State) Drift(second int64, r *Reading, sc *Scores) bool {
 
 // departs is what a step adds to what departs a little and long.
 func (s *State) departs(r *Reading, sc *Scores) float64 {
-	if newcomers(r, sc) < minClients || oneDeclared(r, sc) {
+	if comers(r, sc) < minClients || oneDeclared(r, sc) {
 		return -slowStep
 	}
 	return max(s.marked(r, sc), strewn(r, sc)-slowStep)
@@ -91,6 +91,9 @@ func (s *State) marked(r *Reading, sc *Scores) float64 {
 	mark := max(0, markScore(MissingShare, r, sc))
 	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
 		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc, false), idleAbove(r, sc))
+		if drowning(r, sc) {
+			mark = max(mark, markScore(UnfamiliarShare, r, sc))
+		}
 	}
 	if mark < slowMarked {
 		return -slowStep * (1 - mark/slowMarked)

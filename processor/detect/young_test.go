@@ -26,6 +26,8 @@ func youngSite(windows int, usual seen) *baseline.Site {
 var (
 	busy  = seen{requests: 120, clients: 32, fresh: 11, missing: 1, unknown: 7, unfamiliar: 4, notFound: 2, pages: 30, paths: 80, entropy: 5.8, loading: 16, declared: .45, distinct: 24, work: 11}
 	tiny  = seen{requests: 6.5, clients: 2.6, fresh: .8, unknown: 1, unfamiliar: 1.1, pages: 2.4, paths: 5.6, entropy: 2.4, loading: .6, declared: .75, distinct: 2.4, work: .4}
+	shop  = seen{requests: 46, clients: 9.6, fresh: 4, unknown: .6, unfamiliar: 2.5, pages: 11, paths: 34, entropy: 4.6, loading: 6.8, declared: .2, distinct: 8, work: 3}
+	few   = seen{requests: 14, clients: 5, fresh: 2, unknown: .5, unfamiliar: 1.4, pages: 4.5, paths: 10, entropy: 3, loading: 3, declared: .1, distinct: 4, direct: 6.5, work: .4}
 	tools = seen{requests: 22, clients: 9, fresh: .2, pages: 17, paths: 14, entropy: 3.5, loading: 1.6, declared: .78, distinct: 12, work: .1}
 )
 
@@ -93,21 +95,27 @@ func TestChanceInOneStep(t *testing.T) {
 	many, few := bots, bots
 	many.requests, many.clients, many.loading, many.pages, many.declared, many.paths = 230, 65, 32, 54, .22, 110
 	few.requests, few.clients, few.loading, few.pages, few.fresh, few.declared = 84, 42, 9, 38, 22, .33
+	instead := seen{requests: 37, clients: 15.5, fresh: 12, unknown: 1, unfamiliar: 3, pages: 17, paths: 27, entropy: 4.2, loading: 2.2, declared: .13, distinct: 6, work: 5.5}
+	away := instead
+	away.clients, away.fresh, away.loading, away.requests, away.declared = 11, 3, 6.5, 30, .2
 	elsewhere := busy
 	elsewhere.requests, elsewhere.loading, elsewhere.paths = 30, 0, 24
 	cases := map[string]struct {
+		usual  seen
 		steps  []seen // in turn
 		within int64  // 0 is never
 	}{
-		"visitors are many in every other step": {[]seen{bots, many}, 30},
-		"visitors are few":                      {[]seen{few}, 30},
-		"the assets of pages are elsewhere":     {[]seen{elsewhere}, 0},
+		"visitors are many in every other step": {busy, []seen{bots, many}, 30},
+		"visitors are few":                      {busy, []seen{few}, 30},
+		"the assets of pages are elsewhere":     {busy, []seen{elsewhere}, 0},
+		"bots come in the place of visitors":    {shop, []seen{instead}, 30},
+		"strangers instead, who load as many":   {shop, []seen{away}, 0},
 	}
 	for name, c := range cases {
-		b := youngSite(2160, busy)
+		b := youngSite(2160, c.usual)
 		var state State
 		opened := int64(0)
-		last := busy
+		last := c.usual
 		for second := int64(1); second <= 300 && opened == 0; second++ {
 			part, to := (second-1)%10+1, c.steps[(second-1)/10%int64(len(c.steps))]
 			now := between(last, to, float64(part)/10)
@@ -115,6 +123,41 @@ func TestChanceInOneStep(t *testing.T) {
 			scores := Score(b, 2, &r)
 			if part == 10 {
 				last = to
+				state.Drift(second, &r, &scores)
+			}
+			if state.Step(second, &r, &scores) == Opened && state.Kind.Attack() {
+				opened = second
+			}
+		}
+		if c.within == 0 && opened > 0 || c.within > 0 && (opened == 0 || opened > c.within) {
+			t.Errorf("%s: noticed after %d s (0 is never), want within %d", name, opened, c.within)
+		}
+	}
+}
+
+// TestFailsAtOnce plays strangers under whom a small site fails before anything else can be seen of them, and who stay
+// a little below what is an attack at once; and others under whom it fails alike.
+func TestFailsAtOnce(t *testing.T) {
+	bots := seen{requests: 96, clients: 60, fresh: 54, unknown: 2, unfamiliar: 55, errors: 88, pages: 94, paths: 9, entropy: 1, loading: 2, declared: .02, distinct: 6, direct: 70, work: .4}
+	people, previews := bots, bots
+	people.unfamiliar = 30
+	previews.declared = .5
+	for name, c := range map[string]struct {
+		now    seen
+		within int64 // 0 is never
+	}{
+		"programs that it does not know":            {bots, 30},
+		"what visitors use":                         {people, 0},
+		"a link's previews, whom people follow too": {previews, 0},
+	} {
+		b := youngSite(170, few)
+		var state State
+		opened := int64(0)
+		r := c.now.reading()
+		scores := Score(b, 2, &r)
+		scores.Score[NoRefererShare], scores.Score[UnfamiliarShare] = 2.6, 3.7 // its visitors differ much
+		for second := int64(1); second <= 120 && opened == 0; second++ {
+			if second%10 == 0 {
 				state.Drift(second, &r, &scores)
 			}
 			if state.Step(second, &r, &scores) == Opened && state.Kind.Attack() {
