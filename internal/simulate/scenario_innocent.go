@@ -39,6 +39,7 @@ func innocentScenarios() []Scenario {
 		calm("release", "packages", "a release that makes every machine update at once", 40*time.Minute, release),
 		calm("deploy", "main", "a deploy that breaks pages and assets", 30*time.Minute, brokenDeploy),
 		calm("outage", "shop", "an outage; visitors reload", 20*time.Minute, outage),
+		calm("hang", "shop", "an application that hangs; visitors wait, give up and try again", 20*time.Minute, hang),
 		calm("crawl", "forum", "an eager search engine", 40*time.Minute, eagerCrawl),
 		calm("office", "shop", "a course of many people behind one address", 40*time.Minute, func(st *stage, s *plot) []source {
 			return []source{st.crowd("office", s.scaled(250), st.begin, 5*time.Minute, st.colleague(st.a.network.offices[3]))}
@@ -121,6 +122,29 @@ func outage(st *stage, _ *plot) []source {
 					return down
 				}
 				return x
+			}
+		}},
+		&happening{at: st.begin + 8*time.Minute, site: st.site, do: func() { st.site.change, st.site.reloads = nil, 0 }},
+	}
+}
+
+// hang: for 8 minutes whatever the application works on takes it half a minute, as where its database waits for something;
+// soon everybody waits for a place, too.
+func hang(st *stage, _ *plot) []source {
+	return []source{
+		&happening{at: st.begin, site: st.site, do: func() {
+			st.site.reloads = 3
+			late := map[*Resource]*Resource{}
+			st.site.change = func(x *Resource) *Resource {
+				if x.Service == 0 {
+					return x
+				}
+				if late[x] == nil {
+					slow := *x
+					slow.Service = 30 * time.Second
+					late[x] = &slow
+				}
+				return late[x]
 			}
 		}},
 		&happening{at: st.begin + 8*time.Minute, site: st.site, do: func() { st.site.change, st.site.reloads = nil, 0 }},

@@ -122,10 +122,22 @@ func crowd(r *Reading, sc *Scores) bool {
 	return max(sc.Score[RequestRate], sc.Score[UniqueClients]) >= sc.Limits.surge && excess(r, sc) >= minExcess
 }
 
+// breakage reports whether a fair part of what visitors ask for is lost, while no more of them come than usual: that
+// they ask again, and that what waits piles up, is not more of them.
 func breakage(r *Reading, sc *Scores) bool {
-	broken := r.Raw[ErrorShare] >= breakageShare && sc.Score[ErrorShare] >= breakageScore ||
+	broken := lostShare(r) >= breakageShare && harmScore(sc) >= breakageScore ||
 		min(r.Raw[NotFoundShare], r.Raw[MissingShare]) >= breakageShare && sc.Score[NotFoundShare] >= breakageScore // not one scanner's
-	return broken && r.Requests >= 20 && r.Raw[UniqueClients] >= 5 && volumeScore(sc) < enter
+	return broken && r.Requests >= 20 && r.Raw[UniqueClients] >= 5 && max(clientScore(sc), sc.Score[RequestRate]) < enter
+}
+
+// lostShare is the share of the requests let through that failed, that whoever waited gave up, or that took long.
+func lostShare(r *Reading) float64 {
+	return max(r.unserved(), r.Raw[SlowShare]*r.Requests/max(r.Requests-r.Stopped, 1))
+}
+
+// usuallyLost is the same of what is normal.
+func usuallyLost(sc *Scores) float64 {
+	return max(sc.Level[ErrorShare]+sc.Level[AbandonedShare], sc.Level[SlowShare])
 }
 
 // Cause is one sentence for a person.
@@ -138,8 +150,8 @@ func Cause(kind schemas.Kind, r *Reading, sc *Scores) string {
 		return fmt.Sprintf("%s; of these clients %s ask for pages that are missing, %s for paths never served before, %s use programs this site does not know",
 			rate, percent(MissingShare), percent(UnknownShare), percent(UnfamiliarShare))
 	case schemas.Breakage:
-		return fmt.Sprintf("%s of the requests fail with 5xx, %s with 404, while no more visitors than normal come",
-			percent(ErrorShare), percent(NotFoundShare))
+		return fmt.Sprintf("%s of the requests fail with 5xx, %s with 404, %s are given up by who waits and %s take long, while no more visitors than normal come",
+			percent(ErrorShare), percent(NotFoundShare), percent(AbandonedShare), percent(SlowShare))
 	}
 	return rate + "; they ask for what visitors of this site ask for"
 }

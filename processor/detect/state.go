@@ -39,6 +39,9 @@ type State struct {
 	// Swell is how many of the clients that an open release brought may still be there.
 	Swell float64
 
+	// Lost is how many requests were lost, in steps of ten seconds in a row in which a fair part was, see loses.
+	Lost float64
+
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
 	// Page 1954).
 	Slow    float64
@@ -48,7 +51,7 @@ type State struct {
 // Suspicious reports whether the last step showed the beginning of something: then
 // nothing is to be learned, and the next second is looked at in full.
 func (s *State) Suspicious() bool {
-	return s.Open || s.Doubtful() || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Probing > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Machines > 0
+	return s.Open || s.Doubtful() || s.Attack > 0 || s.Scattered > 0 || s.Scanning > 0 || s.Probing > 0 || s.Crowd > 0 || s.Breakage > 0 || s.Lost > 0 || s.Machines > 0
 }
 
 // people reports whether those above normal are people: they bring assets or, where the site
@@ -70,6 +73,7 @@ func (s *State) Drift(second int64, r *Reading, sc *Scores) bool {
 	before := s.Slow
 	s.Slow = min(max(0, s.Slow+s.departs(r, sc)), 2*sc.Limits.slow)
 	s.Drifted = second
+	s.Lost = s.loses(r, sc)
 	return before < slowDoubt && s.Slow >= slowDoubt
 }
 
@@ -111,8 +115,23 @@ func (s *State) slowNow(second int64, r *Reading, sc *Scores) float64 {
 	return s.Slow + max(0, s.departs(r, sc))*float64(part)/window.Short
 }
 
-// Doubtful reports whether the traffic departs too long to be learned.
-func (s *State) Doubtful() bool { return s.Slow >= slowDoubt }
+// loses is what a step adds to the requests lost: on a small site ten seconds have too few of them to say anything,
+// and whoever finds it broken comes back once or twice, and then no more.
+func (s *State) loses(r *Reading, sc *Scores) float64 {
+	switch lost := lostShare(r); {
+	case usuallyLost(sc) >= breakageShare/2: // a site of which much fails at all times
+		return 0
+	case r.Requests-r.Stopped < lostFew || r.Raw[UniqueClients] < lostClients || clientScore(sc) >= enter:
+		return lostFades * s.Lost
+	case lost < lostFrom || harmScore(sc) < lostScore:
+		return 0
+	default:
+		return min(s.Lost+min(lost*(r.Requests-r.Stopped), lostStep), lostMost)
+	}
+}
+
+// Doubtful reports whether the traffic departs, or fails, too long to be learned.
+func (s *State) Doubtful() bool { return s.Slow >= slowDoubt || s.Lost >= lostStep }
 
 // Step takes the window that ended with a second. The caller steps every second
 // while Suspicious or where a cheap look at the counts gives reason to.
@@ -163,7 +182,7 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 		s.Kind = kind
 	case s.Crowd >= crowdPersist:
 		s.Kind = surge(r, sc)
-	case s.Breakage >= breakagePersist:
+	case s.Breakage >= breakagePersist, s.Lost >= lostEnough && clientScore(sc) < enter:
 		s.Kind = schemas.Breakage
 	default:
 		return None
