@@ -31,14 +31,16 @@ type Detector struct {
 	held     held
 	suspects *attribute.Sample // of the site that is looked at, see site.suspects
 
-	sites     []*site // in the order of their first pane
-	index     map[string]*site
-	named     map[string]bool // by the configuration: they keep their place
-	closed    int64           // last second closed, unix s; 0 before the first
-	memory    share
-	watched   int // sites whose normal traffic is known, counted every minute
-	strangers int // windows in a row with many requests for hosts that are no site's
-	ids       incidentIDs
+	sites      []*site // in the order of their first pane
+	index      map[string]*site
+	named      map[string]bool // by the configuration: they keep their place
+	closed     int64           // last second closed, unix s; 0 before the first
+	memory     share
+	watched    int   // sites whose normal traffic is known, counted every minute
+	began      int64 // the first second that this detector closed
+	strangeFor int   // windows in a row with many requests for hosts that are no site's
+	manyNames  bool  // and many new names among them at once
+	ids        incidentIDs
 
 	corrections []Correction      // the oldest first
 	rejected    map[string]string // by decision, the person who has lifted it; nil for none
@@ -114,6 +116,9 @@ func (d *Detector) Knowledge() *Knowledge { return d.know }
 // with other content. Every second is to be closed, in order, or skipped.
 func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) {
 	d.closed = second
+	if d.began == 0 {
+		d.began = second
+	}
 	if second%60 == 0 {
 		d.windows.Bound(d.memory.next(second, d.windows.Added()))
 		d.watched = 0
@@ -132,7 +137,7 @@ func (d *Detector) close(second int64, panes []*Pane, emit func(schemas.Event)) 
 		s.close(second, emit)
 	}
 	if second%stepSeconds == 0 {
-		d.strange()
+		d.strange(second, emit)
 	}
 }
 

@@ -149,6 +149,9 @@ func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
 		Signals: detect.Signals(&s.reading, &s.scores),
 		Cause:   detect.Cause(s.state.Kind, &s.reading, &s.scores),
 	}
+	if s.name == Other {
+		e.Cause = s.d.strangeCause()
+	}
 	if was := s.incident.returns; was != "" {
 		e.Cause = shorten("the attack of "+was+" is back: "+e.Cause, schemas.MaxSentence)
 	}
@@ -165,7 +168,7 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 		s.keepTold(second, emit)
 	}
 	i := s.incident
-	if i == nil || !s.state.Kind.Attack() || second < i.next {
+	if i == nil || !s.state.Kind.Attack() || second < i.next || s.name == Other {
 		return
 	}
 	i.next = second + firstLook

@@ -43,7 +43,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m.leftOut = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "weir_processor_measures_left_out_total", Help: "Measures that were found and not decided, because a cap was reached; each counts again every ten seconds that it is found."}, []string{"cap"})
 	m.strange = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "weir_processor_strange_requests", Help: "Requests a second for hosts of which nothing is known, while that of some site is: nothing is noticed there."})
+		Name: "weir_processor_strange_requests", Help: "Requests a second for hosts of which nothing is known, while that of some site is: nothing is decided there."})
 	off := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "weir_processor_off_time_seconds", Help: "By how much requests came after their second had closed (late), or lay ahead of all before them (early).",
 		Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400},

@@ -1,9 +1,15 @@
 package processor
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
+	"time"
 
+	"github.com/weir-project/weir/processor/detect"
 	"github.com/weir-project/weir/processor/window"
+	"github.com/weir-project/weir/schemas"
 )
 
 const (
@@ -13,6 +19,13 @@ const (
 	strangeLeast, strangeShare, strangePersist = 100.0, 0.2, 3
 	// strangeNames is how many hosts are named.
 	strangeNames = 3
+	// strangeMany is how many names that nobody asked for minutes ago are asked for within ten seconds where they are
+	// made up, and strangeSure for how many windows in a row many requests must come for hosts that nobody has before it
+	// is an incident.
+	strangeMany, strangeSure = 16, 2
+	// strangeKnown is for how many seconds this detector must have seen the estate before: what it sees first is
+	// all new to it. strangeUsual is how many times the usual is no more than usual.
+	strangeKnown, strangeUsual = 600, 2.0
 )
 
 // Strange is what came in ten seconds for hosts that are no site's: nothing is known of what is normal there, so that
@@ -25,9 +38,32 @@ type Strange struct {
 
 // strange tells of requests for hosts that are no site's, where they are many and do not end. Where nothing is known of any
 // site yet, everything is new.
-func (d *Detector) strange() {
-	var found Strange
-	var asked []*site
+func (d *Detector) strange(second int64, emit func(schemas.Event)) {
+	found, asked := d.strangers()
+	d.count.strange.Set(found.Rate)
+	if found.Rate*window.Short < strangeLeast || found.Rate < strangeShare*found.All {
+		d.strangeFor, d.manyNames = 0, false
+		d.strangeEnds(second, emit)
+		return
+	}
+	d.strangeFor++
+	if nobodys := d.nobodys(asked); d.strangeFor >= strangeSure && nobodys*window.Short >= strangeLeast && nobodys >= strangeShare*found.All {
+		d.strangeFlood(second, emit)
+	}
+	if d.strangeFor < strangePersist || d.o.Strange == nil {
+		return
+	}
+	slices.SortStableFunc(asked, func(a, b *site) int {
+		return int(b.windows.Short()[window.Requests]) - int(a.windows.Short()[window.Requests])
+	})
+	for _, s := range asked[:min(len(asked), strangeNames)] {
+		found.Hosts = append(found.Hosts, s.name)
+	}
+	d.o.Strange(found)
+}
+
+// strangers adds up what comes for hosts that are no site's, and says which these are.
+func (d *Detector) strangers() (found Strange, asked []*site) {
 	known := false
 	for _, s := range d.sites {
 		n := float64(s.windows.Short()[window.Requests]) / window.Short
@@ -43,19 +79,63 @@ func (d *Detector) strange() {
 	if !known {
 		found.Rate = 0
 	}
-	d.count.strange.Set(found.Rate)
-	if found.Rate*window.Short < strangeLeast || found.Rate < strangeShare*found.All {
-		d.strangers = 0
+	return found, asked
+}
+
+// nobodys is how many requests a second, more than usual, are for hosts that can be no new site: addresses, and names beyond
+// all places where there were many new ones at once. These have places as long as there are some, and are few in the windows after.
+func (d *Detector) nobodys(asked []*site) (rate float64) {
+	names, beyond := 0, 0.0
+	for _, s := range asked {
+		more := max(0, float64(s.windows.Short()[window.Requests])/window.Short-strangeUsual*s.scores.Level[detect.RequestRate])
+		if s.name == Other {
+			beyond = more
+		} else if _, err := netip.ParseAddr(strings.Trim(s.name, "[]")); err == nil {
+			rate += more
+		} else if s.base.Windows() < minWindows {
+			names++
+		}
+	}
+	if d.manyNames = d.manyNames || names >= strangeMany; d.manyNames {
+		rate += beyond
+	}
+	if d.closed-d.began < strangeKnown {
+		return 0
+	}
+	return rate
+}
+
+// strangeFlood opens the incident of hosts that nobody has, at Other. Nothing is decided there: what is normal for names
+// without end nobody knows, and no edge can tell them from those of sites that it serves.
+func (d *Detector) strangeFlood(second int64, emit func(schemas.Event)) {
+	s := d.site(Other)
+	switch {
+	case s.incident != nil:
+		s.state.Quiet = 0
+		return
+	case d.o.LearnOnly || s.accepted != nil && second < s.accepted.Until: // a person called such a flood normal
 		return
 	}
-	if d.strangers++; d.strangers < strangePersist || d.o.Strange == nil {
-		return
+	s.state = detect.State{Open: true, Kind: schemas.Flood}
+	s.change(detect.Opened, second, emit)
+}
+
+// strangeEnds closes it once it has been quiet.
+func (d *Detector) strangeEnds(second int64, emit func(schemas.Event)) {
+	s, ok := d.index[Other]
+	switch {
+	case !ok || s.incident == nil:
+	case s.state.Quiet == 0:
+		s.state.Quiet = second
+	case second-s.state.Quiet >= int64(detect.QuietFor/time.Second):
+		s.state = detect.State{}
+		s.change(detect.Closed, second, emit)
 	}
-	slices.SortStableFunc(asked, func(a, b *site) int {
-		return int(b.windows.Short()[window.Requests]) - int(a.windows.Short()[window.Requests])
-	})
-	for _, s := range asked[:min(len(asked), strangeNames)] {
-		found.Hosts = append(found.Hosts, s.name)
-	}
-	d.o.Strange(found)
+}
+
+// strangeCause is what the incident says of itself.
+func (d *Detector) strangeCause() string {
+	found, _ := d.strangers()
+	return fmt.Sprintf("%.1f of %.1f requests/s in 10 s are for hosts that are no site's, made up or addresses; nothing is decided there: have nginx refuse names that it does not know",
+		found.Rate, found.All)
 }

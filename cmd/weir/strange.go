@@ -18,6 +18,6 @@ func (r *processing) strange(s processor.Strange) {
 		return
 	}
 	r.strangeAt = now
-	r.log.Warn("many requests are for hosts that are no site's: no attack is noticed there, and nothing decided; have nginx refuse names that it does not know (docs/edges.md), or name the host under sites",
+	r.log.Warn("many requests are for hosts that are no site's: of one name no attack is noticed there, and nothing decided; have nginx refuse names that it does not know (docs/edges.md), or name the host under sites",
 		"hosts", strings.Join(s.Hosts, " "), "requests_per_second", fmt.Sprintf("%.1f", s.Rate), "of", fmt.Sprintf("%.1f", s.All))
 }
