@@ -89,6 +89,34 @@ func TestFindsWhatSetsTheBotsApart(t *testing.T) {
 	}
 }
 
+// TestTheLastHundredth: a signature is narrowed to what nearly all of an attack's requests have, since machines of normal times
+// have part of it. What one hundredth of the requests have instead is blocked, too, where it cannot be there by chance.
+func TestTheLastHundredth(t *testing.T) {
+	const odd = "gzip, compress"
+	for seed := range uint64(4) {
+		normal, suspect, r := samples(seed)
+		for range 100 {
+			normal.take(request(r.Uint32(), "monitor", odd, "/page1", "", schemas.CookieNone))
+		}
+		normal.Span = 4000 * time.Second
+		bots(suspect, r, 1200, odd)
+		last := func() *schemas.Request {
+			return request(r.Uint32(), "Safari/18", odd, fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone)
+		}
+		for range 15 {
+			suspect.take(last())
+		}
+		suspect.Span = time.Minute
+		measures := Analyse(normal, suspect, Budget{})
+		if !matches(measures, last()) {
+			t.Errorf("seed %d: the last hundredth is not blocked: %v", seed, measures)
+		}
+		if matches(measures, request(r.Uint32(), "monitor", odd, "/page1", "", schemas.CookieNone)) {
+			t.Errorf("seed %d: a monitor is blocked", seed)
+		}
+	}
+}
+
 // TestNoRefererIsATrap: bots that differ from newcomers in nothing but the number of
 // them must not be stopped by what newcomers share.
 // TestADrowningSiteLogsNoMoreThanUsual: the log's rate is the normal one, as the site answers

@@ -148,7 +148,7 @@ func (a *analysis) weigh(items []item, rows []uint64) candidate {
 // are added, so that what has not enough need not be extended.
 func (a *analysis) enough(rows, also []uint64) bool {
 	last, clients, requests := int32(-1), 0, 0.0
-	least := narrowShare * a.attackShare * a.suspect.total
+	least := a.leastShare() * a.attackShare * a.suspect.total
 	for w, word := range rows {
 		word &= also[w] & a.open[w]
 		for word != 0 {

@@ -9,11 +9,16 @@ const (
 	// minRatio is the least lower bound of the risk ratio of what is blocked, softRatio of what is
 	// challenged: that refuses nobody for good.
 	minRatio, softRatio = 5, 3
+	// unseenRatio is the same of what is blocked and none of many normal clients shows: of a flood's clients a hundredth are
+	// few, and the bound of a share of which none was seen is wide.
+	unseenRatio = 2
 	// strongRatio is the same for a pair that others may narrow.
 	strongRatio = 10
 	// aloneShare and narrowShare are the least shares of the attack's requests that are
-	// worth a decision: what stops less is more likely to be somebody else.
-	aloneShare, narrowShare = 0.02, 0.01
+	// worth a decision: what stops less is more likely to be somebody else. That what stands alone is not, chance and
+	// the ratio show, so that less will do: what a signature leaves of the attack is often some hundredths, each with a trait of its own.
+	// softAlone is the same for what is challenged: many small parts of what was seen stop less of what comes than one score.
+	aloneShare, softAlone, narrowShare = 0.005, 0.02, 0.01
 	// falseShare is the share of a candidate's clients that may be normal ones.
 	falseShare = 0.05
 )
@@ -27,16 +32,30 @@ const (
 func (a *analysis) stands(c *candidate, clients int) bool {
 	attack := a.attackShare * a.suspect.total
 	expected := a.normalClients * a.upper(c.normal.all)
-	if c.gain >= aloneShare*attack && poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= a.leastRatio() {
+	if c.gain >= a.leastAlone()*attack && poissonAtLeast(clients, expected) <= chance && a.ratio(clients, c.normal.all) >= a.leastRatio(c) {
 		return true
 	}
 	mean := a.normalClients * (float64(c.normal.all) + 0.5) / float64(a.choose0.all+1)
 	return c.gain >= narrowShare*attack && mean <= falseShare*float64(clients) && a.narrowsStrong(c)
 }
 
-func (a *analysis) leastRatio() float64 {
+// leastAlone is the least share of the attack's requests that what stands alone may stop.
+func (a *analysis) leastAlone() float64 {
 	if a.soft {
+		return softAlone
+	}
+	return aloneShare
+}
+
+// leastShare is the same of whatever stands.
+func (a *analysis) leastShare() float64 { return min(a.leastAlone(), narrowShare) }
+
+func (a *analysis) leastRatio(c *candidate) float64 {
+	switch {
+	case a.soft:
 		return softRatio
+	case c.normal.all == 0 && !a.young:
+		return unseenRatio
 	}
 	return minRatio
 }
