@@ -9,17 +9,22 @@ import (
 )
 
 const (
-	// minDense is how many of the attack's clients a prefix must have: fewer are decided on one by one.
-	minDense = 8
-	// minFilled is how many of the parts of a wide prefix must have one: else the narrow ones within are meant.
-	minFilled = 4
+	// minDense is how many of the attack's clients a prefix must have: fewer are decided on one by one. Whether so
+	// many visitors can be there by chance is asked beside.
+	minDense = 6
 	// maxPrefixes bounds the prefixes in force on a site.
 	maxPrefixes = 64
 )
 
-// prefixLengths are those that are decided on, the wide before the narrow: a provider's block and a customer's
-// part of it, of IPv4 and of IPv6, where a client is a /64 of its own.
-var prefixLengths = [2]struct{ wide, narrow int }{{20, 24}, {48, 56}}
+// prefixLevels are the prefixes that are decided on, the wide before the narrow: a provider's block, a quarter of it
+// for where somebody is known from the rest, and a customer's part, of IPv4 and of IPv6, where a client is a /64 of its own. Of
+// a level's parts, customers', so many must have a client of the attack's: else the narrower ones within are meant.
+var prefixLevels = [...]struct{ v4, v6, filled int }{{20, 48, 4}, {22, 52, 3}, {24, 56, 1}}
+
+// levels are the prefixes that an address is in, the wide before the narrow.
+type levels [len(prefixLevels)]netip.Prefix
+
+func (l *levels) narrow() netip.Prefix { return l[len(l)-1] }
 
 // dense is a prefix and what of the suspects is in it.
 type dense struct {
@@ -85,9 +90,10 @@ func (a *analysis) addrOf(owner int32) netip.Addr {
 // dense are the prefixes that suspects with an open request fill.
 func (a *analysis) dense() map[netip.Prefix]*dense {
 	count, found := make(map[netip.Prefix]int, len(a.suspect.clients)), make(map[netip.Prefix]*dense)
-	a.eachOpenClient(func(_ int32, wide, narrow netip.Prefix) {
-		count[wide]++
-		count[narrow]++
+	a.eachOpenClient(func(_ int32, in *levels) {
+		for _, p := range in {
+			count[p]++
+		}
 	})
 	for p, n := range count {
 		if n >= minDense {
@@ -97,11 +103,11 @@ func (a *analysis) dense() map[netip.Prefix]*dense {
 	if len(found) == 0 {
 		return nil
 	}
-	a.eachOpenClient(func(client int32, wide, narrow netip.Prefix) {
-		for _, p := range [2]netip.Prefix{wide, narrow} {
+	a.eachOpenClient(func(client int32, in *levels) {
+		for _, p := range in {
 			if d := found[p]; d != nil {
 				d.clients = append(d.clients, client)
-				d.parts[narrow] = true
+				d.parts[in.narrow()] = true
 			}
 		}
 	})
@@ -109,35 +115,36 @@ func (a *analysis) dense() map[netip.Prefix]*dense {
 }
 
 // eachOpenClient calls do with the suspects that have an open request, and the prefixes that each is in.
-func (a *analysis) eachOpenClient(do func(client int32, wide, narrow netip.Prefix)) {
+func (a *analysis) eachOpenClient(do func(client int32, in *levels)) {
 	last := int32(-1)
 	for i := range a.suspect.rows {
 		if a.open[i/64]>>(i%64)&1 == 0 || a.suspect.owner[i] == last {
 			continue
 		}
 		last = a.suspect.owner[i]
-		wide, narrow := prefixesOf(a.addrOf(last))
-		do(last, wide, narrow)
+		in := prefixesOf(a.addrOf(last))
+		do(last, &in)
 	}
 }
 
-// prefixesOf are the two that a client is in.
-func prefixesOf(addr netip.Addr) (wide, narrow netip.Prefix) {
-	of := prefixLengths[0]
-	if addr.Is6() {
-		of = prefixLengths[1]
+// prefixesOf are those that a client is in.
+func prefixesOf(addr netip.Addr) (in levels) {
+	for i, of := range prefixLevels {
+		bits := of.v4
+		if addr.Is6() {
+			bits = of.v6
+		}
+		in[i], _ = addr.Prefix(bits) // which is in range
 	}
-	wide, _ = addr.Prefix(of.wide) // both are in range
-	narrow, _ = addr.Prefix(of.narrow)
-	return wide, narrow
+	return in
 }
 
 // dropKnown drops the prefixes that somebody is known from, or behaves like people in.
 func (a *analysis) dropKnown(found map[netip.Prefix]*dense) {
 	drop := func(addr [16]byte) {
-		wide, narrow := prefixesOf(netip.AddrFrom16(addr).Unmap())
-		delete(found, wide)
-		delete(found, narrow)
+		for _, p := range prefixesOf(netip.AddrFrom16(addr).Unmap()) {
+			delete(found, p)
+		}
 	}
 	known := slices.Concat([]*Sample{a.normalSample}, a.budget.Elsewhere)
 	if a.earlier != nil {
@@ -166,16 +173,16 @@ func (a *analysis) dropKnown(found map[netip.Prefix]*dense) {
 	}
 }
 
-// choosePrefixes are those that cannot be there by chance, the largest first; a narrow one only where the wide one
-// around it is not taken.
+// choosePrefixes are those that cannot be there by chance, the wide before the narrow, of which those with most of the attack's
+// clients first; a narrow one only where none around it is taken.
 func (a *analysis) choosePrefixes(found map[netip.Prefix]*dense) (chosen []*dense) {
 	expected := a.normalClients * UpperShare(0, a.calibrate0.all)
 	taken := make(map[netip.Prefix]bool)
-	for _, wide := range [2]bool{true, false} {
+	for level, of := range prefixLevels {
 		var list []*dense
 		for p, d := range found {
-			around, narrow := prefixesOf(p.Addr())
-			if wide != (p == around) || wide && len(d.parts) < minFilled || !wide && p == narrow && taken[around] {
+			around := prefixesOf(p.Addr())
+			if p != around[level] || len(d.parts) < of.filled || slices.ContainsFunc(around[:level], func(w netip.Prefix) bool { return taken[w] }) {
 				continue
 			}
 			if poissonAtLeast(len(d.clients), expected) <= chance {
