@@ -21,6 +21,19 @@ func (d *Detector) inForce() (n int) {
 	return n
 }
 
+// maxEvidence is of how many decisions on clients, over all sites, the evidence is kept with the decision, some 1.3 KiB
+// each: as many as five sites can have. It is told with the decision, and whoever reads events keeps it; of those
+// beyond it is told that once, and not with what becomes of them.
+const maxEvidence = 5 * maxScored
+
+// evidence is of how many decisions on clients it is kept.
+func (d *Detector) evidence() (n int) {
+	for _, s := range d.sites {
+		n += s.know.scored.told
+	}
+	return n
+}
+
 // roomForSignatures is which part of all decisions clients leave to signatures and prefixes.
 const roomForSignatures = 8
 

@@ -29,6 +29,8 @@ type Detector struct {
 
 	free     []*Pane // emptied
 	held     held
+	worked   worked
+	told     int               // maxEvidence
 	suspects *attribute.Sample // of the site that is looked at, see site.suspects
 
 	sites      []*site // in the order of their first pane
@@ -58,6 +60,7 @@ func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count
 	}
 	return &Detector{
 		named: named, suspects: attribute.NewSample(extract, 4*bucketClients),
+		worked: worked{most: workedBytes}, told: maxEvidence,
 		o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
 		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret), links: linkKeys(seedOf(o.Secret)),
 	}
@@ -199,6 +202,7 @@ func (d *Detector) makeRoom() bool {
 			d.held.quarantined -= b.sample.Len()
 		}
 	}
+	d.drop(s)
 	s.windows.Drop()
 	delete(d.index, s.name)
 	d.sites = slices.Delete(d.sites, victim, victim+1)

@@ -10,6 +10,8 @@ import (
 const (
 	// earlierClients bounds the sample of those who came while an incident was no attack.
 	earlierClients = 2048
+	// maxEarlier bounds those of all sites: 32 sites have as many as they may, as with normal traffic.
+	maxEarlier = 32 * earlierClients
 	// earlierLag is how many steps they wait before they are taken for people: an attack is there
 	// for some seconds before it is noticed, and its clients are not to be among them.
 	earlierLag = 5
@@ -31,6 +33,30 @@ func (s *site) noteEarlier() {
 		i.earlier = attribute.NewSample(s.d.extract, earlierClients)
 	}
 	i.earlier.Merge(b.sample, true)
+	s.d.thinEarlier()
+}
+
+// thinEarlier halves the largest samples of those who came earlier until all fit: what is lost is precision, and fewer
+// known people allow fewer decisions.
+func (d *Detector) thinEarlier() {
+	for {
+		var largest *attribute.Sample
+		all := 0
+		for _, s := range d.sites {
+			if i := s.incident; i != nil && i.earlier != nil {
+				if all += i.earlier.Len(); largest == nil || i.earlier.Len() > largest.Len() {
+					largest = i.earlier
+				}
+			}
+		}
+		if all <= maxEarlier {
+			return
+		}
+		before := largest.Len()
+		if largest.Thin(); largest.Len() == before {
+			return
+		}
+	}
 }
 
 // turned notes that the incident is an attack from a second on: what came before is none of the attack's.

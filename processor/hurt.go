@@ -47,7 +47,7 @@ func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Eve
 		case d.incident != i.id:
 		case ofRequests && i.hurt.Touched(rule, s.resolver()) >= hurtPeople:
 			why = "lifted: it matches people for whom " + lifted.ID + " was lifted"
-		case !ofRequests && ofMatched(d):
+		case !ofRequests && d.forMatch:
 			why = "lifted: it was taken for a signature's match, and " + lifted.ID + " has stopped people"
 		}
 		if why != "" {

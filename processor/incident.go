@@ -69,6 +69,7 @@ type decision struct {
 	hash      uint64            // of its id, see decisionHash
 	live      schemas.Live      // what its probes have shown: Probes and People
 	ends      string            // why it was not renewed though it matched when it was looked at last, else ""
+	forMatch  bool              // of a client: it was measured because a signature had matched it
 }
 
 // incidentIDs makes ids from event time.
@@ -129,6 +130,7 @@ func (s *site) closed(now time.Time, emit func(schemas.Event)) {
 	}
 	s.past = &past{ID: s.incident.id, Peak: s.incident.peak}
 	s.incident, s.know.troubled, s.know.news.decided = nil, 0, true
+	s.d.drop(s)
 	emit(e)
 }
 
@@ -345,7 +347,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	for _, d := range s.know.decisions {
 		held[d.Value] = max(held[d.Value], d.Action.Severity())
 	}
-	room := s.d.o.MaxDecisions - s.d.inForce()
+	room, told := s.d.o.MaxDecisions-s.d.inForce(), s.d.told-s.d.evidence()
 	left := make(map[Cap]int)
 	defer func() { s.tellCaps(left) }()
 	s.pardon(second, "")
@@ -381,8 +383,11 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		}
 		d.Expires = s.until(d, now)
 		if d.Scope == schemas.ScopeClient {
-			s.know.scored.add(d)
 			s.tell(schemas.DecisionAdded, d, now, emit)
+			if d.forMatch, told = ofMatched(d), told-1; told < 0 {
+				d.Evidence = nil
+			}
+			s.know.scored.add(d)
 			continue
 		}
 		d.Probes = s.d.probeKey

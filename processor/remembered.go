@@ -42,7 +42,7 @@ type remembered struct {
 
 // remember keeps what is lifted; by says who did, "" where it was weir itself.
 func (s *site) remember(d *decision, second int64, by string) {
-	if d.signature == nil && by == "" && ofMatched(d) {
+	if d.signature == nil && by == "" && d.forMatch {
 		return // it was the signature's doing
 	}
 	r := &s.remembered

@@ -17,6 +17,7 @@ const maxScored = 8192
 type scoredList struct {
 	list []*decision
 	by   map[netip.Addr]*decision // the stronger
+	told int                      // of how many the evidence is kept
 }
 
 // add takes a decision on a client.
@@ -29,6 +30,9 @@ func (l *scoredList) add(d *decision) {
 		l.by = make(map[netip.Addr]*decision)
 	}
 	l.list = append(l.list, d)
+	if d.Evidence != nil {
+		l.told++
+	}
 	if was := l.by[addr]; was == nil || d.Action.Severity() > was.Action.Severity() {
 		l.by[addr] = d
 	}
@@ -66,7 +70,7 @@ func (l *scoredList) keep(keep func(*decision) bool) {
 		return
 	}
 	clear(l.list[len(kept):])
-	l.list = nil
+	l.list, l.told = nil, 0
 	clear(l.by)
 	for _, d := range kept {
 		l.add(d)

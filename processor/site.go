@@ -55,6 +55,9 @@ type site struct {
 	age     int                  // steps that the younger has
 	joined  *attribute.Sample    // both, made when an incident needs it
 
+	asked  int64 // second in which the normal sample was asked for last
+	worked int   // bytes that were left behind then, see Detector.working; 0 is none
+
 	incident *incident
 	past     *past     // the incident before, where it can still be corrected
 	accepted *accepted // by a person; nil for nothing
@@ -167,6 +170,9 @@ func (s *site) close(second int64, emit func(schemas.Event)) {
 	s.feedback(second, step, emit)
 	s.recall(second, emit)
 	s.decide(second, emit)
+	if s.asked == second {
+		s.d.working(s, second)
+	}
 }
 
 // feedback is what comes of the decisions in force.
@@ -307,6 +313,7 @@ func (s *site) taint() {
 
 // normalSample is both generations of the normal sample together.
 func (s *site) normalSample() *attribute.Sample {
+	s.asked = s.d.closed
 	if s.normal[1].Len() == 0 {
 		return s.normal[0]
 	}

@@ -349,6 +349,7 @@ type savedDecision struct {
 	Hurt     bool         `json:"hurt,omitempty"`
 	Seen     schemas.Live `json:"seen,omitzero"`
 	Touches  []uint64     `json:"touches,omitempty"`
+	ForMatch bool         `json:"for_match,omitempty"`
 }
 
 func (s *site) open() savedOpen {
@@ -376,7 +377,7 @@ func (s *site) open() savedOpen {
 	}
 	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
 		for _, d := range list {
-			saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live, d.touches})
+			saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live, d.touches, d.forMatch})
 		}
 	}
 	return saved
@@ -445,7 +446,8 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	var all []*decision
 	for _, d := range saved.Decisions {
 		kept := &decision{Decision: d.Decision, incident: d.Incident, kind: d.Of, since: d.Since, matched: d.Matched, hurt: d.Hurt, live: d.Seen,
-			hash: decisionHash(s.d.seed, []byte(d.ID))}
+			hash: decisionHash(s.d.seed, []byte(d.ID)), forMatch: d.ForMatch}
+		kept.forMatch = kept.forMatch || ofMatched(kept) // an older weir's state tells by the evidence
 		if d.Scope == schemas.ScopeSignature {
 			signature, err := schemas.ParseSignature(d.Value)
 			if err != nil {

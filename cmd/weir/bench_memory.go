@@ -26,13 +26,15 @@ type memoryTraffic struct {
 	name, title string
 	rate        uint64 // requests a second of event time
 	fill        func(g *generator, n uint64, r *schemas.Request)
+	quiet       uint64 // before so many requests an eighth of the rate comes
 }
 
 func memoryTraffics() []memoryTraffic {
 	return []memoryTraffic{
-		{"random", "hosts, paths, agents, addresses: all random", 10_000, fillRandom},
-		{"million", "1,000,000 clients on 1,000 sites", 10_000, fillMillion},
-		{"spread", "1,000,000 clients, each on all of 1,000 sites", 10_000, fillSpread},
+		{"random", "hosts, paths, agents, addresses: all random", 10_000, fillRandom, 0},
+		{"million", "1,000,000 clients on 1,000 sites", 10_000, fillMillion, 0},
+		{"spread", "1,000,000 clients, each on all of 1,000 sites", 10_000, fillSpread, 0},
+		{"attacked", "1,000 sites, all attacked at once after half an hour", attackedRate, fillAttacked, attackedQuiet},
 	}
 }
 
@@ -83,7 +85,7 @@ func (k *memoryTraffic) run(ctx context.Context, requests uint64, point func(any
 		var r schemas.Request
 		for range benchRows {
 			k.fill(g, n, &r)
-			r.Time = benchTime + int64(n*1000/k.rate)
+			r.Time = k.time(n)
 			builder.Append(&r)
 			n++
 		}
@@ -115,6 +117,12 @@ func (k *memoryTraffic) run(ctx context.Context, requests uint64, point func(any
 		}
 	}
 	return nil
+}
+
+// time is when the request of a number comes.
+func (k *memoryTraffic) time(n uint64) int64 {
+	slow := min(n, k.quiet)
+	return benchTime + int64((8*slow+n-slow)*1000/k.rate)
 }
 
 // shortestWindow is how many seconds of the ten minutes are known of the site of which least
@@ -177,6 +185,24 @@ func fillMillion(g *generator, n uint64, r *schemas.Request) {
 // sites: no client stays with a site, and a site has some thousand pages.
 func fillSpread(g *generator, _ uint64, r *schemas.Request) {
 	g.visit(r, uint32(g.r.IntN(millionClients)), uint32(g.r.IntN(millionSites)), uint64(g.r.ExpFloat64()*500))
+}
+
+const (
+	attackedRate  = 10_000
+	attackedQuiet = 2_250_000 // half an hour at an eighth of it
+)
+
+// fillAttacked makes visitors' requests, and from half an hour on seven in eight of a botnet, of which each address
+// asks one site for pages that there are not.
+func fillAttacked(g *generator, n uint64, r *schemas.Request) {
+	client := uint32(g.r.IntN(millionClients))
+	g.visit(r, client, client%millionSites, uint64(g.r.ExpFloat64()*20))
+	if n < attackedQuiet || n%8 == 0 {
+		return
+	}
+	r.Client = netip.AddrFrom4([4]byte{0x17, byte(client >> 16), byte(client >> 8), byte(client)})
+	r.Path, r.Status, r.Cookie = strconv.AppendUint([]byte("/"), g.r.Uint64(), 36), 404, schemas.CookieNone
+	r.UserAgent = strconv.AppendUint([]byte("Mozilla/5.0 Chrome/"), uint64(100+client%40), 10)
 }
 
 // visit makes a browser's request.
