@@ -18,12 +18,13 @@ type together struct {
 }
 
 // begin makes the incident that opens at a site: a new one or, where another site's attack
-// began just before, a part of that.
+// began just before, a part of that. What is asked for under made-up names is no part of it: nothing is decided there, and what
+// a person says of it is not said of a site.
 func (d *Detector) begin(s *site, now time.Time, second int64) *incident {
-	if s.state.Kind.Attack() {
+	if s.state.Kind.Attack() && s.name != Other {
 		for _, o := range d.sites {
 			i := o.incident
-			if o == s || i == nil || !o.state.Kind.Attack() || second-max(i.second, i.attack) > togetherSeconds {
+			if o == s || o.name == Other || i == nil || !o.state.Kind.Attack() || second-max(i.second, i.attack) > togetherSeconds {
 				continue
 			}
 			i.all.strike(s.name)

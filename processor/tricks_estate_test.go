@@ -3,6 +3,7 @@ package processor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,38 @@ func TestANameThatNobodyHas(t *testing.T) {
 		}
 		if s := told[0]; s.Rate < 10 || s.All < s.Rate || len(s.Hosts) == 0 || len(s.Hosts) > 3 || s.Hosts[0] == "www.example.org" {
 			t.Errorf("%s: told of %+v", host, s)
+		}
+	}
+}
+
+// TestAFloodOfNamesHidesNoAttack: somebody asks for made-up names, and some minutes later attacks a site, or the other way round.
+// They are two incidents: what one says of names under which nothing is decided is not said of the site, and a person who calls
+// the names normal says nothing of the attack.
+func TestAFloodOfNamesHidesNoAttack(t *testing.T) {
+	for name, at := range map[string]struct{ names, attack int64 }{"names first": {41, 43}, "the attack first": {43, 41}} {
+		real, is := besieged(66, "www.example.org", at.attack*minute, (at.attack+4)*minute, 5000, 1700)
+		names := newTraffic(67)
+		bots, _ := names.addresses(900)
+		for i := range 30_000 {
+			names.site = fmt.Sprintf("%x.example.org", names.r.IntN(100_000))
+			names.add(at.names*minute+names.r.Int64N(4*minute), bots[i%900], &library, "/", "", false, 200)
+		}
+		tr := estateOf(real, names)
+		e, verdicts := run(t, make1(t, small), tr.batches(500))
+		opened := map[string]string{}
+		for _, ev := range e.log {
+			if ev.Type == schemas.IncidentOpened {
+				opened[strings.Join(ev.Sites, " ")] = ev.Incident
+			}
+			if ev.Decision == nil && strings.Contains(ev.Cause, "nothing is decided") != slices.Equal(ev.Sites, []string{Other}) {
+				t.Errorf("%s: %s of %v: %s", name, ev.Type, ev.Sites, ev.Cause)
+			}
+		}
+		if len(opened) != 2 || opened[Other] == "" || opened["www.example.org"] == "" {
+			t.Errorf("%s: %v", name, kinds(e.log))
+		}
+		if x := tell(tr, e, verdicts, (at.attack+1)*minute, func(r *schemas.Request) bool { return is[r.Client] && string(r.Site) == "www.example.org" }); x.share() < .9 {
+			t.Errorf("%s: %v", name, x)
 		}
 	}
 }
