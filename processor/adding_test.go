@@ -87,6 +87,37 @@ func TestScoresOverARestart(t *testing.T) {
 	}
 }
 
+// TestScoresOfNetworks: counters are told of one, a saved one is what it was, and a detector that knows no networks leaves it out
+// and keeps all else: as an edge does, it stops nobody by the rest of it.
+func TestScoresOfNetworks(t *testing.T) {
+	p, s, _ := withScore(t)
+	d := scoredBy(t, "i1-97", schemas.Challenge, `12 of user_agent:2 "bot"=9 wide_network:0 "198.0.0.0/8"=3 narrow_network:0 "198.48.0.0/12"=1`)
+	d.incident, d.Expires = s.incident.id, p.detector.knownAt(p.detector.closed).Add(time.Minute)
+	s.know.decisions = append(s.know.decisions, d)
+	saved := s.open()
+	at := slices.IndexFunc(saved.Decisions, func(o savedDecision) bool { return o.ID == d.ID })
+	if at < 0 || saved.Decisions[at].Scope == schemas.ScopeScore || d.Scope != schemas.ScopeScore {
+		t.Fatalf("it is saved as what a detector of before refuses with all else: %+v", saved.Decisions)
+	}
+	older := &siteKnowledge{}
+	older.setDecisions([]*decision{{Decision: saved.Decisions[at].Decision}}) // what reopen makes of a scope that it does not know
+	if len(older.decisions)+len(older.scored.list) > 0 {
+		t.Error("it is kept")
+	}
+	to := reloaded(t, p, small).detector.sites[0].know
+	at = slices.IndexFunc(to.decisions, func(o *decision) bool { return o.ID == d.ID })
+	if at < 0 || to.decisions[at].Scope != schemas.ScopeScore || to.decisions[at].score.String() != d.Value {
+		t.Fatalf("the score is not what it was: %+v", to.decisions)
+	}
+	for client, want := range map[string]schemas.Action{"198.51.100.1": schemas.Challenge, "198.1.0.1": schemas.Challenge, "203.0.113.1": schemas.Allow} {
+		r := &schemas.Request{Client: netip.MustParseAddr(client), Status: 429, UserAgent: []byte("bot"), Fields: schemas.FieldUserAgent}
+		only := &siteKnowledge{decisions: []*decision{to.decisions[at]}}
+		if action, _ := only.infer(r, drawnOf(r), func(schemas.Listed) string { return "" }); action != want {
+			t.Errorf("%s: taken for %s, want %s", client, action, want)
+		}
+	}
+}
+
 // TestAScoreThatHurtsEndsScores: one that was lifted would come back with other points, so that no other is taken in
 // the incident.
 func TestAScoreThatHurtsEndsScores(t *testing.T) {

@@ -340,6 +340,10 @@ type savedIncident struct {
 	Peak detect.Peak `json:"peak"`
 }
 
+// ofNetworks is the scope of a score that goes by networks, as it is saved. A detector that knows none of these
+// takes it for a client that nobody is, and leaves it out; as a score it would refuse all that was saved.
+const ofNetworks = schemas.ScopeScore + " of networks"
+
 type savedDecision struct {
 	schemas.Decision
 	Incident string       `json:"incident"`
@@ -377,7 +381,11 @@ func (s *site) open() savedOpen {
 	}
 	for _, list := range [][]*decision{s.know.decisions, s.know.scored.list} {
 		for _, d := range list {
-			saved.Decisions = append(saved.Decisions, savedDecision{d.Decision, d.incident, d.kind, d.since, d.matched, d.hurt, d.live, d.touches, d.forMatch})
+			kept := d.Decision
+			if d.score != nil && d.score.FromNetworks() {
+				kept.Scope = ofNetworks
+			}
+			saved.Decisions = append(saved.Decisions, savedDecision{kept, d.incident, d.kind, d.since, d.matched, d.hurt, d.live, d.touches, d.forMatch})
 		}
 	}
 	return saved
@@ -445,6 +453,9 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	}
 	var all []*decision
 	for _, d := range saved.Decisions {
+		if d.Scope == ofNetworks {
+			d.Scope = schemas.ScopeScore
+		}
 		kept := &decision{Decision: d.Decision, incident: d.Incident, kind: d.Of, since: d.Since, matched: d.Matched, hurt: d.Hurt, live: d.Seen,
 			hash: decisionHash(s.d.seed, []byte(d.ID)), forMatch: d.ForMatch}
 		kept.forMatch = kept.forMatch || ofMatched(kept) // an older weir's state tells by the evidence
@@ -458,9 +469,8 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		}
 		if d.Scope == schemas.ScopeScore {
 			score, err := schemas.ParseScore(d.Value)
-			if err != nil {
-				r.Fail("%v", err)
-				return
+			if err != nil { // it is of a newer weir: it ends at the edges by itself
+				continue
 			}
 			kept.score, kept.touches = score, d.Touches
 		}

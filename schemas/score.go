@@ -11,9 +11,10 @@ import (
 
 // Bounds of a score, so that it stays one decision and a few short maps at an edge.
 const (
-	MaxScore       = 16 << 10 // bytes of its text
-	MaxScoreValues = 192      // values in all
-	MaxPoints      = 64       // of one value
+	MaxScore         = 22 << 10 // bytes of its text
+	MaxScoreValues   = 192      // values in all, networks apart
+	MaxScoreNetworks = 256      // networks in all
+	MaxPoints        = 64       // of one value
 )
 
 // Score adds up what each trait of a request speaks for the attack: every trait has points for
@@ -97,7 +98,7 @@ func ParseScore(text string) (*Score, error) {
 			t.Values = append(t.Values, ScoreValue{value, points})
 			continue
 		}
-		trait, ok := ParseTrait(name)
+		trait, ok := parseScored(name)
 		if !ok {
 			return nil, fmt.Errorf("score: no trait %q; one of %s", cut(name), strings.Join(traitNames[:], ", "))
 		}
@@ -105,6 +106,16 @@ func ParseScore(text string) (*Score, error) {
 	}
 	s.Sort()
 	return s, s.Validate()
+}
+
+// parseScored is ParseTrait of what scores go by.
+func parseScored(name string) (Trait, bool) {
+	for i, n := range traitNames {
+		if n == name {
+			return Trait(i), true
+		}
+	}
+	return 0, false
 }
 
 // IsScore tells the text of a score from that of a signature.
@@ -121,10 +132,10 @@ func (s *Score) Sort() {
 // Validate says what is wrong with a score, or nil. One that every request reaches is none, as is one
 // that none can.
 func (s *Score) Validate() error {
-	values, fewest, most := 0, 0, 0
+	values, networks, fewest, most := 0, 0, 0, 0
 	for i := range s.Traits {
 		t := &s.Traits[i]
-		if int(t.Trait) >= NumTraits {
+		if int(t.Trait) >= NumScored {
 			return fmt.Errorf("score: trait %d does not exist", t.Trait)
 		}
 		if i > 0 && s.Traits[i-1].Trait >= t.Trait {
@@ -135,6 +146,9 @@ func (s *Score) Validate() error {
 			if j > 0 && t.Values[j-1].Value >= v.Value {
 				return fmt.Errorf("score: a value of %s stands twice or out of order", t.Trait)
 			}
+			if t.Trait.IsNetwork() && !t.Trait.isValue(v.Value) {
+				return fmt.Errorf("score: no client has the %s %q", t.Trait, cut(v.Value))
+			}
 			if len(v.Value) > MaxText {
 				return fmt.Errorf("score: a value of %s has %d bytes, at most %d", t.Trait, len(v.Value), MaxText)
 			}
@@ -143,7 +157,15 @@ func (s *Score) Validate() error {
 		if low < 0 || high > MaxPoints {
 			return fmt.Errorf("score: points of %s are %d to %d, want 0 to %d", t.Trait, low, high, MaxPoints)
 		}
-		values, fewest, most = values+len(t.Values), fewest+low, most+high
+		fewest, most = fewest+low, most+high
+		if t.Trait.IsNetwork() {
+			networks += len(t.Values)
+		} else {
+			values += len(t.Values)
+		}
+	}
+	if networks > MaxScoreNetworks {
+		return fmt.Errorf("score: has %d networks, at most %d", networks, MaxScoreNetworks)
 	}
 	if values > MaxScoreValues {
 		return fmt.Errorf("score: has %d values, at most %d", values, MaxScoreValues)
@@ -183,6 +205,11 @@ func (s *Score) Adds(value func(Trait) (value []byte, known bool)) bool {
 		sum += s.Traits[i].PointsOf(v)
 	}
 	return sum >= s.Least
+}
+
+// FromNetworks reports whether a score goes by where clients come from.
+func (s *Score) FromNetworks() bool {
+	return slices.ContainsFunc(s.Traits, func(t ScoreTrait) bool { return t.Trait.IsNetwork() })
 }
 
 // Match reports whether the request matches; scratch is memory to work in, returned for the

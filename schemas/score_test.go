@@ -1,6 +1,9 @@
 package schemas
 
 import (
+	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +34,11 @@ func TestScoreText(t *testing.T) {
 		{`3 of user_agent:0 user_agent:5`, "stands twice"},
 		{`3 of user_agent:0 "x`, "does not end"},
 		{`3 of user_agent:0 "x" 4`, "points"},
+		{`3 of wide_network:0 "192.0.2.0/24"=4`, "no client has"},
+		{`3 of wide_network:0 "192.0.2.0/8"=4`, "no client has"},
+		{`3 of narrow_network:0 "::ffff:192.0.0.0/12"=4`, "no client has"},
+		{`3 of narrow_network:0 "2a02:1200::/12"=4`, "no client has"},
+		{`3 of narrow_network:0 "}"=4`, "no client has"},
 		{`3 of user_agent:0 "` + strings.Repeat("x", MaxScore) + `"=4`, "at most"},
 	} {
 		if _, err := ParseScore(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -69,10 +77,16 @@ func TestScoreMatch(t *testing.T) {
 func drawScore(t *rapid.T) *Score {
 	s := &Score{}
 	fewest, most := 0, 0
-	for _, trait := range rapid.SliceOfNDistinct(rapid.IntRange(0, NumTraits-1), 1, NumTraits, rapid.ID[int]).Draw(t, "traits") {
+	for _, trait := range rapid.SliceOfNDistinct(rapid.IntRange(0, NumScored-1), 1, NumScored, rapid.ID[int]).Draw(t, "traits") {
 		st := ScoreTrait{Trait: Trait(trait), Other: rapid.IntRange(0, MaxPoints).Draw(t, "other")}
 		low, high := st.Other, st.Other
 		for _, value := range rapid.SliceOfNDistinct(rapid.StringN(0, 40, 80), 0, 5, rapid.ID[string]).Draw(t, "values") {
+			if st.Trait.IsNetwork() {
+				network, _ := st.Trait.NetworkOf(drawAddress(t))
+				if value = network.String(); slices.ContainsFunc(st.Values, func(v ScoreValue) bool { return v.Value == value }) {
+					continue
+				}
+			}
 			points := rapid.IntRange(0, MaxPoints).Draw(t, "points")
 			low, high = min(low, points), max(high, points)
 			st.Values = append(st.Values, ScoreValue{value, points})
@@ -86,6 +100,62 @@ func drawScore(t *rapid.T) *Score {
 	s.Least = rapid.IntRange(fewest+1, most).Draw(t, "least")
 	s.Sort()
 	return s
+}
+
+func drawAddress(t *rapid.T) netip.Addr {
+	bytes := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "address")
+	if rapid.Bool().Draw(t, "IPv4") {
+		return netip.AddrFrom4([4]byte(bytes[:4]))
+	}
+	return netip.AddrFrom16([16]byte(bytes)).Unmap()
+}
+
+// TestScoreOfNetworks: where a client comes from is worth as much as the score says, and nothing is reached by who has no address.
+func TestScoreOfNetworks(t *testing.T) {
+	s, err := ParseScore(`20 of method:1 "POST"=8 wide_network:4 "198.0.0.0/8"=6 "2a02::/16"=0 narrow_network:2 "198.48.0.0/12"=6 "2a02:1200::/24"=9`)
+	if err != nil || !s.FromNetworks() {
+		t.Fatal(err)
+	}
+	for client, want := range map[string]bool{
+		"198.51.100.1": true, "198.63.255.255": true, "::ffff:198.51.100.1": true, // 8+6+6
+		"198.47.255.255": false, "198.64.0.0": false, "2001:db8::1": false, // 8+6+2, 8+4+2
+		"2a02:12ff::1": false, "2a02:12ff::1%eth0": false, // 8+0+9
+		"": false,
+	} {
+		address, _ := netip.ParseAddr(client)
+		if got, _ := s.Match(&Request{Method: []byte("POST"), Client: address}, nil); got != want {
+			t.Errorf("%q: %v", client, got)
+		}
+	}
+	// What is known without the networks may come to the least sum, and no more counts where they are not known.
+	s.Least = 8
+	if got, _ := s.Match(&Request{Method: []byte("POST")}, nil); got {
+		t.Error("who has no address is matched")
+	}
+	for _, text := range []string{`wide_network="198.0.0.0/8"`, `narrow_network="198.48.0.0/12" method="GET"`} {
+		if _, err := ParseSignature(text); err == nil || !strings.Contains(err.Error(), "no trait") {
+			t.Errorf("%s: a signature of a network: %v", text, err)
+		}
+	}
+	r, scratch := &Request{Method: []byte("POST"), Client: netip.MustParseAddr("198.51.100.1")}, make([]byte, 0, 64)
+	if n := testing.AllocsPerRun(100, func() { _, scratch = s.Match(r, scratch) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestScoresAreBounded in their networks, as in their other values.
+func TestScoresAreBounded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("3 of narrow_network:0")
+	for i := range MaxScoreNetworks + 1 {
+		fmt.Fprintf(&b, ` "%d.%d.0.0/12"=4`, 1+i/16, i%16*16)
+	}
+	if _, err := ParseScore(b.String()); err == nil || !strings.Contains(err.Error(), "networks, at most 256") {
+		t.Errorf("%v", err)
+	}
+	if s, err := ParseScore(b.String()[:strings.LastIndex(b.String(), " ")]); err != nil || len(s.Traits[0].Values) != MaxScoreNetworks {
+		t.Error(err)
+	}
 }
 
 func TestScoreRoundTrip(t *testing.T) {
@@ -104,6 +174,7 @@ func TestScoreRoundTrip(t *testing.T) {
 func FuzzParseScore(f *testing.F) {
 	f.Add(exampleScore)
 	f.Add(`1 of path_known:0 "no"=1`)
+	f.Add(`9 of wide_network:4 "198.0.0.0/8"=6 "2a02::/16"=0 narrow_network:2 "198.48.0.0/12"=6`)
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ParseScore(text)
 		if err != nil {

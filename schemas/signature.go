@@ -47,7 +47,7 @@ func ParseSignature(text string) (Signature, error) {
 		}
 		trait, ok := ParseTrait(name)
 		if !ok {
-			return nil, fmt.Errorf("signature %q: no trait %q; one of %s", text, name, strings.Join(traitNames[:], ", "))
+			return nil, fmt.Errorf("signature %q: no trait %q; one of %s", text, name, strings.Join(traitNames[:NumTraits], ", "))
 		}
 		quoted, err := strconv.QuotedPrefix(after)
 		if err != nil || quoted[0] != '"' {

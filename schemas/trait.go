@@ -23,18 +23,24 @@ const (
 	TraitPathKnown                   // "yes", "no": see KnownPath
 	TraitAgentKnown                  // likewise: see KnownAgent
 	TraitQueryKnown                  // likewise, of every key: see KnownQuery
-	NumTraits           = int(TraitQueryKnown) + 1
+	NumTraits                 = int(TraitQueryKnown) + 1
+
+	// Of scores alone, see ScoreNetwork: what many have who are nobody's says little by itself, and a signature of it
+	// would be a prefix.
+	TraitWideNetwork   Trait = iota - 1 // the client's /8 of IPv4, /16 of IPv6
+	TraitNarrowNetwork                  // its /12, /24
+	NumScored          = int(TraitNarrowNetwork) + 1
 )
 
-var traitNames = [NumTraits]string{
+var traitNames = [NumScored]string{
 	"user_agent", "accept_language", "accept_encoding", "tls", "protocol",
 	"method", "referer", "cookie", "path_shape", "query_keys", "agent_family", "path_known",
-	"agent_known", "query_known",
+	"agent_known", "query_known", "wide_network", "narrow_network",
 }
 
 // String is the trait's name, as in SQL, JSON and signatures.
 func (t Trait) String() string {
-	if int(t) < NumTraits {
+	if int(t) < NumScored {
 		return traitNames[t]
 	}
 	return "unknown"
@@ -42,7 +48,7 @@ func (t Trait) String() string {
 
 // ParseTrait is the inverse of String.
 func ParseTrait(name string) (Trait, bool) {
-	for i, n := range traitNames {
+	for i, n := range traitNames[:NumTraits] {
 		if n == name {
 			return Trait(i), true
 		}
@@ -80,6 +86,10 @@ func (t Trait) Value(dst []byte, r *Request) (value []byte, known bool) {
 		return QueryKeys(dst, r.Query), true
 	case TraitAgentFamily:
 		return append(dst, AgentFamily(r.UserAgent)...), r.Fields.Has(FieldUserAgent)
+	case TraitWideNetwork, TraitNarrowNetwork:
+		if network, ok := t.NetworkOf(r.Client); ok {
+			return network.AppendTo(dst), true
+		}
 	}
 	return dst, false
 }

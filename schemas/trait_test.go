@@ -163,7 +163,12 @@ func TestTraitNames(t *testing.T) {
 			t.Errorf("%s is read as %s", trait, got)
 		}
 	}
-	if _, ok := ParseTrait("unknown"); ok || Trait(NumTraits).String() != "unknown" {
+	for _, trait := range Networks { // no signature may have them
+		if got, ok := ParseTrait(trait.String()); ok || trait.String() == "unknown" {
+			t.Errorf("%s is read as %s", trait, got)
+		}
+	}
+	if _, ok := ParseTrait("unknown"); ok || Trait(NumScored).String() != "unknown" {
 		t.Error("a trait that does not exist has a name")
 	}
 }

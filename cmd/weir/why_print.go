@@ -46,6 +46,9 @@ func (s *sheet) explain(e schemas.Event, known map[string]*profile.Profile, done
 	if len(e.Sites) == 1 {
 		app = known[e.Sites[0]]
 	}
+	if d.Scope == schemas.ScopeScore {
+		s.networks(d.Value)
+	}
 	s.evidence(d.Evidence, d.Scope, app)
 }
 

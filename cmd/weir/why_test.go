@@ -131,6 +131,24 @@ func TestWhyOfADecision(t *testing.T) {
 	}
 }
 
+// TestWhyOfNetworks: which networks speak for the attack and which against it is said in words.
+func TestWhyOfNetworks(t *testing.T) {
+	var out bytes.Buffer
+	newSheet(&out).networks(`20 of user_agent:0 "bot"=9 wide_network:6 "198.0.0.0/8"=10 "203.0.0.0/8"=0 narrow_network:3 "198.48.0.0/12"=9 "2a02:1200::/24"=3`)
+	for _, want := range []string{
+		"at most 19 of the 20 points", "For the attack most: 198.48.0.0/12, 198.0.0.0/8 (of 2 networks).", "Against it, as visitors come from there: 203.0.0.0/8 (of 1 network).",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	newSheet(&out).networks(`9 of user_agent:0 "bot"=9`)
+	if out.Len() > 0 {
+		t.Errorf("of a score without any: %s", out.String())
+	}
+}
+
 // TestWrap: words stay whole where they fit.
 func TestWrap(t *testing.T) {
 	for _, line := range wrap(strings.Repeat("word ", 40)+strings.Repeat("x", 100)+" end", 30, 30) {

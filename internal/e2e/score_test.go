@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -172,5 +175,39 @@ func TestAScoreOutlivesItsDetector(t *testing.T) {
 	}
 	if !renewed.After(cut) {
 		t.Errorf("nobody renewed it after the detector was killed")
+	}
+}
+
+// TestScoreSQLTellsNetworks holds the query that weir why gives for a score against the score, on the store's own ClickHouse, for
+// clients of both kinds of addresses, at the ends of networks too.
+func TestScoreSQLTellsNetworks(t *testing.T) {
+	needClickHouse(t)
+	score, err := schemas.ParseScore(`12 of method:1 "POST"=8 wide_network:4 "198.0.0.0/8"=6 "2a02::/16"=0 narrow_network:2 "198.48.0.0/12"=6 "2a02:1200::/24"=9 "203.0.0.0/12"=0`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	want := map[string]int{}
+	at := float64(time.Now().Unix())
+	for i, client := range []string{"198.51.100.1", "198.48.0.0", "198.63.255.255", "198.64.0.0", "198.47.255.255", "203.0.113.1", "2a02:1200::1", "2a02:12ff:ffff::1", "2a02:1300::1", "2001:db8::1"} {
+		for _, method := range []string{"GET", "POST"} {
+			fmt.Fprintf(&text, `{"time":"%.3f","host":"a.example","client":"%s","method":"%s","uri":"/%d","protocol":"HTTP/1.1","status":200,"bytes":1,"duration":0.001,"user_agent":"x"}`+"\n", at+float64(i)/10, client, method, i)
+			r := &schemas.Request{Client: netip.MustParseAddr(client), Method: []byte(method)}
+			if is, _ := score.Match(r, nil); is {
+				want[method+" "+client]++
+			}
+		}
+	}
+	log, data := filepath.Join(t.TempDir(), "access.log"), filepath.Join(t.TempDir(), "data")
+	writeTo(t, log, text.String())
+	mustWeir(t, "replay", "-q", "--data", data, log)
+	got := map[string]int{}
+	query := attribute.ScoreSQL("a.example", 0, score)
+	out := mustWeir(t, "sql", "--data", data, "SELECT concat(toString(method), ' ', replaceOne(toString(client), '::ffff:', '')) FROM ("+query+")")
+	for _, line := range strings.Fields(strings.ReplaceAll(out, " ", "_")) {
+		got[strings.ReplaceAll(line, "_", " ")]++
+	}
+	if !maps.Equal(got, want) || len(want) == 0 {
+		t.Errorf("the query shows %v, the score matches %v\n%s", got, want, query)
 	}
 }

@@ -8,13 +8,20 @@ type Rule struct {
 	Score     *schemas.Score
 }
 
+// matcher reports whether a request matches that has these traits and comes from these networks.
+type matcher func(t *Traits, from *networks) bool
+
+// ofItems matches those who have them all.
+func ofItems(items []item) matcher {
+	return func(t *Traits, _ *networks) bool { return hasAll(t, items) }
+}
+
 // matcher is what an edge holding the rule does with a request's traits.
-func (x *Extractor) matcher(r Rule) func(*Traits) bool {
+func (x *Extractor) matcher(r Rule) matcher {
 	if r.Score != nil {
 		return x.adder(r.Score).match
 	}
-	items := x.items(r.Signature)
-	return func(t *Traits) bool { return hasAll(t, items) }
+	return ofItems(x.items(r.Signature))
 }
 
 // adder is a schemas.Score on hashed traits.
@@ -31,24 +38,25 @@ func (x *Extractor) adder(s *schemas.Score) *adder {
 		t := &s.Traits[i]
 		d.traits, d.other = append(d.traits, t.Trait), append(d.other, t.Other)
 		for _, v := range t.Values {
-			d.points[item{t.Trait, x.hash(t.Trait, []byte(v.Value))}] = v.Points
+			d.points[x.itemOf(t.Trait, v.Value)] = v.Points
 		}
 	}
 	return d
 }
 
-func (d *adder) match(t *Traits) bool {
-	sum, known := d.sum(t)
+func (d *adder) match(t *Traits, from *networks) bool {
+	sum, known := d.sum(t, from)
 	return known && sum >= d.least
 }
 
 // sum is what a request's traits come to; known is false where one of them is not.
-func (d *adder) sum(t *Traits) (sum int, known bool) {
+func (d *adder) sum(t *Traits, from *networks) (sum int, known bool) {
 	for i, trait := range d.traits {
-		if t[trait] == 0 {
+		value := t.value(from, trait)
+		if value == 0 {
 			return 0, false
 		}
-		points, listed := d.points[item{trait, t[trait]}]
+		points, listed := d.points[item{trait, value}]
 		if !listed {
 			points = d.other[i]
 		}
@@ -58,10 +66,10 @@ func (d *adder) sum(t *Traits) (sum int, known bool) {
 }
 
 // matchBy is the bitmap of the rows that a rule matches.
-func (m *matrix) matchBy(match func(*Traits) bool) []uint64 {
+func (m *matrix) matchBy(match matcher) []uint64 {
 	b := make([]uint64, m.words)
 	for i := range m.rows {
-		if match(&m.rows[i]) {
+		if match(&m.rows[i], &m.nets[m.owner[i]]) {
 			b[i/64] |= 1 << (i % 64)
 		}
 	}

@@ -212,16 +212,17 @@ func (a *analysis) aboveOthers() int {
 	floor := math.MinInt
 	l := a.learning
 	var facts []int32
-	points := func(t *Traits) int {
-		facts = l.factsOf(facts[:0], t)
+	points := func(t *Traits, from *networks) int {
+		facts = l.factsOf(facts[:0], t, from)
 		return l.all.points(facts)
 	}
 	if people := a.budget.Hurt.People; people != nil {
 		for i := range people.clients {
+			from := networksOf(people.clients[i].addr)
 			for at := people.clients[i].head; at >= 0; at = people.rows[at].next {
 				t := people.rows[at].traits
 				people.x.resolve(&t, a.budget.Paths, people.clients[i].id)
-				floor = max(floor, points(&t)+1)
+				floor = max(floor, points(&t, &from)+1)
 			}
 		}
 	}
@@ -229,7 +230,7 @@ func (a *analysis) aboveOthers() int {
 		highest := make(map[int32]int)
 		for i := range e.rows.rows {
 			if owner := e.rows.owner[i]; e.rows.served[i/64]>>(i%64)&1 == 1 {
-				p := points(&e.rows.rows[i])
+				p := points(&e.rows.rows[i], &e.rows.nets[owner])
 				if was, known := highest[owner]; !known || p > was {
 					highest[owner] = p
 				}

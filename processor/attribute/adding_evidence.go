@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -27,14 +28,17 @@ func (a *analysis) scoreEvidence(s *schemas.Score, rows, normal []uint64) *schem
 	}
 	adder := a.x.adder(s)
 	match := adder.match
-	e.Nearest = a.nearestBy(func(t *Traits) int { // those that come closest to it, and do not reach it
-		if sum, known := adder.sum(t); known && sum < s.Least {
+	e.Nearest = a.nearestBy(func(t *Traits, from *networks) int { // those that come closest to it, and do not reach it
+		if sum, known := adder.sum(t, from); known && sum < s.Least {
 			return sum
 		}
 		return 0
 	})
 	for i := range a.suspectSample.clients {
-		if c := &a.suspectSample.clients[i]; c.text >= 0 && c.head >= 0 && match(a.first(a.suspectSample, c)) && len(e.Samples) < maxExamples {
+		if c := &a.suspectSample.clients[i]; c.text >= 0 && c.head >= 0 && len(e.Samples) < maxExamples {
+			if from := networksOf(c.addr); !match(a.first(a.suspectSample, c), &from) {
+				continue
+			}
 			e.Samples = append(e.Samples, a.suspectSample.texts[c.text].String())
 		}
 	}
@@ -50,7 +54,7 @@ func (a *analysis) scoreEvidence(s *schemas.Score, rows, normal []uint64) *schem
 			if float64(v.Points) <= usual[i] {
 				continue
 			}
-			told := told{TraitEvidence: a.traitEvidence(item{t.Trait, a.x.hash(t.Trait, []byte(v.Value))}, v.Value)}
+			told := told{TraitEvidence: a.traitEvidence(a.x.itemOf(t.Trait, v.Value), v.Value)}
 			told.Bits = (float64(v.Points) - usual[i]) / perNat / math.Ln2
 			told.much = told.Bits * told.Attack
 			traits = append(traits, told)
@@ -71,11 +75,11 @@ func (a *analysis) usualPoints(s *schemas.Score) []float64 {
 		t := &s.Traits[i]
 		points := make(map[uint32]int, len(t.Values))
 		for _, v := range t.Values {
-			points[a.x.hash(t.Trait, []byte(v.Value))] = v.Points
+			points[a.x.itemOf(t.Trait, v.Value).hash] = v.Points
 		}
 		sum := 0
 		for r := range a.normal.rows {
-			p, listed := points[a.normal.rows[r][t.Trait]]
+			p, listed := points[a.normal.rows[r].value(&a.normal.nets[a.normal.owner[r]], t.Trait)]
 			if !listed {
 				p = t.Other
 			}
@@ -84,6 +88,27 @@ func (a *analysis) usualPoints(s *schemas.Score) []float64 {
 		usual[i] = float64(sum) / float64(max(len(a.normal.rows), 1))
 	}
 	return usual
+}
+
+// inColumn is what the store has of a trait, as SQL; "" where it has nothing.
+func inColumn(t schemas.Trait) string {
+	if t.IsNetwork() {
+		return fmt.Sprintf("tupleElement(IPv6CIDRToRange(client, if(client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), %d, %d)), 1)",
+			96+t.NetworkBits(true), t.NetworkBits(false))
+	}
+	if !columns[t] {
+		return ""
+	}
+	return t.String()
+}
+
+// inStore is a value of a trait as the store has it: of a network its first address, IPv4 as IPv6.
+func inStore(t schemas.Trait, value string) string {
+	network, err := netip.ParsePrefix(value)
+	if !t.IsNetwork() || err != nil {
+		return value
+	}
+	return netip.AddrFrom16(network.Addr().As16()).String()
 }
 
 // scoreSQLText bounds the text of the values that a score's SQL names.
@@ -108,16 +133,21 @@ func ScoreSQL(site string, since int64, s *schemas.Score) string {
 		var values, points []string
 		long := 0
 		for _, v := range t.Values {
-			values, points = append(values, Quote(v.Value)), append(points, fmt.Sprint(v.Points))
+			values, points = append(values, Quote(inStore(t.Trait, v.Value))), append(points, fmt.Sprint(v.Points))
 			long += len(values[len(values)-1]) + 8
 		}
-		if !columns[t.Trait] || len(values) == 0 || size+long > scoreSQLText {
+		column := inColumn(t.Trait)
+		if column == "" || len(values) == 0 || size+long > scoreSQLText {
 			least -= most
 			unseen = append(unseen, t.Trait.String())
 			continue
 		}
 		size += long
-		terms = append(terms, fmt.Sprintf("transform(toString(%s), [%s], [%s], %d)", t.Trait, strings.Join(values, ", "), strings.Join(points, ", "), t.Other))
+		term := fmt.Sprintf("transform(toString(%s), [%s], [%s], %d)", column, strings.Join(values, ", "), strings.Join(points, ", "), t.Other)
+		if t.Trait.IsNetwork() { // of hashed addresses nothing tells where they are
+			term = fmt.Sprintf("if(client BETWEEN toIPv6('fd00::') AND toIPv6('fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'), %d, %s)", most, term)
+		}
+		terms = append(terms, term)
 	}
 	if len(terms) == 0 {
 		terms = []string{"0"}

@@ -16,12 +16,17 @@ const (
 	// learnPasses, learnRate and learnDecay are of the regression (AdaGrad: Duchi, Hazan and Singer 2011): how
 	// often it goes over the rows, its step, and how much a weight shrinks at each, so that few samples say little.
 	learnPasses, learnRate, learnDecay = 8, 0.1, 1e-3
+	// networkDecay is by how much more a network's weight shrinks, over all rows that have it: there are hundreds of networks, and where they tell
+	// nothing, what few happen to come from each would cost what the other traits tell.
+	networkDecay = 3.0
 	// learnWeight bounds what one row may weigh.
 	learnWeight = 20
 	// A value is listed that so many suspect or normal clients have; what fewer have is worth what such values are.
 	listedSuspects, listedNormal = 5, 3
 	// listedText bounds the text of listed values.
-	listedText = schemas.MaxScore - 2<<10
+	listedText = schemas.MaxScore - 2<<10 - schemas.MaxScoreNetworks*listedNetwork
+	// listedNetwork is how long a network's text is at most, with its points.
+	listedNetwork = 24
 	// perNat is how many points a nat of evidence is worth, mostNats what one value may speak for or against.
 	perNat, mostNats = 4, 7
 )
@@ -30,7 +35,8 @@ const (
 // normal clients it stands for.
 type lesson struct {
 	traits            Traits
-	key               uint32 // of traits
+	from              networks
+	key               uint32 // of both
 	fold              int
 	facts             []int32 // of each trait the value's number, or the trait's place where it is not listed
 	suspect, ordinary float64
@@ -69,41 +75,61 @@ func (a *analysis) learn() *learning {
 			l.traits = append(l.traits, schemas.Trait(t))
 		}
 	}
+	l.traits = append(l.traits, schemas.Networks[:]...)
 	l.list(a)
 	lessons := a.lessons(l)
-	l.all = train(lessons, -1, len(l.traits)+len(l.values))
+	shrink := l.shrink(lessons)
+	l.all = train(lessons, -1, shrink)
 	for i := range l.fold {
-		l.fold[i] = train(lessons, i, len(l.traits)+len(l.values))
+		l.fold[i] = train(lessons, i, shrink)
 	}
+	l.certify(a)
+	return l
+}
+
+// certify scores the rows: the suspects as the edge will, and the normal by that or by what was learned without them, whichever is
+// more. What was learned of three parts comes to fewer points than what was learned of four, and would call nobody touched: so it is shifted by
+// what the suspects of the part that was left out come to less by it.
+func (l *learning) certify(a *analysis) {
 	var facts []int32
 	l.suspect, l.normal = make([]int, len(a.suspect.rows)), make([]int, len(a.normal.rows))
-	for i := range a.suspect.rows {
-		facts = l.factsOf(facts[:0], &a.suspect.rows[i])
+	var less, rows [learnFolds]int
+	for i, owner := range a.suspect.owner {
+		fold := foldOf(a.suspect.hashes[owner])
+		facts = l.factsOf(facts[:0], &a.suspect.rows[i], &a.suspect.nets[owner])
 		l.suspect[i] = l.all.points(facts)
+		less[fold] += l.suspect[i] - l.fold[fold].points(facts)
+		rows[fold]++
 	}
-	for i := range a.normal.rows {
-		facts = l.factsOf(facts[:0], &a.normal.rows[i])
-		l.normal[i] = max(l.all.points(facts), l.fold[foldOf(a.normal.hashes[a.normal.owner[i]])].points(facts))
+	for i, owner := range a.normal.owner {
+		fold := foldOf(a.normal.hashes[owner])
+		facts = l.factsOf(facts[:0], &a.normal.rows[i], &a.normal.nets[owner])
+		shift := int(math.Round(float64(less[fold]) / float64(max(rows[fold], 1))))
+		l.normal[i] = max(l.all.points(facts), l.fold[fold].points(facts)+shift)
 	}
-	return l
 }
 
 // list numbers the values that many clients have, those of most clients first, as many as a score may hold.
 func (l *learning) list(a *analysis) {
 	type counted struct {
 		item
-		clients int32
+		clients float64
 	}
-	seen := make(map[item]int32)
+	seen := make(map[item]float64)
 	var values []counted
 	for _, side := range []struct {
 		m     *matrix
 		least int32
 	}{{a.suspect, listedSuspects}, {a.normal, listedNormal}} {
 		for it, n := range side.m.clientsByItem(l.traits) {
-			if n >= side.least {
-				seen[it] = max(seen[it], n)
+			if n < side.least {
+				continue
 			}
+			much := float64(n)
+			if it.trait.IsNetwork() { // else those of few visitors are left out for many bots'
+				much /= float64(len(side.m.clients))
+			}
+			seen[it] = max(seen[it], much)
 		}
 	}
 	for it, n := range seen {
@@ -111,14 +137,19 @@ func (l *learning) list(a *analysis) {
 	}
 	slices.SortFunc(values, func(x, y counted) int { return cmp.Or(cmp.Compare(y.clients, x.clients), compareItems(x.item, y.item)) })
 	l.number = make(map[item]int32, len(values))
-	size := 0
+	size, networks := 0, 0
 	for _, v := range values {
-		text, named := a.x.Name(v.trait, v.hash)
+		text, named := a.x.text(v.item)
 		long := len(strconv.QuoteToASCII(text)) + 4
-		if !named || size+long > listedText || len(l.values) == schemas.MaxScoreValues {
+		if v.trait.IsNetwork() {
+			if networks == schemas.MaxScoreNetworks {
+				continue
+			}
+			networks++
+		} else if size += long; !named || size > listedText || len(l.values)-networks == schemas.MaxScoreValues {
+			size -= long
 			continue
 		}
-		size += long
 		l.number[v.item] = int32(len(l.traits) + len(l.values))
 		l.values, l.text = append(l.values, v.item), append(l.text, text)
 	}
@@ -129,7 +160,7 @@ func (m *matrix) clientsByItem(traits []schemas.Trait) map[item]int32 {
 	var table itemTable
 	for i := range m.rows {
 		for _, t := range traits {
-			table.count(item{t, m.rows[i][t]}, m.owner[i], 0)
+			table.count(item{t, m.rows[i].value(&m.nets[m.owner[i]], t)}, m.owner[i], 0)
 		}
 	}
 	counts := make(map[item]int32)
@@ -141,9 +172,9 @@ func (m *matrix) clientsByItem(traits []schemas.Trait) map[item]int32 {
 	return counts
 }
 
-func (l *learning) factsOf(facts []int32, t *Traits) []int32 {
+func (l *learning) factsOf(facts []int32, t *Traits, from *networks) []int32 {
 	for place, trait := range l.traits {
-		n, listed := l.number[item{trait, t[trait]}]
+		n, listed := l.number[item{trait, t.value(from, trait)}]
 		if !listed {
 			n = int32(place)
 		}
@@ -158,13 +189,19 @@ func (a *analysis) lessons(l *learning) (all []*lesson) {
 	type key struct {
 		fold   int
 		traits Traits
+		from   networks
 	}
 	of := make(map[key]*lesson)
-	at := func(id uint64, t *Traits) *lesson {
-		k := key{foldOf(id), *t}
+	at := func(id uint64, t *Traits, from *networks) *lesson {
+		k := key{foldOf(id), *t, *from}
+		for i, network := range schemas.Networks { // what is not listed is all the same
+			if _, listed := l.number[item{network, from[i]}]; !listed {
+				k.from[i] = 0
+			}
+		}
 		x := of[k]
 		if x == nil {
-			x = &lesson{traits: *t, key: t.key(1), fold: k.fold, facts: l.factsOf(nil, t)}
+			x = &lesson{traits: *t, from: k.from, key: t.key(1 + mix(uint64(k.from[0])<<32|uint64(k.from[1]))), fold: k.fold, facts: l.factsOf(nil, t, from)}
 			of[k] = x
 			all = append(all, x)
 		}
@@ -183,31 +220,60 @@ func (a *analysis) lessons(l *learning) (all []*lesson) {
 	}
 	for i, owner := range a.suspect.owner {
 		if id := a.suspect.hashes[owner]; !known[id] && !regular[id] {
-			at(id, &a.suspect.rows[i]).suspect += a.suspect.weight[i] / requests[owner]
+			at(id, &a.suspect.rows[i], &a.suspect.nets[owner]).suspect += a.suspect.weight[i] / requests[owner]
 		}
 	}
 	for i, owner := range a.normal.owner {
 		if a.normal.served[i/64]>>(i%64)&1 == 1 {
-			at(a.normal.hashes[owner], &a.normal.rows[i]).ordinary++
+			at(a.normal.hashes[owner], &a.normal.rows[i], &a.normal.nets[owner]).ordinary++
 		}
 	}
 	order(all)
 	return all
 }
 
+// shrink is how much each fact's weight shrinks at a step.
+func (l *learning) shrink(lessons []*lesson) []float64 {
+	shrink := make([]float64, len(l.traits)+len(l.values))
+	for _, x := range lessons {
+		for _, f := range x.facts {
+			shrink[f]++
+		}
+	}
+	for f, n := range shrink {
+		shrink[f] = learnDecay
+		if l.traitOf(f).IsNetwork() {
+			shrink[f] += networkDecay / max(n, 1)
+		}
+	}
+	return shrink
+}
+
+// traitOf is the trait that a fact is a value of.
+func (l *learning) traitOf(fact int) schemas.Trait {
+	if fact < len(l.traits) {
+		return l.traits[fact]
+	}
+	return l.values[fact-len(l.traits)].trait
+}
+
 // train learns from lessons in their order, but for those of one part (-1: of none); both sides weigh alike together.
-func train(all []*lesson, without, facts int) weights {
+func train(all []*lesson, without int, shrink []float64) weights {
 	all = slices.DeleteFunc(slices.Clone(all), func(x *lesson) bool { return x.fold == without })
 	suspect, ordinary := 0.0, 0.0
 	for _, x := range all {
 		suspect, ordinary = suspect+x.suspect, ordinary+x.ordinary
 	}
-	w, squares := weights{of: make([]float64, facts)}, make([]float64, facts)
+	w, squares := weights{of: make([]float64, len(shrink))}, make([]float64, len(shrink))
 	n := float64(len(all))
-	for range learnPasses {
+	passes := learnPasses
+	if without >= 0 { // as many steps as of all
+		passes = learnPasses * learnFolds / (learnFolds - 1)
+	}
+	for range passes {
 		for _, x := range all {
-			w.learn(squares, x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight))
-			w.learn(squares, x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight))
+			w.learn(squares, shrink, x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight))
+			w.learn(squares, shrink, x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight))
 		}
 	}
 	return w
@@ -216,12 +282,12 @@ func train(all []*lesson, without, facts int) weights {
 // order mixes lessons, the same way each time: by a hash of their traits.
 func order(all []*lesson) {
 	slices.SortStableFunc(all, func(x, y *lesson) int {
-		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.fold, y.fold), slices.Compare(x.traits[:], y.traits[:]))
+		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.fold, y.fold), slices.Compare(x.traits[:], y.traits[:]), slices.Compare(x.from[:], y.from[:]))
 	})
 }
 
 // learn makes what a row is likelier by a step.
-func (w *weights) learn(squares []float64, facts []int32, is, weight float64) {
+func (w *weights) learn(squares, shrink []float64, facts []int32, is, weight float64) {
 	if weight == 0 {
 		return
 	}
@@ -232,7 +298,7 @@ func (w *weights) learn(squares []float64, facts []int32, is, weight float64) {
 	gradient := (1/(1+math.Exp(-sum)) - is) * weight
 	w.bias -= learnRate / 10 * gradient / math.Sqrt(1+weight*weight)
 	for _, f := range facts {
-		d := gradient + learnDecay*w.of[f]
+		d := gradient + shrink[f]*w.of[f]
 		squares[f] += d * d
 		w.of[f] -= learnRate * d / (math.Sqrt(squares[f]) + .1)
 	}

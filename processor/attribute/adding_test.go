@@ -129,9 +129,10 @@ func checkScore(t *testing.T, normal *Sample, m *Measure) {
 	}
 	for i := range normal.clients {
 		c := &normal.clients[i]
+		from := networksOf(c.addr)
 		for at := c.head; at >= 0; at = normal.rows[at].next {
 			traits := normal.rows[at].traits
-			if normal.x.resolve(&traits, nil, c.id); match(&traits) && !charged[c.id] {
+			if normal.x.resolve(&traits, nil, c.id); match(&traits, &from) && !charged[c.id] {
 				t.Errorf("a client is touched that was not charged: %s", m.Value)
 			}
 		}

@@ -23,7 +23,7 @@ func (a *analysis) charge(c candidate) (Measure, bool) {
 	own := a.normal.touched(normal, true)
 	action, doubt, ok := a.action(c.items, c.rows, charged, normal)
 	_, requests := a.suspect.countBoth(c.rows, a.open)
-	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(func(t *Traits) bool { return hasAll(t, c.items) }, c.rows) ||
+	if !ok || !a.earlier.allows(c.items, a.share, a.soft) || a.hurts(ofItems(c.items), c.rows) ||
 		!a.worth(requests, a.shareOf(own), 1/max(a.calibrate0.people, 1)) {
 		return Measure{}, false
 	}

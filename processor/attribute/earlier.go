@@ -36,7 +36,7 @@ func (e *earlier) take(items []item) {
 }
 
 // takeRows charges what a rule matches.
-func (e *earlier) takeRows(match func(*Traits) bool) {
+func (e *earlier) takeRows(match matcher) {
 	if e != nil {
 		e.charged = or(e.charged, e.rows.matchBy(match))
 	}

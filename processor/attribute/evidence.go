@@ -86,11 +86,11 @@ func common(t *Traits, items []item) (n int) {
 
 // nearest are first requests of normal clients that share most with the items.
 func (a *analysis) nearest(items []item) []string {
-	return a.nearestBy(func(t *Traits) int { return common(t, items) })
+	return a.nearestBy(func(t *Traits, _ *networks) int { return common(t, items) })
 }
 
 // nearestBy are those of which near says most, more than 0.
-func (a *analysis) nearestBy(near func(*Traits) int) []string {
+func (a *analysis) nearestBy(near func(*Traits, *networks) int) []string {
 	type found struct{ n, text int }
 	var all []found
 	s := a.normalSample
@@ -99,7 +99,8 @@ func (a *analysis) nearestBy(near func(*Traits) int) []string {
 		if k.text < 0 || k.head < 0 {
 			continue
 		}
-		if n := near(a.first(s, k)); n > 0 {
+		from := networksOf(k.addr)
+		if n := near(a.first(s, k), &from); n > 0 {
 			all = append(all, found{n, int(k.text)})
 		}
 	}

@@ -50,12 +50,13 @@ func (h *Hurt) Touched(rule Rule, paths *Resolver) int {
 }
 
 // touchedBy is how many clients of a sample sent a request that matches.
-func (s *Sample) touchedBy(match func(*Traits) bool, paths *Resolver) (clients int) {
+func (s *Sample) touchedBy(match matcher, paths *Resolver) (clients int) {
 	for i := range s.clients {
 		c := &s.clients[i]
+		from := networksOf(c.addr)
 		for at := c.head; at >= 0; at = s.rows[at].next {
 			traits := s.rows[at].traits
-			if s.x.resolve(&traits, paths, c.id); match(&traits) {
+			if s.x.resolve(&traits, paths, c.id); match(&traits, &from) {
 				clients++
 				break
 			}
@@ -67,7 +68,7 @@ func (s *Sample) touchedBy(match func(*Traits) bool, paths *Resolver) (clients i
 // hurts reports whether a rule would do again what others were lifted for: it matches one of the people
 // whom those stopped, or it is a part of what hurt, one so small that by luck alone none of the few people who
 // are known is in it. Otherwise what was lifted comes back in twenty parts, one for each agent. rows are the suspects' that it matches.
-func (a *analysis) hurts(match func(*Traits) bool, rows []uint64) bool {
+func (a *analysis) hurts(match matcher, rows []uint64) bool {
 	h := &a.budget.Hurt
 	if h.People != nil && h.People.touchedBy(match, a.budget.Paths) > 0 {
 		return true
@@ -81,8 +82,7 @@ func (a *analysis) hurts(match func(*Traits) bool, rows []uint64) bool {
 		}
 		known := 0
 		if h.People != nil {
-			items := a.items(s)
-			known = h.People.touchedBy(func(t *Traits) bool { return hasAll(t, items) }, a.budget.Paths)
+			known = h.People.touchedBy(ofItems(a.items(s)), a.budget.Paths)
 		}
 		whole, _ := a.suspect.count(of)
 		if known < leastHurt || math.Pow(1-float64(same)/float64(whole), float64(known)) > luck {
@@ -95,7 +95,7 @@ func (a *analysis) hurts(match func(*Traits) bool, rows []uint64) bool {
 // hurtBefore reports whether a signature was lifted in an earlier incident, or stops one of the people for whom another was.
 func (a *analysis) hurtBefore(signature schemas.Signature, items []item) bool {
 	h := &a.budget.HurtBefore
-	if h.People != nil && h.People.touchedBy(func(t *Traits) bool { return hasAll(t, items) }, a.budget.Paths) > 0 {
+	if h.People != nil && h.People.touchedBy(ofItems(items), a.budget.Paths) > 0 {
 		return true
 	}
 	return len(h.Signatures) > 0 && slices.ContainsFunc(h.Signatures, func(s schemas.Signature) bool { return s.String() == signature.String() })

@@ -20,9 +20,10 @@ func Look(normal, suspect *Sample, rule Rule, paths *Resolver) (live Live) {
 	var traits Traits
 	for i := range suspect.clients {
 		c, matched, known := &suspect.clients[i], false, false
+		from := networksOf(c.addr)
 		for at := c.head; at >= 0; at = suspect.rows[at].next {
 			traits = suspect.rows[at].traits
-			if suspect.x.resolve(&traits, paths, 0); match(&traits) {
+			if suspect.x.resolve(&traits, paths, 0); match(&traits, &from) {
 				matched = true
 				known = known || agents[agentOf(c.id, &traits)] || c.regular && suspect.oneAgent(c)
 				live.Requests += float64(suspect.rows[at].count)

@@ -27,6 +27,7 @@ type matrix struct {
 	clients []member
 	hashes  []uint64   // of the clients
 	addrs   [][16]byte // likewise
+	nets    []networks // likewise
 	total   float64    // sum of weight
 	words   int
 	known   [schemas.NumTraits]bool
@@ -124,7 +125,7 @@ func newMatrix(s *Sample, known [schemas.NumTraits]bool, paths *Resolver, normal
 				if normal {
 					m.clients[len(m.clients)-1].person = people[i]
 				}
-				m.hashes, m.addrs = append(m.hashes, c.id), append(m.addrs, c.addr)
+				m.hashes, m.addrs, m.nets = append(m.hashes, c.id), append(m.addrs, c.addr), append(m.nets, networksOf(c.addr))
 			}
 			m.rows = append(m.rows, traits)
 			m.weight = append(m.weight, float64(s.rows[at].count))
@@ -187,7 +188,7 @@ func (m *matrix) bitmap(it item) []uint64 {
 	}
 	b := make([]uint64, m.words)
 	for i := range m.rows {
-		if m.rows[i][it.trait] == it.hash {
+		if m.rows[i].value(&m.nets[m.owner[i]], it.trait) == it.hash {
 			b[i/64] |= 1 << (i % 64)
 		}
 	}

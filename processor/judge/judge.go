@@ -54,8 +54,8 @@ type Edge struct {
 	listed [schemas.NumListed]map[string][]siteList // by site, ascending by their times
 
 	hand    bool                      // only what persons took is looked at
-	scratch [schemas.NumTraits][]byte // the request's trait values, computed at most once each
-	state   [schemas.NumTraits]traitState
+	scratch [schemas.NumScored][]byte // the request's trait values, computed at most once each
+	state   [schemas.NumScored]traitState
 	path    []byte // the request's, as nginx compares it
 }
 
@@ -300,7 +300,7 @@ func (e *Edge) matchPrefix(r *schemas.Request) *held {
 }
 
 func (e *Edge) matchSignature(r *schemas.Request) *held {
-	e.state = [schemas.NumTraits]traitState{}
+	e.state = [schemas.NumScored]traitState{}
 	var best *held
 	for trait, byValue := range e.signatures {
 		if len(byValue) == 0 || !e.compute(schemas.Trait(trait), r) {

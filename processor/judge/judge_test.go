@@ -304,3 +304,22 @@ func TestAllowedPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestJudgeNetworks: where a client comes from counts in a score, the request's own address is asked, and nothing is allocated.
+func TestJudgeNetworks(t *testing.T) {
+	e := New(Options{})
+	if err := e.Apply(decision("d-score", schemas.Challenge, schemas.ScopeScore, `12 of user_agent:2 "curl/8"=9 wide_network:0 "198.0.0.0/8"=3 narrow_network:0 "2a02:1200::/24"=3`, "www.example.org")); err != nil {
+		t.Fatal(err)
+	}
+	for client, want := range map[string]schemas.Action{
+		"198.51.100.1": schemas.Challenge, "203.0.113.1": schemas.Allow, "2a02:12ff::1": schemas.Challenge, "2a02:1300::1": schemas.Allow,
+	} {
+		r := request(time.Minute, client, "www.example.org")
+		if action, id := e.Judge(r); action != want || (id != "") != (want != schemas.Allow) {
+			t.Errorf("%s: %s by %q, want %s", client, action, id, want)
+		}
+		if n := testing.AllocsPerRun(100, func() { e.Judge(r) }); n > 0 {
+			t.Errorf("%s: %v allocations", client, n)
+		}
+	}
+}

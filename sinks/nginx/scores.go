@@ -74,7 +74,7 @@ type numberedScore struct {
 // scoreGroup has the scores of one set of sites, with values of their own: an agent's pattern costs each request that
 // is held against it, and another site's have nothing to do with what is attacked here.
 type scoreGroup struct {
-	values [schemas.NumTraits]map[string]int // a map's key -> its number
+	values [schemas.NumScored]map[string]int // a map's key -> its number
 	scores []numberedScore
 }
 
@@ -122,7 +122,11 @@ func (l *signatureList) writeScores(b *bytes.Buffer, prefix string) (all string)
 		group := l.scores[sites]
 		of := fmt.Sprintf("%s_scores%d", prefix, sites)
 		for t, values := range group.values {
-			writeNumbers(b, values, sourceOf(schemas.Trait(t), prefix), fmt.Sprintf("%s_is_%s", of, schemas.Trait(t)))
+			if name := fmt.Sprintf("%s_is_%s", of, schemas.Trait(t)); schemas.Trait(t).IsNetwork() {
+				writeNetworks(b, values, name)
+			} else {
+				writeNumbers(b, values, sourceOf(schemas.Trait(t), prefix), name)
+			}
 		}
 		for _, s := range group.scores {
 			n++
@@ -158,6 +162,9 @@ func (s *numberedScore) writeSum(b *bytes.Buffer, of, name string) string {
 			rest += fmt.Sprintf("${%s_%s}", name, t.Trait)
 		}
 		fmt.Fprintf(b, "map $%s_is_%s $%s_%s {\n    default %s;\n", of, t.Trait, name, t.Trait, other)
+		if t.Trait.IsNetwork() {
+			b.WriteString("    \"\" -;\n")
+		}
 		for j, v := range t.Values {
 			fmt.Fprintf(b, "    %d %s;\n", s.numbers[i][j], run(v.Points))
 		}

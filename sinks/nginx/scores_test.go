@@ -2,7 +2,12 @@ package nginx
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +18,7 @@ import (
 )
 
 // asking is a request of which a score and nginx are both asked.
-type asking struct{ host, method, uri, agent, language, encoding, referer, cookie string }
+type asking struct{ host, method, uri, agent, language, encoding, referer, cookie, from string }
 
 func (a asking) raw() string {
 	lines := []string{"User-Agent: " + a.agent, "Accept-Language: " + a.language, "Accept-Encoding: " + a.encoding}
@@ -23,7 +28,7 @@ func (a asking) raw() string {
 	if a.cookie != "" {
 		lines = append(lines, "Cookie: "+a.cookie)
 	}
-	return strings.Replace(get(a.host, a.uri, "198.51.100.1", lines...), "GET", a.method, 1)
+	return strings.Replace(get(a.host, a.uri, cmp.Or(a.from, "198.51.100.1"), lines...), "GET", a.method, 1)
 }
 
 func (a asking) request() *schemas.Request {
@@ -35,11 +40,12 @@ func (a asking) request() *schemas.Request {
 	if a.cookie != "" {
 		r.Cookie = schemas.CookieSome
 	}
+	r.Client, _ = netip.ParseAddr(cmp.Or(a.from, "198.51.100.1"))
 	return r
 }
 
 // What askings are made of; a longer agent than nginx's patterns are, one cut, and what means something to nginx are among it.
-var askedOf = struct{ hosts, methods, uris, agents, languages, encodings, referers, cookies []string }{
+var askedOf = struct{ hosts, methods, uris, agents, languages, encodings, referers, cookies, froms []string }{
 	[]string{"a.example", "c.example"},
 	[]string{"GET", "POST", "PUT"},
 	[]string{"/", "/a", "/b.css", "/a/b-c/12?q=1", "/none?page=2&q", "/x//y", "/?", "/caf%C3%A9", "/\"}$host"},
@@ -48,19 +54,20 @@ var askedOf = struct{ hosts, methods, uris, agents, languages, encodings, refere
 	[]string{"", "gzip", "gzip, deflate, br, zstd"},
 	[]string{"", "-", "https://a.example/x", "http://c.example", "https://elsewhere.example/"},
 	[]string{"", "a=b"},
+	[]string{"198.51.100.1", "198.48.0.1", "198.47.255.255", "198.63.255.254", "198.64.0.1", "203.0.113.9", "1.2.3.4", "223.255.255.1", "2a02:1200::1", "2a02:12ff:ffff::1", "2a02:1300::1", "2a03::1", "2001:db8:1::1"},
 }
 
 func drawAsking(t *rapid.T) asking {
 	of := func(list []string, what string) string { return rapid.SampledFrom(list).Draw(t, what) }
 	return asking{of(askedOf.hosts, "host"), of(askedOf.methods, "method"), of(askedOf.uris, "uri"), of(askedOf.agents, "agent"), of(askedOf.languages, "language"),
-		of(askedOf.encodings, "encoding"), of(askedOf.referers, "referer"), of(askedOf.cookies, "cookie")}
+		of(askedOf.encodings, "encoding"), of(askedOf.referers, "referer"), of(askedOf.cookies, "cookie"), of(askedOf.froms, "from")}
 }
 
 // drawScore draws one of values that askings have.
 func drawScore(t *rapid.T, known [schemas.NumListed]schemas.KnownSet) *schemas.Score {
 	s := &schemas.Score{}
 	fewest, most := 0, 0
-	for trait := range schemas.NumTraits {
+	for trait := range schemas.NumScored {
 		if schemas.Trait(trait) == schemas.TraitTLS || rapid.IntRange(0, 2).Draw(t, "left out") == 0 {
 			continue
 		}
@@ -185,6 +192,36 @@ func TestAnUnknownTraitBreaksTheSum(t *testing.T) {
 	w.connection.Close()
 }
 
+// TestWhoHasNoAddressReachesNoNetworks: the peer of a unix socket comes from no network, listed or not.
+func TestWhoHasNoAddressReachesNoNetworks(t *testing.T) {
+	t.Parallel()
+	nginxPath(t)
+	s := newServer(t, includeHTTP+"\nserver { listen unix:ROOT/peers; server_name a.example; location / { return 200 \"$weir_signature\"; } }", `location / { return 200 "$weir_signature"; }`)
+	s.single()
+	if files := s.apply(Set{Measures: []Measure{
+		measure("v0", schemas.Challenge, schemas.ScopeScore, `9 of method:0 "GET"=9 wide_network:5 "198.0.0.0/8"=0`, "a.example"),
+	}}); len(files.Refused) > 0 {
+		t.Fatal(files.Refused[0])
+	}
+	s.start()
+	peer := asking{host: "a.example", method: "GET", uri: "/"}
+	c, err := net.Dial("unix", filepath.Join(s.root, "peers"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n")
+	answer, err := io.ReadAll(c)
+	if _, body, _ := strings.Cut(string(answer), "\r\n\r\n"); err != nil || !strings.Contains(string(answer), " 200 ") || matched(body)["v0"] {
+		t.Errorf("it is matched: %v %s", err, answer)
+	}
+	w := s.dial()
+	if _, body := w.say(peer.raw()); !matched(body)["v0"] {
+		t.Errorf("a client with an address is not: %s", body)
+	}
+	w.connection.Close()
+}
+
 // TestScoresCostTheirSitesAlone: a score's values are no patterns for other sites' requests to be held against.
 func TestScoresCostTheirSitesAlone(t *testing.T) {
 	t.Parallel()
@@ -262,6 +299,7 @@ func TestAValueThatNginxCannotCarry(t *testing.T) {
 		{`9 of user_agent:5 "` + long + `"=2 "curl/8"=9 method:4 "GET"=0`, `9 of user_agent:2 "curl/8"=9 method:4 "GET"=0`},
 		{`9 of user_agent:3 "` + long + `"=30`, ""},
 		{`5 of tls:0 "TLSv1.3 ` + strings.Repeat("x", schemas.MaxTrait-8) + `"=9 method:0 "POST"=5`, `5 of tls:0 method:0 "POST"=5`},
+		{`9 of method:0 "POST"=9 shoe_size:0 "48"=0`, ""}, // a newer weir's trait: by the rest alone nobody is stopped
 		{`5 of tls:1 "TLSv1.3  A"=9 referer:0 "none"=5`, `5 of tls:1 referer:0 "none"=5`},
 	} {
 		p, err := prepareScore(c.text)
@@ -294,7 +332,11 @@ func TestWhatWeirNamesNginxCarries(t *testing.T) {
 			AcceptLanguage: text("language"), AcceptEncoding: text("encoding"), Referer: text("referer"), TLS: schemas.NormaliseTLS(nil, text("tls")), Cookie: schemas.CookieNone, Fields: ^schemas.Fields(0),
 		}
 		cutRequest(r)
-		for trait := range schemas.NumTraits {
+		r.Client = netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "client")))
+		if rapid.Bool().Draw(t, "IPv4") {
+			r.Client = netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "client")))
+		}
+		for trait := range schemas.NumScored {
 			value, known := schemas.Trait(trait).Value(nil, r)
 			if _, listed := schemas.ListedOf(schemas.Trait(trait)); listed || !known || !schemas.Trait(trait).Nameable(value) {
 				continue

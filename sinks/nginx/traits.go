@@ -78,6 +78,8 @@ func traitKeyOf(t schemas.TraitValue) (string, error) {
 		case "other":
 			return keyPattern("^(?!" + refererNone + ")(?!" + refererSame + ")")
 		}
+	case schemas.TraitWideNetwork, schemas.TraitNarrowNetwork:
+		return networkKey(t)
 	case schemas.TraitPathKnown, schemas.TraitAgentKnown, schemas.TraitQueryKnown:
 		if t.Value == schemas.PathKnown || t.Value == schemas.PathUnknown {
 			return t.Value, nil
