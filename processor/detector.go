@@ -41,7 +41,7 @@ type Detector struct {
 	watched    int   // sites whose normal traffic is known, counted every minute
 	began      int64 // the first second that this detector closed
 	strangeFor int   // windows in a row with many requests for hosts that are no site's
-	manyNames  bool  // and many new names among them at once
+	manyNames  int64 // second in which many new names were there at once, 0 for never
 	ids        incidentIDs
 
 	corrections []Correction      // the oldest first

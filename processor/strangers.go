@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,6 +27,8 @@ const (
 	// strangeKnown is for how many seconds this detector must have seen the estate before: what it sees first is
 	// all new to it. strangeUsual is how many times the usual is no more than usual.
 	strangeKnown, strangeUsual = 600, 2.0
+	// strangeAgain is for how many seconds many new names at once say that what there is no room for is made up.
+	strangeAgain = 3600
 )
 
 // Strange is what came in ten seconds for hosts that are no site's: nothing is known of what is normal there, so that
@@ -40,15 +43,18 @@ type Strange struct {
 // site yet, everything is new.
 func (d *Detector) strange(second int64, emit func(schemas.Event)) {
 	found, asked := d.strangers()
+	nobodys := d.nobodys(asked)
 	d.count.strange.Set(found.Rate)
 	if found.Rate*window.Short < strangeLeast || found.Rate < strangeShare*found.All {
-		d.strangeFor, d.manyNames = 0, false
+		if d.strangeFor = 0; second-d.began < strangeKnown {
+			d.manyNames = 0
+		}
 		d.strangeEnds(second, emit)
 		return
 	}
 	d.strangeFor++
-	if nobodys := d.nobodys(asked); d.strangeFor >= strangeSure && nobodys*window.Short >= strangeLeast && nobodys >= strangeShare*found.All {
-		d.strangeFlood(second, emit)
+	if d.strangeFor >= strangeSure && nobodys*window.Short >= strangeLeast && nobodys >= strangeShare*found.All {
+		d.strangeFlood(second, nobodys, emit)
 	}
 	if d.strangeFor < strangePersist || d.o.Strange == nil {
 		return
@@ -83,7 +89,8 @@ func (d *Detector) strangers() (found Strange, asked []*site) {
 }
 
 // nobodys is how many requests a second, more than usual, are for hosts that can be no new site: addresses, and names beyond
-// all places where there were many new ones at once. These have places as long as there are some, and are few in the windows after.
+// all places where there were many new ones at once, within the hour. These have places as long as there are some, which a fast
+// flood fills in its first second, and leaves none for the next one.
 func (d *Detector) nobodys(asked []*site) (rate float64) {
 	names, beyond := 0, 0.0
 	for _, s := range asked {
@@ -96,7 +103,10 @@ func (d *Detector) nobodys(asked []*site) (rate float64) {
 			names++
 		}
 	}
-	if d.manyNames = d.manyNames || names >= strangeMany; d.manyNames {
+	if names >= strangeMany {
+		d.manyNames = d.closed
+	}
+	if d.manyNames != 0 && d.closed-d.manyNames < strangeAgain {
 		rate += beyond
 	}
 	if d.closed-d.began < strangeKnown {
@@ -105,19 +115,23 @@ func (d *Detector) nobodys(asked []*site) (rate float64) {
 	return rate
 }
 
-// strangeFlood opens the incident of hosts that nobody has, at Other. Nothing is decided there: what is normal for names
-// without end nobody knows, and no edge can tell them from those of sites that it serves.
-func (d *Detector) strangeFlood(second int64, emit func(schemas.Event)) {
+// strangeFlood opens the incident of hosts that nobody has, at Other, for which so many requests a second come. Nothing is
+// decided there: what is normal for names without end nobody knows, and no edge can tell them from those of sites that it serves.
+func (d *Detector) strangeFlood(second int64, rate float64, emit func(schemas.Event)) {
 	s := d.site(Other)
+	var now detect.Peak // what asks for addresses is not counted at Other
+	now.Even[detect.RequestRate] = math.Log1p(rate * window.Short)
 	switch {
 	case s.incident != nil:
 		s.state.Quiet = 0
+		s.incident.peak.Raise(&now)
 		return
-	case d.o.LearnOnly || s.accepted != nil && second < s.accepted.Until: // a person called such a flood normal
+	case d.o.LearnOnly || s.accepted != nil && second < s.accepted.Until && s.accepted.Peak.CoversRate(&now):
 		return
 	}
 	s.state = detect.State{Open: true, Kind: schemas.Flood}
 	s.change(detect.Opened, second, emit)
+	s.incident.peak.Raise(&now)
 }
 
 // strangeEnds closes it once it has been quiet.

@@ -167,6 +167,63 @@ func TestAFloodOfNamesHidesNoAttack(t *testing.T) {
 	}
 }
 
+// TestNamesOnceMore: a flood under made-up names that is fast enough to take all places in the seconds before anybody looks is an
+// incident, and so is the next one within the hour, which finds none left.
+func TestNamesOnceMore(t *testing.T) {
+	for _, again := range []int64{50, 85} {
+		people, names := newTraffic(68), newTraffic(69)
+		people.people(0, 92*minute, 0.8)
+		for _, at := range []int64{41, again} {
+			bots, _ := names.addresses(900)
+			for i := range 6000 {
+				names.site = fmt.Sprintf("%x.example.org", names.r.IntN(100_000))
+				names.add(at*minute+names.r.Int64N(2*minute), bots[i%900], &library, "/", "", false, 200)
+			}
+		}
+		e, _ := run(t, make1(t, small), estateOf(people, names).batches(500))
+		want := []string{"incident.opened flood (other)", "incident.closed flood (other)"}
+		if got := kinds(e.log); !slices.Equal(got, append(want, want...)) {
+			t.Errorf("again at %d min: %v", again, got)
+		}
+	}
+}
+
+// TestNamesCalledNormal: what a person called normal of requests for made-up names opens nothing, nor twice as much of it; what
+// is more does.
+func TestNamesCalledNormal(t *testing.T) {
+	for times, incidents := range map[int]int{1: 1, 4: 2} {
+		tr := newTraffic(68)
+		tr.people(0, 70*minute, 0.8)
+		names := newTraffic(69)
+		for at, requests := range map[int64]int{41: 6000, 61: 6000 * times} {
+			bots, _ := names.addresses(900)
+			for i := range requests {
+				names.site = fmt.Sprintf("%x.example.org", names.r.IntN(100_000))
+				names.add(at*minute+names.r.Int64N(4*minute), bots[i%900], &library, "/", "", false, 200)
+			}
+		}
+		tr = estateOf(tr, names)
+		p, e, said := make1(t, small), newEdge(), false
+		next := 0
+		for _, b := range tr.batches(100) {
+			next += len(e.run(p, []*schemas.Batch{b}))
+			if !said && len(e.log) > 0 && next < len(tr.rows) && tr.rows[next].Time > start+43*minute {
+				said = true
+				p.detector.Correct(Correction{Incident: e.log[0].Incident, By: "anna", Time: time.UnixMilli(tr.rows[next].Time)})
+			}
+		}
+		opened := 0
+		for _, ev := range e.log {
+			if ev.Type == schemas.IncidentOpened {
+				opened++
+			}
+		}
+		if opened != incidents {
+			t.Errorf("%d times as much: %v", times, kinds(e.log))
+		}
+	}
+}
+
 // TestNewSitesAreNobodysFlood: twenty sites that nobody has asked for before come to the edge at once, as where another log is
 // followed from now on; scanners ask for the address meanwhile, as they do day and night.
 func TestNewSitesAreNobodysFlood(t *testing.T) {

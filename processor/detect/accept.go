@@ -18,6 +18,11 @@ func (p *Peak) Note(r *Reading, sc *Scores) {
 // Raise raises it to another.
 func (p *Peak) Raise(o *Peak) { p.Note(&Reading{Even: o.Even}, &Scores{Score: o.Score}) }
 
+// CoversRate reports whether no more requests come than a person who called so many normal has seen, or twice as many.
+func (p *Peak) CoversRate(now *Peak) bool {
+	return now.Even[RequestRate] <= p.Even[RequestRate]+moreCounts
+}
+
 const (
 	// acceptedScore is of signals in traffic that a person called normal: nothing opens by
 	// them, and nothing stays open.

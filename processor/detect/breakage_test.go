@@ -66,3 +66,27 @@ func TestASiteOfWhichMuchFails(t *testing.T) {
 		}
 	}
 }
+
+// TestASiteThatNobodyAsksFor: what was lost before everybody went away is forgotten within some minutes, so that the site
+// is at rest.
+func TestASiteThatNobodyAsksFor(t *testing.T) {
+	usual := seen{requests: 18, clients: 6, fresh: 1.5, pages: 6, paths: 12, entropy: 3.2, loading: 3, distinct: 5, work: 2}
+	failed := seen{requests: 9, clients: 6, errors: 8, pages: 8, paths: 5, entropy: 2, distinct: 4}
+	b := youngSite(360, usual)
+	var state State
+	for second := int64(10); second <= 600; second += 10 {
+		now := seen{}
+		if second <= 20 {
+			now = failed
+		}
+		r := now.reading()
+		scores := Score(b, 2, &r)
+		state.Drift(second, &r, &scores)
+		if second == 20 && state.Lost == 0 {
+			t.Fatal("nothing was lost")
+		}
+	}
+	if state.Suspicious() {
+		t.Errorf("after ten minutes of silence: %+v", state)
+	}
+}

@@ -122,6 +122,9 @@ func (s *State) loses(r *Reading, sc *Scores) float64 {
 	case usuallyLost(sc) >= breakageShare/2: // a site of which much fails at all times
 		return 0
 	case r.Requests-r.Stopped < lostFew || r.Raw[UniqueClients] < lostClients || clientScore(sc) >= enter:
+		if s.Lost < lostForgotten { // a site that nobody asks for any more is not looked at for a day
+			return 0
+		}
 		return lostFades * s.Lost
 	case lost < lostFrom || harmScore(sc) < lostScore:
 		return 0

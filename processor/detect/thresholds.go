@@ -110,8 +110,9 @@ const (
 	// lostFrom and lostScore: of the requests of a step those that were lost, and how far that is out of range, from
 	// which on it adds up. lostStep is how many of one step count at most, and lostEnough the sum that is a breakage
 	// whatever a moment shows, after half a minute at the least; lostMost is the most there is. lostFew requests, or
-	// lostClients, say nothing, and lostFades is what is left after such a step.
+	// lostClients, say nothing, and lostFades is what is left after such a step, until it is less than lostForgotten.
 	lostFrom, lostScore             = 0.3, 2.0
 	lostStep, lostEnough, lostMost  = 7.0, 20.0, 28.0
 	lostFew, lostClients, lostFades = 3.0, 3.0, 0.9
+	lostForgotten                   = 1.0
 )
