@@ -27,18 +27,25 @@ type EdgeReport struct {
 
 // EdgePart is one thing on an edge that holds decisions.
 type EdgePart struct {
-	Name     string    `json:"name"`     // "nginx", "nftables", "haproxy", "bouncers"
-	Intended int       `json:"intended"` // decisions that are to be in force, of those that it can hold
-	Loaded   int       `json:"loaded"`   // of them, those that it holds
-	Refused  int       `json:"refused"`  // decisions that it cannot carry
-	Matching uint64    `json:"matching"` // requests or packets that it has stopped since it started, where it knows
-	Lease    time.Time `json:"lease,omitzero"`
+	Name     string     `json:"name"`     // "nginx", "nftables", "haproxy", "bouncers"
+	Intended int        `json:"intended"` // decisions that are to be in force, of those that it can hold
+	Loaded   int        `json:"loaded"`   // of them, those that it holds
+	Refused  int        `json:"refused"`  // decisions that it cannot carry, the first of which are
+	Without  []EdgeLack `json:"without,omitempty"`
+	Matching uint64     `json:"matching"` // requests or packets that it has stopped since it started, where it knows
+	Lease    time.Time  `json:"lease,omitzero"`
 	// Loads counts how often it was brought up to date since it started, by a reload or a
 	// change in place; the last time, and how long that took.
 	Loads       uint64    `json:"loads,omitempty"`
 	LoadedAt    time.Time `json:"loaded_at,omitzero"`
 	LoadSeconds float64   `json:"load_seconds,omitempty"`
 	Error       string    `json:"error,omitempty"` // why Loaded is not Intended
+}
+
+// EdgeLack is a decision that an edge cannot carry, and why.
+type EdgeLack struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 // Lacks reports whether what is decided is not in force there.
@@ -76,6 +83,8 @@ const (
 	maxEdgeReport  = 64 << 10 // bytes, encoded
 	maxEdgeParts   = 16
 	MaxEdgeBounces = 200
+	maxEdgeLacks   = 32
+	maxLackReason  = 200 // bytes
 )
 
 // EncodeEdgeReport makes the message.
@@ -83,6 +92,11 @@ func EncodeEdgeReport(r *EdgeReport) ([]byte, error) {
 	r.Bouncers = r.Bouncers[:min(len(r.Bouncers), MaxEdgeBounces)]
 	for i := range r.Parts {
 		r.Parts[i].Error = r.Parts[i].Error[:min(len(r.Parts[i].Error), 1000)]
+		r.Parts[i].Without = r.Parts[i].Without[:min(len(r.Parts[i].Without), maxEdgeLacks)]
+		for j := range r.Parts[i].Without {
+			lack := &r.Parts[i].Without[j]
+			lack.Reason = lack.Reason[:min(len(lack.Reason), maxLackReason)]
+		}
 	}
 	return json.Marshal(r)
 }

@@ -98,6 +98,9 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 	for _, line := range waiting.lines() {
 		fmt.Fprintln(s.err, line)
 	}
+	for _, line := range notLoaded(reportedEdges(ctx, data), shown, now) {
+		fmt.Fprintln(s.err, line)
+	}
 	if configuration, err := p.configuration(); err == nil && more == 0 {
 		if line := capLine(each(shown), configuration.Decisions.Max, now); line != "" {
 			fmt.Fprintln(s.err, line)

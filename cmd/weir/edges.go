@@ -82,7 +82,7 @@ func (r *enforcing) now() *schemas.EdgeReport {
 		}
 		report.Parts = append(report.Parts, schemas.EdgePart{
 			Matching: matching, Name: partNginx, Intended: s.Intended, Loaded: s.Loaded, Refused: len(s.Refused), Lease: s.LeaseUntil, Error: text(s.Err),
-			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds,
+			Loads: s.Loads, LoadedAt: utc(s.LoadedAt), LoadSeconds: s.LoadSeconds, Without: lacksOf(s.Refused),
 		})
 	}
 	if r.firewall != nil {

@@ -82,6 +82,11 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 			return err
 		}
 		sheet.events = events
+		defer func() {
+			for _, line := range notLoaded(reportedEdges(ctx, data), found, time.Now()) {
+				fmt.Fprintln(s.err, line)
+			}
+		}()
 		if configuration, err := p.configuration(); err == nil {
 			sheet.open = openPaths(configuration.AllowedPaths(), found)
 			sheet.cap = capLine(each(events), configuration.Decisions.Max, time.Now())
