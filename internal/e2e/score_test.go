@@ -19,12 +19,11 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// hosted is an attack of ten minutes from rented machines, with an hour before it. Whether a score is chosen to stop a part of
-// it depends on the seed.
-func hosted(t *testing.T, seed string) (log string, begins time.Time) {
+// browsers is an attack of ten minutes by full browsers, of which scores alone stop a part, with an hour before it.
+func browsers(t *testing.T) (log string, begins time.Time) {
 	t.Helper()
 	log = filepath.Join(t.TempDir(), "access.log")
-	out := mustWeir(t, "simulate", log, "--scenario", "hosted", "--estate", "tuning", "--seed", seed, "--hours", "1")
+	out := mustWeir(t, "simulate", log, "--scenario", "browsers", "--estate", "tuning", "--seed", "2", "--hours", "1")
 	_, attack, _ := strings.Cut(out, "\nThe attack: ")
 	_, at, _ := strings.Cut(attack, ", ")
 	begins, err := time.Parse(time.DateTime, at[:min(len(at), len(time.DateTime))])
@@ -64,7 +63,7 @@ func asOfNow(t *testing.T, log string) []byte {
 func TestAScoreIsAccepted(t *testing.T) {
 	needClickHouse(t)
 	e := startEdge(t)
-	log, begins := hosted(t, "2") // its score does not depend on the moment at which all begins
+	log, begins := browsers(t)
 	log, _ = cutAt(t, log, begins.Add(150*time.Second))
 	writeTo(t, e.log, string(asOfNow(t, log))) // from its first line: nginx has logged that it answers, and time must not begin there
 	data := filepath.Join(t.TempDir(), "data")
@@ -89,8 +88,12 @@ func TestAScoreIsAccepted(t *testing.T) {
 		}
 		return id != ""
 	})
-	why := mustWeir(t, "why", "--data", data, id)
-	for _, want := range []string{"weir decisions accept " + id, "No one trait decides", "Requests that it matches:", "The nearest normal requests:", "transform(toString("} {
+	why := ""
+	until(t, "the store has requests that it matches", func() bool {
+		why = mustWeir(t, "why", "--data", data, id)
+		return strings.Contains(why, "Requests that it matches:")
+	})
+	for _, want := range []string{"weir decisions accept " + id, "No one trait decides", "The nearest normal requests:", "transform(toString("} {
 		if !strings.Contains(why, want) {
 			t.Errorf("weir why does not say %q:\n%.3000s", want, why)
 		}
@@ -128,52 +131,57 @@ func TestAScoreIsAccepted(t *testing.T) {
 }
 
 // TestAScoreOutlivesItsDetector kills the detector that decided on a score in the midst of the attack: the next one keeps it in
-// force as what it was, renews it while the attack goes on, and lets it end after.
+// force as what it was, renews it while the attack goes on or puts a better one in its place, and lets all of them end after.
 func TestAScoreOutlivesItsDetector(t *testing.T) {
-	log, begins := hosted(t, "2")
+	log, begins := browsers(t)
 	cut, end := begins.Add(2*time.Minute), begins.Add(10*time.Minute)
 	log, rest := cutAt(t, log, cut)
 	f := startFleet(t, 2)
 	f.ship(log)
-	var score *schemas.Event
-	told := func(id string) (of []schemas.Event) {
+	scores := func() (of []schemas.Event) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, e := range f.events {
-			if e.Decision != nil && e.Scope == schemas.ScopeScore && (id == "" || e.ID == id) {
+			if e.Decision != nil && e.Scope == schemas.ScopeScore {
 				of = append(of, e)
 			}
 		}
 		return of
 	}
-	until(t, "a score is decided on", func() bool {
-		if of := told(""); len(of) > 0 {
-			score = &of[0]
-		}
-		return score != nil
-	})
+	until(t, "a score is decided on", func() bool { return len(scores()) > 0 })
 	until(t, "the detector has saved it", func() bool { return f.saved("detector") >= cut.Unix()-15 })
 	f.of("detector").kill()
 	appendTo(t, log, rest)
 	until(t, "all of the log is shipped", func() bool { return f.shipped() >= end.Add(9*time.Minute).UnixMilli() })
 	f.close(log, end.Add(time.Hour))
 	until(t, "the incident closes", func() bool { return f.seen(schemas.IncidentClosed) })
-	until(t, "the score ends", func() bool {
-		return slices.ContainsFunc(told(score.ID), func(e schemas.Event) bool { return e.Type == schemas.DecisionRemoved })
+	until(t, "all scores have ended", func() bool {
+		open := map[string]bool{}
+		for _, e := range scores() {
+			open[e.ID] = e.Type != schemas.DecisionRemoved
+		}
+		return !slices.Contains(slices.Collect(maps.Values(open)), true)
 	})
-	renewed := time.Time{}
-	for i, e := range told(score.ID) {
-		t.Logf("%s %s until %s: %s", e.Time.Format(time.TimeOnly), e.Type, e.Expires.Format(time.TimeOnly), e.Reason)
-		switch {
-		case e.Value != score.Value || (e.Type == schemas.DecisionAdded) != (i == 0):
+	first, after := map[string]schemas.Event{}, 0
+	for _, e := range scores() {
+		t.Logf("%s %s %s until %s: %s", e.Time.Format(time.TimeOnly), e.ID, e.Type, e.Expires.Format(time.TimeOnly), e.Reason)
+		was, known := first[e.ID]
+		if known == (e.Type == schemas.DecisionAdded) || known && e.Value != was.Value {
 			t.Errorf("it is no longer what it was: %s %s", e.Type, e.Value)
-		case e.Type == schemas.DecisionRenewed:
-			renewed = e.Time
-		case e.Type == schemas.DecisionRemoved && e.Time.Before(end):
-			t.Errorf("it ended at %s, and the attack goes on until %s", e.Time, end)
+		}
+		if !known {
+			first[e.ID] = e
+		}
+		if e.Type != schemas.DecisionRemoved && e.Time.After(cut) {
+			after++
+		}
+		if e.Type == schemas.DecisionRemoved && e.Time.Before(end) && !slices.ContainsFunc(scores(), func(n schemas.Event) bool {
+			return n.Type == schemas.DecisionAdded && n.ID != e.ID && n.Time.Equal(e.Time)
+		}) {
+			t.Errorf("it ended at %s with none in its place, and the attack goes on until %s", e.Time, end)
 		}
 	}
-	if !renewed.After(cut) {
+	if after == 0 {
 		t.Errorf("nobody renewed it after the detector was killed")
 	}
 }
