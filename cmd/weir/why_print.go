@@ -167,6 +167,9 @@ func (s *sheet) evidence(e *schemas.Evidence, scope schemas.Scope, app *profile.
 		s.say(2, "No one trait decides: what they say is added up, and it matches what comes to enough. Those that say most:")
 	}
 	s.traits(e.Traits)
+	if len(e.Samples) == 0 && e.SQL != "" { // of few clients the first request is kept as an example
+		s.say(2, "It matches none of the requests that were kept as examples; the query below shows those that it does.")
+	}
 	s.requests("Requests that it matches", e.Samples, app)
 	s.requests("The nearest normal requests", e.Nearest, app)
 	if e.SQL != "" {

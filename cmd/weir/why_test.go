@@ -123,6 +123,12 @@ func TestWhyOfADecision(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", part, out.String())
 		}
 	}
+	e.Evidence.Samples = nil
+	out.Reset()
+	newSheet(&out).explain(e, nil, done)
+	if !strings.Contains(out.String(), "It matches none of the requests that were kept as examples") {
+		t.Errorf("it does not say why it shows no request:\n%s", out.String())
+	}
 	bold := sheet{w: &narrow, bold: true}
 	narrow.Reset()
 	bold.explain(e, nil, done)

@@ -88,15 +88,14 @@ func TestAScoreIsAccepted(t *testing.T) {
 		}
 		return id != ""
 	})
-	why := ""
-	until(t, "the store has requests that it matches", func() bool {
-		why = mustWeir(t, "why", "--data", data, id)
-		return strings.Contains(why, "Requests that it matches:")
-	})
+	why := mustWeir(t, "why", "--data", data, id)
 	for _, want := range []string{"weir decisions accept " + id, "No one trait decides", "The nearest normal requests:", "transform(toString("} {
 		if !strings.Contains(why, want) {
 			t.Errorf("weir why does not say %q:\n%.3000s", want, why)
 		}
+	}
+	if strings.Contains(why, "Requests that it matches:") == strings.Contains(why, "It matches none of the requests") {
+		t.Errorf("weir why shows no examples, nor why it has none:\n%.3000s", why)
 	}
 	loaded := func(id string) bool {
 		files, err := filepath.Glob(filepath.Join(e.weirDir, "*"))
