@@ -445,7 +445,7 @@ func TestTheFirstLookSaysTheKind(t *testing.T) {
 			s.entropy, s.declared = 6, s.declared*ordinary.clients/s.clients
 			r := s.reading()
 			scores := Score(b, 2, &r)
-			if got, attack := classify(&r, &scores, false); !attack || got != kind {
+			if got, attack := classify(&r, &scores, false, false); !attack || got != kind {
 				t.Errorf("%.0f %% of it: %q, %v, want %q", 100*part, got, attack, kind)
 			}
 		}

@@ -23,13 +23,16 @@ func surge(r *Reading, sc *Scores) schemas.Kind {
 
 // classify says whether the window shows an attack, and of what kind: more
 // requests than normal, from more clients than normal, and the clients in excess ask
-// for what is not there or use programs that the site does not know.
-func classify(r *Reading, sc *Scores, people bool) (schemas.Kind, bool) {
+// for what is not there or use programs that the site does not know. Where its own visitors ask for what was
+// never served before, as the site moved, that says nothing.
+func classify(r *Reading, sc *Scores, people, moved bool) (schemas.Kind, bool) {
 	vol, bare := volumeScore(sc), max(bareScore(r, sc), bareClients(r, sc, people))
 	missing := markScore(MissingShare, r, sc)
 	mark := missing
 	if r.Raw[DeclaredShare] < declaredShare && !people { // machines may well be new here, and fetch what is new
-		missing = max(missing, markScore(UnknownShare, r, sc))
+		if !moved {
+			missing = max(missing, markScore(UnknownShare, r, sc))
+		}
 		mark = max(missing, markScore(UnfamiliarShare, r, sc))
 	}
 	switch machines := r.Raw[DeclaredShare] >= declaredShare; {

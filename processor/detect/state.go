@@ -42,6 +42,10 @@ type State struct {
 	// Lost is how many requests were lost, in steps of ten seconds in a row in which a fair part was, see loses.
 	Lost float64
 
+	// Moved is by how much more of a site's clients than are above normal ask for what was never served before,
+	// summed up, see moves.
+	Moved float64
+
 	// Slow is what departs a little and long, summed over steps of ten seconds (CUSUM,
 	// Page 1954).
 	Slow    float64
@@ -73,7 +77,7 @@ func (s *State) Drift(second int64, r *Reading, sc *Scores) bool {
 	before := s.Slow
 	s.Slow = min(max(0, s.Slow+s.departs(r, sc)), 2*sc.Limits.slow)
 	s.Drifted = second
-	s.Lost = s.loses(r, sc)
+	s.Lost, s.Moved = s.loses(r, sc), s.moves(r, sc)
 	return before < slowDoubt && s.Slow >= slowDoubt
 }
 
@@ -94,7 +98,10 @@ func (s *State) marked(r *Reading, sc *Scores) float64 {
 	}
 	mark := max(0, markScore(MissingShare, r, sc))
 	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
-		mark = max(mark, markScore(UnknownShare, r, sc), bareClients(r, sc, false), idleAbove(r, sc))
+		mark = max(mark, bareClients(r, sc, false), idleAbove(r, sc))
+		if !s.moved() {
+			mark = max(mark, markScore(UnknownShare, r, sc))
+		}
 		if drowning(r, sc) {
 			mark = max(mark, markScore(UnfamiliarShare, r, sc))
 		}
@@ -114,6 +121,19 @@ func (s *State) slowNow(second int64, r *Reading, sc *Scores) float64 {
 	}
 	return s.Slow + max(0, s.departs(r, sc))*float64(part)/window.Short
 }
+
+// moves is what a step adds to how sure it is that a site has moved to other URLs: its own visitors ask for what
+// was never served before, so that more clients do than are above normal. Bots come on top. Where visitors leave, as
+// the site fails or an attack is under way, it stands still.
+func (s *State) moves(r *Reading, sc *Scores) float64 {
+	if s.Open || s.Attack > 0 || failsVisitors(r) || harmScore(sc) >= enter {
+		return s.Moved
+	}
+	visitors := markedAbove(UnknownShare, r, sc) - max(0, excessClients(r, sc))
+	return min(max(0, s.Moved+visitors/(movedNoise*math.Sqrt(1+sc.Level[UniqueClients]))-movedStep), movedMost)
+}
+
+func (s *State) moved() bool { return s.Moved >= movedSure }
 
 // loses is what a step adds to the requests lost: on a small site ten seconds have too few of them to say anything,
 // and whoever finds it broken comes back once or twice, and then no more.
@@ -145,7 +165,7 @@ func (s *State) Step(second int64, r *Reading, sc *Scores) Change {
 	case clientScore(sc) >= enter && !failsVisitors(r) && bringAssets(r, sc):
 		s.Brought = inRow(s.Brought, true)
 	}
-	kind, attack := classify(r, sc, s.people(r, sc))
+	kind, attack := classify(r, sc, s.people(r, sc), s.moved())
 	onePage := oneDeclared(r, sc) || s.released(r, sc)
 	declared := attack && kind == schemas.Flood && onePage
 	s.Machines = inRow(s.Machines, onePage && clientScore(sc) >= enter && enough(r, sc))

@@ -308,3 +308,28 @@ func TestASwarmOfScanners(t *testing.T) {
 		}
 	}
 }
+
+// TestASiteThatMoved: what was never served before tells strangers from visitors only while visitors do not ask for it, too.
+func TestASiteThatMoved(t *testing.T) {
+	reading := func(clients, unknown float64) *Reading {
+		r := &Reading{Requests: 5 * clients}
+		r.Raw[UniqueClients], r.Raw[UnknownShare] = clients, unknown
+		return r
+	}
+	sc := &Scores{}
+	sc.Level[UniqueClients], sc.Level[UnknownShare] = 20, 0.05
+	var moved, attacked State
+	for range 6 {
+		moved.Moved = moved.moves(reading(21, 0.7), sc)
+		attacked.Moved = attacked.moves(reading(50, 0.6), sc)
+	}
+	if !moved.moved() || attacked.moved() {
+		t.Errorf("visitors who ask for new pages: %.1f, bots besides them: %.1f", moved.Moved, attacked.Moved)
+	}
+	for range 120 {
+		moved.Moved = moved.moves(reading(20, 0.05), sc)
+	}
+	if moved.moved() {
+		t.Error("it is never told from an attack again")
+	}
+}
