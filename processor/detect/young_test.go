@@ -333,3 +333,33 @@ func TestASiteThatMoved(t *testing.T) {
 		t.Error("it is never told from an attack again")
 	}
 }
+
+// TestMoreVisitorsOfASiteThatMoved: the same visitors are an attack where only they ask for what was never served before, and
+// none where all visitors have for a minute.
+func TestMoreVisitorsOfASiteThatMoved(t *testing.T) {
+	b := normalSite(t)
+	for _, moved := range []bool{false, true} {
+		var state State
+		opened := schemas.Kind("")
+		for second := int64(1); second <= 180; second++ {
+			s := ordinary
+			if moved {
+				s.unknown = 0.7 * s.clients
+			}
+			if second > 60 {
+				s.requests, s.clients, s.fresh, s.unknown, s.loading, s.pages, s.distinct = 90, 35, 12, 25, 16, 45, 28
+			}
+			r := s.reading()
+			scores := Score(b, 2, &r)
+			if second%10 == 0 {
+				state.Drift(second, &r, &scores)
+			}
+			if state.Step(second, &r, &scores) == Opened {
+				opened = state.Kind
+			}
+		}
+		if opened.Attack() == moved {
+			t.Errorf("the site moved %v: %q", moved, opened)
+		}
+	}
+}
