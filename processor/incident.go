@@ -52,6 +52,7 @@ type incident struct {
 	among           bool   // it was a crowd at first: people came for a page, and are there still
 	solved          int    // challenged clients that behaved like people then
 	returns         string // the incident whose armed signatures opened it, or ""
+	undecided       undecided
 }
 
 // decision is one in force.
@@ -154,6 +155,11 @@ func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
 	if s.name == Other {
 		e.Cause = s.d.strangeCause()
 	}
+	for _, part := range s.d.parts(s.incident.id) {
+		if told := part.incident.undecided.Told; told != nil && len(e.Undecided) < schemas.MaxUndecided {
+			e.Undecided = append(e.Undecided, *told)
+		}
+	}
 	if was := s.incident.returns; was != "" {
 		e.Cause = shorten("the attack of "+was+" is back: "+e.Cause, schemas.MaxSentence)
 	}
@@ -169,6 +175,7 @@ func (s *site) decide(second int64, emit func(schemas.Event)) {
 	if second%stepSeconds == s.phase {
 		s.keepTold(second, emit)
 	}
+	defer s.tellUndecided(second, emit)
 	i := s.incident
 	if i == nil || !s.state.Kind.Attack() || second < i.next || s.name == Other {
 		return
@@ -349,6 +356,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	}
 	room, told := s.d.o.MaxDecisions-s.d.inForce(), s.d.told-s.d.evidence()
 	left := make(map[Cap]int)
+	i.undecided.reached = ""
 	defer func() { s.tellCaps(left) }()
 	s.pardon(second, "")
 	for _, m := range measures {
@@ -365,6 +373,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		}
 		if reached := s.capOf(&m, room); reached != "" {
 			left[reached]++
+			i.undecided.reached = reached
 			continue
 		}
 		room--

@@ -1,6 +1,9 @@
 package schemas
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Action is what an edge does with a request.
 type Action string
@@ -99,8 +102,55 @@ type Event struct {
 	Closed   time.Time `json:"closed,omitzero"`
 	Signals  []Signal  `json:"signals,omitempty"`
 	Cause    string    `json:"cause,omitempty"` // one sentence for a person
+	// Undecided says of an open incident of an attack kind on which sites nothing is in force that stops it, and why, once
+	// that has been so for half a minute; of a closed one, where it was so at its end.
+	Undecided []Undecided `json:"undecided,omitempty"`
 
 	*Decision
+}
+
+// Undecided is why weir decides nothing on a site that is attacked.
+type Undecided struct {
+	Site string `json:"site"`
+	// Cap is what keeps it from that: "collateral" (whatever would stop the attack might touch too many people), "clients" or
+	// "baseline" (too little is known of the site), "alike" (nothing sets the attack apart), "share" or "chance" (it is too
+	// small to tell from visitors), "hurt", "earlier" (it would touch people who are known), "probation" (what was decided lapsed),
+	// "decisions" (as many as may be are in force).
+	Cap     string `json:"cap"`
+	Setting string `json:"setting,omitempty"` // its key in the configuration; none where it is fixed
+	Why     string `json:"why"`               // one sentence for a person
+	// Clients is how many decisions on single clients are in force all the same: few of these come again.
+	Clients int `json:"clients,omitempty"`
+	// Value is the signature that would stop most for the people whom it touches, Stops which share of the attack's
+	// requests, Touches the upper 95 % bound of the share of the site's people, both 0 to 1. None is known where Value is empty.
+	Value   string  `json:"value,omitempty"`
+	Stops   float64 `json:"stops,omitempty"`
+	Touches float64 `json:"touches,omitempty"`
+}
+
+// String is the whole sentence.
+func (u *Undecided) String() string {
+	return u.On(u.Site) + ": " + u.Why
+}
+
+// On is what is said of the site, under the name as it is to be shown.
+func (u *Undecided) On(site string) string {
+	if u.Clients > 0 {
+		return "nothing is decided on " + site + " but on " + strconv.Itoa(u.Clients) + " single addresses, few of which come again"
+	}
+	return "nothing is decided on " + site
+}
+
+// Told is an incident's cause, and why nothing is decided where that is so: for whoever has room for one text alone.
+func (e *Event) Told() string {
+	text := e.Cause
+	for i := range e.Undecided {
+		if text != "" {
+			text += "; "
+		}
+		text += e.Undecided[i].String()
+	}
+	return text
 }
 
 // SignalRow is a signal of one site at one time, as the store keeps it.

@@ -18,6 +18,7 @@ const EventsVersion = 1
 const (
 	MaxEventSites   = 1024
 	MaxEventSignals = 64
+	MaxUndecided    = 16   // sites of which it is said why nothing is decided
 	MaxEvidence     = 64   // traits, samples or nearest requests of one decision
 	MaxID           = 64   // bytes of an incident's or a decision's id
 	MaxSentence     = 4096 // bytes of a cause, a reason, a value, a sample, an SQL text
@@ -287,11 +288,31 @@ func (e *Event) Validate() error {
 		bounded("cause", e.Cause, MaxSentence)); err != nil {
 		return err
 	}
+	if err := checkUndecided(e.Undecided); err != nil {
+		return err
+	}
 	if e.Decision != nil {
 		if e.Action == Allow && len(e.Sites) > 0 {
 			return fmt.Errorf("decision %s: it allows on some sites; a firewall knows no sites, so it is on all", cut(e.ID))
 		}
 		return e.Decision.Validate()
+	}
+	return nil
+}
+
+func checkUndecided(list []Undecided) error {
+	if len(list) > MaxUndecided {
+		return fmt.Errorf("%d sites on which nothing is decided, at most %d", len(list), MaxUndecided)
+	}
+	for i := range list {
+		u := &list[i]
+		if !finite(u.Stops, u.Touches) || u.Clients < 0 {
+			return fmt.Errorf("why nothing is decided on %s: no finite number", cut(u.Site))
+		}
+		if err := first(bounded("site", u.Site, 6*MaxSite), bounded("cap", u.Cap, MaxID), bounded("setting", u.Setting, MaxID),
+			bounded("why nothing is decided", u.Why, MaxSentence), bounded("value", u.Value, MaxSignatureTraits*(4*MaxText+MaxID))); err != nil {
+			return err
+		}
 	}
 	return nil
 }

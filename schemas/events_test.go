@@ -343,3 +343,37 @@ func TestNewerEventsArePassedOver(t *testing.T) {
 		}
 	}
 }
+
+// TestUndecided: what is said of why nothing is decided comes back as it was sent, is bounded, and is text behind the cause.
+func TestUndecided(t *testing.T) {
+	e := anIncident()
+	e.Time, e.Opened = e.Time.UTC(), e.Opened.UTC()
+	e.Undecided = []Undecided{
+		{Site: "www.example.org", Cap: "collateral", Setting: "decisions.collateral", Why: "it might touch people", Value: `user_agent="a"`, Stops: 0.9, Touches: 0.02, Clients: 7},
+		{Site: "shop.example.org", Cap: "baseline", Why: "it is new"},
+	}
+	messages, err := EncodeEvents(1, false, []Event{e})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, back, err := DecodeEvents(messages[0])
+	e.Sites = []string{}
+	if diff := cmp.Diff([]Event{e}, back); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	const want = "a flood; nothing is decided on www.example.org but on 7 single addresses, few of which come again: it might touch people; nothing is decided on shop.example.org: it is new"
+	if got := e.Told(); got != want {
+		t.Errorf("told %q", got)
+	}
+	for name, bad := range map[string]Undecided{
+		"why": {Why: strings.Repeat("x", MaxSentence+1)}, "share": {Stops: math.NaN()}, "value": {Value: strings.Repeat("x", 1<<16)}, "clients": {Clients: -1},
+	} {
+		e.Undecided = []Undecided{bad}
+		if err := e.Validate(); err == nil {
+			t.Errorf("%s: it was taken", name)
+		}
+	}
+	if e.Undecided = make([]Undecided, MaxUndecided+1); e.Validate() == nil {
+		t.Error("any number of sites was taken")
+	}
+}

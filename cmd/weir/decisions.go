@@ -399,6 +399,15 @@ func (c *listIncidentsCommand) Run(ctx context.Context, s screen, p *program) er
 		}
 		fmt.Fprintf(s.out, "%-18s %-9s %-8s %-20s  %-20s  %s\n", e.Incident, e.Kind, state, e.Opened.UTC().Format(time.DateTime), closed, sitesText(e.Sites, 60))
 	}
+	sheet := newSheet(s.err)
+	for _, e := range shown {
+		if e.Type == schemas.IncidentClosed {
+			continue
+		}
+		for _, line := range undecidedLines(&e) {
+			sheet.say(0, "%s: %s", printable(e.Incident, 40), line)
+		}
+	}
 	return nil
 }
 

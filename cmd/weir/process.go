@@ -408,7 +408,7 @@ func every(ctx context.Context, pace time.Duration, f func(context.Context)) {
 // logEvent says what happened, for whoever reads the log.
 func logEvent(log *slog.Logger, e schemas.Event) {
 	if e.Decision == nil || e.ID == "" {
-		log.Info(string(e.Type), "incident", e.Incident, "kind", e.Kind, "sites", e.Sites, "cause", e.Cause)
+		log.Info(string(e.Type), "incident", e.Incident, "kind", e.Kind, "sites", e.Sites, "cause", e.Told())
 		return
 	}
 	log.Info(string(e.Type), "decision", e.ID, "action", e.Action, "scope", e.Scope, "value", printable(e.Value, 400), "collateral", e.Collateral)

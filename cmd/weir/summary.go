@@ -161,6 +161,9 @@ func (i *incidentSummary) print(w io.Writer) {
 	if i.event.Cause != "" {
 		fmt.Fprintf(w, "  %s\n", printable(i.event.Cause, 200))
 	}
+	for _, line := range undecidedLines(&i.event) {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
 	for _, g := range i.event.Signals {
 		fmt.Fprintf(w, "  %-22s %10s   normal %10s   score %.1f\n", g.Name, figure(g.Value), figure(g.Normal), g.Score)
 	}

@@ -125,6 +125,9 @@ func (s *sheet) explainIncident(e schemas.Event) {
 	if e.Cause != "" {
 		s.say(2, "%s", printable(e.Cause, 300))
 	}
+	for _, line := range undecidedLines(&e) {
+		s.say(2, "%s", line)
+	}
 	s.signals(e.Signals)
 	s.gap()
 }

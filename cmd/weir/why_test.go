@@ -182,3 +182,22 @@ func TestWhyAllowed(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestWhyNothingIsDecided: what is said of an incident of which nothing is decided, on a terminal of 80 columns, whatever an
+// attacker chose stands in it.
+func TestWhyNothingIsDecided(t *testing.T) {
+	t.Setenv("COLUMNS", "80")
+	e := hostileIncident(1)[0]
+	for i := range 5 {
+		e.Undecided = append(e.Undecided, schemas.Undecided{Site: fmt.Sprintf("s%d.example.org", i), Cap: "collateral",
+			Why: "the best measure found, user_agent=\"\x1b[2J" + strings.Repeat("x", 2000) + "\", would stop 96 % of it"})
+	}
+	var out bytes.Buffer
+	newSheet(&out).explainIncident(e)
+	readable(t, out.String(), 70)
+	for _, part := range []string{"Nothing is decided on s0.example.org: the best", "on s2.example.org", "And on 2 sites more"} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), part) {
+			t.Errorf("it does not say %q:\n%s", part, out.String())
+		}
+	}
+}

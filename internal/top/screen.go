@@ -60,7 +60,7 @@ func Render(o *Overview, v View) string {
 	p.head(o)
 	incidents, edges := min(len(o.Incidents), max(1, v.Height/6)), edgesOf(o)
 	edges = edges[:min(len(edges), max(1, v.Height/8))]
-	below := 2 + max(incidents, 1) + 2 + min(max(len(o.Decisions), 1), max(1, v.Height/5))
+	below := 2 + max(incidents, 1) + undecided(o.Incidents[:incidents]) + 2 + min(max(len(o.Decisions), 1), max(1, v.Height/5))
 	if len(edges) > 0 {
 		below += 2 + len(edges)
 	}
@@ -302,6 +302,16 @@ func (p *page) sites(o *Overview, rows int) {
 	}
 }
 
+// undecided is how many of the open incidents nothing is decided in: they have a line more.
+func undecided(incidents []schemas.Event) (n int) {
+	for i := range incidents {
+		if incidents[i].Type != schemas.IncidentClosed && len(incidents[i].Undecided) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func (p *page) incidents(o *Overview, most int) {
 	p.add("", "")
 	p.add(reverse, " INCIDENTS")
@@ -315,6 +325,10 @@ func (p *page) incidents(o *Overview, most int) {
 			style, since = dim, "closed "+span(o.Time.Sub(e.Closed))+" ago"
 		}
 		p.add(style, fmt.Sprintf(" %s %s %s  %s", plain(string(e.Kind), 8), plain(since, 16), plain(strings.Join(e.Sites, ", "), 24), e.Cause))
+		if e.Type != schemas.IncidentClosed && len(e.Undecided) > 0 {
+			u := &e.Undecided[0]
+			p.add(yellow, "   nothing decided ("+cmp.Or(u.Setting, u.Cap)+"): "+u.Why)
+		}
 	}
 }
 

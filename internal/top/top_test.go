@@ -99,15 +99,20 @@ func mix() *Windows {
 // TestScreens holds the screens against golden ones, in several sizes.
 func TestScreens(t *testing.T) {
 	for name, v := range map[string]View{
-		"80x24":          {Width: 80, Height: 24, Address: "/var/lib/weir"},
-		"120x30":         {Width: 120, Height: 30, Address: "/var/lib/weir"},
-		"80x24-detail":   {Width: 80, Height: 24, Address: "/var/lib/weir", Detail: true},
-		"80x24-windows":  {Width: 80, Height: 24, Address: "/var/lib/weir", Mixed: true, Windows: mix()},
-		"120x40-windows": {Width: 120, Height: 40, Address: "/var/lib/weir", Mixed: true, Windows: mix()},
-		"140x40":         {Width: 140, Height: 40, Address: "127.0.0.1:8787", Selected: 2, Paused: true},
-		"problem":        {Width: 80, Height: 24, Address: "127.0.0.1:8787", Problem: "weir at 127.0.0.1:8787 does not answer"},
+		"80x24":           {Width: 80, Height: 24, Address: "/var/lib/weir"},
+		"120x30":          {Width: 120, Height: 30, Address: "/var/lib/weir"},
+		"80x24-detail":    {Width: 80, Height: 24, Address: "/var/lib/weir", Detail: true},
+		"80x24-windows":   {Width: 80, Height: 24, Address: "/var/lib/weir", Mixed: true, Windows: mix()},
+		"120x40-windows":  {Width: 120, Height: 40, Address: "/var/lib/weir", Mixed: true, Windows: mix()},
+		"140x40":          {Width: 140, Height: 40, Address: "127.0.0.1:8787", Selected: 2, Paused: true},
+		"80x24-undecided": {Width: 80, Height: 24, Address: "/var/lib/weir"},
+		"problem":         {Width: 80, Height: 24, Address: "127.0.0.1:8787", Problem: "weir at 127.0.0.1:8787 does not answer"},
 	} {
-		got := Render(story(), v) + "\n"
+		o := story()
+		if strings.HasSuffix(name, "undecided") {
+			o.Incidents[0].Undecided = []schemas.Undecided{{Site: "www.example.org", Cap: "collateral", Why: "the best measure found, user_agent=\"\x1b[2J\", would stop 96 % of it"}}
+		}
+		got := Render(o, v) + "\n"
 		path := filepath.Join("testdata", name+".golden")
 		if *update {
 			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {

@@ -84,7 +84,7 @@ func incidentRow(e *schemas.Event) ([]any, error) {
 		signals = []byte("[]")
 	}
 	return []any{clamp(e.Time), string(e.Type), e.Incident, string(e.Kind), list(e.Sites),
-		optional(e.Opened), optional(e.Closed), e.Cause, string(signals)}, nil
+		optional(e.Opened), optional(e.Closed), e.Told(), string(signals)}, nil
 }
 
 func decisionRow(e *schemas.Event) ([]any, error) {

@@ -21,7 +21,7 @@ func (f *filter) events(events []schemas.Event) []schemas.Event {
 	kept := slices.Clone(events)
 	for i := range kept {
 		e := &kept[i]
-		e.Cause = f.sentence(e.Cause)
+		e.Cause, e.Undecided = f.sentence(e.Told()), nil // one text there
 		if e.Decision != nil {
 			e.Decision = f.decision(*e.Decision)
 		}

@@ -16,6 +16,7 @@ const (
 	maxWaiting   = 64  // incidents whose decisions came first
 	shownSites   = 5
 	siteWidth    = 80
+	whyWidth     = 600 // bytes
 )
 
 // group is incidents that are told as one: a thread.
@@ -53,6 +54,7 @@ type incident struct {
 	Rate     schemas.Signal      `json:"rate"`                // at its worst
 	Clients  schemas.Signal      `json:"clients"`
 	Measures map[string]*measure `json:"measures,omitempty"`
+	Why      string              `json:"why,omitempty"` // nothing is decided, as an event said
 }
 
 // measure is what is kept of a decision.
@@ -131,6 +133,11 @@ func (s *story) apply(e *schemas.Event, now time.Time) {
 				s.pend(g, Worsened, now)
 			}
 			i.Kind, i.Sites = e.Kind, bounded(e.Sites)
+			if why := whyUndecided(e); why != i.Why {
+				if i.Why = why; why != "" {
+					s.pend(g, Worsened, now)
+				}
+			}
 		}
 		if i != nil {
 			i.peak(e.Signals)
@@ -151,6 +158,14 @@ func (s *story) apply(e *schemas.Event, now time.Time) {
 		}
 	}
 	s.read(e.Sites, e.Signals, e.Time, now)
+}
+
+// whyUndecided is why nothing is decided in an incident, "" where something is.
+func whyUndecided(e *schemas.Event) string {
+	if len(e.Undecided) == 0 {
+		return ""
+	}
+	return inert(e.Undecided[0].Why, whyWidth)
 }
 
 func (s *story) find(id string) (*group, *incident) {

@@ -587,3 +587,27 @@ func TestTogetherIsNotAddedUp(t *testing.T) {
 		t.Errorf("with one more that does not say so, %.4f, want 0.0046", got)
 	}
 }
+
+// TestSaysWhyNothingIsDecided: once, in the thread of the attack, and with hostile text as text.
+func TestSaysWhyNothingIsDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, got, stop := start(t, options(t, "team"))
+		defer stop()
+		s := teller{n: n}
+		s.tell(opened("i1", "www.example.org", schemas.Flood, signals(112, 0, 0.7)))
+		time.Sleep(30 * time.Second)
+		told := opened("i1", "www.example.org", schemas.Flood, signals(112, 0, 0.7))
+		told.Type = schemas.IncidentUpdated
+		told.Undecided = []schemas.Undecided{{Site: "www.example.org", Cap: "collateral", Why: "it might touch 45 % of the people: user_agent=\"\x1b[2J https://evil.example\""}}
+		s.tell(told, told, told)
+		time.Sleep(5 * time.Minute)
+		messages := got["team"].got()
+		if k := got["team"].kinds(); k != "opened worsened" {
+			t.Fatalf("%s", k)
+		}
+		const want = "It is not known what share of visitors is being served; weir decides nothing that stops the attack: it might touch 45 % of the people: user_agent=\"\\x1b[2J https[:]//evil.example\"; weir goes on looking; see for yourself: weir why i1."
+		if m := messages[1].flat(); m.Headline != want || m.Severity != Critical {
+			t.Errorf("%s %s", m.Severity, m.Headline)
+		}
+	})
+}

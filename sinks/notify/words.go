@@ -97,6 +97,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		done = "weir took no measures"
 	case m.Last:
 		done = fmt.Sprintf("weir took %s", plural(g.anyMeasure(), "decision"))
+	case g.undecided() != "" && stopped < littleStopped && t.waiting+t.idle == 0 && !s.panicked(t):
+		done = "weir decides nothing that stops the attack: " + span(g.undecided())
 	case t.enforced > 0 && stopped >= 0.005:
 		done = fmt.Sprintf("weir enforces %s and stops %s of the requests", decisions, percent(stopped))
 	case t.enforced > 0:
@@ -130,6 +132,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		call = "nothing to do"
 	case s.panicked(t) && g.Class == "attack":
 		call = "to enforce again: " + span("weir panic on")
+	case g.undecided() != "" && stopped < littleStopped && m.Severity == Critical:
+		call = "weir goes on looking; see for yourself: " + span("weir why "+inert(g.worst().ID, schemas.MaxID))
 	case g.Class == "breakage":
 		call = "nothing to do in weir: look at the application"
 	case m.Severity == Critical && t.enforced > 0:
@@ -143,6 +147,19 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		return fmt.Sprintf("Over: %s; %s; %s.", lowerFirst(served), done, call)
 	}
 	return fmt.Sprintf("%s; %s; %s.", served, done, call)
+}
+
+// littleStopped is the share of the requests below which what is in force stops nothing to speak of.
+const littleStopped = 0.2
+
+// undecided is why nothing is decided in an open attack of the group, "" where something is.
+func (g *group) undecided() string {
+	for _, i := range g.Incidents {
+		if i.Closed.IsZero() && i.Kind.Attack() && i.Why != "" {
+			return i.Why
+		}
+	}
+	return ""
 }
 
 // calledNormal is the person who called the last of the group's incidents normal traffic, ""
