@@ -409,6 +409,12 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	}
 }
 
+// usualRate is the requests a second that the site has at this hour.
+func (s *site) usualRate(second int64) float64 {
+	level, _ := s.base.Normal(detect.RequestRate, hourOf(second))
+	return math.Expm1(level) / stepSeconds
+}
+
 // normalRate is the requests a second that the site would have at this hour, a
 // spread above the level, so that the attack is not made out larger than it is.
 func (s *site) normalRate(second int64) float64 {

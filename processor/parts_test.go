@@ -288,6 +288,16 @@ func TestACounterGoesOnWhereItWasSaved(t *testing.T) {
 // loads what was saved 20 s before and is given the panes since.
 func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 	tr, _ := brief(1)
+	was, is := goesOn(t, tr, func(log []schemas.Event, _ int64) bool { return len(log) > 0 }, 2)
+	for _, length := range []window.Length{window.TenSeconds, window.OneMinute, window.TenMinutes} {
+		sameWindow(t, was, is, length)
+	}
+}
+
+// goesOn holds what a detector that was saved at a moment comes to against what it came to, in no fewer events than least. It
+// returns both.
+func goesOn(t *testing.T, tr *traffic, save func(log []schemas.Event, closed int64) bool, least int) (was, is *Detector) {
+	t.Helper()
 	rows := sortedRows(tr)
 	// All panes that there were, second by second, and what followed.
 	type second struct {
@@ -338,7 +348,7 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 			}
 			pieces[number] = w.Bytes()
 		}
-		if saved.Len() == 0 && len(f.e.log) > 0 {
+		if saved.Len() == 0 && save(f.e.log, f.detector.Closed()) {
 			savedAt = f.detector.Closed()
 			if err := f.detector.Save(&saved); err != nil {
 				t.Fatal(err)
@@ -394,10 +404,8 @@ func TestADetectorGoesOnWhereItWasSaved(t *testing.T) {
 		}
 		events += len(got)
 	}
-	if events < 2 {
+	if events < least {
 		t.Errorf("only %d events after the restart: the test shows little", events)
 	}
-	for _, length := range []window.Length{window.TenSeconds, window.OneMinute, window.TenMinutes} {
-		sameWindow(t, f.detector, d, length)
-	}
+	return f.detector, d
 }

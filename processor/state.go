@@ -98,6 +98,7 @@ func (p *Processor) Rewind() {
 	fresh.clients.Rewind()
 	c.Leave()
 	p.counter, d.closed, d.held.quarantined = fresh, 0, 0
+	d.began, d.strangeFor, d.manyNames = 0, 0, 0
 	for i, s := range d.sites {
 		for _, held := range s.know.decisions {
 			if s.arms(held) {
@@ -306,6 +307,16 @@ type savedOpen struct {
 	FullDays [schemas.NumListed]uint8 `json:"full_days,omitzero"`
 
 	Remembered *savedRemembered `json:"remembered,omitempty"`
+
+	// Estate is with the first site: where it stood by itself, a program of before would refuse all that was saved.
+	Estate *savedEstate `json:"estate,omitempty"`
+}
+
+// savedEstate is what is known of what comes for hosts that are no site's, see Detector.strange.
+type savedEstate struct {
+	Began      int64 `json:"began"`
+	StrangeFor int   `json:"strange_for,omitempty"`
+	ManyNames  int64 `json:"many_names,omitempty"`
 }
 
 // savedSecond is what the regulars met in a second.
@@ -360,6 +371,9 @@ type savedDecision struct {
 
 func (s *site) open() savedOpen {
 	saved := savedOpen{State: s.state, Tail: s.tail, Past: s.past, Accepted: s.accepted, Armed: s.saveArmed(), Trusted: s.trusted, Visits: s.visits, Remembered: s.saveRemembered()}
+	if d := s.d; s == d.sites[0] {
+		saved.Estate = &savedEstate{d.began, d.strangeFor, d.manyNames}
+	}
 	if len(s.know.scored.list) > 0 {
 		saved.Alike = s.alike
 	}
@@ -397,6 +411,13 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	if saved.State.Open != (saved.Incident != nil) || len(saved.Decisions) > maxDecisions+maxScored {
 		r.Fail("the incident of site %q does not hold together", s.name)
 		return
+	}
+	if e := saved.Estate; e != nil {
+		if e.Began > s.d.closed || e.ManyNames > s.d.closed || e.StrangeFor < 0 {
+			r.Fail("what came for hosts that are no site's is of the future")
+			return
+		}
+		s.d.began, s.d.strangeFor, s.d.manyNames = e.Began, e.StrangeFor, e.ManyNames
 	}
 	s.state, s.tail, s.past, s.accepted = saved.State, saved.Tail, saved.Past, saved.Accepted
 	for of, list := range [schemas.NumListed][]byte{schemas.ListedAgents: saved.Agents, schemas.ListedQueries: saved.Queries} {

@@ -94,7 +94,7 @@ func (d *Detector) strangers() (found Strange, asked []*site) {
 func (d *Detector) nobodys(asked []*site) (rate float64) {
 	names, beyond := 0, 0.0
 	for _, s := range asked {
-		more := max(0, float64(s.windows.Short()[window.Requests])/window.Short-strangeUsual*s.scores.Level[detect.RequestRate])
+		more := max(0, float64(s.windows.Short()[window.Requests])/window.Short-strangeUsual*s.usualRate(d.closed))
 		if s.name == Other {
 			beyond = more
 		} else if _, err := netip.ParseAddr(strings.Trim(s.name, "[]")); err == nil {

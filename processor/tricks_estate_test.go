@@ -188,6 +188,27 @@ func TestNamesOnceMore(t *testing.T) {
 	}
 }
 
+// TestAFloodOfNamesOutlivesACrash: whoever goes on from what was saved just before a flood of made-up names is noticed, or while it
+// is open, or as it ends, comes to the same events: what was published before the crash is not open for ever.
+func TestAFloodOfNamesOutlivesACrash(t *testing.T) {
+	for name, at := range map[string]int64{"before it is noticed": 41*minute + 12_000, "while it is open": 42 * minute, "as it ends": 43*minute + 20_000} {
+		people, names := newTraffic(68), newTraffic(69)
+		people.people(0, 47*minute, 0.8)
+		bots, _ := names.addresses(900)
+		for i := range 6000 {
+			names.site = fmt.Sprintf("%x.example.org", names.r.IntN(100_000))
+			names.add(41*minute+names.r.Int64N(2*minute), bots[i%900], &library, "/", "", false, 200)
+		}
+		least := 1
+		if name == "before it is noticed" {
+			least = 2
+		}
+		t.Run(name, func(t *testing.T) {
+			goesOn(t, estateOf(people, names), func(_ []schemas.Event, closed int64) bool { return closed*1000 >= start+at }, least)
+		})
+	}
+}
+
 // TestNamesCalledNormal: what a person called normal of requests for made-up names opens nothing, nor twice as much of it; what
 // is more does.
 func TestNamesCalledNormal(t *testing.T) {
