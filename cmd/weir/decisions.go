@@ -62,8 +62,9 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 	if err != nil { // the list is worth reading without
 		fmt.Fprintf(s.err, "What the edges did for them is not known: %s\n", printable(err.Error(), 200))
 	}
+	edges := holding{reportedEdges(ctx, data), now}
 	if c.Output == "json" {
-		return json.NewEncoder(s.out).Encode(withEffects(shown, done))
+		return json.NewEncoder(s.out).Encode(withEffects(shown, done, &edges))
 	}
 	if len(shown) == 0 {
 		if c.Armed {
@@ -98,7 +99,7 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 	for _, line := range waiting.lines() {
 		fmt.Fprintln(s.err, line)
 	}
-	for _, line := range notLoaded(reportedEdges(ctx, data), shown, now) {
+	for _, line := range notLoaded(edges.edges, shown, now) {
 		fmt.Fprintln(s.err, line)
 	}
 	if configuration, err := p.configuration(); err == nil && more == 0 {
@@ -143,12 +144,19 @@ func (c *listDecisionsCommand) newest(ctx context.Context, data string, now time
 type effective struct {
 	schemas.Event
 	Effect *effect `json:"effect,omitempty"`
+	notHeld
 }
 
-func withEffects(events []schemas.Event, done effects) []effective {
+// notHeld is where a decision that is in force stops nothing.
+type notHeld struct {
+	NotHeld []lack `json:"not_held,omitempty"`     // parts of edges that do not hold it
+	Nowhere bool   `json:"held_nowhere,omitempty"` // none does
+}
+
+func withEffects(events []schemas.Event, done effects, edges *holding) []effective {
 	list := make([]effective, len(events))
 	for i, e := range events {
-		list[i] = effective{e, done[decisionOf(e)]}
+		list[i] = effective{e, done[decisionOf(e)], edges.of(&e)}
 	}
 	return list
 }
@@ -378,14 +386,17 @@ func (c *listIncidentsCommand) Run(ctx context.Context, s screen, p *program) er
 	if err != nil {
 		return err
 	}
-	var shown []schemas.Event
+	var shown, decided []schemas.Event
 	for _, e := range events {
-		if e.Decision == nil || e.ID == "" {
+		if decisionOf(e) == "" {
 			shown = append(shown, e)
+		} else {
+			decided = append(decided, e)
 		}
 	}
+	edges := holding{reportedEdges(ctx, data), time.Now()}
 	if c.Output == "json" {
-		return json.NewEncoder(s.out).Encode(shown)
+		return json.NewEncoder(s.out).Encode(withHeld(shown, decided, &edges))
 	}
 	if len(shown) == 0 {
 		fmt.Fprintln(s.out, "No incident.")
@@ -400,6 +411,11 @@ func (c *listIncidentsCommand) Run(ctx context.Context, s screen, p *program) er
 		fmt.Fprintf(s.out, "%-18s %-9s %-8s %-20s  %-20s  %s\n", e.Incident, e.Kind, state, e.Opened.UTC().Format(time.DateTime), closed, sitesText(e.Sites, 60))
 	}
 	sheet := newSheet(s.err)
+	for _, e := range withHeld(shown, decided, &edges) {
+		if line := e.line(); line != "" {
+			sheet.say(0, "%s: %s", printable(e.Incident, 40), line)
+		}
+	}
 	for _, e := range shown {
 		if e.Type == schemas.IncidentClosed {
 			continue

@@ -164,7 +164,7 @@ type edgeSeen struct {
 	lacking  map[string]time.Time // parts in which something is not in force, and since when
 }
 
-type edgeGauges struct{ intended, loaded, seen *prometheus.GaugeVec }
+type edgeGauges struct{ intended, loaded, refused, seen *prometheus.GaugeVec }
 
 func newEdgeBoard(b *bus.Bus, log *slog.Logger, metrics prometheus.Registerer) *edgeBoard {
 	vector := func(name, help string, labels ...string) *prometheus.GaugeVec {
@@ -173,10 +173,11 @@ func newEdgeBoard(b *bus.Bus, log *slog.Logger, metrics prometheus.Registerer) *
 	g := &edgeGauges{
 		intended: vector("decisions_intended", "Decisions that an edge is to hold, of those that it can.", "edge", "part"),
 		loaded:   vector("decisions_loaded", "Decisions that an edge holds.", "edge", "part"),
+		refused:  vector("decisions_refused", "Decisions that an edge is to hold and cannot carry: they stop nothing there.", "edge", "part"),
 		seen:     vector("report_time_seconds", "When an edge last reported, in unix seconds.", "edge"),
 	}
 	if metrics != nil {
-		metrics.MustRegister(g.intended, g.loaded, g.seen)
+		metrics.MustRegister(g.intended, g.loaded, g.refused, g.seen)
 	}
 	return &edgeBoard{bus: b, log: log, latest: make(map[string]*edgeSeen), gauges: g}
 }
@@ -216,6 +217,7 @@ func (e *edgeBoard) put(report *schemas.EdgeReport, now time.Time) {
 	for _, p := range report.Parts {
 		e.gauges.intended.WithLabelValues(report.Edge, p.Name).Set(float64(p.Intended))
 		e.gauges.loaded.WithLabelValues(report.Edge, p.Name).Set(float64(p.Loaded))
+		e.gauges.refused.WithLabelValues(report.Edge, p.Name).Set(float64(p.Refused))
 	}
 }
 

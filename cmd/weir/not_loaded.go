@@ -47,6 +47,9 @@ func notLoaded(edges []*edgeSeen, shown []schemas.Event, now time.Time) (lines [
 		if e.EdgeReport == nil || e.Off || now.Sub(e.Received) > edgeGone {
 			continue
 		}
+		if len(lines) >= maxLacksTold {
+			return append(lines[:maxLacksTold], "And more at other edges: GET /api/edges has them.")
+		}
 		for i := range e.Parts {
 			p := &e.Parts[i]
 			at := fmt.Sprintf("%s of edge %s", printable(p.Name, 40), printable(e.Edge, 80))

@@ -23,6 +23,8 @@ type sheet struct {
 	modes  modeTable       // how far decisions go; nil where nobody knows
 	events []schemas.Event // all that are known, of decisions
 
+	edges holding // what edges hold
+
 	cap        string // what capLine says
 	open       string // what openPaths says
 	requestsOf asked  // of clients that are decided on

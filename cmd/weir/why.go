@@ -57,8 +57,16 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 	if c.Output == "json" {
 		encoder := json.NewEncoder(s.out)
 		encoder.SetEscapeHTML(false)
+		edges := holding{now: time.Now()}
+		if c.Events == "" {
+			data, err := c.directory(p)
+			if err != nil {
+				return err
+			}
+			edges.edges = reportedEdges(ctx, data)
+		}
 		for _, e := range found {
-			if err := encoder.Encode(e); err != nil {
+			if err := encoder.Encode(effective{Event: e, notHeld: edges.of(&e)}); err != nil {
 				return err
 			}
 		}
@@ -82,8 +90,9 @@ func (c *whyCommand) Run(ctx context.Context, s screen, p *program) error {
 			return err
 		}
 		sheet.events = events
+		sheet.edges = holding{reportedEdges(ctx, data), time.Now()}
 		defer func() {
-			for _, line := range notLoaded(reportedEdges(ctx, data), found, time.Now()) {
+			for _, line := range notLoaded(sheet.edges.edges, found, time.Now()) {
 				fmt.Fprintln(s.err, line)
 			}
 		}()

@@ -134,7 +134,11 @@ func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Tim
 		}
 	}
 	s.say(0, "%s", s.strong("What is done"))
-	s.item("  Decided   ", "%s%s; in force now: %s", plural(len(decisions), "decision"), text, count(inForce))
+	nowhere := s.edges.nowhere(decisions)
+	s.item("  Decided   ", "%s%s; in force now: %s", plural(len(decisions), "decision"), text, count(inForce-nowhere))
+	if nowhere > 0 {
+		s.item("            ", "%s more that no edge holds, and so stop nothing: weir decisions list says why", count(nowhere))
+	}
 	if s.cap != "" {
 		s.item("            ", "%s", s.cap)
 	}

@@ -51,6 +51,12 @@ func TestWhatNginxRefusesIsToldOf(t *testing.T) {
 	if out := says("why", "192.0.2.7"); !strings.Contains(out, lacks) {
 		t.Errorf("weir why: %s", out)
 	}
+	if out := says("decisions", "list", "--output", "json"); !strings.Contains(out, `"part":"nginx","reason":"`) || !strings.Contains(out, `"held_nowhere":true`) {
+		t.Errorf("decisions list as JSON: %s", out)
+	}
+	if out := says("why", "--output", "json", "192.0.2.7"); !strings.Contains(out, `"held_nowhere":true`) {
+		t.Errorf("weir why as JSON: %s", out)
+	}
 	write(string(good))
 	until(t, "nginx refuses the client", func() bool { return n.answers("192.0.2.7", http.StatusForbidden) })
 	until(t, "the list says no more that nginx does not hold it", func() bool { return !strings.Contains(says("decisions", "list"), " holds ") })
