@@ -42,15 +42,25 @@ func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 		return err
 	}
 	incidents := make(map[string]bool)
-	for _, e := range accepted {
+	for i, e := range accepted {
 		if e.Incident != "" && !incidents[e.Incident] {
 			incidents[e.Incident] = true
 			if err := client.confirm(ctx, e.Incident); err != nil { // what was accepted counts all the same
 				fmt.Fprintf(s.err, "weir: %s is not confirmed: %v\n", printable(e.Incident, 40), err)
 			}
 		}
-		fmt.Fprintf(s.out, "%s: %s %s %s on %s until %s\n", e.ID, e.Action, e.Scope, printable(e.Value, 100), sitesText(e.Sites, 60), e.Expires.UTC().Format(time.DateTime+" UTC"))
+		if i < eachTold {
+			fmt.Fprintf(s.out, "%s: %s %s %s on %s until %s\n", e.ID, e.Action, e.Scope, printable(e.Value, 100), sitesText(e.Sites, 60), e.Expires.UTC().Format(time.DateTime+" UTC"))
+		}
 	}
+	if n := len(accepted) - eachTold; n > 0 {
+		fmt.Fprintf(s.out, "and %s more\n", count(n))
+	}
+	lift := accepted[0].ID
+	if len(accepted) > 1 {
+		lift = accepted[0].Incident
+	}
+	fmt.Fprintf(s.out, "Enforced from now on, whatever the mode; only a person ends that sooner: weir decisions rm %s\n", printable(lift, 60))
 	return nil
 }
 

@@ -74,8 +74,13 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 		}
 		return nil
 	}
-	const form = "%-22s %-9s %-9s %-20s %10s %9s %8s %6s  %s\n"
-	fmt.Fprintf(s.out, form, "decision", "action", "scope", "sites", "left", "stopped", "clients", "known", "value")
+	const form = "%-22s %-9s %-9s %-20s %10s %9s %8s %6s  %s"
+	table := newSheet(s.out)
+	if table.narrow() {
+		table.line("%-22s %-9s %10s %9s %8s %6s", "decision", "action", "left", "stopped", "clients", "known")
+	} else {
+		table.line(form, "decision", "action", "scope", "sites", "left", "stopped", "clients", "known", "value")
+	}
 	for _, e := range shown {
 		left := "ended"
 		if c.Armed {
@@ -89,7 +94,12 @@ func (c *listDecisionsCommand) Run(ctx context.Context, s screen, p *program) er
 			requests, who, _ := one.stopped()
 			stopped, clients, known = count(requests), count(who), count(one.Known)
 		}
-		fmt.Fprintf(s.out, form, e.ID, e.Action, e.Scope, sitesText(e.Sites, 20), left, stopped, clients, known, printable(e.Value, 100))
+		if table.narrow() {
+			table.line("%-22s %-9s %10s %9s %8s %6s", printable(e.ID, 40), e.Action, left, stopped, clients, known)
+			table.say(4, "%s on %s: %s", e.Scope, sitesText(e.Sites, 30), printable(e.Value, 300))
+			continue
+		}
+		table.line(form, printable(e.ID, 40), e.Action, e.Scope, sitesText(e.Sites, 20), left, stopped, clients, known, printable(e.Value, 100))
 	}
 	modes, err := modesNow(ctx, data, p)
 	if err != nil {
@@ -319,6 +329,9 @@ func (c *addDecisionCommand) event(now time.Time) (schemas.Event, error) {
 	return event, enforceable(event)
 }
 
+// eachTold is of how many decisions that a command has changed each is named.
+const eachTold = 50
+
 type removeDecisionsCommand struct {
 	dataFlag
 	IDs []string `arg:"" name:"decision" help:"Ids, as weir decisions list shows them, or of an incident for all of its."`
@@ -351,8 +364,11 @@ func (c *removeDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if err := client.post(ctx, removed); err != nil {
 		return err
 	}
-	for _, e := range removed {
-		fmt.Fprintf(s.out, "%s lifted\n", e.ID)
+	for _, e := range removed[:min(len(removed), eachTold)] {
+		fmt.Fprintf(s.out, "%s lifted\n", printable(e.ID, 60))
+	}
+	if n := len(removed) - eachTold; n > 0 {
+		fmt.Fprintf(s.out, "and %s more lifted\n", count(n))
 	}
 	return nil
 }
@@ -402,13 +418,15 @@ func (c *listIncidentsCommand) Run(ctx context.Context, s screen, p *program) er
 		fmt.Fprintln(s.out, "No incident.")
 		return nil
 	}
-	fmt.Fprintf(s.out, "%-18s %-9s %-8s %-20s  %-20s  %s\n", "incident", "kind", "state", "opened (UTC)", "closed (UTC)", "sites")
+	table := newSheet(s.out)
+	const form = "%-17s %-8s %-19s  %-14s %s" // with the sites last, of which a terminal of 80 columns has room for some
+	table.line(form, "incident", "kind", "opened (UTC)", "state", "sites")
 	for _, e := range shown {
-		state, closed := "open", ""
+		state := "open " + short(time.Since(e.Opened))
 		if e.Type == schemas.IncidentClosed {
-			state, closed = "closed", e.Closed.UTC().Format(time.DateTime)
+			state = "lasted " + short(e.Closed.Sub(e.Opened))
 		}
-		fmt.Fprintf(s.out, "%-18s %-9s %-8s %-20s  %-20s  %s\n", e.Incident, e.Kind, state, e.Opened.UTC().Format(time.DateTime), closed, sitesText(e.Sites, 60))
+		table.line(form, printable(e.Incident, 40), printable(string(e.Kind), 20), e.Opened.UTC().Format(time.DateTime), state, sitesText(e.Sites, 60))
 	}
 	sheet := newSheet(s.err)
 	for _, e := range withHeld(shown, decided, &edges) {

@@ -113,11 +113,12 @@ type drill struct {
 	// beforeAttack says that the ordinary traffic is of before one that goes on, or went on until just now.
 	beforeAttack bool
 
-	builder  *schemas.Builder
-	attacks  []bool // of the builder's rows
-	decision []byte
-	touched  map[string]bool // clients of ordinary traffic, and whether they were stopped
-	err      error
+	builder   *schemas.Builder
+	attacks   []bool // of the builder's rows
+	decision  []byte
+	touched   map[string]bool // clients of ordinary traffic, and whether they were stopped
+	undecided string          // why nothing was decided
+	err       error
 }
 
 // drillLine is a request on its way to the log: as weir's own format has it.
@@ -199,6 +200,9 @@ func (d *drill) verdict(row int, r *schemas.Request) schemas.Action {
 
 // emit notes what was noticed and decided; it goes no further than the drill's edge.
 func (d *drill) emit(e schemas.Event) {
+	if len(e.Undecided) > 0 {
+		d.undecided = e.Undecided[0].Why
+	}
 	if err := d.edge.Apply(e); err != nil {
 		d.err = errors.Join(d.err, err)
 	}

@@ -105,7 +105,7 @@ func (d *drill) judge() {
 	case r.Noticed == nil:
 		fail("the attack was not noticed")
 	case r.Decided == nil:
-		fail("it was noticed, and nothing was decided")
+		fail("it was noticed, and nothing was decided%s", because(d.undecided))
 	case r.Late.share() < drillStopped:
 		fail("after a minute %.0f %% of it was stopped, less than %.0f %%", 100*r.Late.share(), 100*drillStopped)
 	}
@@ -138,12 +138,13 @@ func (d *drill) print(w io.Writer) {
 	fmt.Fprintf(w, "%-22s %.1f %% of its requests; later than a minute %.1f %%, blocked %.1f %%\n", "stopped", 100*r.Attack.share(), 100*r.Late.share(),
 		100*float64(r.Late.Blocked)/float64(max(r.Late.Requests, 1)))
 	fmt.Fprintf(w, "%-22s %d of %d who were there\n", "others stopped", r.Touched, r.People)
+	table := newSheet(w)
 	for i, e := range r.Decisions {
 		if i == drillDecisions {
 			fmt.Fprintf(w, "  ... and %d more\n", len(r.Decisions)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %-26s %-9s %s\n", e.ID, e.Action, printable(e.Value, 110))
+		table.line("  %-26s %-9s %s", e.ID, e.Action, printable(e.Value, 110))
 	}
 	list := func(name string, lines []string, none string) {
 		if len(lines) == 0 {

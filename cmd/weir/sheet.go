@@ -92,6 +92,12 @@ func (s *sheet) line(format string, args ...any) {
 	fmt.Fprintln(s.w, strings.TrimRight(text, " "))
 }
 
+// narrow reports whether a table of many columns would not fit.
+func (s *sheet) narrow() bool { return s.width > 0 && s.width < wideTable }
+
+// wideTable is the columns that the widest tables want.
+const wideTable = 130
+
 func (s *sheet) gap() { fmt.Fprintln(s.w) }
 
 // wrap breaks text between words into lines of at most width columns, and a word that is longer
