@@ -78,7 +78,7 @@ func (c *closeIncidentCommand) Run(ctx context.Context, s screen, p *program) er
 		return err
 	}
 	if was.Type == schemas.IncidentClosed {
-		fmt.Fprintf(s.out, "%s had closed already. Where it is the last of %s, traffic like it, and up to twice as much, opens no incident for 30 days.\n", c.Incident, sitesText(was.Sites, 60))
+		fmt.Fprintf(s.out, "%s had closed already; what people accepted of it has ended. Where it is the last of %s, traffic like it, and up to twice as much, opens no incident for 30 days.\n", c.Incident, sitesText(was.Sites, 60))
 		return nil
 	}
 	for until := time.Now().Add(judgedWait); time.Now().Before(until); {
@@ -88,7 +88,7 @@ func (c *closeIncidentCommand) Run(ctx context.Context, s screen, p *program) er
 		case <-time.After(200 * time.Millisecond):
 		}
 		if now, err := client.incident(ctx, c.Incident); err == nil && now.Type == schemas.IncidentClosed {
-			fmt.Fprintf(s.out, "%s is closed, and its decisions have ended. Traffic of %s like it, and up to twice as much, opens no incident for 30 days.\n", c.Incident, sitesText(was.Sites, 60))
+			fmt.Fprintf(s.out, "%s is closed, and its decisions have ended, those that people accepted among them. Traffic of %s like it, and up to twice as much, opens no incident for 30 days.\n", c.Incident, sitesText(was.Sites, 60))
 			return nil
 		}
 	}
@@ -110,21 +110,48 @@ func (c *controlClient) incident(ctx context.Context, id string) (schemas.Event,
 	return schemas.Event{}, usagef("no incident %s is known; weir incidents shows those that there are", printable(id, 80))
 }
 
-// closeIncident passes on a person's word.
+// closeIncident passes on a person's word, and ends what people have accepted of that incident: who is called a visitor is
+// not to be refused for another hour.
 func (s *server) closeIncident(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("as") != "normal" {
 		http.Error(w, "want as=normal", http.StatusBadRequest)
 		return
 	}
-	s.passOn(w, r, processor.Correction{})
+	if !s.passOn(w, r, processor.Correction{}) {
+		return
+	}
+	now := time.Now()
+	if ends := acceptedOf(s.board.inForce(now), r.PathValue("incident"), peerOf(r.Context()), now); len(ends) > 0 {
+		if err := s.publish(r.Context(), ends); err != nil {
+			http.Error(w, "it is called normal, and what was accepted of it is still in force: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// acceptedOf are the ends of the decisions that people have accepted of an incident.
+func acceptedOf(inForce []schemas.Event, incident, by string, now time.Time) (ends []schemas.Event) {
+	if by == "" {
+		by = "somebody"
+	}
+	for i := range inForce {
+		if e := &inForce[i]; e.Incident == incident && e.Origin != schemas.OriginWeir {
+			ends = append(ends, schemas.Lift(*e, by, now))
+		}
+	}
+	return ends
 }
 
 // confirmIncident does likewise.
 func (s *server) confirmIncident(w http.ResponseWriter, r *http.Request) {
-	s.passOn(w, r, processor.Correction{Attack: true})
+	if s.passOn(w, r, processor.Correction{Attack: true}) {
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
-func (s *server) passOn(w http.ResponseWriter, r *http.Request, c processor.Correction) {
+// passOn reports whether it could; otherwise it has answered.
+func (s *server) passOn(w http.ResponseWriter, r *http.Request, c processor.Correction) bool {
 	id, by := r.PathValue("incident"), peerOf(r.Context())
 	known := false
 	for _, e := range s.board.allIncidents() {
@@ -132,7 +159,7 @@ func (s *server) passOn(w http.ResponseWriter, r *http.Request, c processor.Corr
 	}
 	if !known || !fileID.MatchString(id) {
 		http.Error(w, "no such incident is known", http.StatusNotFound)
-		return
+		return false
 	}
 	if by == "" {
 		by = "somebody"
@@ -140,10 +167,10 @@ func (s *server) passOn(w http.ResponseWriter, r *http.Request, c processor.Corr
 	c.Incident, c.By, c.Time = id, by, time.Now().UTC()
 	if err := s.correct(r.Context(), c); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
+		return false
 	}
 	s.log.Info("a person's word about an incident", "incident", id, "attack", c.Attack, "by", by)
-	w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // rejectedAtOnce is how many decisions one word is about: its text is a value of NATS's KV.

@@ -25,8 +25,27 @@ func TestAnIncidentIsCalledNormal(t *testing.T) {
 	board := newBoard()
 	opened := schemas.Event{Type: schemas.IncidentOpened, Time: time.Now().UTC(), Opened: time.Now().UTC(), Incident: "i261122-050812", Kind: schemas.Flood, Sites: []string{"www.example.org"}}
 	board.apply(opened)
+	decided := func(id, incident, origin string) {
+		board.apply(schemas.Event{Type: schemas.DecisionAdded, Time: opened.Time, Incident: incident, Decision: &schemas.Decision{
+			ID: id, Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.7", Origin: origin, Expires: time.Now().Add(time.Hour)}})
+	}
+	decided(opened.Incident+"-1", opened.Incident, schemas.OriginWeir) // the detector ends it
+	decided("m261122-050900-1", opened.Incident, "anna")
+	decided("m261122-050900-2", "", "anna")
+	decided("m261122-050900-3", "i261122-000000", "anna")
+	var lifted []string
 	var got []processor.Correction
-	s := &server{board: board, log: slog.New(slog.DiscardHandler), correct: func(_ context.Context, c processor.Correction) error {
+	publish := func(_ context.Context, events []schemas.Event) error {
+		for _, e := range events {
+			if e.Type != schemas.DecisionRemoved || e.Reason != schemas.RemovedBy+me.Username {
+				t.Errorf("published %+v", e)
+			}
+			lifted = append(lifted, e.ID)
+			board.apply(e)
+		}
+		return nil
+	}
+	s := &server{board: board, log: slog.New(slog.DiscardHandler), publish: publish, correct: func(_ context.Context, c processor.Correction) error {
 		got = append(got, c)
 		closed := opened
 		closed.Type, closed.Time, closed.Closed = schemas.IncidentClosed, opened.Time.Add(time.Second), opened.Time.Add(time.Second)
@@ -53,6 +72,9 @@ func TestAnIncidentIsCalledNormal(t *testing.T) {
 	}
 	if said, err := say(opened.Incident); err != nil || !strings.Contains(said, "is closed, and its decisions have ended") {
 		t.Errorf("said %q, %v", said, err)
+	}
+	if len(lifted) != 1 || lifted[0] != "m261122-050900-1" {
+		t.Errorf("of what people accepted these are lifted: %v", lifted)
 	}
 	if len(got) != 1 || got[0].Incident != opened.Incident || got[0].By != me.Username || got[0].Time.IsZero() {
 		t.Errorf("corrections: %+v", got)

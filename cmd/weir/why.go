@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -250,7 +251,10 @@ func (l *latest) add(e schemas.Event) {
 // keepPeak lets an incident's newest event tell of its worst moment, not of its end.
 func keepPeak(e, old *schemas.Event) {
 	if worst(e.Signals) < worst(old.Signals) {
-		e.Signals, e.Cause = old.Signals, old.Cause
+		said := strings.HasPrefix(e.Cause, schemas.ClosedAsNormal) && !strings.HasPrefix(old.Cause, schemas.ClosedAsNormal)
+		if e.Signals = old.Signals; !said { // who called it normal is not to be lost
+			e.Cause = old.Cause
+		}
 	}
 	if e.Kind == "" {
 		e.Kind = old.Kind

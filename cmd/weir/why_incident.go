@@ -37,14 +37,25 @@ func (s *sheet) incidentPage(found []schemas.Event, known map[string]*profile.Pr
 	s.apart(decisions, known)
 	s.whatIsDone(decisions, done, time.Now())
 	s.gap()
-	s.line("  %-22s %-9s %-9s %9s %8s  %s", "decision", "action", "scope", "requests", "clients", "value")
+	narrow := s.narrow()
+	value := "value"
+	if narrow {
+		value = ""
+	}
+	s.line("  %-22s %-9s %-9s %9s %8s  %s", "decision", "action", "scope", "requests", "clients", value)
 	for i, e := range decisions {
 		if i == pageDecisions {
 			s.say(2, "... and %d more: weir why DECISION, or with --all every one.", len(decisions)-i)
 			break
 		}
 		requests, clients, _ := done[e.ID].stopped()
-		s.line("  %-22s %-9s %-9s %9s %8s  %s", printable(e.ID, 22), e.Action, e.Scope, count(requests), count(clients), printable(e.Value, 100))
+		if value = printable(e.Value, 160); narrow {
+			value = ""
+		}
+		s.line("  %-22s %-9s %-9s %9s %8s  %s", printable(e.ID, 22), e.Action, e.Scope, count(requests), count(clients), value)
+		if narrow {
+			s.line("    %s", printable(e.Value, 160))
+		}
 	}
 }
 
@@ -115,9 +126,13 @@ func (s *sheet) apart(decisions []schemas.Event, known map[string]*profile.Profi
 // whatIsDone says what was decided, what that stopped, and whom it touches: as promised and as seen.
 func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Time) {
 	inForce, by, probes, people := 0, map[schemas.Action]int{}, 0, 0
-	clients := 0
+	clients, accepted := 0, 0
 	for i := range decisions {
 		d := decisions[i].Decision
+		if d.Origin != schemas.OriginWeir { // the same once more, as a person's own
+			accepted++
+			continue
+		}
 		by[d.Action]++
 		if decisions[i].Type != schemas.DecisionRemoved && d.Expires.After(now) {
 			inForce++
@@ -134,8 +149,12 @@ func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Tim
 		}
 	}
 	s.say(0, "%s", s.strong("What is done"))
-	nowhere := s.edges.nowhere(decisions)
-	s.item("  Decided   ", "%s%s; in force now: %s", plural(len(decisions), "decision"), text, count(inForce-nowhere))
+	own := slices.DeleteFunc(slices.Clone(decisions), func(e schemas.Event) bool { return e.Origin != schemas.OriginWeir })
+	nowhere := s.edges.nowhere(own)
+	s.item("  Decided   ", "%s%s; in force now: %s", plural(len(own), "decision"), text, count(inForce-nowhere))
+	if accepted > 0 {
+		s.item("            ", "accepted by a person, and enforced whatever the mode: %s", count(accepted))
+	}
 	if nowhere > 0 {
 		s.item("            ", "%s more that no edge holds, and so stop nothing: weir decisions list says why", count(nowhere))
 	}

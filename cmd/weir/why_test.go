@@ -201,3 +201,15 @@ func TestWhyNothingIsDecided(t *testing.T) {
 		}
 	}
 }
+
+// TestCalledNormalIsNotForgotten: the last event of an incident tells of its worst moment, and who called it normal all the same.
+func TestCalledNormalIsNotForgotten(t *testing.T) {
+	worst := schemas.Event{Type: schemas.IncidentUpdated, Incident: "i1", Cause: "12 times the requests", Signals: []schemas.Signal{{Score: 9}}}
+	end := schemas.Event{Type: schemas.IncidentClosed, Incident: "i1", Cause: schemas.ClosedAsNormal + "anna: twice the requests", Signals: []schemas.Signal{{Score: 2}}}
+	known := newLatest()
+	known.add(worst)
+	known.add(end)
+	if e := known.events[0]; e.Cause != end.Cause || e.Signals[0].Score != 9 {
+		t.Errorf("%+v", e)
+	}
+}
