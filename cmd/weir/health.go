@@ -49,7 +49,7 @@ type health struct {
 	ready   func() error // nil, or why the bus or the store is not
 	bus     func() error
 	edge    func() (nginx.Status, bool)      // of this machine; false where there is none
-	others  func(time.Time) []notify.Ailment // of edges elsewhere; nil: nobody follows them
+	others  func(time.Time) []notify.Ailment // of edges elsewhere, and of what no site is asked for; nil: nobody follows them
 
 	mu       sync.Mutex
 	counts   map[string]float64   // of losses, as last seen

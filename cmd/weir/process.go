@@ -52,7 +52,8 @@ type processing struct {
 	log       *slog.Logger
 	sites     *siteBoard           // for weir top
 	capped    map[string]time.Time // when a cap was told of, see leftOut
-	strangeAt time.Time            // when requests for hosts that are no site's were told of
+	strangers strangers
+	strangeAt time.Time // when requests for hosts that are no site's were told of
 	clocks    *clocks
 
 	saving   sync.RWMutex // held by whoever writes the snapshots anew

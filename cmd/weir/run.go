@@ -154,7 +154,9 @@ func (w *weir) run(ctx context.Context, baseline string) (err error) {
 	edges := newEdgeBoard(b, w.log, w.metrics)
 	watch := &health{
 		data: w.config.Data, metrics: w.metrics, ready: w.ready(b), bus: b.Check, edge: enforcing.status,
-		others: func(now time.Time) []notify.Ailment { return edges.ailing(w.config.Edge.Name, now) },
+		others: func(now time.Time) []notify.Ailment {
+			return append(edges.ailing(w.config.Edge.Name, now), processing.strangers.ailing(now)...)
+		},
 	}
 	notifying, err := newNotifying(ctx, b, w.config, stream, watch, enforcing, edges, w.log, w.metrics)
 	if err != nil {
