@@ -2,6 +2,7 @@ package processor
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -128,7 +129,7 @@ type pathList struct {
 	slots   []int32 // index of an entry plus one, by its hash
 	entries []pathEntry
 	text    []byte
-	sure    int // entries that two clients were served
+	sure    int // entries that two clients were served, or three
 	pending int
 	full    bool   // there are more than fit: nothing can be called unknown
 	days    uint8  // for which it has been full
@@ -140,19 +141,27 @@ type pathList struct {
 type pathEntry struct {
 	hash, client uint32
 	at           uint32 // in text
+	second       uint16 // of a pair, the other client's lower half
 	length       uint8
 	flags        uint8
 }
 
 const (
-	pathSure    = 1 << iota // two clients were served it
+	pathSure    = 1 << iota // two clients were served it, three where it may be a secret
 	pathSecret              // it may be somebody's secret
 	pathPending             // seen in an incident only, by one
+	pathPair                // it may be a secret, and just two clients were served it
+	pathShared  = pathSure | pathPair
 )
 
 // told reports whether edges are told of the path.
 func (e *pathEntry) told() bool {
-	return e.flags&pathPending == 0 && (e.flags&pathSure != 0 || e.flags&pathSecret == 0)
+	return e.flags&pathPending == 0 && (e.flags&pathShared != 0 || e.flags&pathSecret == 0)
+}
+
+// by reports whether it would be told of no more, or never was, had a client not been there.
+func (e *pathEntry) by(client uint32) bool {
+	return e.flags&pathSure == 0 && (e.client == client || e.flags&pathPair != 0 && e.second == uint16(client))
 }
 
 func (l *pathList) find(hash uint32) *pathEntry {
@@ -172,7 +181,7 @@ func (l *pathList) find(hash uint32) *pathEntry {
 // client that has not.
 func (l *pathList) knows(hash, client uint32) bool {
 	e := l.find(hash)
-	return e != nil && e.told() && (e.flags&pathSure != 0 || client == 0 || e.client != client)
+	return e != nil && e.told() && (client == 0 || !e.by(client))
 }
 
 // learn takes a path that was served, and reports whether it is now known for sure and was
@@ -190,15 +199,28 @@ func (l *pathList) learn(p foundPath, path []byte) (sure bool) {
 	if p.by != byEstablished {
 		e.flags = l.settled(e.flags)
 	}
-	if e.client != p.client && e.flags&pathSure == 0 {
-		e.flags = l.settled(e.flags) | pathSure
-		l.sure++
-		sure = true
+	if e.flags&pathSure == 0 && !e.by(p.client) {
+		sure = l.share(e, p.client)
 	}
 	if e.told() != was {
 		l.version++
 	}
 	return sure
+}
+
+// share takes that another client was served what is not sure, and reports whether it is now: of what may be a secret, which
+// two make known, neither must find it known when it is looked at what a measure would touch, and both can be told until a third comes.
+func (l *pathList) share(e *pathEntry, client uint32) (sure bool) {
+	e.flags = l.settled(e.flags)
+	if e.flags&pathPair == 0 {
+		l.sure++
+	}
+	if e.flags&(pathSecret|pathPair) == pathSecret {
+		e.flags, e.second = e.flags|pathPair, uint16(client)
+		return false
+	}
+	e.flags, e.second = e.flags&^pathPair|pathSure, 0
+	return true
 }
 
 func (l *pathList) settled(flags uint8) uint8 {
@@ -288,7 +310,7 @@ func (l *pathList) thin() {
 	if single > 0 && single >= len(l.entries)/8 {
 		drop := (single + 1) / 2
 		l.keep(func(e *pathEntry) bool {
-			if e.flags&pathSure != 0 || drop == 0 {
+			if e.flags&pathShared != 0 || drop == 0 {
 				return true
 			}
 			drop--
@@ -338,7 +360,7 @@ func (l *pathList) keep(kept func(*pathEntry) bool) {
 			}
 			continue
 		}
-		if e.flags&pathSure != 0 {
+		if e.flags&pathShared != 0 {
 			l.sure++
 		}
 		if e.flags&pathPending != 0 {
@@ -393,9 +415,43 @@ func (l *pathList) write(w *state.Writer) {
 		e := &l.entries[i]
 		w.Uint(uint64(e.hash))
 		w.Uint(uint64(e.client))
-		w.Uint(uint64(e.flags))
+		w.Uint(uint64(e.written()))
 		w.Text(string(l.path(e)))
 	}
+}
+
+// written are the flags as they are saved: a program of before knows no pairs, see pairs.
+func (e *pathEntry) written() uint8 {
+	if e.flags&pathPair != 0 {
+		return e.flags&^pathPair | pathSure
+	}
+	return e.flags
+}
+
+// pairs are the entries that just two clients were served, as they are saved beside the list; nothing where there are none.
+func (l *pathList) pairs() []byte {
+	w := &state.Writer{}
+	for i := range l.entries {
+		if e := &l.entries[i]; e.flags&pathPair != 0 {
+			w.Uint(uint64(i))
+			w.Uint(uint64(e.second))
+		}
+	}
+	return w.Bytes
+}
+
+// pair takes what pairs wrote of the list as it was filled.
+func (l *pathList) pair(saved []byte) error {
+	r := state.NewReader(saved)
+	for r.Err() == nil && r.More() {
+		at, second := r.Uint(math.MaxUint32), uint16(r.Uint(math.MaxUint16))
+		if at >= uint64(len(l.entries)) || l.entries[at].flags&pathShared != pathSure || l.entries[at].flags&pathSecret == 0 {
+			return errors.New("a pair of clients for what is no secret")
+		}
+		e := &l.entries[at]
+		e.flags, e.second = e.flags&^pathSure|pathPair, second
+	}
+	return r.Err()
 }
 
 // read fills an empty list.
@@ -414,7 +470,7 @@ func (l *pathList) read(r *state.Reader) {
 			r.Fail("a list of known paths does not hold together")
 			return
 		}
-		if e.flags&pathSure != 0 {
+		if e.flags&pathShared != 0 {
 			l.sure++
 		}
 		if e.flags&pathPending != 0 {

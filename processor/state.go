@@ -303,6 +303,8 @@ type savedOpen struct {
 	Regulars  []savedSecond   `json:"regulars,omitempty"`
 	Agents    []byte          `json:"agents,omitempty"` // lists, see pathList.write
 	Queries   []byte          `json:"queries,omitempty"`
+	// Pairs are of each list what two clients made known who can still be told, see pathList.pairs; without it nobody can.
+	Pairs [schemas.NumListed][]byte `json:"pairs,omitzero"`
 	// FullDays is for how many days each list has been full, which a program of before keeps for good.
 	FullDays [schemas.NumListed]uint8 `json:"full_days,omitzero"`
 
@@ -379,7 +381,7 @@ func (s *site) open() savedOpen {
 	}
 	saved.Agents, saved.Queries = s.lists[schemas.ListedAgents].bytes(), s.lists[schemas.ListedQueries].bytes()
 	for of := range s.lists {
-		saved.FullDays[of] = s.lists[of].days
+		saved.FullDays[of], saved.Pairs[of] = s.lists[of].days, s.lists[of].pairs()
 	}
 	if s.know.inForce() > 0 || s.incident != nil {
 		saved.Regulars = s.regulars.save()
@@ -428,6 +430,10 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 	}
 	for of := range s.lists {
 		s.lists[of].days = saved.FullDays[of]
+		if err := s.lists[of].pair(saved.Pairs[of]); err != nil {
+			r.Fail("what site %q knows: %v", s.name, err)
+			return
+		}
 	}
 	s.sureOfLists()
 	if len(saved.Visits) > maxVisits {
