@@ -14,6 +14,8 @@ const (
 	undecidedAfter = 30
 	// undecidedLook is the seconds between two looks at why; another cap must stand for two of them.
 	undecidedLook = 10
+	// undecidedTold is that once it was told. One costs a fiftieth of what is looked for at each step, see BenchmarkRefuse.
+	undecidedTold = 60
 	// undecidedAgain is the least seconds between two changes that are told.
 	undecidedAgain = 300
 	// clientShows is after how many seconds a decision on a client shows whether that comes again: suspects are of so many
@@ -48,10 +50,12 @@ func (s *site) tellUndecided(second int64, emit func(schemas.Event)) {
 		return
 	}
 	u := &i.undecided
-	if second < u.Next && len(s.know.decisions) == 0 {
+	if second < u.Next && s.state.Kind.Attack() && len(s.know.decisions) == 0 {
 		return
 	}
-	u.Next = second + undecidedLook
+	if u.Next = second + undecidedLook; u.Told != nil {
+		u.Next = second + undecidedTold
+	}
 	if !s.state.Kind.Attack() || s.stopsSomething(second) {
 		u.Bare, u.Found = 0, ""
 		if u.Told != nil {
