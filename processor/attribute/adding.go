@@ -29,16 +29,20 @@ type adder struct {
 	least  int
 	traits []schemas.Trait
 	other  []int
-	points map[item]int
+	points itemNumbers
 }
 
 func (x *Extractor) adder(s *schemas.Score) *adder {
-	d := &adder{least: s.Least, points: make(map[item]int)}
+	values := 0
+	for i := range s.Traits {
+		values += len(s.Traits[i].Values)
+	}
+	d := &adder{least: s.Least, points: numbersFor(values)}
 	for i := range s.Traits {
 		t := &s.Traits[i]
 		d.traits, d.other = append(d.traits, t.Trait), append(d.other, t.Other)
 		for _, v := range t.Values {
-			d.points[x.itemOf(t.Trait, v.Value)] = v.Points
+			d.points.put(x.itemOf(t.Trait, v.Value), int32(v.Points)) // at most schemas.MaxPoints
 		}
 	}
 	return d
@@ -56,11 +60,11 @@ func (d *adder) sum(t *Traits, from *networks) (sum int, known bool) {
 		if value == 0 {
 			return 0, false
 		}
-		points, listed := d.points[item{trait, value}]
-		if !listed {
-			points = d.other[i]
+		if points, listed := d.points.of(item{trait, value}); listed {
+			sum += int(points)
+		} else {
+			sum += d.other[i]
 		}
-		sum += points
 	}
 	return sum, true
 }

@@ -16,6 +16,9 @@ const (
 	// learnPasses, learnRate and learnDecay are of the regression (AdaGrad: Duchi, Hazan and Singer 2011): how
 	// often it goes over the rows, its step, and how much a weight shrinks at each, so that few samples say little.
 	learnPasses, learnRate, learnDecay = 8, 0.1, 1e-3
+	// learnStale is by how much more a sum of squares may have grown before the step is made anew of it: a root and a division each
+	// time took half of all time that an attribution takes.
+	learnStale = 1.02
 	// networkDecay is by how much more a network's weight shrinks, over all rows that have it: there are hundreds of networks, and where they tell
 	// nothing, what few happen to come from each would cost what the other traits tell.
 	networkDecay = 3.0
@@ -53,7 +56,7 @@ type learning struct {
 	traits []schemas.Trait // those that the suspects' format carries
 	values []item          // listed, by number less len(traits)
 	text   []string        // theirs
-	number map[item]int32
+	number itemNumbers
 	all    weights             // what the edge will compute
 	fold   [learnFolds]weights // without the clients of each
 
@@ -136,7 +139,7 @@ func (l *learning) list(a *analysis) {
 		values = append(values, counted{it, n})
 	}
 	slices.SortFunc(values, func(x, y counted) int { return cmp.Or(cmp.Compare(y.clients, x.clients), compareItems(x.item, y.item)) })
-	l.number = make(map[item]int32, len(values))
+	l.number = numbersFor(min(len(values), schemas.MaxScoreValues+schemas.MaxScoreNetworks))
 	size, networks := 0, 0
 	for _, v := range values {
 		text, named := a.x.text(v.item)
@@ -150,7 +153,7 @@ func (l *learning) list(a *analysis) {
 			size -= long
 			continue
 		}
-		l.number[v.item] = int32(len(l.traits) + len(l.values))
+		l.number.put(v.item, int32(len(l.traits)+len(l.values)))
 		l.values, l.text = append(l.values, v.item), append(l.text, text)
 	}
 }
@@ -174,7 +177,7 @@ func (m *matrix) clientsByItem(traits []schemas.Trait) map[item]int32 {
 
 func (l *learning) factsOf(facts []int32, t *Traits, from *networks) []int32 {
 	for place, trait := range l.traits {
-		n, listed := l.number[item{trait, t.value(from, trait)}]
+		n, listed := l.number.of(item{trait, t.value(from, trait)})
 		if !listed {
 			n = int32(place)
 		}
@@ -195,7 +198,7 @@ func (a *analysis) lessons(l *learning) (all []*lesson) {
 	at := func(id uint64, t *Traits, from *networks) *lesson {
 		k := key{foldOf(id), *t, *from}
 		for i, network := range schemas.Networks { // what is not listed is all the same
-			if _, listed := l.number[item{network, from[i]}]; !listed {
+			if _, listed := l.number.of(item{network, from[i]}); !listed {
 				k.from[i] = 0
 			}
 		}
@@ -257,6 +260,17 @@ func (l *learning) traitOf(fact int) schemas.Trait {
 	return l.values[fact-len(l.traits)].trait
 }
 
+// regression is weights while they are learned: what a step needs of a fact lies together.
+type regression struct {
+	bias  float64
+	facts []learned
+}
+
+type learned struct {
+	weight, shrink       float64
+	squares, step, until float64 // the step holds until the squares come to more
+}
+
 // train learns from lessons in their order, but for those of one part (-1: of none); both sides weigh alike together.
 func train(all []*lesson, without int, shrink []float64) weights {
 	all = slices.DeleteFunc(slices.Clone(all), func(x *lesson) bool { return x.fold == without })
@@ -264,7 +278,10 @@ func train(all []*lesson, without int, shrink []float64) weights {
 	for _, x := range all {
 		suspect, ordinary = suspect+x.suspect, ordinary+x.ordinary
 	}
-	w, squares := weights{of: make([]float64, len(shrink))}, make([]float64, len(shrink))
+	r := regression{facts: make([]learned, len(shrink))}
+	for f := range shrink {
+		r.facts[f].shrink = shrink[f]
+	}
 	n := float64(len(all))
 	passes := learnPasses
 	if without >= 0 { // as many steps as of all
@@ -272,35 +289,42 @@ func train(all []*lesson, without int, shrink []float64) weights {
 	}
 	for range passes {
 		for _, x := range all {
-			w.learn(squares, shrink, x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight))
-			w.learn(squares, shrink, x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight))
+			r.learn(x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight))
+			r.learn(x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight))
 		}
+	}
+	w := weights{bias: r.bias, of: make([]float64, len(shrink))}
+	for f := range r.facts {
+		w.of[f] = r.facts[f].weight
 	}
 	return w
 }
 
 // order mixes lessons, the same way each time: by a hash of their traits.
 func order(all []*lesson) {
-	slices.SortStableFunc(all, func(x, y *lesson) int {
+	slices.SortFunc(all, func(x, y *lesson) int { // no two are alike
 		return cmp.Or(cmp.Compare(x.key, y.key), cmp.Compare(x.fold, y.fold), slices.Compare(x.traits[:], y.traits[:]), slices.Compare(x.from[:], y.from[:]))
 	})
 }
 
 // learn makes what a row is likelier by a step.
-func (w *weights) learn(squares, shrink []float64, facts []int32, is, weight float64) {
+func (r *regression) learn(facts []int32, is, weight float64) {
 	if weight == 0 {
 		return
 	}
-	sum := w.bias
+	sum := r.bias
 	for _, f := range facts {
-		sum += w.of[f]
+		sum += r.facts[f].weight
 	}
 	gradient := (1/(1+math.Exp(-sum)) - is) * weight
-	w.bias -= learnRate / 10 * gradient / math.Sqrt(1+weight*weight)
+	r.bias -= learnRate / 10 * gradient / math.Sqrt(1+weight*weight)
 	for _, f := range facts {
-		d := gradient + shrink[f]*w.of[f]
-		squares[f] += d * d
-		w.of[f] -= learnRate * d / (math.Sqrt(squares[f]) + .1)
+		of := &r.facts[f]
+		d := gradient + of.shrink*of.weight
+		if of.squares += d * d; of.squares > of.until {
+			of.step, of.until = learnRate/(math.Sqrt(of.squares)+.1), learnStale*of.squares
+		}
+		of.weight -= of.step * d
 	}
 }
 

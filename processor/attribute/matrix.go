@@ -436,3 +436,42 @@ func (t *itemTable) grow() {
 		}
 	}
 }
+
+// itemNumbers gives some items a number each: open addressing too, looked into for each trait of each row.
+type itemNumbers struct {
+	slots []numberedItem // a power of two, at least twice as many as are filled
+}
+
+type numberedItem struct {
+	item
+	number int32
+	filled bool
+}
+
+// numbersFor makes room for at most n items.
+func numbersFor(n int) itemNumbers {
+	size := 16
+	for size < 2*n {
+		size *= 2
+	}
+	return itemNumbers{make([]numberedItem, size)}
+}
+
+func (t *itemNumbers) slot(it item) *numberedItem {
+	mask := uint32(len(t.slots) - 1)
+	for i := (it.hash ^ it.hash>>15 + uint32(it.trait)*0x9E3779B1) & mask; ; i = (i + 1) & mask {
+		if s := &t.slots[i]; !s.filled || s.item == it {
+			return s
+		}
+	}
+}
+
+func (t *itemNumbers) put(it item, number int32) {
+	*t.slot(it) = numberedItem{item: it, number: number, filled: true}
+}
+
+// of is an item's number, if it has one.
+func (t *itemNumbers) of(it item) (number int32, ok bool) {
+	s := t.slot(it)
+	return s.number, s.filled
+}
