@@ -65,9 +65,6 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 	if a.budget.MaxScores <= 0 || left < scoreOpen {
 		return measures, scores
 	}
-	if a.learning = a.learn(); a.learning == nil {
-		return measures, scores
-	}
 	after, chosen := a.position(measures), slices.Clone(a.chosen)
 	a.back(before)
 	if m, ok := a.addUp(scoreSoft); ok && a.left() < left {
@@ -86,11 +83,11 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 // more than they and what was picked beside them: the first of them were taken when the suspects were too few to
 // learn from, and hold the budget until the attack ends.
 func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []Measure) {
-	asked := len(a.budget.Softly) + len(a.budget.Scores)
-	if asked == 0 || a.learning == nil {
+	left, asked := a.left(), len(a.budget.Softly)+len(a.budget.Scores)
+	if asked == 0 || a.budget.MaxScores <= 0 || left < scoreOpen {
 		return measures, scores
 	}
-	left, picked, chosen := a.left(), a.position(measures), slices.Clone(a.chosen)
+	picked, chosen := a.position(measures), slices.Clone(a.chosen)
 	a.back(blocks)
 	m, ok := a.addUp(insteadSoft)
 	if !ok || a.left() > min(left-scoreGain, insteadLeft*left) {
@@ -113,6 +110,9 @@ func (a *analysis) left() float64 {
 // before, no more of the normal clients are touched than may be, for challenges a part of it (Neyman and Pearson 1933), each of them scored by
 // what was learned without it or by what the edge computes, whichever is more.
 func (a *analysis) addUp(part float64) (m Measure, ok bool) {
+	if !a.affords(a.charged, part) || !a.learns() { // which takes longest
+		return m, false
+	}
 	l := a.learning
 	lowest, ok := a.lowest(part)
 	if !ok {
@@ -166,7 +166,7 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 	return m, true
 }
 
-// lowest is the lowest sum of points that the budget allows.
+// lowest is the lowest sum of points that the budget allows, of which what is charged already is within.
 func (a *analysis) lowest(part float64) (least int, ok bool) {
 	l := a.learning
 	byPoints := make([]int, 0, len(l.normal))
@@ -179,9 +179,6 @@ func (a *analysis) lowest(part float64) (least int, ok bool) {
 	charged := slices.Clone(a.charged)
 	least, ok = math.MaxInt, false
 	floor := a.aboveOthers()
-	if !a.affords(charged, part) {
-		return least, false
-	}
 	for i := 0; i < len(byPoints); {
 		points := l.normal[byPoints[i]]
 		if least, ok = points+1, true; points < floor {

@@ -67,6 +67,14 @@ type learning struct {
 // foldOf is the part that a client is in, by bits of its hash that nothing else uses.
 func foldOf(clientHash uint64) int { return int(clientHash >> 9 & (learnFolds - 1)) }
 
+// learns makes the learning, the first time that one is asked for, and reports whether there is one.
+func (a *analysis) learns() bool {
+	if !a.learned {
+		a.learning, a.learned = a.learn(), true
+	}
+	return a.learning != nil
+}
+
 // learn makes a learning of the samples; nil where the suspects are too few.
 func (a *analysis) learn() *learning {
 	if len(a.suspect.clients) < leastToLearn {

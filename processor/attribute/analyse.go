@@ -215,6 +215,7 @@ type analysis struct {
 	frequentItems []item
 	strong        []strongPair
 	learning      *learning // nil where nothing was learned
+	learned       bool      // whether learning was asked for
 }
 
 func newAnalysis(normal, suspect *Sample, budget Budget) *analysis {
