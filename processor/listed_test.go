@@ -270,7 +270,7 @@ func TestWhatIsKnownOutlivesARestart(t *testing.T) {
 		t.Errorf("%+v, was %+v", q.detector.held, p.detector.held)
 	}
 	old := was.open()
-	old.Agents, old.Queries = nil, nil
+	old.Agents, old.Queries, old.Estate = nil, nil, nil // a fresh detector has no time yet
 	fresh := make1(t, small).detector.site(tr.site)
 	r := state.NewReader(nil)
 	if fresh.reopen(old, r); r.Err() != nil || len(fresh.lists[schemas.ListedAgents].entries) > 0 {
