@@ -135,6 +135,9 @@ func (u *Undecided) String() string {
 
 // On is what is said of the site, under the name as it is to be shown.
 func (u *Undecided) On(site string) string {
+	if site == "" { // of a log that names none
+		site = "this site"
+	}
 	if u.Clients > 0 {
 		return "nothing is decided on " + site + " but on " + strconv.Itoa(u.Clients) + " single addresses, few of which come again"
 	}

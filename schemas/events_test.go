@@ -365,6 +365,9 @@ func TestUndecided(t *testing.T) {
 	if got := e.Told(); got != want {
 		t.Errorf("told %q", got)
 	}
+	if got, want := (&Undecided{Why: "it is new"}).String(), "nothing is decided on this site: it is new"; got != want {
+		t.Errorf("of a log without a site: %q", got)
+	}
 	for name, bad := range map[string]Undecided{
 		"why": {Why: strings.Repeat("x", MaxSentence+1)}, "share": {Stops: math.NaN()}, "value": {Value: strings.Repeat("x", 1<<16)}, "clients": {Clients: -1},
 	} {
