@@ -1,6 +1,7 @@
 package attribute
 
 import (
+	"math"
 	"slices"
 
 	"github.com/weir-project/weir/schemas"
@@ -31,13 +32,34 @@ const (
 // luck, however many signatures were tried, it is taken for impossible. A young site's few tell
 // neither: for it, what was found of programs elsewhere tells.
 func (a *analysis) doubtful(items []item, x int) float64 {
-	expected, luck := a.toExpect(items), noLuck
 	if a.soft {
-		expected, luck = a.byEachTrait(items), softLuck
+		return beside(x, a.byEachTrait(items), softLuck)
 	}
-	if a.young && x == 0 && !a.soft {
+	if a.young && x == 0 {
 		return max(a.expectedYoung(items), oddPair) + leastDoubt
 	}
+	return a.doubtHard(items, x)
+}
+
+// doubtHard is doubtful of what blocks. That three traits are together in fewer clients than the division in two that
+// leads to most says nothing where two of them seldom meet, of whom some have the third, too: too few for luck they
+// must be by every division. Else two of them may be impossible, and what shows all three is no more than what shows these.
+func (a *analysis) doubtHard(items []item, x int) float64 {
+	least, most := a.toExpect(items)
+	if len(items) < 3 || poissonAtMost(x, most) >= noLuck || poissonAtMost(x, least) < noLuck {
+		return beside(x, most, noLuck)
+	}
+	doubt := max(most-float64(x), 0) + leastDoubt
+	for i := range items {
+		pair := slices.Delete(slices.Clone(items), i, i+1)
+		y := a.touchedBy(a.normal.match(pair))
+		doubt = min(doubt, float64(y-x)+a.doubtHard(pair, y))
+	}
+	return doubt
+}
+
+// beside is how many normal clients beside the x that were seen may show what so many were to be expected to.
+func beside(x int, expected, luck float64) float64 {
 	if poissonAtMost(x, expected) < luck {
 		return 1
 	}
@@ -54,22 +76,25 @@ func (a *analysis) byEachTrait(items []item) float64 {
 	return expected
 }
 
-// toExpect is how many normal clients are to be expected to show the items, by how many show parts of them: the most
-// that any division in two leads to, since a browser's agent and its TLS are no two chances.
-func (a *analysis) toExpect(items []item) (expected float64) {
+// toExpect is how many normal clients are to be expected to show the items, by how many show parts of them: the least
+// and the most that any division in two leads to, since a browser's agent and its TLS are no two chances.
+func (a *analysis) toExpect(items []item) (least, most float64) {
 	n := float64(max(a.choose0.all+a.calibrate0.all, 1))
 	if len(items) == 1 {
-		return float64(a.normal.shownBy(items[0]))
+		shown := float64(a.normal.shownBy(items[0]))
+		return shown, shown
 	}
+	least = math.Inf(1)
 	for i, it := range items {
 		others := slices.Delete(slices.Clone(items), i, i+1)
 		shown := float64(a.normal.shownBy(others[0]))
 		if len(others) > 1 {
 			shown = float64(a.touchedBy(a.normal.match(others)))
 		}
-		expected = max(expected, shown*float64(a.normal.shownBy(it))/n)
+		expected := shown * float64(a.normal.shownBy(it)) / n
+		least, most = min(least, expected), max(most, expected)
 	}
-	return expected
+	return least, most
 }
 
 // untouched reports whether what no normal client shows may be blocked though they are too few to

@@ -207,7 +207,7 @@ func TestPartsOfOneProgramAreNoTwoChances(t *testing.T) {
 	items := itemsOf(x, schemas.Signature{
 		{Trait: schemas.TraitUserAgent, Value: "Opera/9"}, {Trait: schemas.TraitAcceptLanguage, Value: "se"}, {Trait: schemas.TraitTLS, Value: "TLSv1.3 TLS_OPERA X25519"},
 	})
-	if got := a.toExpect(items); math.Abs(got-4) > 0.01 { // 200 of 4000, one in fifty of whom has the language
+	if _, got := a.toExpect(items); math.Abs(got-4) > 0.01 { // 200 of 4000, one in fifty of whom has the language
 		t.Errorf("%g are to be expected, want 4", got)
 	}
 	if got := a.byEachTrait(items); got > 0.5 {
@@ -218,5 +218,54 @@ func TestPartsOfOneProgramAreNoTwoChances(t *testing.T) {
 	}
 	if doubt := a.doubtful(items[:2], 80); doubt != leastDoubt {
 		t.Errorf("a doubt of %g where more are seen than were to be expected", doubt)
+	}
+}
+
+// TestWhatSeldomMeetsIsNotImpossible: who asks for a page of a repository mostly comes from another, so that a browser on such a page without a
+// referer is rarer by far than the browser, the page and those without a referer lead to expect, and is somebody all the same. What
+// two traits make impossible, as an agent with another's TLS, stays so with a third.
+func TestWhatSeldomMeetsIsNotImpossible(t *testing.T) {
+	x, r := NewExtractor(4), rand.New(rand.NewPCG(4, 4))
+	normal := NewSample(x, 1<<16)
+	const chrome, opera = "TLSv1.3 TLS_CHROME X25519", "TLSv1.3 TLS_OPERA X25519"
+	for n := range 4000 {
+		client, tls, agent := r.Uint32(), chrome, "Chrome/140"
+		if n%4 > 0 {
+			tls, agent = opera, "Opera/9"
+		}
+		ask := func(path, referer string) {
+			q := request(client, agent, "gzip, br", path, referer, schemas.CookieNone)
+			q.TLS = []byte(tls)
+			normal.take(q)
+		}
+		ask("/", "")
+		switch {
+		case n%800 == 0, n%100 == 1: // from a bookmark: 45, of whom five have the one browser in four
+			ask("/issues", "")
+		case n%10 < 2:
+			ask("/issues", "https://www.example.org/")
+		}
+	}
+	normal.Span = time.Hour
+	suspect := NewSample(x, 64)
+	bots(suspect, r, 30, "gzip")
+	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
+	for _, c := range []struct {
+		name   string
+		agent  schemas.TraitValue
+		wanted bool // people are to be expected beside those who were seen
+	}{
+		{"seldom", schemas.TraitValue{Trait: schemas.TraitTLS, Value: chrome}, true},
+		{"impossible", schemas.TraitValue{Trait: schemas.TraitUserAgent, Value: "Chrome/140"}, false},
+	} {
+		last := schemas.TraitValue{Trait: schemas.TraitPathShape, Value: "/a2"}
+		if !c.wanted {
+			last = schemas.TraitValue{Trait: schemas.TraitTLS, Value: opera}
+		}
+		items := itemsOf(x, schemas.Signature{c.agent, {Trait: schemas.TraitReferer, Value: "none"}, last})
+		seen := a.touchedBy(a.normal.match(items))
+		if doubt := a.doubtful(items, seen); (doubt > 5) != c.wanted || doubt < leastDoubt {
+			t.Errorf("%s: %d were seen, a doubt of %g", c.name, seen, doubt)
+		}
 	}
 }
