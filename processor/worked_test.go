@@ -19,10 +19,16 @@ func attackedSites(t *testing.T, sites, addresses int, prepare func(*Detector), 
 		part, _ := besieged(uint64(100+i), fmt.Sprintf("s%d.example.org", i), 21*minute, 24*minute, 450, addresses)
 		parts = append(parts, part)
 	}
+	return attacked(t, parts, prepare, after)
+}
+
+// attacked is what is said of sites.
+func attacked(t *testing.T, sites []*traffic, prepare func(*Detector), after func(*Detector)) []schemas.Event {
+	t.Helper()
 	p := make1(t, small)
 	prepare(p.detector)
 	e := newEdge()
-	for _, b := range estateOf(parts...).batches(500) {
+	for _, b := range estateOf(sites...).batches(500) {
 		p.Consume(b, e.judge, e.take)
 		after(p.detector)
 	}
@@ -95,9 +101,15 @@ func TestClosedIncidentsLeaveNothing(t *testing.T) {
 // TestEvidenceIsBounded: beyond the bound the evidence is told with the decision and not kept; nothing else differs.
 func TestEvidenceIsBounded(t *testing.T) {
 	const bound = 3
-	plain := attackedSites(t, 3, 12, func(*Detector) {}, func(*Detector) {})
+	decoys := func() (sites []*traffic) { // clients are decided on one by one, however soon the attack is noticed
+		for i := range 2 {
+			sites = append(sites, decoy(uint64(100+i), fmt.Sprintf("s%d.example.org", i), 21*minute, 24*minute))
+		}
+		return sites
+	}
+	plain := attacked(t, decoys(), func(*Detector) {}, func(*Detector) {})
 	most, clients := 0, 0
-	got := attackedSites(t, 3, 12, func(d *Detector) { d.told = bound }, func(d *Detector) {
+	got := attacked(t, decoys(), func(d *Detector) { d.told = bound }, func(d *Detector) {
 		n := 0
 		for _, s := range d.sites {
 			for _, held := range s.know.scored.list {

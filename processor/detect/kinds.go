@@ -88,11 +88,27 @@ func drowns(direct float64, r *Reading, sc *Scores) bool {
 	return harmScore(sc) >= enter && sc.Score[NoRefererShare] >= direct && markedAbove(UnfamiliarShare, r, sc) >= share*excessClients(r, sc)
 }
 
-// scanning reports whether few clients ask for much, most of which is not there.
+// scanning reports whether few clients ask for much, most of which is not there. What failed might not have been
+// there either: of an application that a scan brings down nobody hears any more what it has not.
 func scanning(r *Reading, sc *Scores) bool {
 	above := excess(r, sc)
-	return above >= scanEach*excessClients(r, sc) && max(missed(r, sc), r.Holes) >= max(scanFrom(r, sc), scanShare*above) && varied(r, sc) &&
-		volumeScore(sc) >= scanVolume && sc.Score[NotFoundShare] >= scanScore
+	answered := above
+	if failed := r.unserved() * (r.Requests - r.Stopped); missed(r, sc) >= scannerEach*max(markedAbove(MissingShare, r, sc), 1) {
+		answered -= failed
+	}
+	return above >= scanEach*excessClients(r, sc) && max(missed(r, sc), r.Holes) >= max(scanFrom(r, sc), scanShare*answered) && varied(r, sc) &&
+		volumeScore(sc) >= scanVolume && (sc.Score[NotFoundShare] >= scanScore || answered < above && missedScore(r, sc) >= scanScore)
+}
+
+// missedScore is how far the requests for what is not there are out of range among those that were answered.
+func missedScore(r *Reading, sc *Scores) float64 {
+	level := even(NotFoundShare, sc.Level[NotFoundShare])
+	answered := max(1-r.unserved()*(r.Requests-r.Stopped)/max(r.Requests, 1), r.Raw[NotFoundShare])
+	from, to := even(NotFoundShare, r.Raw[NotFoundShare])-level, even(NotFoundShare, r.Raw[NotFoundShare]/max(answered, 1e-9))-level
+	if from <= 0 || to <= from {
+		return sc.Score[NotFoundShare]
+	}
+	return sc.Score[NotFoundShare] * to / from
 }
 
 // probing reports whether as much is tried of what scanners try, whether or not it stands out

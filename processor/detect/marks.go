@@ -135,7 +135,7 @@ func bringAssets(r *Reading, sc *Scores) bool {
 // scattered reports whether strangers with browsers, many more than normal, ask for pages all
 // over the site.
 func scattered(r *Reading, sc *Scores) bool {
-	return volumeScore(sc) >= sc.Limits.scattered && sc.Score[NewClients] >= enter && strangers(strangersShare, r, sc) && allOver(r, sc)
+	return volumeScore(sc) >= sc.Limits.scattered && sc.Score[NewClients] >= enter && strangers(strangersShare, r, sc) && allOver(minExcess, r, sc)
 }
 
 // strangers reports whether of the clients above normal such a share were never here, and claim
@@ -149,10 +149,10 @@ func strangers(share float64, r *Reading, sc *Scores) bool {
 // strangers with browsers ask for, where both are enough to add up; else 0.
 func strewn(r *Reading, sc *Scores) float64 {
 	volume := min(volumeScore(sc), slowMost)
-	if volume < manyScore || sc.Score[NewClients] < slowLeast || !strangers(strewnShare, r, sc) || !allOver(r, sc) {
+	pages := excessPages(r, sc)
+	if volume < manyScore || sc.Score[NewClients] < slowLeast || !strangers(strewnShare, r, sc) || !allOver(minExcess/2, r, sc) {
 		return 0
 	}
-	pages := excessPages(r, sc)
 	return volume + min((distinctPages(r, sc)-linkedShare*pages)/math.Sqrt(pages), slowMost)
 }
 
@@ -179,20 +179,26 @@ func machinesAllOver(r *Reading, sc *Scores) float64 {
 	above, usual := excessClients(r, sc), sc.Level[DeclaredShare]*sc.Level[UniqueClients]
 	declared := r.Raw[DeclaredShare]*r.Raw[UniqueClients] - usual
 	fresh := r.Raw[NewClients] - sc.Level[NewClients]
-	if declared < minClients || declared < strangersShare*above || fresh < strangersShare*above || !allOver(r, sc) {
+	if declared < minClients || declared < strangersShare*above || fresh < strangersShare*above || !allOver(minExcess, r, sc) {
 		return 0
 	}
 	return declared / math.Sqrt(declared+2*usual)
 }
 
-// allOver reports whether most of the pages asked for above normal are different ones.
-func allOver(r *Reading, sc *Scores) bool {
+// allOver reports whether most of the pages asked for above normal are different ones, and so many are.
+func allOver(least float64, r *Reading, sc *Scores) bool {
 	pages := excessPages(r, sc)
-	return pages >= minExcess && distinctPages(r, sc) >= scatteredShare*pages
+	return pages >= least && distinctPages(r, sc) >= scatteredShare*pages
 }
 
 // distinctPages is how many distinct pages more than normal there are.
 func distinctPages(r *Reading, sc *Scores) float64 {
 	usual := sc.Level[PageShare] * sc.Level[RequestRate] * window.Short
 	return r.Raw[DistinctPages]*r.Raw[PageShare]*r.Requests - sc.Level[DistinctPages]*usual
+}
+
+// joined reports whether others have come to a crowd under which the site fails: a link brings people to one page,
+// with programs that the site mostly knows, and those who ask for pages all over it with ones that it does not are not they.
+func joined(r *Reading, sc *Scores) bool {
+	return varied(r, sc) && markScore(UnfamiliarShare, r, sc) >= slowMarked
 }

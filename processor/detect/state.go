@@ -59,9 +59,9 @@ func (s *State) Suspicious() bool {
 }
 
 // people reports whether those above normal are people: they bring assets or, where the site
-// fails by now and nobody can, did before it failed.
+// fails by now and nobody can, did before it failed, unless others have come since.
 func (s *State) people(r *Reading, sc *Scores) bool {
-	return bringAssets(r, sc) || s.Brought >= broughtLeast && (failsVisitors(r) || harmScore(sc) >= enter)
+	return bringAssets(r, sc) || s.Brought >= broughtLeast && (failsVisitors(r) || harmScore(sc) >= enter) && !joined(r, sc)
 }
 
 // released reports whether machines that say so have come for one page, and are still many of
@@ -97,8 +97,12 @@ func (s *State) marked(r *Reading, sc *Scores) float64 {
 		return -slowStep
 	}
 	mark := max(0, markScore(MissingShare, r, sc))
-	if r.Raw[DeclaredShare] < declaredShare && !s.people(r, sc) {
-		mark = max(mark, bareClients(r, sc, false), idleAbove(r, sc))
+	people := s.people(r, sc)
+	if idle := idleAbove(r, sc); !people && (r.Raw[DeclaredShare] < declaredShare || varied(r, sc)) {
+		mark = max(idle, math.Hypot(mark, idle)) // two facts of which neither brings the other with it
+	}
+	if r.Raw[DeclaredShare] < declaredShare && !people {
+		mark = max(mark, bareClients(r, sc, false))
 		if !s.moved() {
 			mark = max(mark, markScore(UnknownShare, r, sc))
 		}

@@ -62,7 +62,7 @@ const (
 	// strewnShare: of the clients above normal, those that are strangers, from which on pages all
 	// over the site add up. linkedShare: of the pages asked for above normal, those that are different
 	// ones where a link led here.
-	strewnShare, linkedShare = 0.6, 0.4
+	strewnShare, linkedShare = 0.45, 0.4
 	// scanShare: of the requests above normal, those for what is not there, or for what scanners
 	// try, from which on it is a scan. scanLeast is how many there must be in a window where few
 	// clients make them, at least scanEach each, for scanPersist steps in a row: what scanners
@@ -106,7 +106,7 @@ const (
 	// step alone is no attack. slowDoubt is the sum from which on nothing is learned, slowEnough the
 	// one that is an attack. slowMarked is how far a mark must be out for its step to add anything.
 	slowMarked                                                     = 2.0
-	slowStep, slowLeast, slowMost, slowMark, slowDoubt, slowEnough = 3.0, 1.5, 4.0, 6.0, 4.0, 7.0
+	slowStep, slowLeast, slowMost, slowMark, slowDoubt, slowEnough = 3.0, 1.25, 4.0, 6.0, 4.0, 7.0
 	// breakage: harm without volume must last.
 	breakageScore   = 5.0
 	breakagePersist = 20

@@ -48,6 +48,9 @@ func TestNoticedWithinHalfAMinute(t *testing.T) {
 		"full browsers, all over the site": {
 			busy, seen{requests: 460, clients: 64, fresh: 36, missing: 1, unknown: 9, unfamiliar: 6, notFound: 2, pages: 72, paths: 150, entropy: 5.9, loading: 46, declared: .24, distinct: 58, work: 24}, schemas.Flood, 30,
 		},
+		"a few of them, who stay for a while": {
+			busy, seen{requests: 300, clients: 57, fresh: 22.5, missing: 1, unknown: 8, unfamiliar: 5, notFound: 2, pages: 48, paths: 110, entropy: 5.9, loading: 40, declared: .22, distinct: 41, work: 20}, schemas.Flood, 60,
+		},
 		"as many whom a link led to one page": {
 			busy, seen{requests: 460, clients: 64, fresh: 36, missing: 1, unknown: 9, unfamiliar: 6, notFound: 2, pages: 72, paths: 96, entropy: 5.2, loading: 46, declared: .24, distinct: 36, work: 24}, "", 120,
 		},
@@ -361,5 +364,68 @@ func TestMoreVisitorsOfASiteThatMoved(t *testing.T) {
 		if opened.Attack() == moved {
 			t.Errorf("the site moved %v: %q", moved, opened)
 		}
+	}
+}
+
+// TestOthersJoinACrowd: a link's readers, with assets, then a site that fails under them; who comes then, all over the
+// site and with programs that it does not know, is not taken for them.
+func TestOthersJoinACrowd(t *testing.T) {
+	b := youngSite(170, shop)
+	link := seen{requests: 400, clients: 90, fresh: 70, unknown: 3, unfamiliar: 20, pages: 100, paths: 60, entropy: 4.6, loading: 75, declared: .05, distinct: 20}
+	fails := seen{requests: 200, clients: 100, fresh: 60, unknown: 3, unfamiliar: 22, errors: 180, pages: 180, paths: 40, entropy: 3.6, loading: 4, declared: .05, distinct: 20}
+	joined := seen{requests: 350, clients: 240, fresh: 190, unknown: 120, unfamiliar: 140, errors: 340, pages: 340, paths: 190, entropy: 6.2, loading: 4, declared: .03, distinct: 170}
+	for name, c := range map[string]struct {
+		now    seen
+		attack bool
+	}{"more of the readers": {scaled(fails, 2), false}, "a flood": {joined, true}} {
+		var state State
+		for second := int64(1); second <= 90; second++ {
+			now := link
+			if second > 60 {
+				now = between(fails, c.now, min(1, float64(second-60)/10))
+			} else if second > 30 {
+				now = fails
+			}
+			r := now.reading()
+			scores := Score(b, 2, &r)
+			if second%10 == 0 {
+				state.Drift(second, &r, &scores)
+			}
+			if state.Step(second, &r, &scores); second <= 60 && state.Open && state.Kind.Attack() {
+				t.Fatalf("%s: the crowd is a %s", name, state.Kind)
+			}
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != c.attack {
+			t.Errorf("%s: %q", name, state.Kind)
+		}
+	}
+}
+
+// scaled is a window with so many times the clients and requests, for the same pages.
+func scaled(s seen, by float64) seen {
+	for _, v := range []*float64{&s.requests, &s.clients, &s.fresh, &s.missing, &s.unknown, &s.unfamiliar, &s.errors, &s.pages, &s.loading} {
+		*v *= by
+	}
+	return s
+}
+
+// TestAScanThatBringsASiteDown: a few clients ask for much that is not there, until the application answers hardly
+// anything any more; what failed is not held to have been there.
+func TestAScanThatBringsASiteDown(t *testing.T) {
+	b := youngSite(170, shop)
+	scan := seen{requests: 130, clients: 12, fresh: 6, missing: 4, unknown: 2, unfamiliar: 4, notFound: 90, holes: 60, pages: 105, paths: 105, entropy: 6.2, loading: 6, declared: .3, distinct: 90}
+	down := seen{requests: 600, clients: 13, fresh: 5, missing: 4, unknown: 2, unfamiliar: 4, notFound: 90, holes: 60, errors: 460, pages: 570, paths: 420, entropy: 8, loading: 2, declared: .4, distinct: 400}
+	for name, now := range map[string]seen{"still answers": scan, "hardly answers": down} {
+		r := now.reading()
+		scores := Score(b, 2, &r)
+		scores.Score[NotFoundShare] = min(scores.Score[NotFoundShare], scanScore+5*r.Raw[NotFoundShare]-1) // what is missed there differs much
+		if !scanning(&r, &scores) {
+			t.Errorf("a site that %s: no scan; missed %.0f, score %.1f, of what was answered %.1f", name, missed(&r, &scores), scores.Score[NotFoundShare], missedScore(&r, &scores))
+		}
+	}
+	broken := seen{requests: 600, clients: 13, fresh: 5, missing: 1, unknown: 1, unfamiliar: 3, notFound: 20, errors: 560, pages: 570, paths: 420, entropy: 8, loading: 2, declared: .4, distinct: 400}
+	r := broken.reading()
+	if scores := Score(b, 2, &r); scanning(&r, &scores) {
+		t.Error("a site that fails a few clients is taken for one that is scanned")
 	}
 }
