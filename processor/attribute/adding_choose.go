@@ -20,12 +20,14 @@ const (
 	// scoreSoft is the part of Budget.Soft within which a score may challenge in the place of signatures: they, and
 	// clients by what they did, are chosen beside it.
 	scoreSoft = 2.0 / 3
-	// insteadSoft is that part for a score in the place of what is in force: whom that touched stays touched. With scoreSoft
-	// it is on the estate scorecard, four seeds, 64 % of forge instead of 59, and 2.0 % of people instead of 1.9.
-	insteadSoft = 1.0 / 2
-	// insteadLeft is the most of what all in force leaves that a score may leave which takes its place: whom those before
-	// touched have been touched already.
-	insteadLeft = 0.8
+	// insteadSoft is that part for a score in the place of what is in force: all. Who came before was touched by that and who comes
+	// later by the score, so that it costs no more people than either does. On the estate tuning, two seeds after half an hour in JSON, 78 % of
+	// forge are stopped instead of 63 where it was a half, and 1.3 % of people asked instead of 1.4; on scorecard, four seeds, 86 %
+	// instead of 77, and 2.5 % instead of 2.8.
+	insteadSoft = 1.0
+	// insteadLeft is the most of what all in force leaves that a score may leave which takes its place: who is there just then
+	// is touched by both.
+	insteadLeft = 0.7
 )
 
 // position is where the choice of measures stands, to come back to.
