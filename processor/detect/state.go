@@ -86,6 +86,9 @@ func (s *State) departs(r *Reading, sc *Scores) float64 {
 	if comers(r, sc) < minClients || oneDeclared(r, sc) {
 		return -slowStep
 	}
+	if s.moved() && bringAssets(r, sc) { // to a page each by an old address and its new one, so that nearly all differ
+		return s.marked(r, sc)
+	}
 	return max(s.marked(r, sc), strewn(r, sc)-slowStep)
 }
 
@@ -128,13 +131,14 @@ func (s *State) slowNow(second int64, r *Reading, sc *Scores) float64 {
 
 // moves is what a step adds to how sure it is that a site has moved to other URLs: its own visitors ask for what
 // was never served before, so that more clients do than are above normal. Bots come on top. Where visitors leave, as
-// the site fails or an attack is under way, it stands still.
+// the site fails or an attack is under way, it stands still. One step adds movedOnce at the most: where visitors stay away for a
+// moment, bots come in their place.
 func (s *State) moves(r *Reading, sc *Scores) float64 {
 	if s.Open || s.Attack > 0 || failsVisitors(r) || harmScore(sc) >= enter {
 		return s.Moved
 	}
 	visitors := markedAbove(UnknownShare, r, sc) - max(0, excessClients(r, sc))
-	return min(max(0, s.Moved+visitors/(movedNoise*math.Sqrt(1+sc.Level[UniqueClients]))-movedStep), movedMost)
+	return min(max(0, s.Moved+min(visitors/(movedNoise*math.Sqrt(1+sc.Level[UniqueClients]))-movedStep, movedOnce)), movedMost)
 }
 
 func (s *State) moved() bool { return s.Moved >= movedSure }

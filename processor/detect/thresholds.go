@@ -15,9 +15,9 @@ const (
 	// leave: an incident is quiet where volume is below this and little is stopped.
 	leave = 2.5
 	// movedNoise is by how many roots of their number visitors differ from one step to the next, movedStep what a step
-	// must bring of that, movedSure what must have come together before a site is taken to have moved, and movedMost
+	// must bring of that, movedOnce what it may bring at the most, movedSure what must have come together before a site is taken to have moved, and movedMost
 	// what is kept of it: a quarter of an hour and more, in which it learns its new paths.
-	movedNoise, movedStep, movedSure, movedMost = 1.5, 0.5, 4.0, 50.0
+	movedNoise, movedStep, movedSure, movedMost, movedOnce = 1.5, 0.5, 4.0, 50.0, 1.0
 	// minExcess is how many requests above normal a window must have: less than two
 	// a second is nobody's flood.
 	minExcess = 20.0

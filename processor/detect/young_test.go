@@ -329,6 +329,13 @@ func TestASiteThatMoved(t *testing.T) {
 	if !moved.moved() || attacked.moved() {
 		t.Errorf("visitors who ask for new pages: %.1f, bots besides them: %.1f", moved.Moved, attacked.Moved)
 	}
+	var instead State
+	for range 3 { // for half a minute bots, who are many of what is asked for, in the place of visitors who stay away
+		instead.Moved = instead.moves(reading(18, 0.9), sc)
+	}
+	if instead.moved() {
+		t.Errorf("bots in the place of visitors: %.1f", instead.Moved)
+	}
 	for range 120 {
 		moved.Moved = moved.moves(reading(20, 0.05), sc)
 	}
@@ -338,8 +345,16 @@ func TestASiteThatMoved(t *testing.T) {
 }
 
 // TestMoreVisitorsOfASiteThatMoved: the same visitors are an attack where only they ask for what was never served before, and
-// none where all visitors have for a minute.
+// none where all visitors have for a minute. So it is where each comes to a page of its own, by an old address and its new one.
 func TestMoreVisitorsOfASiteThatMoved(t *testing.T) {
+	one := seen{requests: 90, clients: 35, fresh: 12, unknown: 25, loading: 16, pages: 45, distinct: 28}
+	own := seen{requests: 130, clients: 45, fresh: 27, unknown: 33, loading: 26, pages: 85, distinct: 70}
+	for _, more := range []seen{one, own} {
+		moreVisitors(t, more)
+	}
+}
+
+func moreVisitors(t *testing.T, more seen) {
 	b := normalSite(t)
 	for _, moved := range []bool{false, true} {
 		var state State
@@ -350,7 +365,7 @@ func TestMoreVisitorsOfASiteThatMoved(t *testing.T) {
 				s.unknown = 0.7 * s.clients
 			}
 			if second > 60 {
-				s.requests, s.clients, s.fresh, s.unknown, s.loading, s.pages, s.distinct = 90, 35, 12, 25, 16, 45, 28
+				s.requests, s.clients, s.fresh, s.unknown, s.loading, s.pages, s.distinct = more.requests, more.clients, more.fresh, more.unknown, more.loading, more.pages, more.distinct
 			}
 			r := s.reading()
 			scores := Score(b, 2, &r)
@@ -362,7 +377,7 @@ func TestMoreVisitorsOfASiteThatMoved(t *testing.T) {
 			}
 		}
 		if opened.Attack() == moved {
-			t.Errorf("the site moved %v: %q", moved, opened)
+			t.Errorf("the site moved %v, %+v: %q", moved, more, opened)
 		}
 	}
 }
