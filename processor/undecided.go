@@ -64,6 +64,12 @@ func (s *site) tellUndecided(second int64, emit func(schemas.Event)) {
 		}
 		return
 	}
+	if quiet := s.state.Quiet; quiet != 0 { // it may be over, and waits to be closed
+		if second-quiet >= undecidedLook {
+			u.Bare = 0
+		}
+		return
+	}
 	if u.Bare == 0 {
 		u.Bare = second
 	}

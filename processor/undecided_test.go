@@ -97,3 +97,21 @@ func TestWhyNothingIsDecidedOutlivesARestart(t *testing.T) {
 		t.Error("who goes on does not know")
 	}
 }
+
+// TestNothingIsSaidOfAnAttackThatIsOver: half a minute counts while the site is attacked, not while the incident waits to be closed.
+func TestNothingIsSaidOfAnAttackThatIsOver(t *testing.T) {
+	o := small
+	o.MinClients = 1_000_000
+	for name, test := range map[string]struct {
+		lasts int64 // milliseconds
+		want  string
+	}{"short": {20_000, ""}, "long": {90_000, "clients"}} {
+		tr := borrowed(41*minute, 41*minute+test.lasts, int(test.lasts/25))
+		tr.people(42*minute, 47*minute, 0.8)
+		e, _ := run(t, make1(t, o), tr.batches(500))
+		caps, _ := undecidedEvents(e.log)
+		if got := strings.Join(caps, ","); got != test.want || len(e.log) == 0 {
+			t.Errorf("%s: told %q, want %q, in %d events", name, got, test.want, len(e.log))
+		}
+	}
+}
