@@ -259,3 +259,17 @@ func TestDecisionsOnPathsEndWhereTooManyAreKnown(t *testing.T) {
 		t.Errorf("told %d times, removed %q", told, removed)
 	}
 }
+
+// TestPairsOutliveARestart: whoever goes on from what was saved still knows the two clients that made a secret known.
+func TestPairsOutliveARestart(t *testing.T) {
+	const secret = "/commit/a8f93kq0zz81hsu2b77x"
+	p := make1(t, small)
+	l := &p.detector.site("www.example.org").lists[schemas.ListedPaths]
+	for client := uint32(1); client <= 2; client++ {
+		l.see(client, byAnybody, secret)
+	}
+	l = &reloaded(t, p, small).detector.index["www.example.org"].lists[schemas.ListedPaths]
+	if l.knows(at(secret), 1) || l.knows(at(secret), 2) || !l.knows(at(secret), 3) {
+		t.Error("it is known to one of the two")
+	}
+}
