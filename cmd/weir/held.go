@@ -83,16 +83,28 @@ type incidentHeld struct {
 	Nowhere int `json:"decisions_held_nowhere"`
 }
 
-// withHeld counts for each incident.
+// withHeld counts for each incident. What a person has accepted is weir's own once more, and counts in its place: in mode
+// propose edges have that alone.
 func withHeld(incidents, decisions []schemas.Event, edges *holding) []incidentHeld {
 	list, at := make([]incidentHeld, len(incidents)), make(map[string]int, len(incidents))
 	for i, e := range incidents {
 		list[i], at[e.Incident] = incidentHeld{Event: e}, i
 	}
+	type same struct {
+		incident string
+		action   schemas.Action
+		holder
+	}
+	accepted := make(map[same]bool)
+	for i := range decisions {
+		if e := &decisions[i]; e.Incident != "" && e.Origin != schemas.OriginWeir && !ended(e, edges.now) {
+			accepted[same{e.Incident, e.Action, holderOf(e)}] = true
+		}
+	}
 	for i := range decisions {
 		e := &decisions[i]
 		of, ok := at[e.Incident]
-		if !ok || ended(e, edges.now) {
+		if !ok || ended(e, edges.now) || e.Origin == schemas.OriginWeir && accepted[same{e.Incident, e.Action, holderOf(e)}] {
 			continue
 		}
 		list[of].InForce++

@@ -55,6 +55,12 @@ func TestHeldNowhere(t *testing.T) {
 	if list[0].InForce != 2 || list[0].Nowhere != 1 || list[0].line() != "of its 2 decisions in force no edge holds 1, which stop nothing: weir decisions list says why." {
 		t.Errorf("%+v %q", list[0], list[0].line())
 	}
+	own := decided("i1-3", schemas.ScopeSignature, time.Hour)
+	own.Origin = schemas.OriginWeir
+	accepted := schemas.Accept([]schemas.Event{own}, []string{"i1"}, time.Hour, "anna", now)
+	if list = withHeld([]schemas.Event{incident}, append(accepted, own), &h); list[0].InForce != 1 {
+		t.Errorf("what was accepted counts %d times", list[0].InForce)
+	}
 	text, err := json.Marshal(withEffects(decisions[1:2], nil, &h))
 	if err != nil || !strings.Contains(string(text), `"not_held":[{"edge":"web1","part":"nginx","reason":"too long"}],"held_nowhere":true`) {
 		t.Errorf("%s %v", text, err)

@@ -126,11 +126,15 @@ func (s *sheet) apart(decisions []schemas.Event, known map[string]*profile.Profi
 // whatIsDone says what was decided, what that stopped, and whom it touches: as promised and as seen.
 func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Time) {
 	inForce, by, probes, people := 0, map[schemas.Action]int{}, 0, 0
-	clients, accepted := 0, 0
+	clients, accepted, lost := 0, 0, 0
 	for i := range decisions {
 		d := decisions[i].Decision
 		if d.Origin != schemas.OriginWeir { // the same once more, as a person's own
-			accepted++
+			if _, nowhere := s.edges.lacks(&decisions[i]); nowhere {
+				lost++
+			} else if !ended(&decisions[i], now) {
+				accepted++
+			}
 			continue
 		}
 		by[d.Action]++
@@ -155,8 +159,8 @@ func (s *sheet) whatIsDone(decisions []schemas.Event, done effects, now time.Tim
 	if accepted > 0 {
 		s.item("            ", "accepted by a person, and enforced whatever the mode: %s", count(accepted))
 	}
-	if nowhere > 0 {
-		s.item("            ", "%s more that no edge holds, and so stop nothing: weir decisions list says why", count(nowhere))
+	if nowhere+lost > 0 {
+		s.item("            ", "%s more that no edge holds, and so stop nothing: weir decisions list says why", count(nowhere+lost))
 	}
 	if s.cap != "" {
 		s.item("            ", "%s", s.cap)

@@ -213,3 +213,28 @@ func TestCalledNormalIsNotForgotten(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestAcceptedOnThePage: what a person has accepted of an incident is told of as long as it is in force, and where no edge holds it.
+func TestAcceptedOnThePage(t *testing.T) {
+	now := time.Now()
+	own := schemas.Event{Type: schemas.DecisionAdded, Incident: "i1", Decision: &schemas.Decision{ID: "i1-1", Action: schemas.Block, Scope: schemas.ScopeSignature,
+		Value: "a", Origin: schemas.OriginWeir, Expires: now.Add(time.Hour)}}
+	accepted := schemas.Accept([]schemas.Event{own}, []string{"i1"}, time.Hour, "anna", now)[0]
+	lifted := schemas.Lift(accepted, "anna", now)
+	broken := []*edgeSeen{{Received: now, EdgeReport: &schemas.EdgeReport{Edge: "web1", Parts: []schemas.EdgePart{
+		{Name: partNginx, Intended: 2, Loaded: 1, Refused: 1, Without: []schemas.EdgeLack{{ID: accepted.ID, Reason: "too long"}}}}}}}
+	for name, c := range map[string]struct {
+		person       schemas.Event
+		edges        []*edgeSeen
+		counts, lost bool
+	}{"in force": {accepted, nil, true, false}, "lifted": {lifted, broken, false, false}, "no edge can carry it": {accepted, broken, false, true}} {
+		var out bytes.Buffer
+		s := newSheet(&out)
+		s.edges = holding{c.edges, now}
+		s.whatIsDone([]schemas.Event{own, c.person}, nil, now)
+		text := out.String()
+		if strings.Contains(text, "accepted by a person, and enforced whatever the mode: 1") != c.counts || strings.Contains(text, "1 more that no edge holds") != c.lost {
+			t.Errorf("%s:\n%s", name, text)
+		}
+	}
+}
