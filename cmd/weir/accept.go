@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os/user"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -56,12 +58,21 @@ func (c *acceptDecisionsCommand) Run(ctx context.Context, s screen, p *program) 
 	if n := len(accepted) - eachTold; n > 0 {
 		fmt.Fprintf(s.out, "and %s more\n", count(n))
 	}
-	lift := accepted[0].ID
-	if len(accepted) > 1 {
-		lift = accepted[0].Incident
-	}
-	fmt.Fprintf(s.out, "Enforced from now on, whatever the mode; only a person ends that sooner: weir decisions rm %s\n", printable(lift, 60))
+	fmt.Fprintf(s.out, "Enforced from now on, whatever the mode; only a person ends that sooner: weir decisions rm %s\n", printable(strings.Join(toLift(accepted), " "), 400))
 	return nil
+}
+
+// toLift is what ends decisions that were accepted: of one its id, of more their incidents, which lifts all of these.
+func toLift(accepted []schemas.Event) (ids []string) {
+	if len(accepted) == 1 {
+		return []string{accepted[0].ID}
+	}
+	for i := range accepted {
+		if id := cmp.Or(accepted[i].Incident, accepted[i].ID); !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // own are weir's own decisions.

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,6 +37,12 @@ func TestAccept(t *testing.T) {
 	}
 	if len(ids) != 3 || inForce[0].ID != "i1-1" || inForce[0].Evidence == nil {
 		t.Errorf("%v, or what was accepted has changed", ids)
+	}
+	if lift := toLift(got); !slices.Equal(lift, []string{"i1", "i2"}) {
+		t.Errorf("%v is named as what lifts it", lift)
+	}
+	if lift := toLift(got[:1]); !slices.Equal(lift, []string{got[0].ID}) {
+		t.Errorf("of one %v is named", lift)
 	}
 	again := append(inForce, got...)
 	if got := accept(again, []string{"i1", "i2-1"}, 30*time.Minute, now); len(got) != 0 {
