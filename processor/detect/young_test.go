@@ -444,3 +444,23 @@ func TestAScanThatBringsASiteDown(t *testing.T) {
 		t.Error("a site that fails a few clients is taken for one that is scanned")
 	}
 }
+
+// TestFactsOfAStepAddUp: browsers that load nothing count beside machines that say so where all of them go all over the site, where
+// few have come, and together with what they miss.
+func TestFactsOfAStepAddUp(t *testing.T) {
+	b := youngSite(170, busy)
+	for name, s := range map[string]seen{
+		"they miss some": {requests: 165, clients: 47, fresh: 25, missing: 5.4, unknown: 7, unfamiliar: 4, notFound: 6, pages: 75, paths: 120, entropy: 6, loading: 20, declared: .35, distinct: 50, work: 15},
+		"among machines": {requests: 230, clients: 82, fresh: 61, missing: 2, unknown: 7, unfamiliar: 4, notFound: 3, pages: 135, paths: 190, entropy: 6.5, loading: 14, declared: .615, distinct: 90, work: 15},
+		"few":            {requests: 150, clients: 41, fresh: 19, missing: 1, unknown: 7, unfamiliar: 4, notFound: 3, pages: 60, paths: 100, entropy: 6, loading: 6, declared: .3, distinct: 50, work: 13},
+	} {
+		r := s.reading()
+		sc := Score(b, 2, &r)
+		missing, idle := max(0, markScore(MissingShare, &r, &sc)), idleAbove(&r, &sc)
+		most := min(slowVolume(&sc)+min(max(missing, idle), slowMark), 2*slowMost) - slowStep
+		got := (&State{}).marked(&r, &sc)
+		if got < most || got <= 0 || missing > 0 && got < most+0.2 {
+			t.Errorf("%s: a step adds %.2f; missing %.2f, idle %.2f, volume %.2f", name, got, missing, idle, slowVolume(&sc))
+		}
+	}
+}
