@@ -73,7 +73,7 @@ var pageText string
 // Write writes the page.
 func Write(w io.Writer, r Report) error {
 	page, err := template.New("report").Funcs(template.FuncMap{
-		"utc": utc, "text": inert, "timeline": timeline, "shares": shares, "traits": traits, "prefixes": prefixes, "hours": hours, "join": strings.Join, "words": words, "whole": whole,
+		"utc": utc, "text": inert, "sentences": func(text string) string { return inertUpTo(text, maxCause) }, "timeline": timeline, "shares": shares, "traits": traits, "prefixes": prefixes, "hours": hours, "join": strings.Join, "words": words, "whole": whole,
 	}).Parse(pageText)
 	if err != nil {
 		return err
@@ -91,16 +91,22 @@ func whole(text string) bool {
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// maxText bounds a text in a cell, in runes.
-const maxText = 300
+const (
+	// maxText bounds a text in a cell, in runes.
+	maxText = 300
+	// maxCause bounds what is said of the incident: what was seen, and why nothing is decided on a few of its sites.
+	maxCause = 2000
+)
 
 // inert is a stranger's text as a line that shows what it is: what is not printable,
 // and what changes the direction of writing, is escaped.
-func inert(text string) string {
+func inert(text string) string { return inertUpTo(text, maxText) }
+
+func inertUpTo(text string, most int) string {
 	var b strings.Builder
 	n := 0
 	for i := 0; i < len(text); n++ {
-		if n == maxText {
+		if n == most {
 			return b.String() + "…"
 		}
 		r, size := utf8.DecodeRuneInString(text[i:])

@@ -167,3 +167,12 @@ func browser(t *testing.T) (chromium, node, modules string) {
 	}
 	return chromium, node, found[len(found)-1]
 }
+
+// TestWhyNothingIsDecidedIsOnThePage: it stands behind what was seen, and is the part that somebody reads the page for.
+func TestWhyNothingIsDecidedIsOnThePage(t *testing.T) {
+	seen := "112 requests/s " + strings.Repeat("of what comes ", 20)
+	text := written(t, Report{Incident: "a", Kind: "flood", Cause: seen + "; nothing is decided on a: " + strings.Repeat("why ", 100) + hostile + " (decisions.collateral)" + strings.Repeat("x", 5000)})
+	if !strings.Contains(text, "(decisions.collateral)") || strings.Contains(text, "<script>alert") || len(text) > len(written(t, Report{}))+4000 {
+		t.Error("why nothing is decided is not there, not text, or without a bound")
+	}
+}
