@@ -33,7 +33,7 @@ func (h *holding) lacks(e *schemas.Event) (list []lack, nowhere bool) {
 		}
 		for i := range seen.Parts {
 			p := &seen.Parts[i]
-			if !holds(p.Name, e.Scope) {
+			if !holds(p.Name, e.Decision) {
 				continue
 			}
 			able++
@@ -55,9 +55,12 @@ func (h *holding) nowhere(events []schemas.Event) (n int) {
 	return n
 }
 
-// holds reports whether a part can hold decisions of a scope.
-func holds(part string, scope schemas.Scope) bool {
-	return part == partNginx || scope == schemas.ScopeClient || scope == schemas.ScopePrefix
+// holds reports whether a part can hold a decision: all but nginx know addresses alone, and a firewall asks nobody.
+func holds(part string, d *schemas.Decision) bool {
+	if part == partNftables && d.Action != schemas.Block && d.Action != schemas.Allow {
+		return false
+	}
+	return part == partNginx || d.Scope == schemas.ScopeClient || d.Scope == schemas.ScopePrefix
 }
 
 // lackOf is why a part does not hold a decision; lacking is false where it does or nobody knows.

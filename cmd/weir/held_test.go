@@ -13,7 +13,7 @@ import (
 func TestHeldNowhere(t *testing.T) {
 	now := time.Now()
 	decided := func(id string, scope schemas.Scope, left time.Duration) schemas.Event {
-		return schemas.Event{Type: schemas.DecisionAdded, Incident: "i1", Decision: &schemas.Decision{ID: id, Scope: scope, Expires: now.Add(left)}}
+		return schemas.Event{Type: schemas.DecisionAdded, Incident: "i1", Decision: &schemas.Decision{ID: id, Action: schemas.Block, Scope: scope, Expires: now.Add(left)}}
 	}
 	edge := func(name string, parts ...schemas.EdgePart) *edgeSeen {
 		return &edgeSeen{EdgeReport: &schemas.EdgeReport{Edge: name, Parts: parts}, Received: now}
@@ -47,6 +47,11 @@ func TestHeldNowhere(t *testing.T) {
 		if len(list) != c.lacks || nowhere != c.nowhere {
 			t.Errorf("%s: %+v, nowhere %v", c.name, list, nowhere)
 		}
+	}
+	asks := decided("i1-1", schemas.ScopeClient, time.Hour)
+	asks.Action = schemas.Challenge
+	if _, nowhere := (&holding{[]*edgeSeen{edge("web1", broken, firewall)}, now}).lacks(&asks); !nowhere {
+		t.Error("a firewall is taken to ask clients")
 	}
 	h := holding{[]*edgeSeen{edge("web1", without)}, now}
 	incident := schemas.Event{Type: schemas.IncidentOpened, Incident: "i1"}
