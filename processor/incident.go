@@ -19,6 +19,8 @@ const (
 	// the first decision.
 	firstLook = 2
 	nextLook  = 10
+	// insteadEach is at how many looks one asks for a score in the place of what is in force.
+	insteadEach = 3
 	// before is how many seconds before the incident opened the suspects begin: what
 	// opened it had been going on.
 	before = 10
@@ -314,6 +316,7 @@ func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(sc
 	budget.Elsewhere = s.elsewhere()
 	if !s.incident.noScore {
 		budget.MaxScores = maxScores - len(budget.Scores)
+		budget.Keep = second/nextLook%insteadEach != 0
 	}
 	if budget.MaxMeasures > 0 {
 		s.impose(attribute.Analyse(normal, suspect, budget), second, emit)

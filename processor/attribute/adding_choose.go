@@ -86,7 +86,7 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 // learn from, and hold the budget until the attack ends.
 func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []Measure) {
 	left, asked := a.left(), len(a.budget.Softly)+len(a.budget.Scores)
-	if asked == 0 || a.budget.MaxScores <= 0 || left < scoreOpen {
+	if asked == 0 || a.budget.Keep || a.budget.MaxScores <= 0 || left < scoreOpen {
 		return measures, scores
 	}
 	picked, chosen := a.position(measures), slices.Clone(a.chosen)

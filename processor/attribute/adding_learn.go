@@ -279,26 +279,43 @@ type learned struct {
 	squares, step, until float64 // the step holds until the squares come to more
 }
 
+// step is what one side of a lesson teaches.
+type step struct {
+	facts      []int32
+	is, weight float64
+}
+
 // train learns from lessons in their order, but for those of one part (-1: of none); both sides weigh alike together.
 func train(all []*lesson, without int, shrink []float64) weights {
-	all = slices.DeleteFunc(slices.Clone(all), func(x *lesson) bool { return x.fold == without })
-	suspect, ordinary := 0.0, 0.0
+	n, suspect, ordinary := 0.0, 0.0, 0.0
 	for _, x := range all {
-		suspect, ordinary = suspect+x.suspect, ordinary+x.ordinary
+		if x.fold != without {
+			n, suspect, ordinary = n+1, suspect+x.suspect, ordinary+x.ordinary
+		}
+	}
+	steps := make([]step, 0, len(all)+len(all)/8) // few lessons are both sides'
+	for _, x := range all {
+		if x.fold == without {
+			continue
+		}
+		if x.suspect > 0 {
+			steps = append(steps, step{x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight)})
+		}
+		if x.ordinary > 0 {
+			steps = append(steps, step{x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight)})
+		}
 	}
 	r := regression{facts: make([]learned, len(shrink))}
 	for f := range shrink {
 		r.facts[f].shrink = shrink[f]
 	}
-	n := float64(len(all))
 	passes := learnPasses
 	if without >= 0 { // as many steps as of all
 		passes = learnPasses * learnFolds / (learnFolds - 1)
 	}
 	for range passes {
-		for _, x := range all {
-			r.learn(x.facts, 1, min(x.suspect*n/max(suspect, 1), learnWeight))
-			r.learn(x.facts, 0, min(x.ordinary*n/max(ordinary, 1), learnWeight))
+		for i := range steps {
+			r.learn(&steps[i])
 		}
 	}
 	w := weights{bias: r.bias, of: make([]float64, len(shrink))}
@@ -316,15 +333,13 @@ func order(all []*lesson) {
 }
 
 // learn makes what a row is likelier by a step.
-func (r *regression) learn(facts []int32, is, weight float64) {
-	if weight == 0 {
-		return
-	}
+func (r *regression) learn(x *step) {
+	facts, weight := x.facts, x.weight
 	sum := r.bias
 	for _, f := range facts {
 		sum += r.facts[f].weight
 	}
-	gradient := (1/(1+math.Exp(-sum)) - is) * weight
+	gradient := (1/(1+math.Exp(-sum)) - x.is) * weight
 	r.bias -= learnRate / 10 * gradient / math.Sqrt(1+weight*weight)
 	for _, f := range facts {
 		of := &r.facts[f]

@@ -50,6 +50,7 @@ type Budget struct {
 	// Scores are those in force, which only ask; MaxScores bounds those that may be added, 0 is none.
 	Scores    []ScoreInForce
 	MaxScores int
+	Keep      bool // no score is looked for that would take the place of what is in force: that takes as long as all else
 	// Prefixes are those that measures are in force on, of which Asked many only ask; RefusedPrefixes those that hurt.
 	Prefixes, RefusedPrefixes []netip.Prefix
 	Asked                     int
