@@ -50,7 +50,7 @@ setup: ## what a fresh Debian machine lacks: nginx, and ClickHouse as a library
 	@deploy/setup/libchdb.sh
 	@deploy/setup/browser.sh
 
-GO_TEST = -race -timeout 25m $(TESTFLAGS)
+GO_TEST = -race -timeout 40m $(TESTFLAGS)
 # Real servers beside each other on a machine that is busy elsewhere make one test in
 # hundreds miss its half minute now and then. With AGAIN=1 up to three that fail are run
 # once more, alone, and named; one that fails then too fails all, as do more than three.
