@@ -17,7 +17,7 @@ const (
 	// often it goes over the rows, its step, and how much a weight shrinks at each, so that few samples say little.
 	learnPasses, learnRate, learnDecay = 8, 0.1, 1e-3
 	// learnStale is by how much more a sum of squares may have grown before the step is made anew of it: a root and a division each
-	// time took half of all time that an attribution takes.
+	// time took most of what learning takes (BenchmarkLearn).
 	learnStale = 1.02
 	// networkDecay is by how much more a network's weight shrinks, over all rows that have it: there are hundreds of networks, and where they tell
 	// nothing, what few happen to come from each would cost what the other traits tell.
