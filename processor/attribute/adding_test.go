@@ -394,7 +394,8 @@ func TestAScoreTakesTheirPlace(t *testing.T) {
 		touched += reached(now, r, 2000, usually)
 	}
 	t.Logf("%d times: of 6000 bots %d are stopped at first and %d then, of 12000 people %d", taken, before, after, touched)
-	if taken == 0 || after < before+600 || touched > 240 { // two in a hundred may be asked, with those of busier hours
-		t.Errorf("of 6000 bots %d are stopped at first and %d then, of 12000 people %d", before, after, touched)
+	// Two in a hundred may be asked, with those of busier hours; within half of the budget one of the six scores would be.
+	if taken < 4 || after < before+600 || touched > 240 {
+		t.Errorf("%d times: of 6000 bots %d are stopped at first and %d then, of 12000 people %d", taken, before, after, touched)
 	}
 }

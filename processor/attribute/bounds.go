@@ -66,13 +66,21 @@ func poissonAtLeast(x int, mean float64) float64 {
 	return min(sum, 1)
 }
 
-// poissonAtMost is P(X <= x) for X Poisson with the mean.
+// poissonAtMost is P(X <= x) for X Poisson with the mean, summed from the largest term down: e to the power of less than
+// -745, which no term of none at all has, is 0.
 func poissonAtMost(x int, mean float64) float64 {
-	term := math.Exp(-mean)
-	sum := term
-	for k := 1; k <= x; k++ {
-		term *= mean / float64(k)
+	switch {
+	case x < 0:
+		return 0
+	case float64(x) >= mean:
+		return 1 - poissonAtLeast(x+1, mean)
+	}
+	lx, _ := math.Lgamma(float64(x + 1))
+	term := math.Exp(float64(x)*math.Log(mean) - mean - lx)
+	sum := 0.0
+	for k := x; k >= 0 && term > sum*1e-12; k-- {
 		sum += term
+		term *= float64(k) / mean
 	}
 	return min(sum, 1)
 }

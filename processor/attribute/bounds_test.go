@@ -54,6 +54,22 @@ func TestPoissonAtLeast(t *testing.T) {
 	}
 }
 
+// TestPoissonAtMost compares with sums of all terms by their logarithms, of which the first is too small for a float64 in
+// those above 745.
+func TestPoissonAtMost(t *testing.T) {
+	for _, c := range []struct {
+		x          int
+		mean, want float64
+	}{
+		{-1, 3, 0}, {0, 0, 1}, {0, 3, 0.049787}, {2, 3, 0.423190}, {5, 3, 0.916082}, {700, 745, 0.050416}, {900, 1000, 0.000698},
+		{1000, 1000, 0.508409}, {1100, 1000, 0.999132}, {5000, 5200, 0.002699}, {1 << 40, 3, 1},
+	} {
+		if got := poissonAtMost(c.x, c.mean); !(math.Abs(got-c.want) < 2e-6) {
+			t.Errorf("poissonAtMost(%d, %v) = %.6f, want %.6f", c.x, c.mean, got, c.want)
+		}
+	}
+}
+
 func TestLowerRiskRatio(t *testing.T) {
 	if r := LowerRiskRatio(50, 100, 1, 1000); r < 50 || r > 350 {
 		t.Errorf("half against a thousandth: %v", r)
