@@ -359,7 +359,7 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 	}
 	room, told := s.d.o.MaxDecisions-s.d.inForce(), s.d.told-s.d.evidence()
 	left := make(map[Cap]int)
-	i.undecided.reached = ""
+	i.undecided.reached, i.undecided.beyond = "", 0
 	defer func() { s.tellCaps(left) }()
 	s.pardon(second, "")
 	for _, m := range measures {
@@ -377,6 +377,9 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 		if reached := s.capOf(&m, room); reached != "" {
 			left[reached]++
 			i.undecided.reached = reached
+			if m.Scope != schemas.ScopeClient {
+				i.undecided.beyond = min(1, i.undecided.beyond+m.Stops)
+			}
 			continue
 		}
 		room--

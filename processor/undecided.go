@@ -2,6 +2,7 @@ package processor
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/weir-project/weir/processor/attribute"
@@ -23,6 +24,9 @@ const (
 	clientShows = (quarantine + 2) * stepSeconds
 	// undecidedValue is how many bytes of a signature the sentence has.
 	undecidedValue = 160
+	// figuresShare is by how much a share of the attack's requests must differ from what was told, and figuresTimes how many times
+	// as many people, or decisions on clients beside undecidedClients, it must be, for it to be told anew.
+	figuresShare, figuresTimes, undecidedClients = 0.2, 2.0, 100
 )
 
 // The caps beside attribute's obstacles, as Undecided has them.
@@ -32,57 +36,85 @@ const (
 	capDecisions = "decisions"
 )
 
-// undecided is why nothing is in force in an incident at one site, and what was told of it.
+// undecided is why nothing is in force in an incident at one site, or no more, and what was told of it.
 type undecided struct {
 	Bare  int64              `json:"bare,omitempty"`  // second since which nothing in force stops anything, 0 where something does
+	Rest  int64              `json:"rest,omitempty"`  // second since which what is in force leaves much, 0 where it does not
 	Next  int64              `json:"next,omitempty"`  // second of the next look
 	Found string             `json:"found,omitempty"` // the cap that was found last
 	At    int64              `json:"at,omitempty"`    // second in which something was told last, 0 for never
 	Told  *schemas.Undecided `json:"told,omitempty"`  // nil where nothing is
 
-	reached Cap // by what was found at this look and left out
+	reached Cap     // by what was found at this look and left out
+	beyond  float64 // share of the attack's requests that signatures, prefixes and scores among that would stop
 }
 
-// tellUndecided tells once why nothing is in force though the site is attacked, and that something is.
+// tellUndecided tells once why nothing is in force though the site is attacked, or why no more is though much is left, and that
+// it is so no more.
 func (s *site) tellUndecided(second int64, emit func(schemas.Event)) {
 	i := s.incident
 	if i == nil || s.d.o.LearnOnly || s.name == Other {
 		return
 	}
 	u := &i.undecided
-	if second < u.Next && s.state.Kind.Attack() && len(s.know.decisions) == 0 {
+	bare := len(s.know.decisions) == 0
+	if second < u.Next && s.state.Kind.Attack() && (bare || u.Told == nil || u.Told.Left > 0) {
 		return
 	}
 	if u.Next = second + undecidedLook; u.Told != nil {
 		u.Next = second + undecidedTold
 	}
-	if !s.state.Kind.Attack() || s.stopsSomething(second) {
-		u.Bare, u.Found = 0, ""
-		if u.Told != nil {
-			u.Told = nil
-			emit(s.event(schemas.IncidentUpdated, s.d.knownAt(second)))
+	switch stops := s.stopsSomething(second); {
+	case !s.state.Kind.Attack():
+		u.Bare, u.Rest = 0, 0
+		s.tellDecided(second, emit)
+	case s.state.Quiet != 0: // it may be over, and waits to be closed
+		if second-s.state.Quiet >= undecidedLook {
+			u.Bare, u.Rest = 0, 0
 		}
-		return
-	}
-	if quiet := s.state.Quiet; quiet != 0 { // it may be over, and waits to be closed
-		if second-quiet >= undecidedLook {
-			u.Bare = 0
+		if stops && u.Told != nil && u.Told.Left == 0 {
+			s.tellDecided(second, emit)
 		}
-		return
+	case stops:
+		u.Bare = 0
+		s.lookAtRest(second, emit)
+	default:
+		if u.Rest = 0; u.Bare == 0 {
+			u.Bare = second
+		}
+		if second-u.Bare >= undecidedAfter && u.mayTell(second) {
+			s.tellWhy(s.undecided(second), second, emit)
+		}
 	}
-	if u.Bare == 0 {
-		u.Bare = second
+}
+
+func (u *undecided) mayTell(second int64) bool { return u.At == 0 || second-u.At >= undecidedAgain }
+
+// tellDecided takes back what was told.
+func (s *site) tellDecided(second int64, emit func(schemas.Event)) {
+	u := &s.incident.undecided
+	if u.Found = ""; u.Told != nil {
+		u.Told = nil
+		emit(s.event(schemas.IncidentUpdated, s.d.knownAt(second)))
 	}
-	if second-u.Bare < undecidedAfter || u.At != 0 && second-u.At < undecidedAgain {
-		return
-	}
-	why := s.undecided(second)
-	stands := u.Told == nil && u.At == 0 || why.Cap == u.Found
-	if u.Found = why.Cap; !stands || u.Told != nil && u.Told.Cap == why.Cap {
+}
+
+// tellWhy tells why, where that stands since the last look and is not what was told.
+func (s *site) tellWhy(why schemas.Undecided, second int64, emit func(schemas.Event)) {
+	u := &s.incident.undecided
+	stands := u.At == 0 && why.Left == 0 || why.Cap == u.Found
+	if u.Found = why.Cap; !stands || u.Told != nil && alike(u.Told, &why) {
 		return
 	}
 	u.Told, u.At = &why, second
 	emit(s.event(schemas.IncidentUpdated, s.d.knownAt(second)))
+}
+
+// alike reports whether two say the same, but for figures that differ little.
+func alike(a, b *schemas.Undecided) bool {
+	times := func(x, y float64) bool { return max(x, y) > figuresTimes*min(x, y) }
+	return a.Cap == b.Cap && (a.Left > 0) == (b.Left > 0) && math.Abs(a.Left-b.Left) < figuresShare && math.Abs(a.Stops-b.Stops) < figuresShare &&
+		!times(a.Touches, b.Touches) && !times(float64(a.Clients+undecidedClients), float64(b.Clients+undecidedClients))
 }
 
 // stopsSomething reports whether anything in force stops what comes: something that new addresses meet, too, or decisions on
@@ -123,6 +155,12 @@ func (s *site) undecided(second int64) schemas.Undecided {
 		return u
 	}
 	r := attribute.Refuse(s.normalSample(), s.suspects(second, i.suspectsFrom()), s.budget(second, i.suspectsFrom()))
+	s.refused(&u, &r)
+	return u
+}
+
+// refused puts into words what was refused.
+func (s *site) refused(u *schemas.Undecided, r *attribute.Refusal) {
 	u.Cap, u.Stops, u.Touches = string(r.Obstacle), r.Stops, r.Touches
 	if r.Signature != nil {
 		u.Value = r.Signature.String()
@@ -130,8 +168,7 @@ func (s *site) undecided(second int64) schemas.Undecided {
 	if r.Obstacle == attribute.TooManyHurt {
 		u.Setting = "decisions.collateral"
 	}
-	u.Why = s.refusal(&r)
-	return u
+	u.Why = s.refusal(r)
 }
 
 // refusal is the sentence on what was refused.

@@ -19,6 +19,13 @@ func borrowed(from, to int64, requests int) *traffic {
 	return tr
 }
 
+// part is an attack of which one half can be told apart from visitors.
+func part() *traffic {
+	tr := borrowed(41*minute, 44*minute, 6000)
+	tr.botnet(41*minute, 44*minute, 6000, 2000)
+	return tr
+}
+
 // undecidedEvents are the changes of what is said on why nothing is decided: the caps, "" for none.
 func undecidedEvents(log []schemas.Event) (caps []string, told []schemas.Undecided) {
 	last := ""
@@ -28,7 +35,9 @@ func undecidedEvents(log []schemas.Event) (caps []string, told []schemas.Undecid
 		}
 		is := ""
 		for _, u := range e.Undecided {
-			is += u.Cap
+			if is += u.Cap; u.Left > 0 {
+				is = "more: " + is
+			}
 			told = append(told, u)
 		}
 		if is != last {
@@ -52,6 +61,7 @@ func TestSaysOnceWhyNothingIsDecided(t *testing.T) {
 		why     string
 	}{
 		"collateral": {attack(), func(o *Options) { o.Collateral = 0.00001 }, "collateral", "decisions.collateral", "0.001 % may be blocked and 0.003 % challenged"},
+		"a part":     {part(), func(o *Options) { o.Collateral = 0.004 }, "more: collateral", "decisions.collateral", "0.4 % may be blocked"},
 		"joined":     {joined, func(o *Options) { o.Collateral = 0.004 }, "collateral,", "decisions.collateral", "0.4 % may be blocked"},
 		"baseline":   {attack(), func(o *Options) { o.MinBaseline = 2 * time.Hour }, "baseline", "processor.min_baseline", "decides from 2h on"},
 		"clients":    {attack(), func(o *Options) { o.MinClients = 1_000_000 }, "clients", "", "of fewer than 1000000"},
@@ -112,6 +122,27 @@ func TestNothingIsSaidOfAnAttackThatIsOver(t *testing.T) {
 		caps, _ := undecidedEvents(e.log)
 		if got := strings.Join(caps, ","); got != test.want || len(e.log) == 0 {
 			t.Errorf("%s: told %q, want %q, in %d events", name, got, test.want, len(e.log))
+		}
+	}
+}
+
+// TestWhatIsToldAnew: a cap that stays is told again where its figures are others.
+func TestWhatIsToldAnew(t *testing.T) {
+	told := schemas.Undecided{Cap: "collateral", Stops: 0.9, Touches: 0.02, Clients: 40}
+	for name, c := range map[string]struct {
+		change func(u *schemas.Undecided)
+		alike  bool
+	}{
+		"little":       {func(u *schemas.Undecided) { u.Stops, u.Touches, u.Clients = 0.75, 0.03, 170 }, true},
+		"another cap":  {func(u *schemas.Undecided) { u.Cap = "hurt" }, false},
+		"it stops":     {func(u *schemas.Undecided) { u.Stops = 0.6 }, false},
+		"it touches":   {func(u *schemas.Undecided) { u.Touches = 0.2 }, false},
+		"by addresses": {func(u *schemas.Undecided) { u.Clients = 2000 }, false},
+		"a part":       {func(u *schemas.Undecided) { u.Left = 0.1 }, false},
+	} {
+		now := told
+		if c.change(&now); alike(&told, &now) != c.alike || alike(&now, &told) != c.alike {
+			t.Errorf("%s: alike is %v", name, !c.alike)
 		}
 	}
 }

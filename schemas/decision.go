@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"math"
 	"strconv"
 	"time"
 )
@@ -102,14 +103,15 @@ type Event struct {
 	Closed   time.Time `json:"closed,omitzero"`
 	Signals  []Signal  `json:"signals,omitempty"`
 	Cause    string    `json:"cause,omitempty"` // one sentence for a person
-	// Undecided says of an open incident of an attack kind on which sites nothing is in force that stops it, and why, once
-	// that has been so for half a minute; of a closed one, where it was so at its end.
+	// Undecided says of an open incident of an attack kind on which sites nothing is in force that stops it, or what is in force
+	// leaves much of it though more is known, and why, once that has been so for half a minute; of a closed one, where it was
+	// so at its end.
 	Undecided []Undecided `json:"undecided,omitempty"`
 
 	*Decision
 }
 
-// Undecided is why weir decides nothing on a site that is attacked.
+// Undecided is why weir decides nothing on a site that is attacked, or nothing more.
 type Undecided struct {
 	Site string `json:"site"`
 	// Cap is what keeps it from that: "collateral" (whatever would stop the attack might touch too many people), "clients" or
@@ -119,6 +121,9 @@ type Undecided struct {
 	Cap     string `json:"cap"`
 	Setting string `json:"setting,omitempty"` // its key in the configuration; none where it is fixed
 	Why     string `json:"why"`               // one sentence for a person
+	// Left is the share of the attack's requests that what is in force leaves, 0 to 1; 0 where nothing is. With it, Stops is of
+	// what is left, still as a share of all.
+	Left float64 `json:"left,omitempty"`
 	// Clients is how many decisions on single clients are in force all the same: few of these come again.
 	Clients int `json:"clients,omitempty"`
 	// Value is the signature that would stop most for the people whom it touches, Stops which share of the attack's
@@ -137,6 +142,9 @@ func (u *Undecided) String() string {
 func (u *Undecided) On(site string) string {
 	if site == "" { // of a log that names none
 		site = "this site"
+	}
+	if u.Left > 0 {
+		return "what is decided on " + site + " leaves " + strconv.Itoa(int(math.Round(100*u.Left))) + " % of the attack's requests"
 	}
 	if u.Clients > 0 {
 		return "nothing is decided on " + site + " but on " + strconv.Itoa(u.Clients) + " single addresses, few of which come again"

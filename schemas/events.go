@@ -306,7 +306,7 @@ func checkUndecided(list []Undecided) error {
 	}
 	for i := range list {
 		u := &list[i]
-		if !finite(u.Stops, u.Touches) || u.Clients < 0 {
+		if !finite(u.Stops, u.Touches, u.Left) || u.Clients < 0 {
 			return fmt.Errorf("why nothing is decided on %s: no finite number", cut(u.Site))
 		}
 		if err := first(bounded("site", u.Site, 6*MaxSite), bounded("cap", u.Cap, MaxID), bounded("setting", u.Setting, MaxID),

@@ -351,6 +351,7 @@ func TestUndecided(t *testing.T) {
 	e.Undecided = []Undecided{
 		{Site: "www.example.org", Cap: "collateral", Setting: "decisions.collateral", Why: "it might touch people", Value: `user_agent="a"`, Stops: 0.9, Touches: 0.02, Clients: 7},
 		{Site: "shop.example.org", Cap: "baseline", Why: "it is new"},
+		{Site: "git.example.org", Cap: "decisions", Why: "there are many", Left: 0.426},
 	}
 	messages, err := EncodeEvents(1, false, []Event{e})
 	if err != nil {
@@ -361,7 +362,7 @@ func TestUndecided(t *testing.T) {
 	if diff := cmp.Diff([]Event{e}, back); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	const want = "a flood; nothing is decided on www.example.org but on 7 single addresses, few of which come again: it might touch people; nothing is decided on shop.example.org: it is new"
+	const want = "a flood; nothing is decided on www.example.org but on 7 single addresses, few of which come again: it might touch people; nothing is decided on shop.example.org: it is new; what is decided on git.example.org leaves 43 % of the attack's requests: there are many"
 	if got := e.Told(); got != want {
 		t.Errorf("told %q", got)
 	}
@@ -369,7 +370,7 @@ func TestUndecided(t *testing.T) {
 		t.Errorf("of a log without a site: %q", got)
 	}
 	for name, bad := range map[string]Undecided{
-		"why": {Why: strings.Repeat("x", MaxSentence+1)}, "share": {Stops: math.NaN()}, "value": {Value: strings.Repeat("x", 1<<16)}, "clients": {Clients: -1},
+		"why": {Why: strings.Repeat("x", MaxSentence+1)}, "share": {Stops: math.NaN()}, "left": {Left: math.Inf(1)}, "value": {Value: strings.Repeat("x", 1<<16)}, "clients": {Clients: -1},
 	} {
 		e.Undecided = []Undecided{bad}
 		if err := e.Validate(); err == nil {

@@ -200,7 +200,7 @@ func (d *drill) verdict(row int, r *schemas.Request) schemas.Action {
 
 // emit notes what was noticed and decided; it goes no further than the drill's edge.
 func (d *drill) emit(e schemas.Event) {
-	if len(e.Undecided) > 0 {
+	if len(e.Undecided) > 0 && e.Undecided[0].Left == 0 {
 		d.undecided = e.Undecided[0].Why
 	}
 	if err := d.edge.Apply(e); err != nil {

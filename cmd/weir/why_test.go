@@ -192,10 +192,11 @@ func TestWhyNothingIsDecided(t *testing.T) {
 		e.Undecided = append(e.Undecided, schemas.Undecided{Site: fmt.Sprintf("s%d.example.org", i), Cap: "collateral",
 			Why: "the best measure found, user_agent=\"\x1b[2J" + strings.Repeat("x", 2000) + "\", would stop 96 % of it"})
 	}
+	e.Undecided[1].Left = 0.43
 	var out bytes.Buffer
 	newSheet(&out).explainIncident(e)
 	readable(t, out.String(), 70)
-	for _, part := range []string{"Nothing is decided on s0.example.org: the best", "on s2.example.org", "And on 2 sites more"} {
+	for _, part := range []string{"What is decided on s1.example.org leaves 43 % of the attack's requests: the best", "Nothing is decided on s0.example.org: the best", "on s2.example.org", "And on 2 sites more"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), part) {
 			t.Errorf("it does not say %q:\n%s", part, out.String())
 		}

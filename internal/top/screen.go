@@ -302,7 +302,7 @@ func (p *page) sites(o *Overview, rows int) {
 	}
 }
 
-// undecided is how many of the open incidents nothing is decided in: they have a line more.
+// undecided is how many of the open incidents nothing is decided in, or no more though much is left: they have a line more.
 func undecided(incidents []schemas.Event) (n int) {
 	for i := range incidents {
 		if incidents[i].Type != schemas.IncidentClosed && len(incidents[i].Undecided) > 0 {
@@ -327,7 +327,11 @@ func (p *page) incidents(o *Overview, most int) {
 		p.add(style, fmt.Sprintf(" %s %s %s  %s", plain(string(e.Kind), 8), plain(since, 16), plain(strings.Join(e.Sites, ", "), 24), e.Cause))
 		if e.Type != schemas.IncidentClosed && len(e.Undecided) > 0 {
 			u := &e.Undecided[0]
-			p.add(yellow, "   nothing decided ("+cmp.Or(u.Setting, u.Cap)+"): "+u.Why)
+			is := "nothing decided"
+			if u.Left > 0 {
+				is = fmt.Sprintf("%.0f %% is left", 100*u.Left)
+			}
+			p.add(yellow, "   "+is+" ("+cmp.Or(u.Setting, u.Cap)+"): "+u.Why)
 		}
 	}
 }

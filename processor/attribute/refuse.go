@@ -31,11 +31,21 @@ type Refusal struct {
 	Stops     float64           // share of the attack's requests
 	Touches   float64           // upper 95 % bound of the share of people touched
 	Clients   int               // normal clients that are known
+	Left      float64           // share of the attack's requests that nothing in force matches
 }
 
 // Refuse says why Analyse proposes nothing, where nothing is in force. It looks at single signatures only, and is for a
 // person: Analyse weighs far more. The samples must come from the same Extractor.
 func Refuse(normal, suspect *Sample, budget Budget) Refusal {
+	return refuse(normal, suspect, budget, false)
+}
+
+// RefuseMore is Refuse of what the measures in force leave: what would stop more of it, and what stands against that beside them.
+func RefuseMore(normal, suspect *Sample, budget Budget) Refusal {
+	return refuse(normal, suspect, budget, true)
+}
+
+func refuse(normal, suspect *Sample, budget Budget, more bool) Refusal {
 	budget = budget.withDefaults()
 	r := Refusal{Clients: normal.Distinct()}
 	if r.Clients < budget.MinClients {
@@ -47,7 +57,14 @@ func Refuse(normal, suspect *Sample, budget Budget) Refusal {
 		r.Obstacle = TooLittle
 		return r
 	}
+	if more {
+		a.coverBlocks()
+	}
 	a.share, a.soft = budget.Soft, true
+	if more {
+		a.coverRest()
+	}
+	r.Left = a.left()
 	best, ok := a.bestApart()
 	if !ok {
 		r.Obstacle = NothingApart
@@ -112,16 +129,39 @@ func (a *analysis) apart(items []item) (one apart, ok bool) {
 	own, all := a.touchedAll(one.known), a.everybody()
 	one.normal = a.normal.touched(one.known, false)
 	one.share = usual / max(a.normal.total, 1)
-	one.stops = a.attackOf(one.gain/max(a.suspect.total, 1), one.share)
+	_, open := a.suspect.countBoth(one.rows, a.open)
+	one.stops = a.attackOf(open/max(a.suspect.total, 1), one.share)
 	one.touches = a.boundOf(own, all)
 	one.worth = one.stops - own.people/max(all.people, 1)
 	return one, true
 }
 
+func (a *analysis) coverBlocks() {
+	a.cover(a.budget.InForce)
+	a.coverPrefixes()
+}
+
+// coverRest takes out what asks, and clients under a decision of their own.
+func (a *analysis) coverRest() {
+	a.doubt += a.later
+	a.cover(a.budget.Softly)
+	a.coverScores(a.budget.Scores)
+	if a.budget.Measured == nil {
+		return
+	}
+	rows := make([]uint64, a.suspect.words)
+	for i, owner := range a.suspect.owner {
+		if a.budget.Measured(a.addrOf(owner)) != schemas.Allow {
+			rows[i/64] |= 1 << (i % 64)
+		}
+	}
+	a.take(rows, make([]uint64, a.normal.words))
+}
+
 // obstacle is the first thing that stands against asking for something whoever it matches.
 func (a *analysis) obstacle(one *apart) Obstacle {
 	clients, _ := a.suspect.count(one.rows)
-	switch _, _, affordable := a.action(one.items, one.rows, one.known, one.known); {
+	switch _, _, affordable := a.action(one.items, one.rows, or(a.charged, one.known), one.known); {
 	case a.refused(one.signature) || a.hurts(ofItems(one.items), one.rows):
 		return HasHurt
 	case !a.earlier.allows(one.items, a.share, true):

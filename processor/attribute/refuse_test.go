@@ -1,7 +1,11 @@
 package attribute
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,6 +54,38 @@ func TestRefuse(t *testing.T) {
 		}
 		if test.want == TooManyHurt && (got.Stops < 0.8 || got.Touches < 0.02 || got.Touches > 0.5) {
 			t.Errorf("%s: %s stops %.2f of the attack and touches %.3f of the people", test.name, got.Signature, got.Stops, got.Touches)
+		}
+	}
+}
+
+// TestRefuseMore: of an attack half of which is stopped, by a signature or one by one, the other half, and what stands against that.
+func TestRefuseMore(t *testing.T) {
+	normal, suspect, r := samples(3)
+	single := make(map[netip.Addr]schemas.Action)
+	for i := range 600 {
+		agent, encoding := "Firefox/140", "gzip, br"
+		if i < 300 {
+			agent, encoding = "odd", "odd"
+		}
+		q := request(r.Uint32(), agent, encoding, fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone)
+		if i < 300 {
+			single[q.Client] = schemas.Block
+		}
+		suspect.take(q)
+	}
+	suspect.Span = time.Minute
+	odd := schemas.Signature{{Trait: schemas.TraitUserAgent, Value: "odd"}}
+	for name, budget := range map[string]Budget{
+		"a signature that blocks": {InForce: []schemas.Signature{odd}}, "one that asks": {Softly: []schemas.Signature{odd}},
+		"single clients": {Measured: func(a netip.Addr) schemas.Action { return cmp.Or(single[a], schemas.Allow) }},
+	} {
+		got := RefuseMore(normal, suspect, budget)
+		if got.Obstacle != TooManyHurt || !slices.ContainsFunc(got.Signature, func(v schemas.TraitValue) bool { return v.Value == "Firefox/140" }) ||
+			math.Abs(got.Left-0.5) > 0.1 || math.Abs(got.Stops-0.5) > 0.15 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if all := Refuse(normal, suspect, budget); all.Left < 0.99 {
+			t.Errorf("%s: as if nothing were in force %.2f is left", name, all.Left)
 		}
 	}
 }

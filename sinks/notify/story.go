@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +55,15 @@ type incident struct {
 	Rate     schemas.Signal      `json:"rate"`                // at its worst
 	Clients  schemas.Signal      `json:"clients"`
 	Measures map[string]*measure `json:"measures,omitempty"`
-	Why      string              `json:"why,omitempty"` // nothing is decided, as an event said
+	unsaid
+}
+
+// unsaid is why nothing is decided in an incident, or no more, as an event said.
+type unsaid struct {
+	Why   string  `json:"why,omitempty"`
+	Cap   string  `json:"cap,omitempty"`
+	Where string  `json:"where,omitempty"` // the first site of which it is said, and how many more there are
+	Left  float64 `json:"left,omitempty"`  // share of the attack's requests that what is decided leaves; 0 where nothing is
 }
 
 // measure is what is kept of a decision.
@@ -133,11 +142,7 @@ func (s *story) apply(e *schemas.Event, now time.Time) {
 				s.pend(g, Worsened, now)
 			}
 			i.Kind, i.Sites = e.Kind, bounded(e.Sites)
-			if why := whyUndecided(e); why != i.Why {
-				if i.Why = why; why != "" {
-					s.pend(g, Worsened, now)
-				}
-			}
+			s.undecided(g, i, e, now)
 		}
 		if i != nil {
 			i.peak(e.Signals)
@@ -160,12 +165,24 @@ func (s *story) apply(e *schemas.Event, now time.Time) {
 	s.read(e.Sites, e.Signals, e.Time, now)
 }
 
-// whyUndecided is why nothing is decided in an incident, "" where something is.
-func whyUndecided(e *schemas.Event) string {
+// undecided keeps why nothing is decided, or no more, and has it told: once for each reason, whatever becomes of its
+// figures, and where visitors are served all the same not of what is left.
+func (s *story) undecided(g *group, i *incident, e *schemas.Event, now time.Time) {
+	was := i.unsaid
+	i.unsaid = unsaid{}
 	if len(e.Undecided) == 0 {
-		return ""
+		return
 	}
-	return inert(e.Undecided[0].Why, whyWidth)
+	u := &e.Undecided[0]
+	i.unsaid = unsaid{Why: inert(u.Why, whyWidth), Cap: inert(u.Cap, schemas.MaxID), Where: quote(u.Site, siteWidth), Left: u.Left}
+	if more := len(e.Undecided) - 1; more > 0 {
+		i.Where += fmt.Sprintf(" and %d more", more)
+	}
+	share, known, _ := s.served(g, now)
+	if was.Cap == i.Cap && (was.Left > 0) == (i.Left > 0) || i.Left > 0 && known && share >= illServed {
+		return
+	}
+	s.pend(g, Worsened, now)
 }
 
 func (s *story) find(id string) (*group, *incident) {

@@ -90,6 +90,7 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 	}
 	var done string
 	decisions := plural(t.enforced, "decision")
+	why := g.undecided()
 	switch {
 	case m.Last && g.calledNormal() != "":
 		done = fmt.Sprintf("%s called it normal traffic, so that weir's %s ended", span(inert(g.calledNormal(), 60)), plural(g.anyMeasure(), "decision"))
@@ -97,8 +98,8 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		done = "weir took no measures"
 	case m.Last:
 		done = fmt.Sprintf("weir took %s", plural(g.anyMeasure(), "decision"))
-	case g.undecided() != "" && stopped < littleStopped && t.waiting+t.idle == 0 && !s.panicked(t):
-		done = "weir decides nothing that stops the attack: " + span(g.undecided())
+	case why.bare(stopped) && t.waiting+t.idle == 0 && !s.panicked(t):
+		done = fmt.Sprintf("weir decides nothing that stops the attack on %s: %s", why.Where, span(why.Why))
 	case t.enforced > 0 && stopped >= 0.005:
 		done = fmt.Sprintf("weir enforces %s and stops %s of the requests", decisions, percent(stopped))
 	case t.enforced > 0:
@@ -116,6 +117,9 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 	default:
 		done = "weir does nothing: these are visitors"
 	}
+	if why.Left > 0 && t.enforced > 0 && !m.Last && !s.panicked(t) {
+		done += fmt.Sprintf(", and leaves %s of the attack's on %s: %s", percent(why.Left), why.Where, span(why.Why))
+	}
 	var call string
 	switch {
 	case m.Call == Accept && g.Lapsed:
@@ -132,7 +136,7 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		call = "nothing to do"
 	case s.panicked(t) && g.Class == "attack":
 		call = "to enforce again: " + span("weir panic on")
-	case g.undecided() != "" && stopped < littleStopped && m.Severity == Critical:
+	case (why.bare(stopped) || why.Left > 0) && m.Severity == Critical:
 		call = "weir goes on looking; see for yourself: " + span("weir why "+inert(g.worst().ID, schemas.MaxID))
 	case g.Class == "breakage":
 		call = "nothing to do in weir: look at the application"
@@ -152,14 +156,19 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 // littleStopped is the share of the requests below which what is in force stops nothing to speak of.
 const littleStopped = 0.2
 
-// undecided is why nothing is decided in an open attack of the group, "" where something is.
-func (g *group) undecided() string {
+// undecided is why nothing is decided in an open attack of the group, or no more; empty where that is not so.
+func (g *group) undecided() unsaid {
 	for _, i := range g.Incidents {
 		if i.Closed.IsZero() && i.Kind.Attack() && i.Why != "" {
-			return i.Why
+			return i.unsaid
 		}
 	}
-	return ""
+	return unsaid{}
+}
+
+// bare reports whether nothing is decided that stops anything to speak of.
+func (u *unsaid) bare(stopped float64) bool {
+	return u.Why != "" && u.Left == 0 && stopped < littleStopped
 }
 
 // calledNormal is the person who called the last of the group's incidents normal traffic, ""

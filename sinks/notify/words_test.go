@@ -127,7 +127,7 @@ func TestSaysWhyNothingIsDecided(t *testing.T) {
 		if k := got["team"].kinds(); k != "opened worsened" {
 			t.Fatalf("%s", k)
 		}
-		const want = "It is not known what share of visitors is being served; weir decides nothing that stops the attack: it might touch 45 % of the people: user_agent=\"\\x1b[2J https[:]//evil.example\"; weir goes on looking; see for yourself: weir why i1."
+		const want = "It is not known what share of visitors is being served; weir decides nothing that stops the attack on www.example.org: it might touch 45 % of the people: user_agent=\"\\x1b[2J https[:]//evil.example\"; weir goes on looking; see for yourself: weir why i1."
 		if m := messages[1].flat(); m.Headline != want || m.Severity != Critical {
 			t.Errorf("%s %s", m.Severity, m.Headline)
 		}
@@ -185,5 +185,46 @@ func TestTogetherIsNotAddedUp(t *testing.T) {
 	s.apply(&hand, at)
 	if got := s.count(s.state.Groups[0], at).collateral; got < 0.0046 || got > 0.0047 {
 		t.Errorf("with one more that does not say so, %.4f, want 0.0046", got)
+	}
+}
+
+// TestSaysWhyNoMoreIsDecided: what is left of an attack of which a part is stopped, where visitors are not served, and once
+// whatever becomes of its figures.
+func TestSaysWhyNoMoreIsDecided(t *testing.T) {
+	for served, want := range map[float64]struct{ kinds, headline string }{
+		0.3: {"opened worsened", "30 % of visitors are being served; weir enforces 1 decision and stops 40 % of the requests, and leaves 55 % of the attack's on www.example.org and 1 more: it might touch 4 % of the people; weir goes on looking; see for yourself: weir why i1."},
+		1:   {"opened", ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n, got, stop := start(t, options(t, "team"))
+			defer stop()
+			s := teller{n: n}
+			event := func(left float64) schemas.Event {
+				e := opened("i1", "www.example.org", schemas.Flood, signals(112, 0.4, 1-served))
+				if left > 0 {
+					e.Type = schemas.IncidentUpdated
+					e.Undecided = []schemas.Undecided{
+						{Site: "www.example.org", Cap: "collateral", Why: "it might touch 4 % of the people", Left: left}, {Site: "shop.example.org", Cap: "alike", Why: "x"},
+					}
+				}
+				return e
+			}
+			s.tell(event(0), decided("i1-1", "i1", "www.example.org"))
+			time.Sleep(30 * time.Second)
+			s.tell(event(0.55))
+			for i := range 30 {
+				time.Sleep(10 * time.Second)
+				if n.Signals(rows("www.example.org", signals(112, 0.4, 1-served))); i == 20 {
+					s.tell(event(0.8))
+				}
+			}
+			messages := got["team"].got()
+			if k := got["team"].kinds(); k != want.kinds {
+				t.Fatalf("%.0f %% are served: %s", 100*served, k)
+			}
+			if m := messages[len(messages)-1].flat(); want.headline != "" && m.Headline != want.headline {
+				t.Errorf("%s", m.Headline)
+			}
+		})
 	}
 }

@@ -1,0 +1,81 @@
+package processor
+
+import (
+	"fmt"
+
+	"github.com/weir-project/weir/processor/attribute"
+	"github.com/weir-project/weir/schemas"
+)
+
+const (
+	// restMuch is the share of the attack's requests that what is in force must leave for it to be said why, and restLittle the one
+	// from which down that is taken back.
+	restMuch, restLittle = 0.2, 0.1
+	// restStops is the least share that a measure must stop for it to be worth a person's time.
+	restStops = 0.1
+)
+
+// lookAtRest looks at what the decisions in force leave of the attack, every undecidedTold seconds, and oftener until it is told.
+func (s *site) lookAtRest(second int64, emit func(schemas.Event)) {
+	u := &s.incident.undecided
+	if u.Told != nil && u.Told.Left == 0 {
+		s.tellDecided(second, emit)
+	}
+	if u.Next = second + undecidedTold; len(s.know.decisions) == 0 { // single addresses that come again
+		return
+	}
+	why := s.undecidedRest(second)
+	switch {
+	case why.Cap == "" && restLittle < why.Left && why.Left < restMuch && u.Told != nil: // between the two it stays as it is
+		return
+	case why.Cap == "":
+		u.Rest = 0
+		s.tellDecided(second, emit)
+		return
+	case u.Rest == 0:
+		u.Rest = second
+	}
+	if u.Told == nil && u.mayTell(second) {
+		u.Next = second + undecidedLook
+	}
+	if second-u.Rest >= undecidedAfter && u.mayTell(second) {
+		s.tellWhy(why, second, emit)
+	}
+}
+
+// undecidedRest is why no more is decided though what is in force leaves much, and more is known that would stop some of it; no cap
+// where that is not so.
+func (s *site) undecidedRest(second int64) schemas.Undecided {
+	i, o := s.incident, &s.d.o
+	u := schemas.Undecided{Site: s.name}
+	r := attribute.RefuseMore(s.normalSample(), s.suspects(second, i.suspectsFrom()), s.budget(second, i.suspectsFrom()))
+	if u.Left = r.Left; r.Left < restMuch {
+		return u
+	}
+	reached := i.undecided.reached
+	if len(s.know.decisions) >= maxDecisions {
+		reached = CapSignatures
+	}
+	switch {
+	case reached == CapAll:
+		u.Cap, u.Setting, u.Stops = capDecisions, string(CapAll), i.undecided.beyond
+		u.Why = fmt.Sprintf("as many decisions are in force on all sites as may be, %d (decisions.max)%s", o.MaxDecisions, wouldStop(u.Stops))
+	case reached == CapSignatures:
+		u.Cap, u.Stops = capDecisions, i.undecided.beyond
+		u.Why = fmt.Sprintf("as many signatures and prefixes are in force on this site as may be, %d%s", maxDecisions, wouldStop(u.Stops))
+	case i.lapsed:
+		u.Cap, u.Setting = capProbation, "decisions.probation"
+		u.Why = fmt.Sprintf("what weir decided by itself lapsed after %s (decisions.probation), as nothing had shown that it was right; if this is an attack: weir incidents confirm %s", plainly(o.Probation), i.id)
+	case r.Stops >= restStops && (r.Obstacle == attribute.TooManyHurt || r.Obstacle == attribute.HasHurt || r.Obstacle == attribute.EarlierHurt):
+		s.refused(&u, &r)
+	}
+	return u
+}
+
+// wouldStop is what is said of what was left out.
+func wouldStop(share float64) string {
+	if share < restStops {
+		return ""
+	}
+	return fmt.Sprintf("; what was left out would stop %.0f %% of the attack's requests", 100*share)
+}
