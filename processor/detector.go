@@ -32,6 +32,7 @@ type Detector struct {
 	worked   worked
 	told     int               // maxEvidence
 	suspects *attribute.Sample // of the site that is looked at, see site.suspects
+	whole    *attribute.Sample // the same, of all that the steps' samples have
 
 	sites      []*site // in the order of their first pane
 	index      map[string]*site
@@ -59,7 +60,7 @@ func newDetector(o Options, extract *attribute.Extractor, know *Knowledge, count
 		named[name] = true
 	}
 	return &Detector{
-		named: named, suspects: attribute.NewSample(extract, 4*bucketClients),
+		named: named, suspects: attribute.NewSample(extract, 4*bucketClients), whole: attribute.NewSample(extract, (quarantine+1)*bucketClients),
 		worked: worked{most: workedBytes}, told: maxEvidence,
 		o: o, extract: extract, know: know, count: count, windows: window.NewEstate(windowBytes), index: make(map[string]*site),
 		seed: seedOf(o.Secret), probeKey: probeKey(o.Secret), links: linkKeys(seedOf(o.Secret)),

@@ -307,7 +307,10 @@ func (s *site) renew(d *decision, now time.Time, emit func(schemas.Event)) {
 func (s *site) add(second int64, normal, suspect *attribute.Sample, emit func(schemas.Event)) {
 	budget := s.budget(second, s.incident.suspectsFrom())
 	budget.MaxClients = maxScored - len(s.know.scored.list)
-	if budget.MaxMatched = maxScored/2 - len(s.know.scored.list); budget.MaxMatched == 0 { // 0 is no bound
+	if suspect.Thinned() {
+		budget.Whole = s.whole(second, s.incident.suspectsFrom())
+	}
+	if budget.MaxMatched = maxMatched - len(s.know.scored.list); budget.MaxMatched == 0 { // 0 is no bound
 		budget.MaxMatched = -1
 	}
 	budget.Probe = func(client netip.Addr) bool { return schemas.Probe(s.d.probeKey, client, second*1000) }

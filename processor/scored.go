@@ -10,7 +10,11 @@ import (
 
 // maxScored bounds the decisions in force on clients of one site, beside those on signatures:
 // so many fit into one message of knowledge.
-const maxScored = 8192
+// maxMatched is how many of them clients may take whom signatures have matched.
+const (
+	maxScored  = 8192
+	maxMatched = maxScored * 3 / 4
+)
 
 // scoredList are decisions in force on clients, by the time when they were taken. A client has
 // one, and one more where a challenge becomes a block.

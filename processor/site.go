@@ -330,6 +330,19 @@ func (s *site) normalSample() *attribute.Sample {
 // the next call, of any site.
 func (s *site) suspects(second, since int64) *attribute.Sample {
 	sample := s.d.suspects
+	s.sinceThen(sample, second, since, func(step *attribute.Sample) { sample.Merge(step, false) })
+	return sample
+}
+
+// whole is the same with all whom the steps' samples have, of a botnet that is larger than suspects holds.
+func (s *site) whole(second, since int64) *attribute.Sample {
+	sample := s.d.whole
+	s.sinceThen(sample, second, since, sample.Gather)
+	return sample
+}
+
+// sinceThen empties a sample and adds the steps' of the last two minutes.
+func (s *site) sinceThen(sample *attribute.Sample, second, since int64, add func(step *attribute.Sample)) {
 	sample.Reset()
 	back := 1
 	for ; back < len(s.buckets); back++ {
@@ -339,12 +352,11 @@ func (s *site) suspects(second, since int64) *attribute.Sample {
 	}
 	for back--; back > 0; back-- {
 		sample.Young(back < 2)
-		sample.Merge(s.ago(back).sample, false)
+		add(s.ago(back).sample)
 	}
 	sample.Young(true)
 	s.filling.Span = time.Duration((second-s.phase)%stepSeconds) * time.Second
-	sample.Merge(s.filling, false)
-	return sample
+	add(s.filling)
 }
 
 // ago is the bucket of so many steps before the one that is being filled.

@@ -27,6 +27,9 @@ type Budget struct {
 	// Probe says of a client that it is one of those whom edges let through now, to be watched: nobody of them is
 	// measured for what a signature matched. nil: nobody is.
 	Probe func(netip.Addr) bool
+	// Whole are all suspects, where those that are analysed are but a draw of them: whom a measure of its own stops is looked for
+	// among these. nil: the suspects are all.
+	Whole *Sample
 	// Alike are the held-out clients who are like those that are under a measure of their own;
 	// Analyse adds to them. nil: none is.
 	Alike Alike
@@ -144,8 +147,10 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	measures, scores = a.instead(blocks, measures, scores)
 	a.settle(measures)
 	soft := charge{rows: a.charged, doubt: a.doubt, open: a.open}
-	measures = append(slices.Concat(prefixes, scores, measures), eachOnce(refused, a.heavyClients(), a.matchedClients(hard, schemas.Block),
-		a.clientMeasures(hard), a.matchedClients(soft, schemas.Challenge))...)
+	measures = slices.Concat(prefixes, scores, measures)
+	block, all := a.rules(measures)
+	measures = append(measures, eachOnce(refused, a.heavyClients(), a.matchedClients(hard, block, schemas.Block),
+		a.clientMeasures(hard), a.matchedClients(soft, all, schemas.Challenge))...)
 	a.tellTogether(measures)
 	return measures
 }

@@ -11,8 +11,9 @@ import (
 // Matched is the name in evidence of what it says of a client that a signature has matched it.
 const Matched = "matched"
 
-// leftShare is the least share of the requests of clients whom signatures match that they must leave, for
-// those to be measured for all else that they ask for.
+// leftShare is the least share of what clients whom signatures match ask for besides that signatures must leave, for
+// those to be measured for all else that they ask for. Each has sent one request that is matched, or nothing would be known of it; of
+// a flood's first minute most have sent no other, and how much of all they leave says nothing.
 const leftShare = 0.03
 
 // matchedClients are those of whom a signature that blocks, or one at all, has matched a request, where those
@@ -21,7 +22,8 @@ const leftShare = 0.03
 // signature already, so that nobody else is touched; and where a client's other traits speak for a visitor,
 // or the site knows it, it is left alone. So are probes: what they do once they are let through is to be seen; and
 // addresses among which several visitors have come, as those behind which a provider's customers are all together.
-func (a *analysis) matchedClients(by charge, action schemas.Action) (measures []Measure) {
+// Those whom rules match are looked for among Budget.Whole: of a large botnet the suspects are a draw.
+func (a *analysis) matchedClients(by charge, rules []Rule, action schemas.Action) (measures []Measure) {
 	if a.budget.MaxMatched <= 0 {
 		return nil
 	}
@@ -35,6 +37,9 @@ func (a *analysis) matchedClients(by charge, action schemas.Action) (measures []
 	}
 	said := s.ofMatched(matched, by, action)
 	rivals := max(float64(len(matched))-a.normalClients, 0)
+	if whole := a.budget.Whole; whole != nil {
+		s.sample, matched = whole, a.matchedOf(whole, rules)
+	}
 	found := s.suspects(matched, max(leastBits, math.Log2(minOdds*(a.normalClients+1)/(rivals+1)))-said.Bits)
 	touched := a.beside(a.normal.clientsOf(by.rows), a.normal.touched(by.rows, true), action == schemas.Block)
 	visited := a.normalSample.networks()
@@ -87,8 +92,8 @@ func (s *Sample) networks() map[[6]byte]bool {
 	return s.nets
 }
 
-// matched are the hashes of the suspect clients with a request outside the open rows, and the share of their
-// requests that is open.
+// matched are the hashes of the suspect clients with a request outside the open rows, and the share that is open of
+// their requests but for one each; of fewer than minSupport, none.
 func (a *analysis) matched(open []uint64) (of map[uint64]bool, left float64) {
 	of = make(map[uint64]bool)
 	isOpen := func(i int) bool { return open[i/64]>>(i%64)&1 == 1 }
@@ -97,15 +102,61 @@ func (a *analysis) matched(open []uint64) (of map[uint64]bool, left float64) {
 			of[a.suspect.hashes[a.suspect.owner[i]]] = true
 		}
 	}
-	all := 0.0
+	besides, rows := -float64(len(of)), 0
 	for i, weight := range a.suspect.weight {
 		if of[a.suspect.hashes[a.suspect.owner[i]]] {
-			if all += weight; isOpen(i) {
-				left += weight
+			if besides += weight; isOpen(i) {
+				left, rows = left+weight, rows+1
 			}
 		}
 	}
-	return of, left / max(all, 1)
+	if rows < minSupport {
+		return of, 0
+	}
+	return of, left / max(besides, 1)
+}
+
+// matchedOf are the hashes of a sample's clients with a request that one of the rules matches.
+func (a *analysis) matchedOf(sample *Sample, rules []Rule) map[uint64]bool {
+	m := newMatrix(sample, a.suspect.known, a.budget.Paths, false)
+	rows := make([]uint64, m.words)
+	for _, r := range rules {
+		if r.Score != nil {
+			rows = or(rows, m.matchBy(a.x.matcher(r)))
+		} else {
+			rows = or(rows, m.match(a.items(r.Signature)))
+		}
+	}
+	of := make(map[uint64]bool)
+	for i, owner := range m.owner {
+		if rows[i/64]>>(i%64)&1 == 1 {
+			of[m.hashes[owner]] = true
+		}
+	}
+	return of
+}
+
+// rules are those that block, of those in force and of measures, and those that do anything.
+func (a *analysis) rules(measures []Measure) (block, all []Rule) {
+	for _, s := range a.budget.InForce {
+		block = append(block, Rule{Signature: s})
+	}
+	for _, s := range a.budget.Softly {
+		all = append(all, Rule{Signature: s})
+	}
+	for _, s := range a.budget.Scores {
+		all = append(all, Rule{Score: s.Score})
+	}
+	for i := range measures {
+		switch m := &measures[i]; {
+		case m.Signature == nil && m.Score == nil:
+		case m.Action == schemas.Block:
+			block = append(block, Rule{m.Signature, m.Score})
+		default:
+			all = append(all, Rule{m.Signature, m.Score})
+		}
+	}
+	return block, slices.Concat(block, all)
 }
 
 // ofMatched is what it says of a client that a signature has matched it.

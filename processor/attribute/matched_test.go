@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func TestWhomAChallengeMatchedIsChallenged(t *testing.T) {
 	a.mine()
 	a.choose(nil)
 	by := charge{rows: a.charged, doubt: a.doubt, open: a.open}
-	measures := a.matchedClients(by, schemas.Challenge)
+	measures := a.matchedClients(by, nil, schemas.Challenge)
 	for _, m := range measures {
 		if m.Action != schemas.Challenge || m.Evidence.Traits[0].Trait != "matched" {
 			t.Fatalf("%s of %s: %+v", m.Action, m.Value, m.Evidence.Traits)
@@ -99,15 +100,71 @@ func TestWhomAChallengeMatchedIsChallenged(t *testing.T) {
 	if len(measures) < 300 {
 		t.Errorf("%d of 400 are asked", len(measures))
 	}
-	if a.budget.MaxMatched = 7; len(a.matchedClients(by, schemas.Challenge)) != 7 {
+	if a.budget.MaxMatched = 7; len(a.matchedClients(by, nil, schemas.Challenge)) != 7 {
 		t.Error("more than the room for them")
 	}
-	if a.budget.MaxMatched = -1; len(a.matchedClients(by, schemas.Challenge)) != 0 {
+	if a.budget.MaxMatched = -1; len(a.matchedClients(by, nil, schemas.Challenge)) != 0 {
 		t.Error("some where there is no room")
 	}
 	a.budget.MaxMatched = 4096
 	clear(a.open)
-	if by.open = a.open; len(a.matchedClients(by, schemas.Challenge)) > 0 {
+	if by.open = a.open; len(a.matchedClients(by, nil, schemas.Challenge)) > 0 {
 		t.Error("clients are asked where signatures leave nothing")
+	}
+}
+
+// mixedBots are a flood's first seconds: most bots have sent one request, which a signature matches, and some another for a page that
+// there is. It returns those who were seen by a sample of all, too.
+func mixedBots(r *rand.Rand, bots, twice int, samples ...*Sample) map[string]bool {
+	mixed := make(map[string]bool)
+	for i := range bots {
+		c, agent := r.Uint32(), agents[r.IntN(len(agents))]
+		q := request(c, agent, "gzip, deflate", fmt.Sprintf("/%x/%d", r.Uint32(), i), "", schemas.CookieNone)
+		mixed[clientText(schemas.ClientOf(q.Client).As16())] = true
+		for _, s := range samples {
+			s.take(q)
+			if i < twice {
+				s.take(request(c, agent, "gzip, br", fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone))
+			}
+		}
+	}
+	return mixed
+}
+
+// measuredOf counts the measures on such clients, for what a signature has matched.
+func measuredOf(measures []Measure, clients map[string]bool) (n int) {
+	for _, m := range measures {
+		if m.Scope == schemas.ScopeClient && clients[m.Value] && m.Evidence.Traits[0].Trait == Matched {
+			n++
+		}
+	}
+	return n
+}
+
+// TestWhatBotsAskForBesidesCounts: of bots that have sent one request each nothing is left open, though of what they ask for next much is.
+func TestWhatBotsAskForBesidesCounts(t *testing.T) {
+	normal, suspect, r := people(1, 4000)
+	mixed := mixedBots(r, 1200, 12, suspect)
+	normal.Span, suspect.Span = 4000*time.Second, time.Minute
+	if n := measuredOf(Analyse(normal, suspect, Budget{MaxClients: 4096}), mixed); n < 1000 {
+		t.Errorf("%d of 1200 bots are stopped, where all that those ask for who come again is open", n)
+	}
+}
+
+// TestAllWhomSignaturesMatchedAreStopped: those too that the suspects, a draw of many, leave out.
+func TestAllWhomSignaturesMatchedAreStopped(t *testing.T) {
+	normal, _, r := people(1, 4000)
+	suspect, whole := NewSample(normal.x, 512), NewSample(normal.x, 8192)
+	mixed := mixedBots(r, 3000, 300, suspect, whole)
+	normal.Span, suspect.Span, whole.Span = 4000*time.Second, time.Minute, time.Minute
+	suspect.Requests, whole.Requests = 3300, 3300
+	if !suspect.Thinned() || whole.Thinned() {
+		t.Fatal("no draw, or one of all")
+	}
+	budget := Budget{MaxClients: 8192}
+	part := measuredOf(Analyse(normal, suspect, budget), mixed)
+	budget.Whole = whole
+	if n := measuredOf(Analyse(normal, suspect, budget), mixed); n < 2500 || part > 600 {
+		t.Errorf("%d of 3000 bots are stopped, and %d of those drawn", n, part)
 	}
 }

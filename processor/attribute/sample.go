@@ -148,6 +148,9 @@ func (s *Sample) Wants(clientHash uint64, weight uint32) bool {
 	return s.takes(s.key(clientHash, weight))
 }
 
+// Thinned reports whether it holds but a draw of the clients that it was given.
+func (s *Sample) Thinned() bool { return s.level > 0 }
+
 func (s *Sample) takes(hash uint64) bool { return hash>>(64-s.level) == 0 }
 
 // AddTraits takes a request whose traits are known already; it does not count in

@@ -10,6 +10,14 @@ func (s *Sample) Merge(other *Sample, clean bool) {
 	if other.level > s.level {
 		s.raise(other.level)
 	}
+	s.gather(other, clean)
+}
+
+// Gather is Merge of all clients that other holds, though it be a draw and s was none: whom one asks of each client by itself, and
+// of no shares.
+func (s *Sample) Gather(other *Sample) { s.gather(other, false) }
+
+func (s *Sample) gather(other *Sample, clean bool) {
 	if other.sparse > s.sparse {
 		s.thinTexts(other.sparse)
 	}

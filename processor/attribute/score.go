@@ -14,6 +14,7 @@ const (
 // scorer holds what clients of the attack and normal ones are like, each client counted once.
 type scorer struct {
 	a       *analysis
+	sample  *Sample // whose clients may be measured
 	attack  float64 // share of the suspect clients
 	suspect tally
 	normal  tally // all of them, and those who came earlier; who is scored himself is left out
@@ -39,7 +40,7 @@ const (
 
 // scorer counts clients; nil where next to none is the attack's.
 func (a *analysis) scorer() *scorer {
-	s := &scorer{a: a, suspect: newTally(), normal: *a.visitors(), but: [3]float64{0, 1, 1}}
+	s := &scorer{a: a, sample: a.suspectSample, suspect: newTally(), normal: *a.visitors(), but: [3]float64{0, 1, 1}}
 	if e := a.earlier; e != nil {
 		s.but[anEarlier] = e.weigh(s.normal.clients)
 		s.normal = s.normal.plus(e.sample, a.conducts(e.sample, e.rows), s.but[anEarlier])

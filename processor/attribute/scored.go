@@ -128,7 +128,7 @@ func (a *analysis) openClients() map[uint64]bool {
 // suspects scores those who may be measured, and gives those of at least so many bits, the
 // highest first.
 func (s *scorer) suspects(open map[uint64]bool, least float64) (found []scored) {
-	sample, known, came := s.a.suspectSample, s.a.normalSample.Guests(), s.a.earlier.guests()
+	sample, known, came := s.sample, s.a.normalSample.Guests(), s.a.earlier.guests()
 	for i := range sample.clients {
 		c := &sample.clients[i]
 		if c.young || c.regular || c.head < 0 || !open[c.id] || known[c.id] || came[c.id] {
@@ -161,7 +161,7 @@ func (k conduct) mayBeMeasured() bool {
 
 // measure makes a decision of a score.
 func (s *scorer) measure(m Measure, f *scored) Measure {
-	a, c, sample := s.a, f.client, s.a.suspectSample
+	a, c, sample := s.a, f.client, s.sample
 	share := float64(c.requests) * sample.scale() / max(sample.Requests, 1)
 	m.Scope, m.Value = schemas.ScopeClient, clientText(c.addr)
 	m.Stops = min(1, share/a.attackShare)
