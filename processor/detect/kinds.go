@@ -93,8 +93,8 @@ func drowns(direct float64, r *Reading, sc *Scores) bool {
 func scanning(r *Reading, sc *Scores) bool {
 	above := excess(r, sc)
 	answered := above
-	if failed := r.unserved() * (r.Requests - r.Stopped); missed(r, sc) >= scannerEach*max(markedAbove(MissingShare, r, sc), 1) {
-		answered -= failed
+	if missed(r, sc) >= scannerEach*max(markedAbove(MissingShare, r, sc), 1) {
+		answered *= 1 - r.unserved()
 	}
 	return above >= scanEach*excessClients(r, sc) && max(missed(r, sc), r.Holes) >= max(scanFrom(r, sc), scanShare*answered) && varied(r, sc) &&
 		volumeScore(sc) >= scanVolume && (sc.Score[NotFoundShare] >= scanScore || answered < above && missedScore(r, sc) >= scanScore)

@@ -48,9 +48,13 @@ func oneDeclared(r *Reading, sc *Scores) bool {
 
 // bareScore is the score of pages without their assets, 0 where too few of the requests
 // above normal are such pages. A page that failed brings nothing, whoever asked: failures
-// are left out, as if all had been pages.
+// are left out, as if all had been pages. So is what scanners who meet have missed: that is known of them already,
+// and beside the few pages of a small site it is most of what is there.
 func bareScore(r *Reading, sc *Scores) float64 {
 	failed := r.unserved() * (r.Requests - r.Stopped)
+	if scannersMeet(r, sc) {
+		failed += missed(r, sc)
+	}
 	pages, others := max(0, r.Raw[PageShare]*r.Requests-failed), sc.Level[RequestRate]*window.Short
 	above := r.Requests - failed - others
 	if 1-sc.Level[PageShare] < usualLoading {

@@ -244,6 +244,31 @@ func TestScannersOfABusySite(t *testing.T) {
 	}
 }
 
+// What five of them try is most of what a small site is asked for, costs the application much, and is pages that bring
+// no assets, whoever asks for them; as many requests of clients that share the work are an attack.
+func TestScannersThatMeetOnASmallSite(t *testing.T) {
+	usual := seen{requests: 39.5, clients: 11, fresh: 1, pages: 12.8, paths: 30.6, entropy: 4.9, loading: 5, declared: .42, distinct: 11.2, direct: 10.7, work: 3.6}
+	met := seen{requests: 90, clients: 22, fresh: 4, missing: 5, unknown: 5, unfamiliar: 4, notFound: 42, holes: 37, pages: 67, paths: 63, entropy: 5.7, loading: 4, declared: .545, distinct: 40, direct: 77, work: 19}
+	shared := met
+	shared.missing, shared.unknown, shared.unfamiliar = 16, 16, 14
+	b, tail := youngSite(2000, usual), Tail{Steps: 8640}
+	for name, c := range map[string]struct {
+		now    seen
+		attack bool
+	}{"five scanners": {met, false}, "a botnet": {shared, true}} {
+		var state State
+		for range persist {
+			r := c.now.reading()
+			scores := Score(b, 2, &r)
+			scores.Limits = LimitsOf(&tail, 1, 1)
+			state.Step(1, &r, &scores)
+		}
+		if attack := state.Open && state.Kind.Attack(); attack != c.attack {
+			t.Errorf("%s: %q", name, state.Kind)
+		}
+	}
+}
+
 // A crowd whose pages begin to come late, or not at all, brings fewer assets: there are many more assets than
 // pages among the requests, so that few of those fail.
 func TestACrowdThatWaits(t *testing.T) {
@@ -439,10 +464,26 @@ func TestAScanThatBringsASiteDown(t *testing.T) {
 		}
 	}
 	broken := seen{requests: 600, clients: 13, fresh: 5, missing: 1, unknown: 1, unfamiliar: 3, notFound: 20, errors: 560, pages: 570, paths: 420, entropy: 8, loading: 2, declared: .4, distinct: 400}
-	r := broken.reading()
-	if scores := Score(b, 2, &r); scanning(&r, &scores) {
+	if r := broken.reading(); scannedAt(b, &r) {
 		t.Error("a site that fails a few clients is taken for one that is scanned")
 	}
+}
+
+// TestAnOutageBesideAScanner: what visitors of a busy site reload while much of it fails is answered in part, and hides a
+// scanner as it would if none of it failed.
+func TestAnOutageBesideAScanner(t *testing.T) {
+	b := youngSite(2000, seen{requests: 374, clients: 108, fresh: 12.8, missing: 5, unknown: 6, unfamiliar: 11, notFound: 15, holes: 12, pages: 138, paths: 210, entropy: 6.6, loading: 34, declared: .55, distinct: 88, work: 9})
+	for errors, scan := range map[float64]bool{280: false, 560: true} { // of the latter, hardly anything is answered that is there
+		now := seen{requests: 700, clients: 120, fresh: 20, missing: 9, unknown: 10, unfamiliar: 14, notFound: 112, holes: 70, errors: errors, pages: 400, paths: 420, entropy: 7.1, loading: 40, declared: .5, distinct: 200, work: 30}
+		if r := now.reading(); scannedAt(b, &r) != scan {
+			t.Errorf("%.0f errors: a scan %v", errors, !scan)
+		}
+	}
+}
+
+func scannedAt(b *baseline.Site, r *Reading) bool {
+	scores := Score(b, 2, r)
+	return scanning(r, &scores)
 }
 
 // TestFactsOfAStepAddUp: browsers that load nothing count beside machines that say so where all of them go all over the site, where
