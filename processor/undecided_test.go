@@ -146,3 +146,28 @@ func TestWhatIsToldAnew(t *testing.T) {
 		}
 	}
 }
+
+// TestACapThatStaysIsToldAnew: what is told while one cap stands is told again once its figures are others, and not while they are
+// about the same; another cap, or what is left of what is decided, must stand for two looks.
+func TestACapThatStaysIsToldAnew(t *testing.T) {
+	p := make1(t, small)
+	s := p.detector.site("www.example.org")
+	s.incident = &incident{id: "i1", second: 100, all: &together{}}
+	told := 0
+	tell := func(why schemas.Undecided) int {
+		before := told
+		s.tellWhy(why, 200, func(schemas.Event) { told++ })
+		return told - before
+	}
+	first := schemas.Undecided{Cap: "collateral", Stops: 0.9, Touches: 0.02}
+	same, other, part := first, first, first
+	same.Stops, other.Stops, part.Left = 0.8, 0.5, 0.4
+	for i, c := range []struct {
+		why  schemas.Undecided
+		want int
+	}{{first, 1}, {same, 0}, {other, 1}, {schemas.Undecided{Cap: "hurt"}, 0}, {schemas.Undecided{Cap: "hurt"}, 1}, {part, 0}, {part, 1}, {part, 0}} {
+		if got := tell(c.why); got != c.want {
+			t.Errorf("look %d, %+v: told %d times, want %d", i, c.why, got, c.want)
+		}
+	}
+}
