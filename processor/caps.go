@@ -99,7 +99,7 @@ func (s *site) withinBudget(normal, suspect *attribute.Sample) func(*decision) b
 			asks = append(asks, d)
 		}
 	}
-	budget := attribute.Budget{Collateral: s.d.o.Collateral, Paths: s.resolver()}
+	budget := attribute.Budget{Collateral: s.d.o.Collateral, Paths: s.resolver(), Browsers: s.incident != nil && s.incident.ofBrowsers()}
 	fit := mostThatFit(len(blocks), func(n int) bool { return attribute.Fits(normal, suspect, signatures[:n], budget) })
 	soft := mostThatFit(len(asks), func(n int) bool { return fitSoftly(normal, suspect, signatures[:fit], asks[:n], budget) })
 	beyond := make(map[*decision]bool)

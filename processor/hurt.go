@@ -28,6 +28,9 @@ func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Eve
 	if len(i.hurt.Signatures) > maxHurt {
 		i.hurt.Signatures = i.hurt.Signatures[1:]
 	}
+	if i.ofBrowsers() { // those who behave so are the attack's as likely as not
+		return
+	}
 	people := make(map[uint64]bool)
 	for _, v := range s.visits {
 		if v.Person {

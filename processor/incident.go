@@ -44,6 +44,7 @@ type incident struct {
 	all             *together
 	refused         []schemas.Signature
 	refusedPrefixes []netip.Prefix // that hurt, too
+	conduct         attackConduct
 	noScore         bool           // one was lifted because it hurt: no other is taken
 	hurt            attribute.Hurt // those of the signatures that were lifted for people
 	last            schemas.Event
@@ -245,6 +246,7 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 			if live.Clients > 0 {
 				d.matched = second
 			}
+			s.seeConduct(d, &live, second)
 			if live.Touched >= hurtClients && float64(live.Touched) > hurtShare*float64(live.Regulars) {
 				s.lift(d, "lifted: it matched visitors that this site knows", second, emit)
 				return false
@@ -281,7 +283,7 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 // ends says why a decision that still matches is not renewed; "" where it is.
 func (s *site) ends(d *decision, second int64, within func(*decision) bool) string {
 	switch {
-	case d.strays():
+	case d.strays() && !s.saysNothing(d):
 		return "not renewed: its probes behave like people"
 	case !within(d):
 		return fmt.Sprintf("not renewed: with what is in force it would touch more of the people who are normal by now than may be (%.2g %% blocked, %.2g %% asked)",
@@ -335,6 +337,7 @@ func (s *site) budget(second, since int64) attribute.Budget {
 		HurtBefore: s.blockedBefore(),
 	}
 	if s.incident != nil {
+		budget.Browsers = s.incident.ofBrowsers()
 		budget.Refused, budget.RefusedPrefixes, budget.Earlier, budget.Hurt = s.incident.refused, s.incident.refusedPrefixes, s.incident.earlier, s.incident.hurt
 	}
 	for _, d := range s.know.decisions {

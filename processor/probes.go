@@ -126,7 +126,7 @@ func (d *decision) strays() bool { return d.live.People > 0 && !d.clean() }
 // probesHurt says why a decision is to be lifted, where the people that its probes stand for
 // are more, at 95 %, than the budget allows; "" where they are not.
 func (s *site) probesHurt(d *decision, second int64) string {
-	if d.live.People < hurtPeople {
+	if d.live.People < hurtPeople || s.saysNothing(d) {
 		return ""
 	}
 	budget := s.d.o.Collateral

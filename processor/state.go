@@ -329,26 +329,27 @@ type savedSecond struct {
 }
 
 type savedIncident struct {
-	ID      string    `json:"id"`
-	Opened  time.Time `json:"opened"`
-	Second  int64     `json:"second"`
-	Next    int64     `json:"next"`
-	Number  int       `json:"number"`
-	Sites   []string  `json:"sites"`
-	Decided int       `json:"decided"`
-	Cause   string    `json:"cause"`
-	NoScore bool      `json:"no_score,omitempty"`
-	Refused []string  `json:"refused,omitempty"`
-	Returns string    `json:"returns,omitempty"`
-	Began   int64     `json:"began,omitempty"`
-	Lapsed  bool      `json:"lapsed,omitempty"`
-	Word    bool      `json:"word,omitempty"`
-	Solved  int       `json:"solved,omitempty"`
-	Among   bool      `json:"among,omitempty"`
-	Attack  int64     `json:"attack,omitempty"`
-	Earlier []byte    `json:"earlier,omitempty"` // see saveEarlier
-	Lifted  []string  `json:"lifted,omitempty"`  // see saveHurt
-	Hurt    []byte    `json:"hurt,omitempty"`
+	ID      string        `json:"id"`
+	Opened  time.Time     `json:"opened"`
+	Second  int64         `json:"second"`
+	Next    int64         `json:"next"`
+	Number  int           `json:"number"`
+	Sites   []string      `json:"sites"`
+	Decided int           `json:"decided"`
+	Cause   string        `json:"cause"`
+	NoScore bool          `json:"no_score,omitempty"`
+	Conduct attackConduct `json:"conduct,omitempty"`
+	Refused []string      `json:"refused,omitempty"`
+	Returns string        `json:"returns,omitempty"`
+	Began   int64         `json:"began,omitempty"`
+	Lapsed  bool          `json:"lapsed,omitempty"`
+	Word    bool          `json:"word,omitempty"`
+	Solved  int           `json:"solved,omitempty"`
+	Among   bool          `json:"among,omitempty"`
+	Attack  int64         `json:"attack,omitempty"`
+	Earlier []byte        `json:"earlier,omitempty"` // see saveEarlier
+	Lifted  []string      `json:"lifted,omitempty"`  // see saveHurt
+	Hurt    []byte        `json:"hurt,omitempty"`
 
 	Undecided undecided `json:"undecided,omitzero"`
 
@@ -388,7 +389,7 @@ func (s *site) open() savedOpen {
 	}
 	if i := s.incident; i != nil {
 		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
-			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier(), NoScore: i.noScore, Undecided: i.undecided}
+			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier(), NoScore: i.noScore, Conduct: i.conduct, Undecided: i.undecided}
 		saved.Incident.Lifted, saved.Incident.Hurt = i.saveHurt()
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
@@ -455,7 +456,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack, noScore: i.NoScore, undecided: i.Undecided}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack, noScore: i.NoScore, conduct: i.Conduct, undecided: i.Undecided}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		if err := s.loadEarlier(i.Earlier); err != nil {
 			r.Fail("%v", err)

@@ -28,6 +28,9 @@ const (
 	// insteadLeft is the most of what all in force leaves that a score may leave which takes its place: who is there just then
 	// is touched by both.
 	insteadLeft = 0.7
+	// browsersLeft is the same where the attack's clients are browsers, see Budget.Browsers: what tells them takes a minute or two to learn, and
+	// what the first seconds' few suspects show stops little of them.
+	browsersLeft = 0.9
 )
 
 // position is where the choice of measures stands, to come back to.
@@ -92,7 +95,11 @@ func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []
 	picked, chosen := a.position(measures), slices.Clone(a.chosen)
 	a.back(blocks)
 	m, ok := a.addUp(insteadSoft)
-	if !ok || a.left() > min(left-scoreGain, insteadLeft*left) {
+	most := insteadLeft
+	if a.budget.Browsers {
+		most = browsersLeft
+	}
+	if !ok || a.left() > min(left-scoreGain, most*left) {
 		a.chosen = chosen
 		a.back(picked)
 		return measures, scores
@@ -132,8 +139,15 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 	stops := func(least int) (clients int, gain float64) {
 		return a.suspect.countBoth(rowsOver(l.suspect, least, a.suspect.words), a.open)
 	}
+	attack, all := a.attackShare*a.suspect.total, a.everybody()
+	worth := func(least int, gain float64) bool {
+		people := a.touchedAll(rowsOver(l.normal, least, a.normal.words)).people
+		return a.worth(gain, people/max(all.people, 1), 1/max(all.people, 1))
+	}
 	clients, gain := stops(lowest)
-	attack := a.attackShare * a.suspect.total
+	for ; a.budget.Browsers && gain >= scoreGain*attack && !worth(lowest, gain); clients, gain = stops(lowest) {
+		lowest++ // of what the budget's last part stops few may be the attack's
+	}
 	if clients < minSupport || gain < scoreGain*attack {
 		return m, false
 	}
@@ -146,10 +160,9 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 	}
 	rows, normal := rowsOver(l.suspect, least, a.suspect.words), rowsOver(l.normal, least, a.normal.words)
 	_, gain = a.suspect.countBoth(rows, a.open)
-	score := l.score(least)
-	own, all := a.touchedAll(normal), a.everybody()
+	score, own := l.score(least), a.touchedAll(normal)
 	if score.Validate() != nil || len(score.String()) > schemas.MaxScore || a.hurts(a.x.matcher(Rule{Score: score}), rows) ||
-		!a.worth(gain, own.people/max(all.people, 1), 1/max(all.people, 1)) {
+		!worth(least, gain) {
 		return m, false
 	}
 	m = Measure{
@@ -201,8 +214,16 @@ func (a *analysis) lowest(part float64) (least int, ok bool) {
 func (a *analysis) affords(charged []uint64, part float64) bool {
 	t, all := a.touchedAll(charged), a.everybody()
 	bound, doubt := a.boundOf(t, all), a.doubt+leastDoubt
-	share := part * a.share
+	share := part * a.softFor(a.blocked)
 	return a.expected(charged, doubt) <= share && (bound <= softBound*share || t.all == 0 && a.enoughHeld())
+}
+
+// softFor is the share of people that what asks may touch together with what blocks, which touches a share.
+func (a *analysis) softFor(blocked float64) float64 {
+	if !a.budget.Browsers {
+		return a.budget.Soft
+	}
+	return a.budget.Soft + min(blocked, a.budget.Collateral)
 }
 
 // aboveOthers is the least sum that none of the people reaches for whom a decision was lifted, and no more than may

@@ -399,3 +399,58 @@ func TestAScoreTakesTheirPlace(t *testing.T) {
 		t.Errorf("%d times: of 6000 bots %d are stopped at first and %d then, of 12000 people %d", taken, before, after, touched)
 	}
 }
+
+// TestScoresOfBrowsersHaveTheirOwnBudget: where the attack's clients are browsers, whom blocks touch takes nothing from what scores may ask, neither
+// when one is taken nor when it is renewed; together they touch no more than both budgets.
+func TestScoresOfBrowsersHaveTheirOwnBudget(t *testing.T) {
+	normal, suspect, _ := weakAttack(5, 4000)
+	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
+	for at := range a.normal.rows { // a fiftieth of them blocked, far beyond the budget
+		if a.normal.owner[at]%50 == 0 {
+			a.charged[at/64] |= 1 << (at % 64)
+		}
+	}
+	a.share, a.soft, a.blocked = a.budget.Soft, true, a.expected(a.charged, 0)
+	if soft := a.softFor(a.blocked); soft != a.budget.Soft {
+		t.Errorf("of others what asks has %g", soft)
+	}
+	a.budget.Browsers = true
+	if soft := a.softFor(a.blocked); soft != a.budget.Soft+a.budget.Collateral {
+		t.Errorf("beside blocks of %g what asks of browsers has %g", a.blocked, soft)
+	}
+	if a.affords(a.charged, 1) != (a.expected(a.charged, leastDoubt) <= .02) {
+		t.Error("it is not what a score may touch")
+	}
+	if soft := a.softFor(.001); soft != a.budget.Soft+.001 {
+		t.Errorf("beside blocks of 0.001 what asks of browsers has %g", soft)
+	}
+}
+
+// TestAScoreOfBrowsersIsWorthIt: where the lowest threshold is not worth the people that it touches a higher one is taken.
+func TestAScoreOfBrowsersIsWorthIt(t *testing.T) {
+	others, browsers := 0, 0
+	for seed := range uint64(8) {
+		normal, suspect, r := weakAttack(seed+20, 2000)
+		for range 4000 { // of whom nothing tells
+			suspect.take(weakly(r, r.Uint32(), usually))
+		}
+		for _, is := range []bool{false, true} {
+			a := newAnalysis(normal, suspect, Budget{MaxScores: 4, Browsers: is}.withDefaults())
+			a.share, a.soft = a.budget.Soft, true
+			m, ok := a.addUp(1)
+			switch {
+			case ok && is:
+				browsers++
+				if own, all := a.touchedAll(a.charged), a.everybody(); !a.worth(m.Stops*a.attackShare*a.suspect.total, own.people/all.people, 1/all.people) {
+					t.Errorf("seed %d: %g of the attack for %d of %d people", seed, m.Stops, own.all, all.all)
+				}
+			case ok:
+				others++
+			}
+		}
+	}
+	t.Logf("%d scores of others, %d of browsers", others, browsers)
+	if browsers <= others {
+		t.Errorf("%d scores of others, %d of browsers", others, browsers)
+	}
+}

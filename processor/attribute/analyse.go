@@ -53,7 +53,10 @@ type Budget struct {
 	// Scores are those in force, which only ask; MaxScores bounds those that may be added, 0 is none.
 	Scores    []ScoreInForce
 	MaxScores int
-	Keep      bool // no score is looked for that would take the place of what is in force: that takes as long as all else
+	// Browsers says that the attack's clients behaved as people do before anything stopped them. Signatures stop little of
+	// such and scores what they can, so that these have all of Soft, whatever is blocked beside.
+	Browsers bool
+	Keep     bool // no score is looked for that would take the place of what is in force: that takes as long as all else
 	// Prefixes are those that measures are in force on, of which Asked many only ask; RefusedPrefixes those that hurt.
 	Prefixes, RefusedPrefixes []netip.Prefix
 	Asked                     int
@@ -139,6 +142,7 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	}
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
+	a.blocked = a.expected(a.charged, a.doubt)
 	a.doubt += a.later
 	blocks := a.position(measures)
 	a.cover(budget.Softly)
@@ -210,6 +214,8 @@ type analysis struct {
 	soft  bool
 	doubt float64 // normal clients that the signatures so far may touch, unseen; see doubtful
 	later float64 // the same of prefixes that are challenged, which counts with what challenges
+
+	blocked float64 // the share of people to be expected among those whom blocks touch
 
 	earlier *earlier // nil for nobody
 

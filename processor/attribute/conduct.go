@@ -193,15 +193,20 @@ type Seen struct {
 // browser does on that page.
 func (s Seen) Person() bool { return s.seen&sawAsset != 0 && s.follows }
 
+// seenOf is what a client has been seen to do.
+func (s *Sample) seenOf(c *client) Seen {
+	now := Seen{seen: c.seen}
+	for at := c.head; at >= 0; at = s.rows[at].next {
+		t := &s.rows[at].traits
+		now.follows = now.follows || t[schemas.TraitReferer] == s.x.referers[1] || t[schemas.TraitCookie] == s.x.some
+	}
+	return now
+}
+
 // EachSeen calls yield with every client and what it has been seen to do.
 func (s *Sample) EachSeen(yield func(client netip.Addr, now Seen)) {
 	for i := range s.clients {
 		c := &s.clients[i]
-		now := Seen{seen: c.seen}
-		for at := c.head; at >= 0; at = s.rows[at].next {
-			t := &s.rows[at].traits
-			now.follows = now.follows || t[schemas.TraitReferer] == s.x.referers[1] || t[schemas.TraitCookie] == s.x.some
-		}
-		yield(netip.AddrFrom16(c.addr).Unmap(), now)
+		yield(netip.AddrFrom16(c.addr).Unmap(), s.seenOf(c))
 	}
 }

@@ -10,6 +10,9 @@ type Live struct {
 	// knows from an earlier day; Touched those of them that the signature matches, with an agent
 	// that they had before: others come from behind a shared address.
 	Regulars, Touched int
+	// Shown are those of the clients that the site does not know who were seen to do something and never stopped, and
+	// People those of them who behaved as people do.
+	Shown, People int
 }
 
 // Look tells what a rule matches among the suspects; normal is the normal sample. paths says
@@ -36,6 +39,12 @@ func Look(normal, suspect *Sample, rule Rule, paths *Resolver) (live Live) {
 			live.Clients++
 			if known {
 				live.Touched++
+			}
+			if c.seen != 0 && !c.stopped && !c.regular && !guests[c.id] {
+				live.Shown++
+				if suspect.seenOf(c).Person() {
+					live.People++
+				}
 			}
 		}
 	}

@@ -55,3 +55,37 @@ func TestBotsThatCameBefore(t *testing.T) {
 		t.Errorf("twelve bots that came before: %+v", live)
 	}
 }
+
+// TestWhatMatchedClientsDo: of those whom a rule matches, and whom nobody knows and nothing has stopped, it is told how many have
+// shown anything, and how many of these load what pages bring with them.
+func TestWhatMatchedClientsDo(t *testing.T) {
+	const browser = "Mozilla/5.0 (X11; Linux x86_64; rv:157.0) Gecko/20100101 Firefox/157.0"
+	x := NewExtractor(12)
+	normal, suspect := NewSample(x, 64), NewSample(x, 64)
+	send := func(s *Sample, client uint32, path, referer string, status uint16, m Mark) {
+		q := request(client, browser, "gzip, br", path, referer, schemas.CookieNone)
+		q.Status = status
+		var traits Traits
+		x.Profile(&traits, q)
+		x.Rest(&traits, q)
+		s.AddTraits(x.ClientHash(schemas.ClientOf(q.Client).As16()), &traits, q, m)
+	}
+	pageful := func(s *Sample, client uint32, m Mark) {
+		send(s, client, "/page1", "", 200, m)
+		m.Asset = true
+		send(s, client, "/a.css", "https://www.example.org/", 200, m)
+	}
+	for client := range uint32(4) {
+		pageful(suspect, client, Mark{})
+		send(suspect, 10+client, "/page1", "", 200, Mark{}) // loads nothing
+		send(suspect, 20+client, "/page1", "", 502, Mark{}) // shows nothing
+		pageful(suspect, 30+client, Mark{Stopped: true})
+		pageful(suspect, 40+client, Mark{Regular: true})
+		pageful(normal, 50+client, Mark{})
+		pageful(suspect, 50+client, Mark{})
+	}
+	signature := schemas.Signature{{Trait: schemas.TraitReferer, Value: "none"}}
+	if live := Look(normal, suspect, Rule{Signature: signature}, nil); live.Clients != 24 || live.Shown != 8 || live.People != 4 {
+		t.Errorf("%+v, want 24 clients, 4 of 8 as people", live)
+	}
+}

@@ -97,6 +97,7 @@ func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, sco
 	budget = budget.withDefaults()
 	a := newAnalysis(normal, suspect, budget)
 	a.cover(blocks)
+	soft := a.softFor(a.expected(a.charged, 0))
 	a.cover(softly)
 	a.coverScores(scores)
 	held, all := a.normal.touched(a.charged, true), a.touchedAll(a.charged)
@@ -104,7 +105,7 @@ func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, sco
 	if len(softly) > 0 {
 		times = signatureBound
 	}
-	return held.all == 0 || a.expected(a.charged, 0) <= budget.Soft && bound <= times*budget.Soft
+	return held.all == 0 || a.expected(a.charged, 0) <= soft && bound <= times*soft
 }
 
 // LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x
