@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -62,6 +63,9 @@ func TestProbesThatAreBrowsersAsAllAre(t *testing.T) {
 			ID: "i1-98", Action: c.action, Scope: schemas.ScopeSignature, Value: `method="GET"`, Expires: score.Expires, Origin: schemas.OriginWeir}}
 		d.live = schemas.Live{Probes: 40, People: 40}
 		s.know.decisions = []*decision{d}
+		ofMatch := &decision{incident: s.incident.id, forMatch: true, since: second - 60, matched: second, Decision: schemas.Decision{
+			ID: "i1-99", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.77", Expires: score.Expires, Origin: schemas.OriginWeir}}
+		s.know.scored.add(ofMatch)
 		s.incident.conduct, s.incident.among = c.conduct, c.among
 		for n := range uint64(8) {
 			s.visits = append(s.visits, visit{Client: n, Person: true})
@@ -76,6 +80,9 @@ func TestProbesThatAreBrowsersAsAllAre(t *testing.T) {
 		s.sparePeople(d, second, func(schemas.Event) {})
 		if (s.incident.hurt.People != nil) != c.spare {
 			t.Errorf("%s: those who behave like people are kept: %t", name, !c.spare)
+		}
+		if s.know.scored.of(netip.MustParseAddr("192.0.2.77")) != nil {
+			t.Errorf("%s: whom its match had blocked is blocked still", name)
 		}
 	}
 }

@@ -28,21 +28,9 @@ func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Eve
 	if len(i.hurt.Signatures) > maxHurt {
 		i.hurt.Signatures = i.hurt.Signatures[1:]
 	}
-	if i.ofBrowsers() { // those who behave so are the attack's as likely as not
-		return
+	if !i.ofBrowsers() { // else those who behave so are the attack's as likely as not
+		s.keepPeople(second)
 	}
-	people := make(map[uint64]bool)
-	for _, v := range s.visits {
-		if v.Person {
-			people[v.Client] = true
-		}
-	}
-	if i.hurt.People == nil {
-		i.hurt.People = attribute.NewSample(s.d.extract, maxHurt)
-	}
-	suspects := s.suspects(second, i.suspectsFrom())
-	i.hurt.People.Take(suspects, people)
-	s.rememberPeople(second, suspects, people)
 	s.keepDecisions(func(d *decision) bool {
 		why := ""
 		rule, ofRequests := d.rule()
@@ -58,6 +46,22 @@ func (s *site) sparePeople(lifted *decision, second int64, emit func(schemas.Eve
 		}
 		return why == ""
 	})
+}
+
+// keepPeople keeps the probes that behave like people.
+func (s *site) keepPeople(second int64) {
+	i, people := s.incident, make(map[uint64]bool)
+	for _, v := range s.visits {
+		if v.Person {
+			people[v.Client] = true
+		}
+	}
+	if i.hurt.People == nil {
+		i.hurt.People = attribute.NewSample(s.d.extract, maxHurt)
+	}
+	suspects := s.suspects(second, i.suspectsFrom())
+	i.hurt.People.Take(suspects, people)
+	s.rememberPeople(second, suspects, people)
 }
 
 // ofMatched reports whether a client was decided on because a signature had matched it.
