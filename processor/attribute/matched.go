@@ -46,7 +46,7 @@ func (a *analysis) matchedClients(by charge, rules []Rule, action schemas.Action
 	for i := range found {
 		f := &found[i]
 		f.score += said.Bits
-		if f.measured.Severity() >= action.Severity() || f.client.seen&sawAsset != 0 || a.probe(f.client) || visited[network(f.client.addr)] {
+		if f.measured.Severity() >= action.Severity() || f.client.seen&sawAsset != 0 || a.probe(f.client) || a.within(f.client) || visited[network(f.client.addr)] {
 			continue
 		}
 		m := s.measure(Measure{Action: action, Collateral: a.bound(touched), CollateralClients: a.calibrate0.all}, f)
@@ -57,6 +57,12 @@ func (a *analysis) matchedClients(by charge, rules []Rule, action schemas.Action
 	}
 	a.shareOut(measures, map[schemas.Action]int{action: len(found)})
 	return measures
+}
+
+// within reports whether a client is in a prefix in force: all that it sends is stopped, and by a client's decision it would be for less.
+func (a *analysis) within(c *client) bool {
+	addr := netip.AddrFrom16(c.addr).Unmap()
+	return slices.ContainsFunc(a.budget.Prefixes, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // probe reports whether a client is one that edges let through.

@@ -167,4 +167,8 @@ func TestAllWhomSignaturesMatchedAreStopped(t *testing.T) {
 	if n := measuredOf(Analyse(normal, suspect, budget), mixed); n < 2500 || part > 600 {
 		t.Errorf("%d of 3000 bots are stopped, and %d of those drawn", n, part)
 	}
+	budget.Prefixes = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	if n := measuredOf(Analyse(normal, suspect, budget), mixed); n > 0 {
+		t.Errorf("%d are stopped though they are in a prefix in force", n)
+	}
 }
