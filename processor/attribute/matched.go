@@ -27,7 +27,7 @@ func (a *analysis) matchedClients(by charge, rules []Rule, action schemas.Action
 	if a.budget.MaxMatched <= 0 {
 		return nil
 	}
-	matched, left := a.matched(by.open)
+	matched, left := a.matched(by.open, rules)
 	if left < leftShare {
 		return nil
 	}
@@ -98,20 +98,14 @@ func (s *Sample) networks() map[[6]byte]bool {
 	return s.nets
 }
 
-// matched are the hashes of the suspect clients with a request outside the open rows, and the share that is open of
+// matched are the hashes of the suspect clients with a request that one of the rules matches, and the share that is open of
 // their requests but for one each; of fewer than minSupport, none.
-func (a *analysis) matched(open []uint64) (of map[uint64]bool, left float64) {
-	of = make(map[uint64]bool)
-	isOpen := func(i int) bool { return open[i/64]>>(i%64)&1 == 1 }
-	for i := range a.suspect.rows {
-		if !isOpen(i) {
-			of[a.suspect.hashes[a.suspect.owner[i]]] = true
-		}
-	}
+func (a *analysis) matched(open []uint64, rules []Rule) (of map[uint64]bool, left float64) {
+	of = a.matchedOf(a.suspectSample, rules)
 	besides, rows := -float64(len(of)), 0
 	for i, weight := range a.suspect.weight {
 		if of[a.suspect.hashes[a.suspect.owner[i]]] {
-			if besides += weight; isOpen(i) {
+			if besides += weight; open[i/64]>>(i%64)&1 == 1 {
 				left, rows = left+weight, rows+1
 			}
 		}
@@ -127,11 +121,7 @@ func (a *analysis) matchedOf(sample *Sample, rules []Rule) map[uint64]bool {
 	m := newMatrix(sample, a.suspect.known, a.budget.Paths, false)
 	rows := make([]uint64, m.words)
 	for _, r := range rules {
-		if r.Score != nil {
-			rows = or(rows, m.matchBy(a.x.matcher(r)))
-		} else {
-			rows = or(rows, m.match(a.items(r.Signature)))
-		}
+		rows = or(rows, m.match(a.items(r.Signature)))
 	}
 	of := make(map[uint64]bool)
 	for i, owner := range m.owner {
@@ -142,7 +132,8 @@ func (a *analysis) matchedOf(sample *Sample, rules []Rule) map[uint64]bool {
 	return of
 }
 
-// rules are those that block, of those in force and of measures, and those that do anything.
+// rules are the signatures that block, of those in force and of measures, and those that do anything. What a score adds up matches
+// whoever is like the attack in many small things, as a person may be whom an attacker imitates: it says nothing of the rest that one sends.
 func (a *analysis) rules(measures []Measure) (block, all []Rule) {
 	for _, s := range a.budget.InForce {
 		block = append(block, Rule{Signature: s})
@@ -150,16 +141,13 @@ func (a *analysis) rules(measures []Measure) (block, all []Rule) {
 	for _, s := range a.budget.Softly {
 		all = append(all, Rule{Signature: s})
 	}
-	for _, s := range a.budget.Scores {
-		all = append(all, Rule{Score: s.Score})
-	}
 	for i := range measures {
 		switch m := &measures[i]; {
-		case m.Signature == nil && m.Score == nil:
+		case m.Signature == nil:
 		case m.Action == schemas.Block:
-			block = append(block, Rule{m.Signature, m.Score})
+			block = append(block, Rule{Signature: m.Signature})
 		default:
-			all = append(all, Rule{m.Signature, m.Score})
+			all = append(all, Rule{Signature: m.Signature})
 		}
 	}
 	return block, slices.Concat(block, all)

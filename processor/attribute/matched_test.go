@@ -89,9 +89,9 @@ func TestWhomAChallengeMatchedIsChallenged(t *testing.T) {
 	a := newAnalysis(normal, suspect, Budget{MaxClients: 4096}.withDefaults())
 	a.share, a.soft = a.budget.Soft, true
 	a.mine()
-	a.choose(nil)
+	_, rules := a.rules(a.choose(nil))
 	by := charge{rows: a.charged, doubt: a.doubt, open: a.open}
-	measures := a.matchedClients(by, nil, schemas.Challenge)
+	measures := a.matchedClients(by, rules, schemas.Challenge)
 	for _, m := range measures {
 		if m.Action != schemas.Challenge || m.Evidence.Traits[0].Trait != "matched" {
 			t.Fatalf("%s of %s: %+v", m.Action, m.Value, m.Evidence.Traits)
@@ -100,15 +100,15 @@ func TestWhomAChallengeMatchedIsChallenged(t *testing.T) {
 	if len(measures) < 300 {
 		t.Errorf("%d of 400 are asked", len(measures))
 	}
-	if a.budget.MaxMatched = 7; len(a.matchedClients(by, nil, schemas.Challenge)) != 7 {
+	if a.budget.MaxMatched = 7; len(a.matchedClients(by, rules, schemas.Challenge)) != 7 {
 		t.Error("more than the room for them")
 	}
-	if a.budget.MaxMatched = -1; len(a.matchedClients(by, nil, schemas.Challenge)) != 0 {
+	if a.budget.MaxMatched = -1; len(a.matchedClients(by, rules, schemas.Challenge)) != 0 {
 		t.Error("some where there is no room")
 	}
 	a.budget.MaxMatched = 4096
 	clear(a.open)
-	if by.open = a.open; len(a.matchedClients(by, nil, schemas.Challenge)) > 0 {
+	if by.open = a.open; len(a.matchedClients(by, rules, schemas.Challenge)) > 0 {
 		t.Error("clients are asked where signatures leave nothing")
 	}
 }
