@@ -13,7 +13,7 @@ import (
 // maxMatched is how many of them clients may take whom signatures have matched.
 const (
 	maxScored  = 8192
-	maxMatched = maxScored * 3 / 4
+	maxMatched = maxScored * 7 / 8
 )
 
 // scoredList are decisions in force on clients, by the time when they were taken. A client has

@@ -11,12 +11,15 @@ import (
 const (
 	// leastToLearn is how many suspect clients weights are learned from: of fewer, chances would be learned.
 	leastToLearn = 200
-	// scoreOpen is the share of the attack that signatures must leave for a score to be looked for: where they do, they
-	// are easier to understand. scoreGain is the least share that one must stop beyond all else.
-	scoreOpen, scoreGain = 0.05, 0.05
+	// scoreOpen is the share of the attack that signatures must leave for a score to be looked for: where they leave less, they
+	// are easier to understand. scoreFirst is the least share that the first must stop beyond all else, scoreGain that of another: what
+	// one leaves, the next finds more in by chance.
+	scoreOpen, scoreFirst, scoreGain = 0.02, 0.01, 0.05
 	// scoreSame is how much of what the lowest threshold stops a higher one must, to be taken in its place: it
 	// touches fewer.
 	scoreSame = 0.99
+	// scoreWorth is how many times as many people a score may touch for what it stops as a signature: it takes the place of dozens.
+	scoreWorth = 2
 	// scoreSoft is the part of Budget.Soft within which a score may challenge in the place of signatures: they, and
 	// clients by what they did, are chosen beside it.
 	scoreSoft = 2.0 / 3
@@ -25,6 +28,9 @@ const (
 	// forge are stopped instead of 63 where it was a half, and 1.3 % of people asked instead of 1.4; on scorecard, four seeds, 86 %
 	// instead of 77, and 2.5 % instead of 2.8.
 	insteadSoft = 1.0
+	// insteadGain is the least share of the attack that one must stop more than signatures in force that ask, scoreGain that it must stop
+	// more than another score.
+	insteadGain = 0.02
 	// insteadLeft is the most of what all in force leaves that a score may leave which takes its place: who is there just then
 	// is touched by both.
 	insteadLeft = 0.7
@@ -67,7 +73,7 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 	a.mine()
 	measures = a.choose(measures)
 	left := a.left()
-	if a.budget.MaxScores <= 0 || left < scoreOpen {
+	if a.budget.MaxScores <= 0 || left < scoreGain && (a.careful() || left < scoreOpen && (a.budget.Keep || a.unmatched() < scoreOpen)) {
 		return measures, scores
 	}
 	after, chosen := a.position(measures), slices.Clone(a.chosen)
@@ -89,7 +95,7 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 // learn from, and hold the budget until the attack ends.
 func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []Measure) {
 	left, asked := a.left(), len(a.budget.Softly)+len(a.budget.Scores)
-	if asked == 0 || a.budget.Keep || a.budget.MaxScores <= 0 || left < scoreOpen {
+	if asked == 0 || a.budget.Keep || a.budget.MaxScores <= 0 || left < scoreGain && (a.careful() || a.unmatched() < scoreOpen) {
 		return measures, scores
 	}
 	picked, chosen := a.position(measures), slices.Clone(a.chosen)
@@ -99,7 +105,7 @@ func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []
 	if a.budget.Browsers {
 		most = browsersLeft
 	}
-	if !ok || a.left() > min(left-scoreGain, most*left) {
+	if !ok || left-a.left() < max(a.insteadLeast(), (1-most)*left) {
 		a.chosen = chosen
 		a.back(picked)
 		return measures, scores
@@ -109,10 +115,45 @@ func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []
 	return a.choose(measures[:blocks.measures]), []Measure{m}
 }
 
-// left is the share of the attack's requests that no measure matches.
+// left is the share of the attack's requests that no measure matches, as far as is known how many of the others are normal clients':
+// below 0 where fewer of these are there than usual, as under an attack. Of what two choices leave the difference is known better.
 func (a *analysis) left() float64 {
 	_, open := a.suspect.count(a.open)
-	return max(0, open-a.normalShare*a.suspect.total) / max(a.attackShare*a.suspect.total, 1)
+	_, charged := a.normal.count(a.charged)
+	return (open - a.ordinary()*(1-charged/max(a.normal.total, 1))) / max(a.attackShare*a.suspect.total, 1)
+}
+
+// unmatched is how many requests no measure matches, whosever they are, for each of the attack's: the most that may be left.
+func (a *analysis) unmatched() float64 {
+	_, open := a.suspect.count(a.open)
+	return open / max(a.attackShare*a.suspect.total, 1)
+}
+
+// careful reports whether a measure of this incident was lifted for people: they are among those who are left, and look as the attack does.
+func (a *analysis) careful() bool { return a.budget.Hurt.People != nil }
+
+// bare are the suspects' rows of clients that do nothing that browsers do, and that the site does not know. Of an attack that is stopped but for
+// some hundredths most of what is left is visitors', and those who come during it are not quite as others are.
+func (a *analysis) bare() []uint64 {
+	of, known, sample := make(map[uint64]bool), a.normalSample.Guests(), a.suspectSample
+	for i := range sample.clients {
+		c := &sample.clients[i]
+		of[c.id] = c.head >= 0 && !c.regular && !known[c.id] && a.conductOf(sample, c, false).mayBeMeasured()
+	}
+	rows := make([]uint64, a.suspect.words)
+	for i, owner := range a.suspect.owner {
+		if of[a.suspect.hashes[owner]] {
+			rows[i/64] |= 1 << (i % 64)
+		}
+	}
+	return rows
+}
+
+// ordinary is how many of the suspects' requests, as the sample holds them, may be of normal clients: of one who loads much it holds
+// few, so that what is left of an attack would be taken for theirs if it were asked how many requests a site has.
+func (a *analysis) ordinary() float64 {
+	each := a.normal.total / max(float64(len(a.normal.clients)), 1)
+	return min(a.normalShare*a.suspect.total, a.normalClients*each)
 }
 
 // addUp takes the score that stops most within the budget: the lowest threshold at which, beside all that was taken
@@ -136,33 +177,44 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 		}
 		return b
 	}
-	stops := func(least int) (clients int, gain float64) {
-		return a.suspect.countBoth(rowsOver(l.suspect, least, a.suspect.words), a.open)
+	attack, least := a.attackShare*a.suspect.total, lowest
+	already, people := a.touchedAll(a.charged).people, max(a.everybody().people, 1)
+	open := a.open
+	if a.left() < scoreGain {
+		open = and(open, a.bare())
 	}
-	attack, all := a.attackShare*a.suspect.total, a.everybody()
-	worth := func(least int, gain float64) bool {
-		people := a.touchedAll(rowsOver(l.normal, least, a.normal.words)).people
-		return a.worth(gain, people/max(all.people, 1), 1/max(all.people, 1))
+	stops := func(least int) (clients int, gain, cost float64) {
+		clients, gain = a.suspect.countBoth(rowsOver(l.suspect, least, a.suspect.words), open)
+		with := or(a.charged, rowsOver(l.normal, least, a.normal.words))
+		_, before := a.normal.count(a.charged)
+		_, after := a.normal.count(with)
+		return clients, gain - a.ordinary()*(after-before)/max(a.normal.total, 1), (a.touchedAll(with).people - already) / people
 	}
-	clients, gain := stops(lowest)
-	for ; a.budget.Browsers && gain >= scoreGain*attack && !worth(lowest, gain); clients, gain = stops(lowest) {
-		lowest++ // of what the budget's last part stops few may be the attack's
+	times := float64(scoreWorth)
+	if a.budget.Browsers {
+		times = 1
 	}
-	if clients < minSupport || gain < scoreGain*attack {
-		return m, false
+	clients, gain, cost := stops(least)
+	for gain < a.scoreLeast()*attack || !a.worth(gain, cost/times, 1/people) {
+		if least++; clients < minSupport {
+			return m, false
+		}
+		clients, gain, cost = stops(least)
 	}
-	least := lowest
 	for {
-		if _, same := stops(least + 1); same < scoreSame*gain {
+		if _, same, _ := stops(least + 1); same < scoreSame*gain {
 			break
 		}
 		least++
 	}
 	rows, normal := rowsOver(l.suspect, least, a.suspect.words), rowsOver(l.normal, least, a.normal.words)
-	_, gain = a.suspect.countBoth(rows, a.open)
-	score, own := l.score(least), a.touchedAll(normal)
-	if score.Validate() != nil || len(score.String()) > schemas.MaxScore || a.hurts(a.x.matcher(Rule{Score: score}), rows) ||
-		!worth(least, gain) {
+	clients, gain = a.suspect.countBoth(rows, open)
+	score := l.score(least)
+	own, all := a.touchedAll(normal), a.everybody()
+	if score.Validate() != nil || len(score.String()) > schemas.MaxScore || a.hurts(a.x.matcher(Rule{Score: score}), rows) {
+		return m, false
+	}
+	if n := a.touchedAll(or(a.charged, normal)).all - a.touchedAll(a.charged).all; poissonAtLeast(clients, a.normalClients*UpperShare(n, all.all)) > chance {
 		return m, false
 	}
 	m = Measure{
@@ -179,6 +231,22 @@ func (a *analysis) addUp(part float64) (m Measure, ok bool) {
 	a.take(rows, normal)
 	a.earlier.takeRows(a.x.matcher(Rule{Score: score}))
 	return m, true
+}
+
+// scoreLeast is the least share of the attack that one more score must stop beyond all else.
+func (a *analysis) scoreLeast() float64 {
+	if len(a.budget.Scores) > 0 || a.careful() {
+		return scoreGain
+	}
+	return scoreFirst
+}
+
+// insteadLeast is the least share of the attack that one must stop more than those in whose place it comes.
+func (a *analysis) insteadLeast() float64 {
+	if len(a.budget.Scores) > 0 || a.careful() {
+		return scoreGain
+	}
+	return insteadGain
 }
 
 // lowest is the lowest sum of points that the budget allows, of which what is charged already is within.

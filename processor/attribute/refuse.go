@@ -64,7 +64,7 @@ func refuse(normal, suspect *Sample, budget Budget, more bool) Refusal {
 	if more {
 		a.coverRest()
 	}
-	r.Left = a.left()
+	r.Left = max(0, a.left())
 	best, ok := a.bestApart()
 	if !ok {
 		r.Obstacle = NothingApart
