@@ -95,7 +95,8 @@ func (a *analysis) pick(measures []Measure) (_, scores []Measure) {
 // learn from, and hold the budget until the attack ends.
 func (a *analysis) instead(blocks position, measures, scores []Measure) (_, _ []Measure) {
 	left, asked := a.left(), len(a.budget.Softly)+len(a.budget.Scores)
-	if asked == 0 || a.budget.Keep || a.budget.MaxScores <= 0 || left < scoreGain && (a.careful() || a.unmatched() < scoreOpen) {
+	if asked == 0 || a.budget.Keep || a.budget.MaxScores <= 0 || len(a.budget.Scores) > 0 && a.surelyLeft() < scoreGain ||
+		left < scoreGain && (a.careful() || a.unmatched() < scoreOpen) {
 		return measures, scores
 	}
 	picked, chosen := a.position(measures), slices.Clone(a.chosen)
@@ -121,6 +122,11 @@ func (a *analysis) left() float64 {
 	_, open := a.suspect.count(a.open)
 	_, charged := a.normal.count(a.charged)
 	return (open - a.ordinary()*(1-charged/max(a.normal.total, 1))) / max(a.attackShare*a.suspect.total, 1)
+}
+
+// surelyLeft is the share of the attack's requests that no measure matches, if as many visitors are there as ever.
+func (a *analysis) surelyLeft() float64 {
+	return a.unmatched() - a.normalShare*a.suspect.total/max(a.attackShare*a.suspect.total, 1)
 }
 
 // unmatched is how many requests no measure matches, whosever they are, for each of the attack's: the most that may be left.
