@@ -426,31 +426,32 @@ func TestScoresOfBrowsersHaveTheirOwnBudget(t *testing.T) {
 	}
 }
 
-// TestAScoreOfBrowsersIsWorthIt: where the lowest threshold is not worth the people that it touches a higher one is taken.
-func TestAScoreOfBrowsersIsWorthIt(t *testing.T) {
-	others, browsers := 0, 0
+// TestAScoreIsWorthItsPeople: where the lowest threshold is not worth the people that it touches a higher one is taken. In an attack by browsers
+// it must stop as much for them as a signature.
+func TestAScoreIsWorthItsPeople(t *testing.T) {
+	taken, touched := make(map[bool]int), make(map[bool]int)
 	for seed := range uint64(8) {
 		normal, suspect, r := weakAttack(seed+20, 2000)
 		for range 4000 { // of whom nothing tells
 			suspect.take(weakly(r, r.Uint32(), usually))
 		}
-		for _, is := range []bool{false, true} {
-			a := newAnalysis(normal, suspect, Budget{MaxScores: 4, Browsers: is}.withDefaults())
+		for browsers, times := range map[bool]float64{false: scoreWorth, true: 1} {
+			a := newAnalysis(normal, suspect, Budget{MaxScores: 4, Browsers: browsers}.withDefaults())
 			a.share, a.soft = a.budget.Soft, true
 			m, ok := a.addUp(1)
-			switch {
-			case ok && is:
-				browsers++
-				if own, all := a.touchedAll(a.charged), a.everybody(); !a.worth(m.Stops*a.attackShare*a.suspect.total, own.people/all.people, 1/all.people) {
-					t.Errorf("seed %d: %g of the attack for %d of %d people", seed, m.Stops, own.all, all.all)
-				}
-			case ok:
-				others++
+			if !ok {
+				continue
+			}
+			taken[browsers]++
+			own, all := a.touchedAll(a.charged), a.everybody()
+			touched[browsers] += own.all
+			if !a.worth(m.Stops*a.attackShare*a.suspect.total, own.people/all.people/times, 1/all.people) {
+				t.Errorf("seed %d, browsers %t: %g of the attack for %d of %d people", seed, browsers, m.Stops, own.all, all.all)
 			}
 		}
 	}
-	t.Logf("%d scores of others, %d of browsers", others, browsers)
-	if browsers <= others {
-		t.Errorf("%d scores of others, %d of browsers", others, browsers)
+	t.Logf("scores taken: %d of browsers, %d of others; people touched: %d, %d", taken[true], taken[false], touched[true], touched[false])
+	if taken[true] < 7 || taken[false] < 7 || touched[true] >= touched[false] {
+		t.Errorf("scores taken: %d of browsers, %d of others; people touched: %d, %d", taken[true], taken[false], touched[true], touched[false])
 	}
 }
