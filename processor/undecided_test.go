@@ -62,7 +62,7 @@ func TestSaysOnceWhyNothingIsDecided(t *testing.T) {
 	}{
 		"collateral": {attack(), func(o *Options) { o.Collateral = 0.00001 }, "collateral", "decisions.collateral", "0.001 % may be blocked and 0.003 % challenged"},
 		"a part":     {part(), func(o *Options) { o.Collateral = 0.004 }, "more: collateral", "decisions.collateral", "0.4 % may be blocked"},
-		"joined":     {joined, func(o *Options) { o.Collateral = 0.004 }, "collateral,", "decisions.collateral", "0.4 % may be blocked"},
+		"joined":     {joined, func(o *Options) { o.Collateral = 0.002 }, "collateral,", "decisions.collateral", "0.2 % may be blocked"},
 		"baseline":   {attack(), func(o *Options) { o.MinBaseline = 2 * time.Hour }, "baseline", "processor.min_baseline", "decides from 2h on"},
 		"clients":    {attack(), func(o *Options) { o.MinClients = 1_000_000 }, "clients", "", "of fewer than 1000000"},
 	} {
