@@ -2,6 +2,7 @@ package attribute
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/weir-project/weir/schemas"
@@ -141,7 +142,8 @@ func (a *analysis) coverBlocks() {
 	a.coverPrefixes()
 }
 
-// coverRest takes out what asks, and clients under a decision of their own.
+// coverRest takes out what asks, and clients under a decision of their own that came again, and were stopped: of the others it is not known
+// that they do.
 func (a *analysis) coverRest() {
 	a.doubt += a.later
 	a.cover(a.budget.Softly)
@@ -149,9 +151,15 @@ func (a *analysis) coverRest() {
 	if a.budget.Measured == nil {
 		return
 	}
+	stopped := make(map[uint64]bool)
+	for i := range a.suspectSample.clients {
+		if c := &a.suspectSample.clients[i]; c.stopped && a.budget.Measured(netip.AddrFrom16(c.addr).Unmap()) != schemas.Allow {
+			stopped[c.id] = true
+		}
+	}
 	rows := make([]uint64, a.suspect.words)
 	for i, owner := range a.suspect.owner {
-		if a.budget.Measured(a.addrOf(owner)) != schemas.Allow {
+		if stopped[a.suspect.hashes[owner]] {
 			rows[i/64] |= 1 << (i % 64)
 		}
 	}

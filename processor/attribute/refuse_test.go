@@ -79,6 +79,15 @@ func TestRefuseMore(t *testing.T) {
 		"a signature that blocks": {InForce: []schemas.Signature{odd}}, "one that asks": {Softly: []schemas.Signature{odd}},
 		"single clients": {Measured: func(a netip.Addr) schemas.Action { return cmp.Or(single[a], schemas.Allow) }},
 	} {
+		if budget.Measured != nil {
+			if got := RefuseMore(normal, suspect, budget); got.Left < 0.9 {
+				t.Errorf("%s that have not come again: %+v", name, got)
+			}
+			for i := range suspect.clients {
+				c := &suspect.clients[i]
+				c.stopped = single[netip.AddrFrom16(c.addr).Unmap()] != ""
+			}
+		}
 		got := RefuseMore(normal, suspect, budget)
 		if got.Obstacle != TooManyHurt || !slices.ContainsFunc(got.Signature, func(v schemas.TraitValue) bool { return v.Value == "Firefox/140" }) ||
 			math.Abs(got.Left-0.5) > 0.1 || math.Abs(got.Stops-0.5) > 0.15 {
