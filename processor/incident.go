@@ -158,11 +158,16 @@ func (s *site) event(t schemas.EventType, now time.Time) schemas.Event {
 	if s.name == Other {
 		e.Cause = s.d.strangeCause()
 	}
-	for _, part := range s.d.parts(s.incident.id) {
-		if told := part.incident.undecided.Told; told != nil && len(e.Undecided) < schemas.MaxUndecided {
+	var part []schemas.Undecided // where something is decided comes last: who has room for one site names one where nothing is
+	for _, of := range s.d.parts(s.incident.id) {
+		if told := of.incident.undecided.Told; told != nil && told.Left > 0 {
+			part = append(part, *told)
+		} else if told != nil {
 			e.Undecided = append(e.Undecided, *told)
 		}
 	}
+	e.Undecided = append(e.Undecided, part...)
+	e.Undecided = e.Undecided[:min(len(e.Undecided), schemas.MaxUndecided)]
 	if was := s.incident.returns; was != "" {
 		e.Cause = shorten("the attack of "+was+" is back: "+e.Cause, schemas.MaxSentence)
 	}

@@ -79,6 +79,9 @@ func (s *site) tellUndecided(second int64, emit func(schemas.Event)) {
 		u.Bare = 0
 		s.lookAtRest(second, emit)
 	default:
+		if u.Told != nil && u.Told.Left > 0 { // of what is in force no more
+			s.tellDecided(second, emit)
+		}
 		if u.Rest = 0; u.Bare == 0 {
 			u.Bare = second
 		}
@@ -168,11 +171,11 @@ func (s *site) refused(u *schemas.Undecided, r *attribute.Refusal) {
 	if r.Obstacle == attribute.TooManyHurt {
 		u.Setting = "decisions.collateral"
 	}
-	u.Why = s.refusal(r)
+	u.Why = s.refusal(r, u.Left > 0)
 }
 
-// refusal is the sentence on what was refused.
-func (s *site) refusal(r *attribute.Refusal) string {
+// refusal is the sentence on what was refused, beside what is in force where more of an attack is looked for.
+func (s *site) refusal(r *attribute.Refusal, more bool) string {
 	o := &s.d.o
 	measure := ""
 	if r.Signature != nil {
@@ -189,6 +192,9 @@ func (s *site) refusal(r *attribute.Refusal) string {
 	case attribute.TooManyHurt:
 		if r.Touches > attribute.SoftTimes*o.Collateral {
 			return fmt.Sprintf("%s, and might touch %.2g %% of this site's people: %s", measure, 100*r.Touches, may)
+		}
+		if more {
+			return fmt.Sprintf("%s, and might touch %.2g %% of this site's people, too many beside those whom what is in force may touch: %s", measure, 100*r.Touches, may)
 		}
 		return fmt.Sprintf("%s; of the %d normal clients that are known too few show whether it would touch more of the people than may be: %s", measure, r.Clients, may)
 	case attribute.HasHurt:

@@ -18,10 +18,12 @@ const (
 // lookAtRest looks at what the decisions in force leave of the attack, every undecidedTold seconds, and oftener until it is told.
 func (s *site) lookAtRest(second int64, emit func(schemas.Event)) {
 	u := &s.incident.undecided
-	if u.Told != nil && u.Told.Left == 0 {
+	bare := len(s.know.decisions) == 0 // but for single addresses that come again
+	if u.Told != nil && (bare || u.Told.Left == 0) {
 		s.tellDecided(second, emit)
 	}
-	if u.Next = second + undecidedTold; len(s.know.decisions) == 0 { // single addresses that come again
+	if u.Next = second + undecidedTold; bare {
+		u.Rest = 0
 		return
 	}
 	why := s.undecidedRest(second)
@@ -48,7 +50,9 @@ func (s *site) lookAtRest(second int64, emit func(schemas.Event)) {
 func (s *site) undecidedRest(second int64) schemas.Undecided {
 	i, o := s.incident, &s.d.o
 	u := schemas.Undecided{Site: s.name}
-	r := attribute.RefuseMore(s.normalSample(), s.suspects(second, i.suspectsFrom()), s.budget(second, i.suspectsFrom()))
+	budget := s.budget(second, i.suspectsFrom())
+	budget.Measured = s.measured
+	r := attribute.RefuseMore(s.normalSample(), s.suspects(second, i.suspectsFrom()), budget)
 	if u.Left = r.Left; r.Left < restMuch {
 		return u
 	}
