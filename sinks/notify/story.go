@@ -62,7 +62,7 @@ type incident struct {
 type unsaid struct {
 	Why   string  `json:"why,omitempty"`
 	Cap   string  `json:"cap,omitempty"`
-	Where string  `json:"where,omitempty"` // the first site of which it is said, and how many more there are
+	Where string  `json:"where,omitempty"` // the first site of which it is said, and of how many more the like is
 	Left  float64 `json:"left,omitempty"`  // share of the attack's requests that what is decided leaves; 0 where nothing is
 }
 
@@ -175,7 +175,13 @@ func (s *story) undecided(g *group, i *incident, e *schemas.Event, now time.Time
 	}
 	u := &e.Undecided[0]
 	i.unsaid = unsaid{Why: inert(u.Why, whyWidth), Cap: inert(u.Cap, schemas.MaxID), Where: quote(u.Site, siteWidth), Left: u.Left}
-	if more := len(e.Undecided) - 1; more > 0 {
+	more := -1
+	for _, o := range e.Undecided {
+		if (o.Left > 0) == (u.Left > 0) {
+			more++
+		}
+	}
+	if more > 0 {
 		i.Where += fmt.Sprintf(" and %d more", more)
 	}
 	share, known, _ := s.served(g, now)

@@ -117,8 +117,11 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 	default:
 		done = "weir does nothing: these are visitors"
 	}
-	if why.Left > 0 && t.enforced > 0 && !m.Last && !s.panicked(t) {
+	switch told := why.Why != "" && t.enforced > 0 && !m.Last && !s.panicked(t); {
+	case told && why.Left > 0:
 		done += fmt.Sprintf(", and leaves %s of the attack's on %s: %s", percent(why.Left), why.Where, span(why.Why))
+	case told && (!why.bare(stopped) || t.waiting+t.idle > 0):
+		done += fmt.Sprintf(", and decides nothing that stops the attack on %s: %s", why.Where, span(why.Why))
 	}
 	var call string
 	switch {
@@ -136,7 +139,7 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 		call = "nothing to do"
 	case s.panicked(t) && g.Class == "attack":
 		call = "to enforce again: " + span("weir panic on")
-	case (why.bare(stopped) || why.Left > 0) && m.Severity == Critical:
+	case why.Why != "" && m.Severity == Critical:
 		call = "weir goes on looking; see for yourself: " + span("weir why "+inert(g.worst().ID, schemas.MaxID))
 	case g.Class == "breakage":
 		call = "nothing to do in weir: look at the application"
@@ -156,14 +159,14 @@ func (s *story) headline(g *group, m *Message, t tally, known bool, share, stopp
 // littleStopped is the share of the requests below which what is in force stops nothing to speak of.
 const littleStopped = 0.2
 
-// undecided is why nothing is decided in an open attack of the group, or no more; empty where that is not so.
-func (g *group) undecided() unsaid {
+// undecided is why nothing is decided in an open attack of the group, else why no more is; empty where that is not so.
+func (g *group) undecided() (why unsaid) {
 	for _, i := range g.Incidents {
-		if i.Closed.IsZero() && i.Kind.Attack() && i.Why != "" {
-			return i.unsaid
+		if i.Closed.IsZero() && i.Kind.Attack() && i.Why != "" && (why.Why == "" || why.Left > 0 && i.Left == 0) {
+			why = i.unsaid
 		}
 	}
-	return unsaid{}
+	return why
 }
 
 // bare reports whether nothing is decided that stops anything to speak of.

@@ -204,7 +204,7 @@ func TestSaysWhyNoMoreIsDecided(t *testing.T) {
 				if left > 0 {
 					e.Type = schemas.IncidentUpdated
 					e.Undecided = []schemas.Undecided{
-						{Site: "www.example.org", Cap: "collateral", Why: "it might touch 4 % of the people", Left: left}, {Site: "shop.example.org", Cap: "alike", Why: "x"},
+						{Site: "www.example.org", Cap: "collateral", Why: "it might touch 4 % of the people", Left: left}, {Site: "shop.example.org", Cap: "alike", Why: "x", Left: 0.3},
 					}
 				}
 				return e
@@ -227,4 +227,32 @@ func TestSaysWhyNoMoreIsDecided(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSaysWhereNothingIsDecided: of an attack that is stopped at one site, that nothing stops it at another is said even where visitors
+// are served, and not taken for a part that is left.
+func TestSaysWhereNothingIsDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, got, stop := start(t, options(t, "team"))
+		defer stop()
+		s := teller{n: n}
+		e := opened("i1", "www.example.org", schemas.Flood, signals(112, 0.4, 0))
+		s.tell(e, decided("i1-1", "i1", "www.example.org"))
+		time.Sleep(30 * time.Second)
+		e.Type = schemas.IncidentUpdated
+		e.Undecided = []schemas.Undecided{{Site: "shop.example.org", Cap: "alike", Why: "nothing was found"}, {Site: "www.example.org", Cap: "collateral", Why: "x", Left: 0.3}}
+		s.tell(e)
+		for range 30 {
+			time.Sleep(10 * time.Second)
+			n.Signals(rows("www.example.org", signals(112, 0.4, 0)))
+		}
+		messages := got["team"].got()
+		if len(messages) < 2 {
+			t.Fatalf("%s", got["team"].kinds())
+		}
+		const want = "and stops 40 % of the requests, and decides nothing that stops the attack on shop.example.org: nothing was found; "
+		if m := messages[1].flat(); m.Kind != Worsened || !strings.Contains(m.Headline, want) {
+			t.Errorf("%s %s", m.Kind, m.Headline)
+		}
+	})
 }
