@@ -15,19 +15,21 @@ const (
 )
 
 const (
-	// leastShown is of how many of those whom an incident's first decision matched it must be seen what they do, and showsAfter for
-	// how many seconds after it: whoever comes later is stopped before it does anything.
+	// leastShown is of how many of those whom a decision matches it must be seen what they do, and showsAfter for how many seconds after
+	// the incident's first one on requests: whoever of the attack's comes later is stopped before it does anything, and those whom
+	// a later decision matches are more and more the visitors.
 	leastShown, showsAfter = 5, 60
 	// browsersShare is what share of them must behave as people do.
 	browsersShare = 0.5
 )
 
-// seeConduct notes what the attack's clients do, by those whom its first decision on requests matched before it was in force: they were
-// chosen for what sets them apart from all who are normal, so that they are hardly anybody else. Once it is seen it is
-// known for the whole incident: later ones are stopped, and those whom nobody stops are more and more the visitors.
+// seeConduct notes what the attack's clients do, by those whom its first decision on requests matched before it was in force, or the next
+// within a minute of it: they were chosen for what sets them apart from all who are normal, so that they are hardly anybody else. Once
+// it is seen it is known for the whole incident; where too few show anything in that minute it never is, and whatever
+// behaves like people is then taken for people.
 func (s *site) seeConduct(d *decision, live *attribute.Live, second int64) {
 	i := s.incident
-	if i == nil || i.conduct != unseen || d.incident != i.id || second-d.since > showsAfter || live.Shown < leastShown {
+	if i == nil || i.conduct != unseen || d.incident != i.id || second-i.first > showsAfter || live.Shown < leastShown {
 		return
 	}
 	if i.conduct = ofPrograms; float64(live.People) >= browsersShare*float64(live.Shown) {

@@ -1,6 +1,7 @@
 package processor
 
 import (
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -9,27 +10,31 @@ import (
 	"github.com/weir-project/weir/schemas"
 )
 
-// TestWhatTheFirstWhoAreStoppedDo: what the attack's clients do is seen of those whom its first decisions match before they are in
-// force, once for the whole incident, and over a restart.
+// TestWhatTheFirstWhoAreStoppedDo: what the attack's clients do is seen of those whom its first decisions match within a minute of the
+// first one, once for the whole incident, and over a restart. Whom one of later matches may be the visitors.
 func TestWhatTheFirstWhoAreStoppedDo(t *testing.T) {
 	for name, c := range map[string]struct {
 		shown, people int
-		after         int64
+		taken, after  int64 // seconds after the incident's first decision on requests
 		want          attackConduct
 	}{
-		"browsers":                        {20, 17, 10, ofBrowsers},
-		"programs, and two people":        {20, 2, 10, ofPrograms},
-		"too few have shown anything":     {4, 4, 10, unseen},
-		"whom it matches later is others": {20, 20, 70, unseen},
+		"browsers":                                {20, 17, 0, 10, ofBrowsers},
+		"programs, and two people":                {20, 2, 0, 10, ofPrograms},
+		"too few have shown anything":             {4, 4, 0, 10, unseen},
+		"whom it matches later is others":         {20, 20, 0, 70, unseen},
+		"the first showed too few, the next more": {20, 17, 10, 20, ofBrowsers},
+		"one of later has a minute of its own":    {20, 17, 70, 80, unseen},
 	} {
 		p, s, d := withScore(t)
-		s.incident.conduct, d.since = unseen, 1000
+		s.incident.conduct, s.incident.first, d.since = unseen, 1000, 1000+c.taken
 		s.seeConduct(d, &attribute.Live{Shown: c.shown, People: c.people}, 1000+c.after)
 		if s.incident.conduct != c.want {
 			t.Errorf("%s: %d, want %d", name, s.incident.conduct, c.want)
 		}
 		if to := reloaded(t, p, small).detector.sites[0]; to.incident.conduct != c.want {
 			t.Errorf("%s: %d after a restart, want %d", name, to.incident.conduct, c.want)
+		} else if to.incident.first != 1000 {
+			t.Errorf("%s: the first decision was in second %d after a restart, want 1000", name, to.incident.first)
 		}
 		s.seeConduct(d, &attribute.Live{Shown: 20, People: 20 - c.people}, 1000)
 		if c.want != unseen && s.incident.conduct != c.want {
@@ -40,6 +45,26 @@ func TestWhatTheFirstWhoAreStoppedDo(t *testing.T) {
 		if s.seeConduct(d, &attribute.Live{Shown: 20, People: 20}, 1000); s.incident.conduct != unseen {
 			t.Errorf("%s: another incident's decision tells", name)
 		}
+	}
+}
+
+// TestWhenTheFirstDecisionWas: the minute begins with the first one on requests, and no later one begins it anew.
+func TestWhenTheFirstDecisionWas(t *testing.T) {
+	p, s, _ := withScore(t)
+	first := s.incident.first
+	earliest := int64(math.MaxInt64)
+	for _, d := range s.know.decisions {
+		if d.signature != nil {
+			earliest = min(earliest, d.since)
+		}
+	}
+	if first == 0 || first > earliest {
+		t.Fatalf("the first decision is said to be of second %d, the first in force is of %d", first, earliest)
+	}
+	s.impose([]attribute.Measure{{Action: schemas.Challenge, Scope: schemas.ScopeSignature, Value: `method="PUT"`,
+		Signature: schemas.Signature{{Trait: schemas.TraitMethod, Value: "PUT"}}}}, p.detector.closed+100, func(schemas.Event) {})
+	if s.incident.first != first {
+		t.Errorf("another one moved it from %d to %d", first, s.incident.first)
 	}
 }
 

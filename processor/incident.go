@@ -45,6 +45,7 @@ type incident struct {
 	refused         []schemas.Signature
 	refusedPrefixes []netip.Prefix // that hurt, too
 	conduct         attackConduct
+	first           int64          // second of the first decision on requests, 0 for none
 	noScore         bool           // one was lifted because it hurt: no other is taken
 	hurt            attribute.Hurt // those of the signatures that were lifted for people
 	last            schemas.Event
@@ -403,6 +404,9 @@ func (s *site) impose(measures []attribute.Measure, second int64, emit func(sche
 			Collateral: m.Collateral, CollateralPerHour: m.CollateralPerHour,
 			CollateralClients: m.CollateralClients, Origin: schemas.OriginWeir, Evidence: m.Evidence, Reason: reason(m) + known + s.onProbation(),
 		}}
+		if _, ok := d.rule(); ok && i.first == 0 {
+			i.first = second
+		}
 		d.hash = decisionHash(s.d.seed, []byte(d.ID))
 		if d.Scope == schemas.ScopePrefix {
 			d.prefix = netip.MustParsePrefix(d.Value) // of attribution's own

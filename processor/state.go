@@ -339,6 +339,7 @@ type savedIncident struct {
 	Cause   string        `json:"cause"`
 	NoScore bool          `json:"no_score,omitempty"`
 	Conduct attackConduct `json:"conduct,omitempty"`
+	First   int64         `json:"first,omitempty"`
 	Refused []string      `json:"refused,omitempty"`
 	Returns string        `json:"returns,omitempty"`
 	Began   int64         `json:"began,omitempty"`
@@ -389,7 +390,7 @@ func (s *site) open() savedOpen {
 	}
 	if i := s.incident; i != nil {
 		saved.Incident = &savedIncident{ID: i.id, Opened: i.opened, Second: i.second, Next: i.next, Number: i.number, Sites: i.all.sites, Decided: i.all.decided, Cause: i.last.Cause, Peak: i.peak,
-			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier(), NoScore: i.noScore, Conduct: i.conduct, Undecided: i.undecided}
+			Returns: i.returns, Began: i.began, Lapsed: i.lapsed, Word: i.word, Solved: i.solved, Among: i.among, Attack: i.attack, Earlier: i.saveEarlier(), NoScore: i.noScore, Conduct: i.conduct, First: i.first, Undecided: i.undecided}
 		saved.Incident.Lifted, saved.Incident.Hurt = i.saveHurt()
 		for _, signature := range i.refused {
 			saved.Incident.Refused = append(saved.Incident.Refused, signature.String())
@@ -456,7 +457,7 @@ func (s *site) reopen(saved savedOpen, r *state.Reader) {
 		return
 	}
 	if i := saved.Incident; i != nil {
-		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack, noScore: i.NoScore, conduct: i.Conduct, undecided: i.Undecided}
+		s.incident = &incident{id: i.ID, opened: i.Opened, second: i.Second, next: i.Next, number: i.Number, all: &together{sites: i.Sites, decided: i.Decided}, returns: i.Returns, began: i.Began, lapsed: i.Lapsed, word: i.Word, solved: i.Solved, among: i.Among, attack: i.Attack, noScore: i.NoScore, conduct: i.Conduct, first: i.First, undecided: i.Undecided}
 		s.incident.peak, s.incident.last.Kind, s.incident.last.Cause = i.Peak, saved.State.Kind, i.Cause
 		if err := s.loadEarlier(i.Earlier); err != nil {
 			r.Fail("%v", err)
