@@ -11,8 +11,9 @@ const (
 	// restMuch is the share of the attack's requests that what is in force must leave for it to be said why, and restLittle the one
 	// from which down that is taken back.
 	restMuch, restLittle = 0.2, 0.1
-	// restStops is the least share that a measure must stop for it to be worth a person's time.
-	restStops = 0.1
+	// restStops is the least share that a measure must stop for it to be worth a person's time, and restFewer the one below which
+	// what was told of one is taken back.
+	restStops, restFewer = 0.1, 0.05
 )
 
 // lookAtRest looks at what the decisions in force leave of the attack, every undecidedTold seconds, and oftener until it is told.
@@ -70,10 +71,19 @@ func (s *site) undecidedRest(second int64) schemas.Undecided {
 	case i.lapsed:
 		u.Cap, u.Setting = capProbation, "decisions.probation"
 		u.Why = fmt.Sprintf("what weir decided by itself lapsed after %s (decisions.probation), as nothing had shown that it was right; if this is an attack: weir incidents confirm %s", plainly(o.Probation), i.id)
-	case r.Stops >= restStops && (r.Obstacle == attribute.TooManyHurt || r.Obstacle == attribute.HasHurt || r.Obstacle == attribute.EarlierHurt):
+	case i.undecided.worthTelling(r.Stops) && (r.Obstacle == attribute.TooManyHurt || r.Obstacle == attribute.HasHurt || r.Obstacle == attribute.EarlierHurt):
 		s.refused(&u, &r)
 	}
 	return u
+}
+
+// worthTelling reports whether a measure that would stop a share is worth to be told of, or to be told of still: the best that is found is
+// another at each look, and stops a little more or less.
+func (u *undecided) worthTelling(stops float64) bool {
+	if u.Told != nil && u.Told.Left > 0 {
+		return stops >= restFewer
+	}
+	return stops >= restStops
 }
 
 // wouldStop is what is said of what was left out.

@@ -77,3 +77,18 @@ func TestWhatTheBudgetIsSpentOn(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsToldOfTheRestStays: what was told of what decisions leave is not taken back because the best measure that was refused stops a
+// little less by now than what is worth telling; where nothing is told it must stop as much.
+func TestWhatIsToldOfTheRestStays(t *testing.T) {
+	part, whole := &schemas.Undecided{Cap: "collateral", Left: 0.4}, &schemas.Undecided{Cap: "collateral"}
+	for _, c := range []struct {
+		told  *schemas.Undecided
+		stops float64
+		want  bool
+	}{{nil, 0.11, true}, {nil, 0.09, false}, {part, 0.11, true}, {part, 0.09, true}, {part, 0.04, false}, {whole, 0.09, false}} {
+		if u := (&undecided{Told: c.told}); u.worthTelling(c.stops) != c.want {
+			t.Errorf("%.2f after %+v: %v", c.stops, c.told, !c.want)
+		}
+	}
+}
