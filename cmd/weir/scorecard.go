@@ -71,9 +71,9 @@ func stoppedTable(t *printedTable, groups []*group) {
 	if len(groups) == 0 {
 		return
 	}
-	t.row("attack", "format", "runs", "noticed s (never)", "traffic then", "incidents", "blocked", "stopped", "reachable", "ceiling")
+	t.row("attack", "format", "runs", "noticed s (never)", "traffic then", "incidents", "blocked", "stopped", "reachable", "by sums", "ceiling")
 	for _, g := range groups {
-		var factors, incidents, noticed, blocked, stopped, ceiling, reachableBlock, reachable []float64
+		var factors, incidents, noticed, blocked, stopped, ceiling, reachableBlock, reachable, sums []float64
 		for _, r := range g.runs {
 			if r.Noticed != nil {
 				noticed = append(noticed, *r.Noticed)
@@ -84,12 +84,13 @@ func stoppedTable(t *printedTable, groups []*group) {
 			stopped = append(stopped, r.Late.Share())
 			ceiling = append(ceiling, r.Ceiling)
 			reachableBlock, reachable = append(reachableBlock, r.ReachableBlock), append(reachable, r.Reachable)
+			sums = append(sums, r.ReachableSums)
 		}
 		t.row(g.name, string(g.format), fmt.Sprint(len(g.runs)), fmt.Sprintf("%s (%d)", medianAndWorst(noticed), len(g.runs)-len(noticed)), times(factors),
 			fmt.Sprintf("%.3g / %.3g", median(incidents), highest(incidents)), medianAndLowest(blocked), medianAndLowest(stopped),
-			tenths(median(reachableBlock))+" / "+tenths(median(reachable)), tenths(median(ceiling)))
+			tenths(median(reachableBlock))+" / "+tenths(median(reachable))+" / "+tenths(lowest(reachable)), medianAndLowest(sums), tenths(median(ceiling)))
 	}
-	t.text("Of noticed, incidents, blocked and stopped the median / the worst; of traffic the worst; of reachable, what an oracle blocks / stops, and of the ceiling the median.")
+	t.text("Of noticed, incidents, blocked and stopped the median / the worst; of traffic the worst; of reachable, what an oracle blocks / stops in the median / stops in the worst run; by sums, the median / the worst; of the ceiling the median.")
 }
 
 // peopleTable is whom the decisions against each attack touched.

@@ -3,6 +3,7 @@ package simulate
 import (
 	"math"
 	"math/bits"
+	"net/netip"
 	"time"
 
 	"github.com/weir-project/weir/schemas"
@@ -57,6 +58,31 @@ func (f *facts) fill(traits *[schemas.NumTraits]uint64, knows *acquaintance, x d
 	put(bit(x.cookie)<<1 | bit(x.follows))
 }
 
+// plainFacts are hashes of what a score adds up: a request's own traits, the networks that it comes from, and whether
+// ordinary traffic had asked for its path.
+type plainFacts [schemas.NumScored + 1]uint32
+
+func (f *plainFacts) fill(traits *[schemas.NumTraits]uint64, client netip.Addr, asked bool) {
+	for i, v := range traits {
+		f[i] = uint32(mix(uint64(i), v) >> 32)
+	}
+	for i, t := range schemas.Networks {
+		network, _ := t.NetworkOf(client)
+		f[schemas.NumTraits+i] = uint32(label(network.String()) >> 32)
+	}
+	f[schemas.NumScored] = uint32(mix(uint64(schemas.NumScored)) >> 32)
+	if asked {
+		f[schemas.NumScored]++
+	}
+}
+
+// each calls do with the place of each fact.
+func (f *plainFacts) each(do func(at uint32)) {
+	for _, x := range f {
+		do(x & (oddsSize - 1))
+	}
+}
+
 // odds is a logistic regression on facts and pairs of facts: the logarithm of how much likelier a request is the
 // attack's.
 type odds struct {
@@ -85,29 +111,32 @@ func (f *facts) each(do func(at uint32)) {
 	}
 }
 
-func (o *odds) of(f *facts) float32 {
+// seer calls do with the place of each thing that is seen of a row.
+type seer func(r *oracleRow, do func(at uint32))
+
+func (o *odds) of(r *oracleRow, sees seer) float32 {
 	sum := o.bias
-	f.each(func(at uint32) { sum += o.weights[at] })
+	sees(r, func(at uint32) { sum += o.weights[at] })
 	return sum
 }
 
 // learn makes the truth of a request likelier by a step.
-func (o *odds) learn(f *facts, attack bool) {
+func (o *odds) learn(r *oracleRow, sees seer) {
 	want := float32(0)
-	if attack {
+	if r.attack {
 		want = 1
 	}
-	g := 1/(1+float32(math.Exp(-float64(o.of(f))))) - want
+	g := 1/(1+float32(math.Exp(-float64(o.of(r, sees))))) - want
 	o.bias -= oddsRate / 10 * g
-	f.each(func(at uint32) {
+	sees(r, func(at uint32) {
 		d := g + oddsDecay*o.weights[at]
 		o.squares[at] += d * d
 		o.weights[at] -= oddsRate * d / (float32(math.Sqrt(float64(o.squares[at]))) + .1)
 	})
 }
 
-// judge scores each row since the scenario began by what was learned of the clients of the other half.
-func judge(rows []oracleRow) {
+// judge scores each row since the scenario began, or all of them, by what was learned of the clients of the other half.
+func judge(rows []oracleRow, sees seer, before bool) {
 	for side := range uint64(2) {
 		o, order := newOdds(), stream(side, label("oracle"))
 		var others []int
@@ -119,12 +148,12 @@ func judge(rows []oracleRow) {
 		for range oddsPasses {
 			order.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 			for _, i := range others {
-				o.learn(&rows[i].facts, rows[i].attack)
+				o.learn(&rows[i], sees)
 			}
 		}
 		for i := range rows {
-			if r := &rows[i]; r.client&1 == side && !r.ordinary {
-				r.score = o.of(&r.facts)
+			if r := &rows[i]; r.client&1 == side && (before || !r.ordinary) {
+				r.score = o.of(r, sees)
 			}
 		}
 	}

@@ -53,6 +53,7 @@ type oracleClient struct {
 // oracleRow is a request as the oracle sees it, and the truth.
 type oracleRow struct {
 	facts    facts
+	plain    plainFacts
 	sent     int64  // unix ms
 	client   uint64 // hash
 	site     uint64 // hash
@@ -149,6 +150,7 @@ func (o *oracle) add(r *Record, traits *[schemas.NumTraits]uint64, actor uint32,
 		attack: r.Attack(), succeeds: r.WouldSucceed(), exempt: exempt, ordinary: ordinary,
 	}
 	row.facts.fill(traits, knows, x, at, r.Sent)
+	row.plain.fill(traits, client.client, at.asked > 0)
 	switch {
 	case row.attack:
 		o.attack.add(row)
@@ -202,7 +204,7 @@ func (o *oracle) reach(attackAt int64, counted func(*oracleRow) bool) (blocked, 
 		return 0, 0
 	}
 	all := slices.Concat(o.ordinary.rows, o.attack.rows, o.visitors)
-	judge(all)
+	judge(all, func(r *oracleRow, do func(at uint32)) { r.facts.each(do) }, false)
 	// A client is stopped from the request on that showed too much.
 	slices.SortStableFunc(all, func(a, b oracleRow) int { return cmp.Or(cmp.Compare(a.sent, b.sent), cmp.Compare(a.client, b.client)) })
 	highest := map[[2]uint64]float32{}
@@ -237,6 +239,32 @@ func (o *oracle) reach(attackAt int64, counted func(*oracleRow) bool) (blocked, 
 	slices.SortFunc(scores, descending)
 	slices.SortFunc(late, descending)
 	return above(late, scores, oracleBlocked), above(late, scores, oracleBlocked+oracleSlowed)
+}
+
+// reachBySums is the share of the attack's requests later than Grace that somebody stops who is told the truth of the other half of the
+// clients, as the oracle is, but judges as an edge does that holds a score: by the sum of what a request itself says and which
+// networks it comes from, each request by itself, with a threshold for those who came to the attacked sites before.
+func (o *oracle) reachBySums(attackAt int64, attacked func(*oracleRow) bool) float64 {
+	all := slices.DeleteFunc(slices.Concat(o.ordinary.rows, o.attack.rows, o.visitors), func(r oracleRow) bool { return !attacked(&r) })
+	judge(all, func(r *oracleRow, do func(at uint32)) { r.plain.each(do) }, true)
+	highest := map[[2]uint64]float32{} // of those who came before, anew every ten minutes, as weir counts its normal clients
+	var late []float32
+	for i := range all {
+		switch row := &all[i]; {
+		case row.attack && row.sent-attackAt > Grace.Milliseconds():
+			late = append(late, row.score)
+		case row.ordinary && row.succeeds && !row.exempt:
+			key := [2]uint64{row.client, uint64(row.sent / oracleVisit.Milliseconds())}
+			if most, known := highest[key]; !known || row.score > most {
+				highest[key] = row.score
+			}
+		}
+	}
+	people := slices.Collect(maps.Values(highest))
+	descending := func(a, b float32) int { return cmp.Compare(b, a) }
+	slices.SortFunc(people, descending)
+	slices.SortFunc(late, descending)
+	return above(late, people, oracleBlocked+oracleSlowed)
 }
 
 // lowestScore is below every score.

@@ -153,3 +153,41 @@ func TestRentedFills(t *testing.T) {
 		t.Errorf("%d bots in %d networks", len(bots), len(blocks))
 	}
 }
+
+// TestBySums: who judges each request by itself stops all that the trait tells, where next to nobody has it, none of what is told by what
+// a client did before, and no more of what is alike than the share of those who came before that may be touched.
+func TestBySums(t *testing.T) {
+	t.Parallel()
+	language := func(r *rand.Rand) uint64 { return 1 + uint64(r.IntN(8)) }
+	for _, c := range []struct {
+		name      string
+		bot       func(r *rand.Rand) uint64 // its language
+		uris      []string
+		low, high float64 // of what is stopped
+	}{
+		{"alike", language, []string{"/a", "/b.css"}, 0, .07},
+		{"a language that nobody has", func(*rand.Rand) uint64 { return 99 }, []string{"/a", "/b.css"}, .99, 1},
+		{"one of eight languages", func(*rand.Rand) uint64 { return 3 }, []string{"/a", "/b.css"}, .02, .4},
+		{"loads nothing, which only the second request shows", language, []string{"/a", "/a"}, 0, .1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := &play{o: newOracle(attackBegins), r: rand.New(rand.NewPCG(3, 4)), start: attackBegins}
+			for i := range 1500 {
+				p.client(Person, -time.Duration(1500-i)*time.Second-time.Minute, language(p.r), "/a", "/b.css")
+			}
+			for i := range 1500 {
+				at := time.Duration(i) * 400 * time.Millisecond
+				p.client(Person, at, language(p.r), "/a", "/b.css")
+				p.client(Bot, at, c.bot(p.r), c.uris...)
+			}
+			got := p.o.reachBySums(attackBegins.UnixMilli(), func(*oracleRow) bool { return true })
+			if got < c.low || got > c.high {
+				t.Errorf("stops %.3f, want %.2f to %.2f", got, c.low, c.high)
+			}
+			if got := p.o.reachBySums(attackBegins.UnixMilli(), func(r *oracleRow) bool { return r.attack }); got != 1 {
+				t.Errorf("where nobody else comes, %.3f is stopped", got)
+			}
+		})
+	}
+}

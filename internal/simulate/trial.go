@@ -78,6 +78,9 @@ type Result struct {
 	// has the scorecard's budget of people. See oracle.
 	ReachableBlock float64 `json:"reachable_block"`
 	Reachable      float64 `json:"reachable"`
+	// ReachableSums is the share of Late that somebody stops who knows the same, but adds up what a score does, judges each request by
+	// itself, and sets the threshold by those who came before, as weir must.
+	ReachableSums float64 `json:"reachable_sums"`
 
 	// Visitors are everybody but bots and scanners at the attacked sites from the attack's
 	// first request to the last decision's end; where nothing is attacked, everywhere.
@@ -301,6 +304,7 @@ func (t *Trial) Result() Result {
 		x.ReachableBlock, x.Reachable = t.oracle.reach(t.attackAt, func(r *oracleRow) bool {
 			return !l[r.actor].shared && t.within(r)
 		})
+		x.ReachableSums = t.oracle.reachBySums(t.attackAt, t.attacked)
 	}
 	by := scorer{kinds: t.kinds}
 	l.count(&by, &x.Visitors, &x.Shared, &x.Scanners, x.ByKind)
@@ -379,6 +383,16 @@ func (t *Trial) within(r *oracleRow) bool {
 	for site, s := range t.seen {
 		if label(t.sites[site]) == r.site {
 			return r.sent >= s.first && r.sent <= max(t.inForce, s.last)
+		}
+	}
+	return false
+}
+
+// attacked reports whether a row that the oracle saw is of a site that is attacked.
+func (t *Trial) attacked(r *oracleRow) bool {
+	for site := range t.seen {
+		if label(t.sites[site]) == r.site {
+			return true
 		}
 	}
 	return false
