@@ -48,9 +48,10 @@ func (s *site) keepArmed(d *decision, why string, second int64) {
 }
 
 // arms reports whether a decision that ends is kept armed: a signature that went on stopping
-// something, and hurt nobody.
+// something, and hurt nobody. One whose probes behave like people is not, be it that the attack's clients do, too: what
+// comes and matches it would be taken for the attack before anything is known of it, and a crowd may.
 func (s *site) arms(d *decision) bool {
-	return s.d.o.ArmedFor > 0 && d.signature != nil && d.matched-d.since >= armedAfter && !d.hurt
+	return s.d.o.ArmedFor > 0 && d.signature != nil && d.matched-d.since >= armedAfter && !d.hurt && !d.strays()
 }
 
 // arm keeps the signature of a decision that ends, and returns until when.

@@ -195,3 +195,34 @@ func TestArmedAreBounded(t *testing.T) {
 		t.Errorf("%d are armed", n)
 	}
 }
+
+// TestWhatStraysIsNotArmed: a signature whose probes behave like people is not decided again before anything is known of what comes, neither
+// where it was not renewed for it nor in an attack by browsers, whose probes all do.
+func TestWhatStraysIsNotArmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		live schemas.Live
+		want bool
+	}{
+		"no probe was seen":             {schemas.Live{}, true},
+		"its probes are bots":           {schemas.Live{Probes: 9}, true},
+		"one of many may be by luck":    {schemas.Live{Probes: 40, People: 1}, true},
+		"its probes behave like people": {schemas.Live{Probes: 4, People: 3}, false},
+	} {
+		p, s, score := withScore(t)
+		second := p.detector.closed
+		d := &decision{signature: schemas.Signature{{Trait: schemas.TraitMethod, Value: "PUT"}}, incident: s.incident.id, since: second - 100, matched: second - 10, live: c.live, Decision: schemas.Decision{
+			ID: "i1-98", Action: schemas.Challenge, Scope: schemas.ScopeSignature, Value: `method="PUT"`, Expires: p.detector.knownAt(second), Origin: schemas.OriginWeir}}
+		s.incident.conduct = ofBrowsers
+		s.know.decisions, s.armed = []*decision{score, d}, nil
+		removed := false
+		s.expire(second, func(e schemas.Event) {
+			removed = true
+			if e.Armed.IsZero() == c.want {
+				t.Errorf("%s: it is told to be armed until %s", name, e.Armed)
+			}
+		})
+		if !removed || (len(s.armed) > 0) != c.want {
+			t.Errorf("%s: removed %t, %d armed", name, removed, len(s.armed))
+		}
+	}
+}
