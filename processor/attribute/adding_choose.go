@@ -13,7 +13,9 @@ const (
 	leastToLearn = 200
 	// scoreOpen is the share of the attack that signatures must leave for a score to be looked for: where they leave less, they
 	// are easier to understand. scoreFirst is the least share that the first must stop beyond all else, scoreGain that of another: what
-	// one leaves, the next finds more in by chance.
+	// one leaves, the next finds more in by chance. A first that stops little where nearly all is left is rare, and not in the way of the
+	// next: asked for a twentieth of what is left as well, it was another in one of four runs of browsers on the estate tuning
+	// after half an hour in JSON (in none of four of forge), and 19.8 % of the attack were stopped there and not 25.0.
 	scoreOpen, scoreFirst, scoreGain = 0.02, 0.01, 0.05
 	// scoreSame is how much of what the lowest threshold stops a higher one must, to be taken in its place: it
 	// touches fewer.
@@ -135,16 +137,24 @@ func (a *analysis) unmatched() float64 {
 	return open / max(a.attackShare*a.suspect.total, 1)
 }
 
-// careful reports whether a measure of this incident was lifted for people: they are among those who are left, and look as the attack does.
-func (a *analysis) careful() bool { return a.budget.Hurt.People != nil }
+// careful reports whether a measure of this incident was lifted for people, by their probes or because the site knows them: they are among
+// those who are left, and look as the attack does. Probes of an attack by browsers, for which blocks are lifted there, say nothing of that.
+func (a *analysis) careful() bool {
+	return a.budget.Hurt.People != nil || !a.budget.Browsers && len(a.budget.Refused)+len(a.budget.RefusedPrefixes) > 0
+}
 
-// bare are the suspects' rows of clients that do nothing that browsers do, and that the site does not know. Of an attack that is stopped but for
-// some hundredths most of what is left is visitors', and those who come during it are not quite as others are.
+// bare are the suspects' rows of clients that do nothing that browsers do though the site has answered them, and that it does not know. Of an attack
+// that is stopped but for some hundredths most of what is left is visitors', and those who come during it are not quite as others are:
+// whom the site failed each time has loaded nothing, whoever it is.
 func (a *analysis) bare() []uint64 {
 	of, known, sample := make(map[uint64]bool), a.normalSample.Guests(), a.suspectSample
 	for i := range sample.clients {
 		c := &sample.clients[i]
-		of[c.id] = c.head >= 0 && !c.regular && !known[c.id] && a.conductOf(sample, c, false).mayBeMeasured()
+		if c.head < 0 || c.regular || known[c.id] {
+			continue
+		}
+		k := a.conductOf(sample, c, false)
+		of[c.id] = k&failed == 0 && k.mayBeMeasured()
 	}
 	rows := make([]uint64, a.suspect.words)
 	for i, owner := range a.suspect.owner {

@@ -3,6 +3,7 @@ package attribute
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -453,5 +454,49 @@ func TestAScoreIsWorthItsPeople(t *testing.T) {
 	t.Logf("scores taken: %d of browsers, %d of others; people touched: %d, %d", taken[true], taken[false], touched[true], touched[false])
 	if taken[true] < 7 || taken[false] < 7 || touched[true] >= touched[false] {
 		t.Errorf("scores taken: %d of browsers, %d of others; people touched: %d, %d", taken[true], taken[false], touched[true], touched[false])
+	}
+}
+
+// TestWhoIsBare: in what is left of an attack that is stopped but for some hundredths those count who load nothing of the pages that they get, and no visitor
+// whom the site failed each time: nobody could have loaded anything.
+func TestWhoIsBare(t *testing.T) {
+	normal, suspect, r := weakAttack(3, 400)
+	load := func(status int) (id uint64) {
+		q := request(r.Uint32(), agents[0], "gzip, br", "/page1", "", schemas.CookieNone)
+		q.Status = uint16(status)
+		id = suspect.x.ClientHash(schemas.ClientOf(q.Client).As16())
+		suspect.take(q)
+		return id
+	}
+	got, failing := load(200), load(503)
+	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
+	of := a.suspect.clientsOf(a.bare())
+	if !of[got] {
+		t.Error("one that got a page and loaded nothing of it does not count")
+	}
+	if of[failing] {
+		t.Error("one whom the site failed counts as one that loads nothing")
+	}
+}
+
+// TestWhoWasLiftedForPeopleIsCareful: a score of some hundredths is looked for no more once a measure was lifted for people, whether probes or the visitors
+// that the site knows show them; in an attack by browsers blocks are lifted for the attack's own.
+func TestWhoWasLiftedForPeopleIsCareful(t *testing.T) {
+	x := NewExtractor(1)
+	lifted := []schemas.Signature{{{Trait: schemas.TraitMethod, Value: "PUT"}}}
+	for name, c := range map[string]struct {
+		budget Budget
+		want   bool
+	}{
+		"nothing was lifted":             {Budget{}, false},
+		"probes":                         {Budget{Hurt: Hurt{People: NewSample(x, 8)}}, true},
+		"visitors that the site knows":   {Budget{Refused: lifted}, true},
+		"a network that visitors are in": {Budget{RefusedPrefixes: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, true},
+		"a block, of browsers":           {Budget{Refused: lifted, Browsers: true}, false},
+	} {
+		a := &analysis{budget: c.budget}
+		if a.careful() != c.want {
+			t.Errorf("%s: careful is %v", name, !c.want)
+		}
 	}
 }
