@@ -53,7 +53,7 @@ func TestScoresReachCounters(t *testing.T) {
 		{"bot", "POST", "yes", schemas.Challenge}, // 9+4+0
 	} {
 		r := &schemas.Request{Client: netip.MustParseAddr("192.0.2.1"), Status: 429, UserAgent: []byte(c.agent), Method: []byte(c.method), Path: []byte("/x"), Fields: schemas.FieldUserAgent}
-		if action, _ := told.infer(r, drawnOf(r), func(schemas.Listed) string { return c.path }); action != c.want {
+		if action, _ := told.infer(r, edgesRefuse(r.Status), drawnOf(r), func(schemas.Listed) string { return c.path }); action != c.want {
 			t.Errorf("%s %s %s: taken for %s, want %s", c.agent, c.method, c.path, action, c.want)
 		}
 	}
@@ -112,7 +112,7 @@ func TestScoresOfNetworks(t *testing.T) {
 	for client, want := range map[string]schemas.Action{"198.51.100.1": schemas.Challenge, "198.1.0.1": schemas.Challenge, "203.0.113.1": schemas.Allow} {
 		r := &schemas.Request{Client: netip.MustParseAddr(client), Status: 429, UserAgent: []byte("bot"), Fields: schemas.FieldUserAgent}
 		only := &siteKnowledge{decisions: []*decision{to.decisions[at]}}
-		if action, _ := only.infer(r, drawnOf(r), func(schemas.Listed) string { return "" }); action != want {
+		if action, _ := only.infer(r, edgesRefuse(r.Status), drawnOf(r), func(schemas.Listed) string { return "" }); action != want {
 			t.Errorf("%s: taken for %s, want %s", client, action, want)
 		}
 	}

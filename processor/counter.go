@@ -96,7 +96,9 @@ func (c *Counter) infer(s *countedSite, r *schemas.Request, row int) (schemas.Ac
 	if len(s.known.decisions)+len(s.known.scored.list) == 0 {
 		return schemas.Allow, nil
 	}
-	return s.known.infer(r, func(key string) bool {
+	// Where nothing is stopped it was the application that refused.
+	refused := edgesRefuse(r.Status) && (c.o.Stops == nil || c.o.Stops(s.name))
+	return s.known.infer(r, refused, func(key string) bool {
 		return c.drawn.probe(key, r, c.clients.NoteOf(c.strings.clients[row], r.Client))
 	}, func(of schemas.Listed) string { return c.said(of, s.known, r, row) })
 }

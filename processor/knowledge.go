@@ -324,12 +324,16 @@ func (k *Knowledge) Restore(r *state.Reader) error {
 	return nil
 }
 
+// edgesRefuse reports whether edges answer so to what they stop. Applications do, too.
+func edgesRefuse(status uint16) bool {
+	return status == 403 || status == 429 || status == 503 || status == 444
+}
+
 // infer is what an edge did to a request whose log does not say, and for which decision:
-// where one in force matches, and the answer is one that edges give to stopped requests; or
+// where one in force matches, and it was refused as edges refuse what they stop; or
 // where one matches and the client is one of its probes. said is what lists would say of
 // the request, probing whether its client is a probe under a key.
-func (s *siteKnowledge) infer(r *schemas.Request, probing func(key string) bool, said func(schemas.Listed) string) (schemas.Action, []byte) {
-	refused := r.Status == 403 || r.Status == 429 || r.Status == 503 || r.Status == 444
+func (s *siteKnowledge) infer(r *schemas.Request, refused bool, probing func(key string) bool, said func(schemas.Listed) string) (schemas.Action, []byte) {
 	if d := s.scored.of(r.Client); d != nil && refused {
 		return d.Action, nil
 	}

@@ -45,6 +45,10 @@ type Options struct {
 	// Enforced says of a site whether decisions are enforced there without a person; nil is
 	// everywhere. Where they are not, none is on probation.
 	Enforced func(site string) bool
+	// Stops says of a site whether edges stop anything there: decisions are enforced, or a person has accepted some; nil is
+	// everywhere. Where they do not, what a log without actions shows as refused was refused by the application itself. It is
+	// called by every counter, for what is refused where decisions are in force.
+	Stops func(site string) bool
 	// Longest is for how long a decision may be renewed without a person; 24 h.
 	Longest time.Duration
 	// MaxDecisions bounds those in force over all sites; 500,000.

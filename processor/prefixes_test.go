@@ -30,7 +30,7 @@ func TestPrefixesReachCounters(t *testing.T) {
 	}
 	now := time.Date(2026, 11, 2, 18, 8, 9, 0, time.UTC).UnixMilli()
 	refused := func(client string) schemas.Action {
-		action, _ := told.infer(&schemas.Request{Client: netip.MustParseAddr(client), Status: 403, Time: now}, nil, nil)
+		action, _ := told.infer(&schemas.Request{Client: netip.MustParseAddr(client), Status: 403, Time: now}, true, nil, nil)
 		return action
 	}
 	if in, out := refused("198.51.103.7"), refused("198.51.112.1"); in != schemas.Block || out != schemas.Allow {
@@ -40,7 +40,7 @@ func TestPrefixesReachCounters(t *testing.T) {
 	for i := range 4096 {
 		client := netip.AddrFrom4([4]byte{198, 51, byte(96 + i>>8), byte(i)})
 		r := &schemas.Request{Client: client, Status: 200, Time: now}
-		if _, id := told.infer(r, drawnOf(r), nil); string(id) == "i261102-180809-1" {
+		if _, id := told.infer(r, edgesRefuse(r.Status), drawnOf(r), nil); string(id) == "i261102-180809-1" {
 			probes++
 		}
 	}

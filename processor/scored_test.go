@@ -67,12 +67,12 @@ func TestScoredFitIntoAMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &schemas.Request{Client: netip.MustParseAddr("2001:db8:ffff:5::1"), Status: 403}
-	action, _ := other.of("www.example.org").infer(r, drawnOf(r), nil)
+	action, _ := other.of("www.example.org").infer(r, edgesRefuse(r.Status), drawnOf(r), nil)
 	if got := len(other.of("www.example.org").scored.list); got != maxScored || action != schemas.Challenge {
 		t.Errorf("%d clients arrive, and a refused request of one is taken for %s", got, action)
 	}
 	r.Status = 200
-	if action, _ := other.of("www.example.org").infer(r, drawnOf(r), nil); action != schemas.Allow {
+	if action, _ := other.of("www.example.org").infer(r, edgesRefuse(r.Status), drawnOf(r), nil); action != schemas.Allow {
 		t.Errorf("a served request is taken for %s", action)
 	}
 }

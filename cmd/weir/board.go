@@ -21,6 +21,7 @@ type board struct {
 	mu        sync.Mutex
 	incidents boardList
 	decisions boardList
+	accepted  accepted
 }
 
 // boardList keeps the latest event of each thing in the order of arrival.
@@ -52,6 +53,7 @@ func (b *board) apply(e schemas.Event) {
 			e.Decision = &d
 		}
 		b.decisions.put(e.ID, e)
+		b.accepted.apply(&e)
 		return
 	}
 	if old, ok := b.incidents.events[e.Incident]; ok {

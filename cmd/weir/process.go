@@ -86,7 +86,7 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 		return nil, err
 	}
 	o, err := processorOptions(c, r.secret, processor.Options{
-		Registerer: metrics, Signals: r.takeSignals, LeftOut: r.leftOut, Strange: r.strange, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) },
+		Registerer: metrics, Signals: r.takeSignals, LeftOut: r.leftOut, Strange: r.strange, Known: r.takeKnown, Enforced: func(site string) bool { return r.modes.enforces(site) }, Stops: r.stops,
 	})
 	if err != nil {
 		return nil, err
@@ -107,6 +107,11 @@ func openProcessing(ctx context.Context, b *bus.Bus, desk *desk, file, stream, b
 	r.member = cluster.NewMember(cluster.Options{Bucket: b.State(), ID: memberID(host), Alone: b.Alone(), Logger: log})
 	desk.token = func() uint64 { return r.member.Token(detectorLease) }
 	return r, r.checkStart()
+}
+
+// stops reports whether edges stop anything on a site: its mode enforces what weir decides, or a person has accepted some of it.
+func (r *processing) stops(site string) bool {
+	return r.modes.enforces(site) || r.desk.board.accepted.on(site, time.Now())
 }
 
 // memberID is another for every process, of characters that a key may have.

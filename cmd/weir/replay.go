@@ -294,7 +294,7 @@ func processorOptions(c config.Config, secret secret, o processor.Options) (proc
 		Profiles: profiles, Proxies: trust.Edges(),
 		Secret: secret, Lateness: c.Processor.Lateness, Allow: c.Allowed(),
 		TTL: c.Decisions.TTL, Collateral: float64(c.Decisions.Collateral), ArmedFor: orNever(c.Decisions.ArmedFor),
-		Probation: probation, Longest: c.Decisions.Longest, MaxDecisions: c.Decisions.Max, Enforced: o.Enforced,
+		Probation: probation, Longest: c.Decisions.Longest, MaxDecisions: c.Decisions.Max, Enforced: o.Enforced, Stops: o.Stops,
 		MinBaseline: c.Processor.MinBaseline, FalseIncidents: float64(c.Processor.FalseIncidents),
 		MaxSites: c.Processor.MaxSites, Named: slices.Sorted(maps.Keys(c.Sites)), MaxClients: c.Processor.MaxClients,
 		LearnOnly: o.LearnOnly, Registerer: o.Registerer, Signals: o.Signals, LeftOut: o.LeftOut, Strange: o.Strange, Known: o.Known,
