@@ -43,6 +43,23 @@ func (i *incident) ofBrowsers() bool {
 	return i.conduct == ofBrowsers && !i.among && i.earlier == nil
 }
 
+// letIn ends what blocks by what a request is, once it is seen that the attack's clients are browsers: the people who are like them, who are no
+// more than may be but are there, are asked from then on, and nobody of them locked out.
+func (s *site) letIn(second int64, emit func(schemas.Event)) {
+	if s.incident == nil || !s.incident.ofBrowsers() {
+		return
+	}
+	now := s.d.knownAt(second)
+	s.keepDecisions(func(d *decision) bool {
+		if d.incident != s.incident.id || d.Action != schemas.Block || d.signature == nil {
+			return true
+		}
+		d.Live, d.Reason = d.judged(), "the attack's clients are browsers, so that what they have in common only asks"
+		s.tell(schemas.DecisionRemoved, d, now, emit)
+		return false
+	})
+}
+
 // saysNothing reports whether it is no news that a decision's probes behave like people: all whom it is for do. What blocks is lifted all
 // the same, as it may be people whom it locks out; what asks is solved by a person's browser, and still held against the people who are
 // normal (withinBudget), those whom the site knows (Look) and how its regulars fare (fell).

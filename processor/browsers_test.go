@@ -1,10 +1,12 @@
 package processor
 
 import (
+	"cmp"
 	"math"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
@@ -108,6 +110,41 @@ func TestProbesThatAreBrowsersAsAllAre(t *testing.T) {
 		}
 		if s.know.scored.of(netip.MustParseAddr("192.0.2.77")) != nil {
 			t.Errorf("%s: whom its match had blocked is blocked still", name)
+		}
+	}
+}
+
+// TestBrowsersAreLetIn: once it is seen that an attack's clients are browsers, what blocks by what a request is ends at the next look; what blocks an
+// address, what asks, what another attack left and all of an attack by programs stay.
+func TestBrowsersAreLetIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		conduct  attackConduct
+		action   schemas.Action
+		incident string
+		ends     bool
+	}{
+		"a block of browsers":          {ofBrowsers, schemas.Block, "", true},
+		"a challenge of browsers":      {ofBrowsers, schemas.Challenge, "", false},
+		"a block of programs":          {ofPrograms, schemas.Block, "", false},
+		"a block that is an earlier's": {ofBrowsers, schemas.Block, "i0", false},
+	} {
+		p, s, score := withScore(t)
+		second := p.detector.closed
+		d := &decision{signature: schemas.Signature{{Trait: schemas.TraitUserAgent, Value: "nobody/2.0"}}, incident: cmp.Or(c.incident, s.incident.id), since: second - 20, matched: second, Decision: schemas.Decision{
+			ID: "i1-98", Action: c.action, Scope: schemas.ScopeSignature, Value: `user_agent="nobody/2.0"`, Expires: score.Expires.Add(time.Hour), Origin: schemas.OriginWeir}}
+		client := &decision{incident: s.incident.id, since: second - 20, matched: second, Decision: schemas.Decision{
+			ID: "i1-97", Action: schemas.Block, Scope: schemas.ScopeClient, Value: "192.0.2.78", Expires: score.Expires.Add(time.Hour), Origin: schemas.OriginWeir}}
+		s.know.decisions = []*decision{d}
+		s.know.scored.add(client)
+		s.incident.conduct, s.incident.among, s.incident.earlier = c.conduct, false, nil
+		var told []schemas.Event
+		s.review(second, s.normalSample(), s.suspects(second, s.incident.suspectsFrom()), func(e schemas.Event) { told = append(told, e) })
+		_, removed := lastOf(told, schemas.DecisionRemoved, "are browsers")
+		if (removed == 1) != c.ends || (len(s.know.decisions) == 0) != c.ends {
+			t.Errorf("%s: %d were told to end, %d are in force", name, removed, len(s.know.decisions))
+		}
+		if s.know.scored.of(netip.MustParseAddr("192.0.2.78")) == nil {
+			t.Errorf("%s: the client is let in", name)
 		}
 	}
 }

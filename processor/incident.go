@@ -215,6 +215,9 @@ func (s *site) expire(second int64, emit func(schemas.Event)) {
 		switch {
 		case s.lapses(d):
 			d.Reason = s.lapsed(d)
+		case s.locksOut(d):
+			s.remember(d, second, "")
+			d.Reason = d.ends
 		case s.arms(d):
 			s.keepArmed(d, cmp.Or(d.ends, "it matches no more"), second)
 		case d.ends != "":
@@ -284,6 +287,7 @@ func (s *site) review(second int64, normal, suspect *attribute.Sample, emit func
 		}
 		return true
 	})
+	s.letIn(second, emit)
 }
 
 // ends says why a decision that still matches is not renewed; "" where it is.

@@ -123,6 +123,12 @@ func (d *decision) clean() bool {
 // be renewed.
 func (d *decision) strays() bool { return d.live.People > 0 && !d.clean() }
 
+// locksOut reports whether a decision that blocks is not renewed because its probes behave like people. It is remembered as what hurts is:
+// two seconds later nothing matches what it did, so that it would be the first to be decided anew, for as long and as many people.
+func (s *site) locksOut(d *decision) bool {
+	return d.Action == schemas.Block && d.ends != "" && d.strays() && !s.saysNothing(d)
+}
+
 // probesHurt says why a decision is to be lifted, where the people that its probes stand for
 // are more, at 95 %, than the budget allows; "" where they are not.
 func (s *site) probesHurt(d *decision, second int64) string {

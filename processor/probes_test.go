@@ -3,10 +3,12 @@ package processor
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weir-project/weir/processor/attribute"
 	"github.com/weir-project/weir/schemas"
 )
 
@@ -222,6 +224,39 @@ func TestProbesThatArePeopleLift(t *testing.T) {
 	for _, a := range p.detector.sites[0].armed {
 		if a.Value == lifted.Value {
 			t.Errorf("%s hurt, and is armed", a.Value)
+		}
+	}
+}
+
+// TestWhatLocksPeopleOutOnlyAsks: what blocks and is not renewed because its probes behave like people is neither decided anew as a block two
+// seconds later nor armed; what asks, and what matches no more, may be.
+func TestWhatLocksPeopleOutOnlyAsks(t *testing.T) {
+	for name, c := range map[string]struct {
+		action schemas.Action
+		ends   string
+		live   schemas.Live
+		want   schemas.Action // of the same, proposed as a block again
+	}{
+		"a block whose probes are people":      {schemas.Block, "not renewed: its probes behave like people", schemas.Live{Probes: 2, People: 1}, schemas.Challenge},
+		"a block that matches no more":         {schemas.Block, "", schemas.Live{Probes: 2, People: 1}, schemas.Block},
+		"a block of bots":                      {schemas.Block, "not renewed: it would touch more than may be", schemas.Live{Probes: 12}, schemas.Block},
+		"a challenge whose probes are people":  {schemas.Challenge, "not renewed: its probes behave like people", schemas.Live{Probes: 2, People: 1}, schemas.Block},
+		"a block that one of many probes hurt": {schemas.Block, "not renewed: it would touch more than may be", schemas.Live{Probes: 40, People: 1}, schemas.Block},
+	} {
+		p, s, score := withScore(t)
+		second := p.detector.closed
+		d := &decision{signature: schemas.Signature{{Trait: schemas.TraitMethod, Value: "GET"}}, incident: s.incident.id, since: second - 600, matched: second - 2, Decision: schemas.Decision{
+			ID: "i1-98", Action: c.action, Scope: schemas.ScopeSignature, Value: `method="GET"`, Expires: score.Expires.Add(-time.Hour), Origin: schemas.OriginWeir}}
+		d.live, d.ends = c.live, c.ends
+		s.know.decisions = []*decision{d}
+		s.expire(second, func(schemas.Event) {})
+		again := attribute.Measure{Action: schemas.Block, Scope: schemas.ScopeSignature, Value: d.Value, Signature: d.signature}
+		if s.mind(&again); again.Action != c.want {
+			t.Errorf("%s: the same is to %s, want %s", name, again.Action, c.want)
+		}
+		armed := slices.ContainsFunc(s.armed, func(a *armed) bool { return a.Value == d.Value })
+		if armed == d.strays() || len(s.know.decisions) > 0 {
+			t.Errorf("%s: armed: %t, %d in force", name, armed, len(s.know.decisions))
 		}
 	}
 }

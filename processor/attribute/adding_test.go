@@ -401,30 +401,66 @@ func TestAScoreTakesTheirPlace(t *testing.T) {
 	}
 }
 
-// TestScoresOfBrowsersHaveTheirOwnBudget: where the attack's clients are browsers, whom blocks touch takes nothing from what scores may ask, neither
-// when one is taken nor when it is renewed; together they touch no more than both budgets.
-func TestScoresOfBrowsersHaveTheirOwnBudget(t *testing.T) {
-	normal, suspect, _ := weakAttack(5, 4000)
-	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
-	for at := range a.normal.rows { // a fiftieth of them blocked, far beyond the budget
-		if a.normal.owner[at]%50 == 0 {
-			a.charged[at/64] |= 1 << (at % 64)
+// TestBrowsersAreAskedAndNotBlocked: where the attack's clients are browsers nothing is blocked by what a request is, and what asks has the
+// budget of both, when it is taken and when it is renewed.
+func TestBrowsersAreAskedAndNotBlocked(t *testing.T) {
+	x, r := NewExtractor(7), rand.New(rand.NewPCG(7, 7))
+	normal, suspect := NewSample(x, 1<<16), NewSample(x, 1<<16)
+	for range 4000 {
+		normal.take(request(r.Uint32(), "Chrome/140", "gzip, br", "/", "", schemas.CookieNone))
+	}
+	normal.Span = time.Hour
+	bots(suspect, r, 300, "gzip")
+	for _, browsers := range []bool{false, true} {
+		blocks, asks := 0, 0
+		for _, m := range Analyse(normal, suspect, Budget{Browsers: browsers}) {
+			switch m.Action {
+			case schemas.Block:
+				blocks++
+			default:
+				asks++
+			}
+		}
+		if blocks > 0 == browsers || asks > 0 != browsers {
+			t.Errorf("of browsers: %t: %d block, %d ask", browsers, blocks, asks)
+		}
+		armed := blocking(t, normal, suspect)
+		for _, m := range Recall(normal, suspect, armed, Budget{Browsers: browsers}).Measures {
+			if m.Action == schemas.Block == browsers {
+				t.Errorf("of browsers: %t: what is armed is to %s", browsers, m.Action)
+			}
+		}
+		a := newAnalysis(normal, suspect, Budget{Browsers: browsers}.withDefaults())
+		want := a.budget.Soft
+		if browsers {
+			want += a.budget.Collateral
+		}
+		if soft := a.softFor(); soft != want {
+			t.Errorf("of browsers: %t: what asks has %g, want %g", browsers, soft, want)
+		}
+		a.share, a.soft = a.budget.Soft, true
+		for at := range a.normal.rows { // 1.75 %
+			if a.normal.owner[at]%400 < 7 {
+				a.charged[at/64] |= 1 << (at % 64)
+			}
+		}
+		if a.affords(a.charged, 1) != browsers {
+			t.Errorf("of browsers: %t: a score may touch 1.75 %%: %t", browsers, !browsers)
 		}
 	}
-	a.share, a.soft, a.blocked = a.budget.Soft, true, a.expected(a.charged, 0)
-	if soft := a.softFor(a.blocked); soft != a.budget.Soft {
-		t.Errorf("of others what asks has %g", soft)
+}
+
+// blocking is what blocks the suspects where they are none of browsers.
+func blocking(t *testing.T, normal, suspect *Sample) (armed []schemas.Signature) {
+	for _, m := range Analyse(normal, suspect, Budget{}) {
+		if m.Signature != nil && m.Action == schemas.Block {
+			armed = append(armed, m.Signature)
+		}
 	}
-	a.budget.Browsers = true
-	if soft := a.softFor(a.blocked); soft != a.budget.Soft+a.budget.Collateral {
-		t.Errorf("beside blocks of %g what asks of browsers has %g", a.blocked, soft)
+	if len(armed) == 0 {
+		t.Fatal("nothing blocks them")
 	}
-	if a.affords(a.charged, 1) != (a.expected(a.charged, leastDoubt) <= .02) {
-		t.Error("it is not what a score may touch")
-	}
-	if soft := a.softFor(.001); soft != a.budget.Soft+.001 {
-		t.Errorf("beside blocks of 0.001 what asks of browsers has %g", soft)
-	}
+	return armed
 }
 
 // TestAScoreIsWorthItsPeople: where the lowest threshold is not worth the people that it touches a higher one is taken. In an attack by browsers

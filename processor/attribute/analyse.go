@@ -54,7 +54,7 @@ type Budget struct {
 	Scores    []ScoreInForce
 	MaxScores int
 	// Browsers says that the attack's clients behaved as people do before anything stopped them. Signatures stop little of
-	// such and scores what they can, so that these have all of Soft, whatever is blocked beside.
+	// such and scores what they can. Nothing is blocked by what a request is, and scores have Soft and Collateral together.
 	Browsers bool
 	Keep     bool // no score is looked for that would take the place of what is in force: that takes as long as all else
 	// Prefixes are those that measures are in force on, of which Asked many only ask; RefusedPrefixes those that hurt.
@@ -142,7 +142,6 @@ func Analyse(normal, suspect *Sample, budget Budget) []Measure {
 	}
 	hard := charge{rows: slices.Clone(a.charged), doubt: a.doubt, open: slices.Clone(a.open)}
 	a.share, a.soft = budget.Soft, true
-	a.blocked = a.expected(a.charged, a.doubt)
 	a.doubt += a.later
 	blocks := a.position(measures)
 	a.cover(budget.Softly)
@@ -214,8 +213,6 @@ type analysis struct {
 	soft  bool
 	doubt float64 // normal clients that the signatures so far may touch, unseen; see doubtful
 	later float64 // the same of prefixes that are challenged, which counts with what challenges
-
-	blocked float64 // the share of people to be expected among those whom blocks touch
 
 	earlier *earlier // nil for nobody
 

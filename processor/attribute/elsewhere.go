@@ -9,8 +9,12 @@ var saysOfClient = [schemas.NumTraits]bool{
 }
 
 // mayBlock reports whether there are clients enough, here or elsewhere, for any block: of a young
-// site, whose own few certify nothing, what is known of programs everywhere tells.
+// site, whose own few certify nothing, what is known of programs everywhere tells. What clients of an attack by browsers have in common some
+// of the people have, too, each of whom a block locks out and a challenge does not: it asks.
 func (a *analysis) mayBlock() bool {
+	if a.budget.Browsers {
+		return false
+	}
 	n := 0
 	for _, s := range a.budget.Elsewhere {
 		n += s.Len()

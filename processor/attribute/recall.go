@@ -28,7 +28,10 @@ func Recall(normal, suspect *Sample, armed []schemas.Signature, budget Budget) (
 	}
 	a.cover(budget.InForce)
 	clients, before := a.suspect.count(a.open)
-	rest := a.recall(armed, &r)
+	rest := armed
+	if !budget.Browsers {
+		rest = a.recall(armed, &r)
+	}
 	a.share, a.soft = budget.Soft, true
 	a.cover(budget.Softly)
 	a.coverScores(budget.Scores)
@@ -97,7 +100,6 @@ func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, sco
 	budget = budget.withDefaults()
 	a := newAnalysis(normal, suspect, budget)
 	a.cover(blocks)
-	soft := a.softFor(a.expected(a.charged, 0))
 	a.cover(softly)
 	a.coverScores(scores)
 	held, all := a.normal.touched(a.charged, true), a.touchedAll(a.charged)
@@ -105,7 +107,7 @@ func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, sco
 	if len(softly) > 0 {
 		times = signatureBound
 	}
-	return held.all == 0 || a.expected(a.charged, 0) <= soft && bound <= times*soft
+	return held.all == 0 || a.expected(a.charged, 0) <= a.softFor() && bound <= times*a.softFor()
 }
 
 // LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x

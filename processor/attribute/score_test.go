@@ -109,6 +109,43 @@ func TestClientsByWhatTheyDo(t *testing.T) {
 	}
 }
 
+// TestWhoMissesOnceIsAsked: who has asked once for what there is not may have followed a dead link, and is asked for something at the most; who
+// does so again is blocked, challenged in between or not.
+func TestWhoMissesOnceIsAsked(t *testing.T) {
+	for _, c := range []struct {
+		misses  int
+		stopped bool // the last was
+		blocked bool
+	}{{1, false, false}, {2, false, true}, {2, true, false}, {3, true, true}} {
+		normal, suspect, r := people(4, 4000)
+		for range 900 {
+			client, agent := r.Uint32(), agents[r.IntN(len(agents))]
+			for n := range c.misses {
+				q := request(client, agent, "gzip, br", fmt.Sprintf("/old%d", r.IntN(30)), "", schemas.CookieNone)
+				q.Status = 404
+				stopped := c.stopped && n == c.misses-1
+				if stopped {
+					q.Status = 503
+				}
+				var t Traits
+				suspect.x.Profile(&t, q)
+				suspect.x.Rest(&t, q)
+				suspect.AddTraits(suspect.x.ClientHash(schemas.ClientOf(q.Client).As16()), &t, q, Mark{Fresh: true, Stopped: stopped})
+				suspect.Requests++
+			}
+		}
+		actions := map[schemas.Action]int{}
+		for _, m := range Analyse(normal, suspect, Budget{MaxClients: 4096, MaxMatched: -1}) {
+			if m.Scope == schemas.ScopeClient {
+				actions[m.Action]++
+			}
+		}
+		if actions[schemas.Block] > 0 != c.blocked || actions[schemas.Block]+actions[schemas.Challenge] < 300 {
+			t.Errorf("after %d misses, the last stopped: %t: %v", c.misses, c.stopped, actions)
+		}
+	}
+}
+
 // TestNobodyIsMeasuredTooSoon: who came just now has had no time to load anything, whom the site
 // failed cannot, and whom it knows may do what it likes.
 func TestNobodyIsMeasuredTooSoon(t *testing.T) {

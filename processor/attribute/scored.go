@@ -72,7 +72,7 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 		case f.conduct&failed != 0 && f.score > challengeFailed:
 			m.Collateral = challengedFailed // and a challenge, whatever the score: it has not shown what it does
 			asksFailing = true
-		case f.conduct&failed == 0 && f.score > block:
+		case f.conduct&failed == 0 && f.score > block && !f.missedOnce():
 			m.Action, m.Collateral = schemas.Block, blocked
 			blocks = true
 		case f.conduct&failed != 0 || f.score <= challenge:
@@ -101,6 +101,16 @@ func (a *analysis) clientMeasures(hard charge) []Measure {
 		}
 	}
 	return measures
+}
+
+// missedOnce reports whether all that is known of a client is that the site has not got what it asked for once. So begins whoever follows
+// a link to what is gone, and goes on or comes again; what looks for holes asks for more, challenged or not.
+func (f *scored) missedOnce() bool {
+	let := f.client.requests
+	if f.client.stopped {
+		let--
+	}
+	return f.conduct&getsNothing != 0 && let < 2
 }
 
 // shareOut divides what the clients of one action touch together, the bound that each was given,
