@@ -290,3 +290,27 @@ func TestWhoeverComesDuringAnAttackIsNotTheAttack(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsToBeExpectedIsLessThanTheBound: what blocks is certified within the budget, and what is to be expected of it, with whom nobody was seen to be,
+// within two fifths of it. Beyond that it asks.
+func TestWhatIsToBeExpectedIsLessThanTheBound(t *testing.T) {
+	normal, suspect, r := samples(6)
+	bots(suspect, r, 900, "identity")
+	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
+	items := itemsOf(a.x, schemas.Signature{{Trait: schemas.TraitAcceptEncoding, Value: "identity"}})
+	rows, own := a.suspect.match(items), a.normal.match(items)
+	n := float64(a.choose0.all + a.calibrate0.all)
+	for _, c := range []struct {
+		doubt float64 // share of the people
+		ok    bool
+	}{{0, true}, {.0015, true}, {.0025, false}, {.0045, false}} {
+		a.doubt, a.share, a.soft = c.doubt*n, a.budget.Collateral, false
+		if action, doubt, ok := a.action(items, rows, own, own); ok != c.ok {
+			t.Errorf("with %.4f doubted, %.4f in all: %s, %t", c.doubt, doubt/n, action, ok)
+		}
+		a.share, a.soft = a.budget.Soft, true
+		if _, _, ok := a.action(items, rows, own, own); !ok {
+			t.Errorf("with %.4f doubted it may not even ask", c.doubt)
+		}
+	}
+}

@@ -56,7 +56,7 @@ func (a *analysis) action(items []item, rows, charged, own []uint64) (action sch
 		ok = a.expected(charged, 0) <= a.share && a.expected(charged, doubt) <= softDoubt*a.share && (together <= signatureBound*a.share || all.all == 0 && enough)
 		return schemas.Challenge, doubt, ok
 	}
-	if together <= a.share && a.expected(charged, doubt) <= a.share {
+	if together <= a.share && a.expected(charged, doubt) <= blockExpected*a.share {
 		return schemas.Block, doubt, true
 	}
 	if all.all > 0 || !enough || a.touchedBy(own) > 0 {
@@ -64,7 +64,7 @@ func (a *analysis) action(items []item, rows, charged, own []uint64) (action sch
 	}
 	doubt, ok = a.untouched(items, rows)
 	doubt += a.doubt
-	return schemas.Block, doubt, ok && a.expected(charged, doubt) <= a.share
+	return schemas.Block, doubt, ok && a.expected(charged, doubt) <= blockExpected*a.share
 }
 
 // bound is the worse of the upper bounds over all held-out clients and over those
@@ -135,4 +135,7 @@ func (a *analysis) refused(s schemas.Signature) bool {
 const (
 	// enoughFresh is how many new held-out clients are enough for a bound of their own.
 	enoughFresh = 100
+	// blockExpected is how much of Budget.Collateral, which is a bound, may be expected to be touched by what blocks, those who were seen and those
+	// who are only doubted: one in five hundred of the people by default.
+	blockExpected = 0.4
 )
