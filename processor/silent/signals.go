@@ -118,8 +118,12 @@ func unit(s int) float64 {
 	return 1
 }
 
-// scores are how many spreads each signal lies above its level, and that in its own unit.
-type scores struct{ score, level [numSignals]float64 }
+// scores are how many spreads each signal lies above its level, that in its own unit, and the fewest requests a second that come
+// where none have gone.
+type scores struct {
+	score, level [numSignals]float64
+	fewest       float64
+}
 
 func score(b *baseline.Site, r *reading) (sc scores) {
 	for i := range signals {
@@ -128,16 +132,20 @@ func score(b *baseline.Site, r *reading) (sc scores) {
 		spread = max(spread, leastSpread, min(mostNoise, 1/math.Sqrt(1+math.Expm1(level))))
 		sc.score[i] = (r.even[i] - level) / (spread * doubt)
 		sc.level[i] = math.Expm1(level) / unit(i)
+		if i == Begun {
+			sc.fewest = max(0, math.Expm1(level+gone*spread*doubt)) / unit(i)
+		}
 	}
 	return sc
 }
 
 // up reports whether there is far more than normal of something. Of connections those that requests
-// account for, which the log shows, are left out.
+// account for, which the log shows, are left out: as many as the requests are beyond the fewest that come. Thousands of servers
+// that fetch a link open one each, while the visitors, who ask for much by each of theirs, happen to be few.
 func (sc *scores) up(i int, r *reading) bool {
 	above := r.values[i] - sc.level[i]
 	if i == Accepted {
-		above -= max(0, r.values[Begun]-sc.level[Begun])
+		above -= max(0, r.values[Begun]-sc.fewest)
 	}
 	return sc.score[i] >= enter && above >= signals[i].least
 }

@@ -82,7 +82,12 @@ func TestWhatTheLogDoesNotShow(t *testing.T) {
 			v.Nginx.Requests *= 15
 			v.Syncookies = 50
 		}, ""},
-		"new visitors":  {func(v *schemas.Vitals) { v.Nginx.Accepted += 40; v.Nginx.Handled += 40; v.Nginx.Requests += 35 }, ""},
+		"new visitors": {func(v *schemas.Vitals) { v.Nginx.Accepted += 40; v.Nginx.Handled += 40; v.Nginx.Requests += 35 }, ""},
+		"servers that fetch a link, while visitors are few": {func(v *schemas.Vitals) {
+			v.Nginx.Accepted += 50
+			v.Nginx.Handled += 50
+			v.Nginx.Requests = v.Nginx.Requests/3 + 40
+		}, ""},
 		"a slow answer": {func(v *schemas.Vitals) { v.Nginx.Writing, v.Nginx.Active = 500, 530 }, ""},
 		"a night":       {func(v *schemas.Vitals) { v.Nginx.Accepted, v.Nginx.Handled, v.Nginx.Requests = 0, 0, 0 }, ""},
 		"no status":     {func(v *schemas.Vitals) { v.Nginx, v.Syncookies = nil, 3000 }, ""},
