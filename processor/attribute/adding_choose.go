@@ -298,17 +298,8 @@ func (a *analysis) lowest(part float64) (least int, ok bool) {
 func (a *analysis) affords(charged []uint64, part float64) bool {
 	t, all := a.touchedAll(charged), a.everybody()
 	bound, doubt := a.boundOf(t, all), a.doubt+leastDoubt
-	share := part * a.softFor()
+	share := part * a.budget.Soft
 	return a.expected(charged, doubt) <= share && (bound <= softBound*share || t.all == 0 && a.enoughHeld())
-}
-
-// softFor is the share of people that what asks may touch: in an attack by browsers, of which nothing blocks by what a request is (see mayBlock),
-// with the share that might be blocked.
-func (a *analysis) softFor() float64 {
-	if !a.budget.Browsers {
-		return a.budget.Soft
-	}
-	return a.budget.Soft + a.budget.Collateral
 }
 
 // aboveOthers is the least sum that none of the people reaches for whom a decision was lifted, and no more than may

@@ -436,21 +436,14 @@ func TestBrowsersAreAskedAndNotBlocked(t *testing.T) {
 			}
 		}
 		a := newAnalysis(normal, suspect, Budget{Browsers: browsers}.withDefaults())
-		want := a.budget.Soft
-		if browsers {
-			want += a.budget.Collateral
-		}
-		if soft := a.softFor(); soft != want {
-			t.Errorf("of browsers: %t: what asks has %g, want %g", browsers, soft, want)
-		}
 		a.share, a.soft = a.budget.Soft, true
 		for at := range a.normal.rows { // 1.75 %
 			if a.normal.owner[at]%400 < 7 {
 				a.charged[at/64] |= 1 << (at % 64)
 			}
 		}
-		if a.affords(a.charged, 1) != browsers {
-			t.Errorf("of browsers: %t: a score may touch 1.75 %%: %t", browsers, !browsers)
+		if a.affords(a.charged, 1) {
+			t.Errorf("of browsers: %t: a score may touch 1.75 %%", browsers)
 		}
 	}
 }

@@ -54,7 +54,7 @@ type Budget struct {
 	Scores    []ScoreInForce
 	MaxScores int
 	// Browsers says that the attack's clients behaved as people do before anything stopped them. Signatures stop little of
-	// such and scores what they can. Nothing is blocked by what a request is, and scores have Soft and Collateral together.
+	// such and scores what they can. Nothing is blocked by what a request is, so that scores have all of Soft.
 	Browsers bool
 	Keep     bool // no score is looked for that would take the place of what is in force: that takes as long as all else
 	// Prefixes are those that measures are in force on, of which Asked many only ask; RefusedPrefixes those that hurt.

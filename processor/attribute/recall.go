@@ -107,7 +107,7 @@ func FitsSoftly(normal, suspect *Sample, blocks, softly []schemas.Signature, sco
 	if len(softly) > 0 {
 		times = signatureBound
 	}
-	return held.all == 0 || a.expected(a.charged, 0) <= a.softFor() && bound <= times*a.softFor()
+	return held.all == 0 || a.expected(a.charged, 0) <= budget.Soft && bound <= times*budget.Soft
 }
 
 // LowerCount is the one-sided lower 95 % bound of the mean of a Poisson count of which x
