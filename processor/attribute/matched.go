@@ -80,14 +80,19 @@ func network(addr [16]byte) (n [6]byte) {
 	return n
 }
 
-// networks are those that several of a sample's clients came from, kept as long as it stands still. One alone
-// may be the bot itself, which came before.
+// networks are those that several of a sample's Guests came from, kept as long as it stands still. One alone
+// may be the bot itself, which came before; and bots that came the days before, several from a network, have shown no more than that
+// they come from there.
 func (s *Sample) networks() map[[6]byte]bool {
 	if s.nets == nil {
 		first := make(map[[6]byte]uint64, len(s.clients))
 		s.nets = make(map[[6]byte]bool)
+		guests := s.Guests()
 		for i := range s.clients {
 			n, id := network(s.clients[i].addr), s.clients[i].id
+			if !guests[id] {
+				continue
+			}
 			if was, ok := first[n]; ok && was != id {
 				s.nets[n] = true
 			} else {

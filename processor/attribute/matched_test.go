@@ -172,3 +172,23 @@ func TestAllWhomSignaturesMatchedAreStopped(t *testing.T) {
 		t.Errorf("%d are stopped though they are in a prefix in force", n)
 	}
 }
+
+// TestBotsThatCameBeforeMakeNoNetworkVisitors: a network is spared for visitors who came from it, and not for clients that said that they
+// were browsers and did nothing that browsers do.
+func TestBotsThatCameBeforeMakeNoNetworkVisitors(t *testing.T) {
+	sample, _, _ := people(1, 0)
+	for i, from := range []struct {
+		cookie  schemas.Cookie
+		clients uint32
+		spared  bool
+	}{{schemas.CookieSome, 2, true}, {schemas.CookieSome, 1, false}, {schemas.CookieNone, 3, false}} {
+		first := uint32(100+i)<<24 | 1<<8
+		for n := range from.clients {
+			sample.take(request(first+n, "Firefox/9", "gzip, br", "/page1", "", from.cookie))
+		}
+		client := request(first, "", "", "/", "", from.cookie).Client
+		if sample.networks()[network(client.As16())] != from.spared {
+			t.Errorf("of %d clients with cookie %d: spared is not %t", from.clients, from.cookie, from.spared)
+		}
+	}
+}
