@@ -292,18 +292,20 @@ func TestWhoeverComesDuringAnAttackIsNotTheAttack(t *testing.T) {
 }
 
 // TestWhatIsToBeExpectedIsLessThanTheBound: what blocks is certified within the budget, and what is to be expected of it, with whom nobody was seen to be,
-// within two fifths of it. Beyond that it asks.
+// within a part of it, the smaller of the few clients that a young site knows. Beyond that it asks.
 func TestWhatIsToBeExpectedIsLessThanTheBound(t *testing.T) {
 	normal, suspect, r := samples(6)
 	bots(suspect, r, 900, "identity")
 	a := newAnalysis(normal, suspect, Budget{}.withDefaults())
 	items := itemsOf(a.x, schemas.Signature{{Trait: schemas.TraitAcceptEncoding, Value: "identity"}})
 	rows, own := a.suspect.match(items), a.normal.match(items)
-	n := float64(a.choose0.all + a.calibrate0.all)
 	for _, c := range []struct {
+		known int
 		doubt float64 // share of the people
 		ok    bool
-	}{{0, true}, {.0015, true}, {.0025, false}, {.0045, false}} {
+	}{{2400, 0, true}, {2400, .0015, true}, {2400, .0025, false}, {2400, .0045, false}, {2600, .0025, true}, {2600, .003, true}, {2600, .004, false}} {
+		a.choose0.all = c.known - a.calibrate0.all
+		n := float64(c.known)
 		a.doubt, a.share, a.soft = c.doubt*n, a.budget.Collateral, false
 		if action, doubt, ok := a.action(items, rows, own, own); ok != c.ok {
 			t.Errorf("with %.4f doubted, %.4f in all: %s, %t", c.doubt, doubt/n, action, ok)
