@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ func (a *accepted) apply(e *schemas.Event) {
 	if a.until == nil {
 		a.until = make(map[string]time.Time)
 	}
+	maps.DeleteFunc(a.until, func(_ string, until time.Time) bool { return until.Before(e.Time) })
 	for _, site := range e.Sites {
 		if e.Expires.After(a.until[site]) {
 			a.until[site] = e.Expires

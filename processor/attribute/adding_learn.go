@@ -332,7 +332,7 @@ func order(all []*lesson) {
 	})
 }
 
-// learn makes what a row is likelier by a step. All that it reads and writes is train's own; watched for races it took half of what the tests of the
+// learn makes what a row is likelier by a step. All that it reads and writes is train's own; watched for races it took a third of what some tests of the
 // processor take.
 //
 //go:norace

@@ -144,10 +144,10 @@ const (
 	// enoughFresh is how many new held-out clients are enough for a bound of their own.
 	enoughFresh = 100
 	// blockExpected is how much of Budget.Collateral, which is a bound, may be expected to be touched by what blocks, those who were seen and those
-	// who are only doubted: one in five hundred of the people by default.
+	// who are only doubted: 0.35 % of the people by default.
 	blockExpected = 0.7
 	// expectedOfFew is the same of a site that knows fewer than fewClients: what hardly any of so few show is not doubted enough (on the estate scorecard,
 	// after half an hour, 13 of 1,830 and 13 of 2,055 people were blocked by what next to none of 1,239 and 1,754 clients showed). Of a site that knows
-	// more it would cost a tenth of the blocks and spare hardly anybody.
+	// more it would cost some hundredths of the blocks and spare hardly anybody.
 	expectedOfFew, fewClients = 0.4, 2500
 )
