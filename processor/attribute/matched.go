@@ -20,8 +20,7 @@ const leftShare = 0.03
 // leave a part of the attack: botnets ask for pages that are there now and then, as visitors do, and a client
 // that has sent what is the attack's is stopped with that, too. Whom that costs anything is stopped by the
 // signature already, so that nobody else is touched; and where a client's other traits speak for a visitor,
-// or the site knows it, it is left alone. What a score has matched is asked as well, and only asked: bots that change how they speak send one
-// request that it stops and the next that it does not, where who is asked as a person is asked once. So are probes: what they do once they are let through is to be seen; and
+// or the site knows it, it is left alone. So are probes: what they do once they are let through is to be seen; and
 // addresses among which several visitors have come, as those behind which a provider's customers are all together.
 // Those whom rules match are looked for among Budget.Whole: of a large botnet the suspects are a draw.
 func (a *analysis) matchedClients(by charge, rules []Rule, action schemas.Action) (measures []Measure) {
@@ -127,11 +126,7 @@ func (a *analysis) matchedOf(sample *Sample, rules []Rule) map[uint64]bool {
 	m := newMatrix(sample, a.suspect.known, a.budget.Paths, false)
 	rows := make([]uint64, m.words)
 	for _, r := range rules {
-		if r.Score != nil {
-			rows = or(rows, m.matchBy(a.x.matcher(r)))
-		} else {
-			rows = or(rows, m.match(a.items(r.Signature)))
-		}
+		rows = or(rows, m.match(a.items(r.Signature)))
 	}
 	of := make(map[uint64]bool)
 	for i, owner := range m.owner {
@@ -142,8 +137,8 @@ func (a *analysis) matchedOf(sample *Sample, rules []Rule) map[uint64]bool {
 	return of
 }
 
-// rules are those that block, of those in force and of measures, and those that do anything. What a score adds up only asks, and so does what
-// comes of it: whoever is like the attack in many small things is asked already, and shows once what it is.
+// rules are the signatures that block, of those in force and of measures, and those that do anything. What a score adds up matches
+// whoever is like the attack in many small things, as a person may be whom an attacker imitates: it says nothing of the rest that one sends.
 func (a *analysis) rules(measures []Measure) (block, all []Rule) {
 	for _, s := range a.budget.InForce {
 		block = append(block, Rule{Signature: s})
@@ -151,13 +146,8 @@ func (a *analysis) rules(measures []Measure) (block, all []Rule) {
 	for _, s := range a.budget.Softly {
 		all = append(all, Rule{Signature: s})
 	}
-	for _, s := range a.budget.Scores {
-		all = append(all, Rule{Score: s.Score})
-	}
 	for i := range measures {
 		switch m := &measures[i]; {
-		case m.Score != nil:
-			all = append(all, Rule{Score: m.Score})
 		case m.Signature == nil:
 		case m.Action == schemas.Block:
 			block = append(block, Rule{Signature: m.Signature})
@@ -172,5 +162,5 @@ func (a *analysis) rules(measures []Measure) (block, all []Rule) {
 func (s *scorer) ofMatched(matched map[uint64]bool, by charge, action schemas.Action) schemas.TraitEvidence {
 	normal := float64(len(s.a.normal.clientsOf(by.rows))) + by.doubt
 	bits := s.bits(float64(len(matched)), float64(len(s.a.suspect.clients)), normal*s.normal.clients/max(float64(s.a.choose0.all+s.a.calibrate0.all), 1), 0)
-	return s.evidence(Matched, "has sent what a measure of this attack is to "+string(action), float64(len(matched)), normal, bits)
+	return s.evidence(Matched, "has sent what a signature of this attack is to "+string(action), float64(len(matched)), normal, bits)
 }

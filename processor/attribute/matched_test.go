@@ -192,32 +192,3 @@ func TestBotsThatCameBeforeMakeNoNetworkVisitors(t *testing.T) {
 		}
 	}
 }
-
-// TestWhomAScoreMatchedIsAsked: bots that change how they speak are asked for what a score in force has matched, and blocked for none.
-func TestWhomAScoreMatchedIsAsked(t *testing.T) {
-	normal, suspect, r := people(2, 4000)
-	mixed := make(map[string]bool)
-	for i := range 400 {
-		c := r.Uint32()
-		first := request(c, agents[r.IntN(len(agents))], "gzip, deflate", fmt.Sprintf("/%x/%d", r.Uint32(), i), "", schemas.CookieNone)
-		suspect.take(first)
-		suspect.take(request(c, agents[r.IntN(len(agents))], "gzip, br", fmt.Sprintf("/page%d", r.IntN(30)), "", schemas.CookieNone))
-		mixed[clientText(schemas.ClientOf(first.Client).As16())] = true
-	}
-	normal.Span, suspect.Span = 4000*time.Second, time.Minute
-	score, err := schemas.ParseScore(`12 of accept_encoding:0 "gzip, deflate"=12`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := newAnalysis(normal, suspect, Budget{MaxClients: 4096, Scores: []ScoreInForce{{Score: score}}}.withDefaults())
-	a.share, a.soft = a.budget.Soft, true
-	a.coverScores(a.budget.Scores)
-	block, all := a.rules(nil)
-	by := charge{rows: a.charged, doubt: a.doubt, open: a.open}
-	if n := measuredOf(a.matchedClients(by, all, schemas.Challenge), mixed); n < 300 {
-		t.Errorf("%d of 400 are asked", n)
-	}
-	if len(block) > 0 {
-		t.Errorf("%v blocks whom it matched", block)
-	}
-}
